@@ -1,0 +1,1 @@
+"""Numerics on positions, times and sky coordinates."""

@@ -1,0 +1,86 @@
+"""Everything that can go wrong, and is meant to be read by a person.
+
+::
+
+    ReductionError
+    |-- UsageError              the command line or reduce.toml is wrong (exit status 2)
+    |-- InstrumentError
+    |   |-- UnknownInstrument   no plugin provides that name
+    |   |-- PluginError         a plugin could not be loaded, or two claim one name
+    |   `-- DeclarationError    an instrument's class contradicts itself; raised where the class is made
+    |-- NightError              nothing can be reduced: no folder, no frames, no science frames
+    |-- FrameError              one frame cannot be used; the others go on
+    |   |-- HeaderError         a card is missing or says what cannot be
+    |   `-- PixelError          the pixels are missing, truncated, or all the same
+    |-- CalibrationError        a master cannot be made from the frames that are there
+    |-- RegistrationError       a frame or a camera could not be matched
+    `-- ProductError            a product cannot be written
+"""
+
+__all__ = [
+    "CalibrationError",
+    "DeclarationError",
+    "FrameError",
+    "HeaderError",
+    "InstrumentError",
+    "NightError",
+    "PixelError",
+    "PluginError",
+    "ProductError",
+    "ReductionError",
+    "RegistrationError",
+    "UnknownInstrument",
+    "UsageError",
+]
+
+
+class ReductionError(Exception):
+    """An error whose message says which file, what was found, what was wanted and what to do."""
+
+
+class UsageError(ReductionError):
+    """The command line or the configuration file asks for what does not exist."""
+
+
+class InstrumentError(ReductionError):
+    """Something about an instrument or the plugin that brings it."""
+
+
+class UnknownInstrument(InstrumentError):
+    """No plugin provides an instrument of that name."""
+
+
+class PluginError(InstrumentError):
+    """A plugin could not be loaded, or two plugins claim one name."""
+
+
+class DeclarationError(InstrumentError):
+    """An instrument's declaration lacks something or contradicts itself."""
+
+
+class NightError(ReductionError):
+    """Nothing in the night can be reduced."""
+
+
+class FrameError(ReductionError):
+    """One frame cannot be used; the run goes on without it."""
+
+
+class HeaderError(FrameError):
+    """A header lacks a card, or a card says what cannot be."""
+
+
+class PixelError(FrameError):
+    """The pixels of a frame are missing, truncated or meaningless."""
+
+
+class CalibrationError(ReductionError):
+    """A master frame cannot be made from the frames at hand."""
+
+
+class RegistrationError(ReductionError):
+    """A frame, or a camera, could not be matched to its reference."""
+
+
+class ProductError(ReductionError):
+    """A product cannot be written."""

@@ -1,0 +1,153 @@
+"""The vocabulary that everybody shares: a frame, what is known of it, and the bits of its mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import IntFlag, StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from astropy.coordinates import SkyCoord
+    from astropy.nddata import CCDData
+    from astropy.time import Time
+    from astropy.units import Quantity
+
+__all__ = ["Frame", "FrameFlag", "FrameInfo", "FrameKind", "MaskBit", "StarFlag"]
+
+
+class FrameKind(StrEnum):
+    """What a raw frame was taken for."""
+
+    SCIENCE = "science"
+    BIAS = "bias"
+    DARK = "dark"
+    FLAT = "flat"
+    OTHER = "other"
+
+
+class MaskBit(IntFlag):
+    """Bits of a pixel mask (uint8); 0 is a good pixel."""
+
+    BAD = 1
+    COSMIC_RAY = 2
+    SATURATED = 4
+    NEIGHBOUR = 8
+    HOT = 16
+
+
+class FrameFlag(IntFlag):
+    """Bits of a frame in a series; 0 is a frame without remarks."""
+
+    UNMATCHED = 1  # no transform to the reference: not measured
+    FEW_STARS = 2  # matched on fewer stars than were asked for
+    CLOUD = 4  # the comparison stars lost more light than airmass explains
+    TIME_DOUBTFUL = 8  # the mid-time was guessed or repaired
+    POOR_SEEING = 16  # FWHM far above that of the night
+
+
+class StarFlag(IntFlag):
+    """Bits of one star in one frame."""
+
+    SATURATED = 1  # a saturated pixel inside the aperture
+    BAD_PIXEL = 2  # a bad pixel inside the aperture, filled from its neighbours
+    HOT_PIXEL = 4  # a hot pixel inside the aperture was replaced
+    EDGE = 8  # the aperture or the annulus leaves the image
+    NO_CENTROID = 16  # the centroid failed or wandered off; the position is the reference's, carried over
+    COSMIC_RAY = 32  # a cosmic ray inside the aperture
+
+
+@dataclass(frozen=True)
+class FrameInfo:
+    """What is known of one raw frame, in our words: no header card is named here.
+
+    Attributes
+    ----------
+    path : Path
+        The raw file.
+    plane : int or None
+        The plane of a cube, counted from 0; None for a plain image.
+    kind : FrameKind
+    camera, band, target : str
+        Empty where the frame has none (a bias has no band).
+    binning : (int, int)
+        Columns, rows.
+    exposure : Quantity
+        Time.
+    mid_time : Time or None
+        Middle of the exposure, UTC; None for calibrations without a clock.
+    shape : (int, int)
+        Rows, columns of the raw image (of the first image of a file with several).
+    pointing : SkyCoord or None
+        Where the header says the telescope looked, ICRS; None when it says nothing believable.
+    clock : str
+        What set the time: "GPS", "PC", ... or "".
+    decided_by : str
+        The rule that decided the kind.
+    notes : tuple of str
+        What was guessed, repaired or doubted, in sentences.
+    """
+
+    path: Path
+    kind: FrameKind
+    camera: str
+    band: str
+    target: str
+    binning: tuple[int, int]
+    exposure: Quantity
+    mid_time: Time | None
+    shape: tuple[int, int]
+    plane: int | None = None
+    pointing: SkyCoord | None = None
+    clock: str = ""
+    decided_by: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The file's name, with the plane where there is one."""
+        return self.path.name if self.plane is None else f"{self.path.name}[{self.plane}]"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Pixels on their way through the stages.
+
+    Attributes
+    ----------
+    ccd : CCDData
+        float32 in electron, uint8 mask of `MaskBit`, variance as uncertainty, WCS where known.
+    info : FrameInfo
+    stages : tuple of str
+        The stages it went through, in order, each with what it did.
+    results : dict
+        What the stages found out besides pixels, by the name of the stage.
+    """
+
+    ccd: CCDData
+    info: FrameInfo
+    stages: tuple[str, ...] = ()
+    results: dict[str, Any] = field(default_factory=dict)
+
+    def after(self, stage: str, *, ccd: CCDData | None = None, **results: Any) -> Frame:
+        """The frame that a stage hands on."""
+        return replace(
+            self,
+            ccd=self.ccd if ccd is None else ccd,
+            stages=(*self.stages, stage),
+            results={**self.results, **results},
+        )
+
+    @property
+    def data(self) -> np.ndarray:
+        return self.ccd.data
+
+    @property
+    def mask(self) -> np.ndarray:
+        return self.ccd.mask
+
+    @property
+    def variance(self) -> np.ndarray:
+        return self.ccd.uncertainty.array

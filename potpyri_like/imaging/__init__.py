@@ -1,0 +1,1 @@
+"""Numerics on pixels: arrays in, new arrays out; they know no file and no instrument."""

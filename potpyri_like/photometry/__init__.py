@@ -1,0 +1,1 @@
+"""Numerics on stars and light curves."""

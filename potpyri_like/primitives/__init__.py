@@ -1,0 +1,1 @@
+"""Stages that run against any registered instrument."""

@@ -1,0 +1,1 @@
+"""What people open: tables, plots, the page of the night."""
