@@ -82,6 +82,8 @@ class FrameInfo:
         Rows, columns of the raw image (of the first image of a file with several).
     pointing : SkyCoord or None
         Where the header says the telescope looked, ICRS; None when it says nothing believable.
+    readout : str
+        What calibrations must share besides camera and binning: amplifiers, region, mode.
     clock : str
         What set the time: "GPS", "PC", ... or "".
     decided_by : str
@@ -101,6 +103,7 @@ class FrameInfo:
     shape: tuple[int, int]
     plane: int | None = None
     pointing: SkyCoord | None = None
+    readout: str = ""
     clock: str = ""
     decided_by: str = ""
     notes: tuple[str, ...] = ()

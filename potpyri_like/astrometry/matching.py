@@ -1,0 +1,478 @@
+"""Which star is which: the transform between two star lists, found from their pattern alone.
+
+Every pair of stars in one list, laid on every pair of compatible length in the other, proposes a similarity; a
+proposal is worth the stars that it lands on stars of fitting brightness (pair voting). The best ones are refined by
+least squares, and the winner has to be too good to be chance: the expected number of equally good proposals among
+unrelated lists is computed (after the verification of Lang et al. 2010, in its simplest form) and bounded.
+
+Positions are treated as complex numbers, ``z = x + iy``: a similarity is ``w = a z + b``, a mirrored one ``a z* + b``.
+
+What it cannot know: a pattern that looks the same after a turn is refused as ambiguous. Hot pixels stand still and
+agree with themselves, in brightness too, so a match that stands still is believed only after the stars it leaves over
+were asked whether they agree on a movement; fewer than about five moving stars cannot outvote the hot pixels, so
+clean them first. When the field moved by less than the tolerance, hot pixels and stars cannot be told apart by place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.spatial import cKDTree
+from scipy.special import bdtrc
+
+from potpyri_like.astrometry.transform import Transform, as_complex, fit_affine, fit_similarity, similarity
+from potpyri_like.errors import RegistrationError
+
+__all__ = ["Match", "match_stars"]
+
+FLUX_TOLERANCE = 1.2  # |ln| of flux ratios: 1.3 mag, for colours between bands, thin cloud and saturation
+MAX_CHANCE = 0.003  # expected chance matches below which a match is believed
+SURE_CHANCE = 1e-5  # the same, where a prior is overruled or the full search is skipped
+SURE_FRACTION = 0.6  # of the stars that could match: enough to skip the full search
+MAX_PROPOSALS = 100_000
+REFINED = 20  # proposals that are refined
+GRID = 1024  # cells along the longer side of the lookup grid
+
+
+@dataclass(frozen=True, eq=False)
+class Match:
+    """How the stars of one list lie on those of another.
+
+    Attributes
+    ----------
+    transform : Transform
+        From source to target.
+    pairs : ndarray of int, shape (n, 2)
+        Indices of the same star in source and target; one-to-one.
+    rms : float, pixels
+        Root mean square distance of the pairs after the transform.
+    chance : float
+        Expected number of matches as good as this one between unrelated lists.
+    """
+
+    transform: Transform
+    pairs: np.ndarray
+    rms: float
+    chance: float
+
+
+@dataclass(frozen=True, eq=False)
+class Stars:
+    """One list, brightest first: indices into what was given, positions, ln of the flux (NaN when unknown)."""
+
+    index: np.ndarray
+    xy: np.ndarray
+    log_flux: np.ndarray
+
+    def take(self, which) -> Stars:
+        return Stars(self.index[which], self.xy[which], self.log_flux[which])
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Two lists and what is known of the transform between them."""
+
+    source: Stars
+    target: Stars
+    tolerance: float
+    scale: tuple[float, float]
+    flips: tuple[bool, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Proposals:
+    """Similarities ``w = a z + b`` (z mirrored with `flip`) and the ln flux ratio each of them implies."""
+
+    a: np.ndarray
+    b: np.ndarray
+    log_ratio: np.ndarray
+    flip: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """A refined proposal; `pairs` index the bright lists, `agreeing` counts those of fitting brightness."""
+
+    transform: Transform
+    pairs: np.ndarray
+    rms: float
+    agreeing: int
+    chance: float
+
+
+def match_stars(
+    source,
+    target,
+    *,
+    source_flux=None,
+    target_flux=None,
+    scale: tuple[float, float] = (0.98, 1.02),
+    allow_flip: bool = False,
+    tolerance: float = 2.0,
+    max_stars: int = 25,
+    min_matched: int | None = None,
+    affine: bool = False,
+    guess: Transform | None = None,
+) -> Match:
+    """Find the transform between two star lists, of any rotation and shift.
+
+    Parameters
+    ----------
+    source, target : array_like, shapes (n, 2) and (m, 2), pixels
+        Positions; brightest first when no fluxes are given. Positions that are not finite are left out.
+    source_flux, target_flux : array_like, shapes (n,) and (m,), optional
+        Order the lists and, when both are given, have to agree up to one common factor.
+    scale : (float, float)
+        Smallest and largest target pixels per source pixel.
+    allow_flip : bool
+        Consider mirror images too.
+    tolerance : float, pixels
+        Largest distance of a matched pair, in the target.
+    max_stars : int
+        The brightest stars of each list that vote; the pairs are looked for among all.
+    min_matched : int, optional
+        Fewest pairs; 3 by default.
+    affine : bool
+        Refine to an affine transform; takes six pairs that do not lie on a line.
+    guess : Transform, optional
+        Tried first, with any shift, at a small part of the cost; the identity by default.
+
+    Raises
+    ------
+    RegistrationError
+        When no transform agrees with more stars than chance would.
+    """
+    everything = Problem(
+        _brightest(source, source_flux),
+        _brightest(target, target_flux),
+        tolerance,
+        scale,
+        (False, True) if allow_flip else (False,),
+    )
+    bright = replace(
+        everything,
+        source=everything.source.take(slice(max_stars)),
+        target=everything.target.take(slice(max_stars)),
+    )
+    _check_counts(everything)
+    solution = _moving(bright, _solve(bright, guess))
+    return _finish(everything, solution, min_matched=min_matched or 3, affine=affine)
+
+
+def _brightest(xy, flux) -> Stars:
+    """The stars with finite positions, brightest first."""
+    xy = np.asarray(xy, dtype=float).reshape(-1, 2)
+    flux = np.full(len(xy), np.nan) if flux is None else np.asarray(flux, dtype=float)
+    log_flux = np.log(flux, out=np.full(len(xy), np.nan), where=flux > 0)
+    order = np.argsort(-log_flux, kind="stable")  # NaN, the unknown, goes last and keeps its order
+    order = order[np.isfinite(xy[order]).all(axis=1)]
+    return Stars(order, xy[order], log_flux[order])
+
+
+def _check_counts(problem: Problem) -> None:
+    n, m = len(problem.source.xy), len(problem.target.xy)
+    if min(n, m) < 3:
+        raise RegistrationError(f"{n} stars against {m}: a pattern needs three stars at least in each list")
+
+
+def _solve(problem: Problem, guess: Transform | None) -> Solution:
+    """The quick answer where it is certain, else that of the full search."""
+    quick = _shift_only(problem, Transform.identity() if guess is None else guess)
+    if quick is not None and _is_sure(problem, quick):
+        return quick
+    return _search(problem)
+
+
+def _is_sure(problem: Problem, solution: Solution) -> bool:
+    """Whether so many stars agree that nothing else has to be tried."""
+    possible = min(
+        _count_inside(solution.transform(problem.source.xy), problem.target.xy, problem.tolerance),
+        _count_inside(solution.transform.inverse()(problem.target.xy), problem.source.xy, problem.tolerance),
+    )
+    return solution.chance < SURE_CHANCE and solution.agreeing >= SURE_FRACTION * possible
+
+
+def _moving(problem: Problem, solution: Solution) -> Solution:
+    """The match of the moving stars, when what agrees is only what stands still (hot pixels)."""
+    if not _stands_still(problem, solution.transform):
+        return solution
+    left = replace(
+        problem,
+        source=problem.source.take(np.setdiff1d(np.arange(len(problem.source.xy)), solution.pairs[:, 0])),
+        target=problem.target.take(np.setdiff1d(np.arange(len(problem.target.xy)), solution.pairs[:, 1])),
+    )
+    if min(len(left.source.xy), len(left.target.xy)) < 3:
+        return solution
+    try:
+        other = _search(left)
+    except RegistrationError:
+        return solution
+    moved = other.chance < SURE_CHANCE and not _stands_still(problem, other.transform)
+    return other if moved else solution
+
+
+def _stands_still(problem: Problem, transform: Transform) -> bool:
+    return _differ(problem, transform, Transform.identity()) <= problem.tolerance
+
+
+def _differ(problem: Problem, one: Transform, other: Transform) -> float:
+    """Largest distance between the places where two transforms put the corners of the source field, pixels."""
+    low, high = problem.source.xy.min(axis=0), problem.source.xy.max(axis=0)
+    corners = np.array([low, high, (low[0], high[1]), (high[0], low[1])])
+    return float(np.hypot(*(one(corners) - other(corners)).T).max())
+
+
+# ---------------------------------------------------------------- proposals
+
+
+def _shift_only(problem: Problem, guess: Transform) -> Solution | None:
+    """The best shift after the guess, refined; the densest place among all the differences of positions."""
+    moved = guess(problem.source.xy)
+    shifts = (problem.target.xy[None] - moved[:, None]).reshape(-1, 2)
+    tree = cKDTree(shifts)
+    # Twice the tolerance, since a small rotation spreads the shifts.
+    crowd = tree.query_ball_point(shifts, 2 * problem.tolerance, return_length=True)
+    best = shifts[tree.query_ball_point(shifts[np.argmax(crowd)], 2 * problem.tolerance)].mean(axis=0)
+    return _refine(problem, replace(guess, offset=guess.offset + best), tried=len(shifts))
+
+
+def _search(problem: Problem) -> Solution:
+    """The best of all pair proposals, if it is believable and has no rival."""
+    proposals = [_propose(problem, flip) for flip in problem.flips]
+    tried = sum(len(p.a) for p in proposals)
+    refined = [_refine(problem, t, tried=tried) for t in _most_voted(problem, proposals)]
+    solutions = sorted((s for s in refined if s is not None), key=lambda s: _rank(problem, s))
+    if not solutions or solutions[0].chance > MAX_CHANCE:
+        raise RegistrationError(_no_match(problem, solutions, tried))
+    for rival in solutions[1:]:
+        _check_rival(problem, solutions[0], rival)
+    return solutions[0]
+
+
+def _rank(problem: Problem, solution: Solution) -> tuple[int, bool, float]:
+    """Sorts the better solution first; one that stands still, as hot pixels do, loses a draw."""
+    return -solution.agreeing, _stands_still(problem, solution.transform), solution.rms
+
+
+def _check_rival(problem: Problem, best: Solution, rival: Solution) -> None:
+    """Refuse to choose between two different transforms that explain the lists equally well."""
+    equal = rival.agreeing == best.agreeing and rival.rms < 2 * best.rms + 0.05 * problem.tolerance
+    different = _differ(problem, best.transform, rival.transform) > 2 * problem.tolerance
+    if equal and different and not _stands_still(problem, rival.transform):
+        raise RegistrationError(
+            f"{len(problem.source.xy)} stars against {len(problem.target.xy)}: two different transforms agree on "
+            f"{best.agreeing} stars each (rotations {best.transform.rotation:.1f} and "
+            f"{rival.transform.rotation:.1f} degrees); more stars are needed to decide"
+        )
+
+
+def _no_match(problem: Problem, solutions: list[Solution], tried: int) -> str:
+    lists = f"{len(problem.source.xy)} stars against {len(problem.target.xy)}"
+    if not solutions:
+        return f"{lists}: none of {tried} trial transforms agrees on three stars"
+    best = solutions[0]
+    return (
+        f"{lists}: the best of {tried} trial transforms agrees on {best.agreeing} stars, and chance alone gives "
+        f"{best.chance:.2g} such matches ({MAX_CHANCE:g} is allowed); more stars or a closer scale may help"
+    )
+
+
+def _propose(problem: Problem, flip: bool) -> Proposals:
+    """The similarities that lay a pair of source stars on a pair of target stars."""
+    z, w = as_complex(problem.source.xy, flip=flip), as_complex(problem.target.xy)
+    i, j = np.triu_indices(len(z), 1)
+    k, m = np.nonzero(~np.eye(len(w), dtype=bool))
+    one, two = _compatible(np.abs(z[j] - z[i]), np.abs(w[m] - w[k]), i + j, problem)
+    i, j, k, m = i[one], j[one], k[two], m[two]
+    first = problem.target.log_flux[k] - problem.source.log_flux[i]
+    second = problem.target.log_flux[m] - problem.source.log_flux[j]
+    fits = ~(np.abs(first - second) > 1.5 * FLUX_TOLERANCE)  # so written, an unknown flux fits
+    i, j, k, m = i[fits], j[fits], k[fits], m[fits]
+    a = (w[m] - w[k]) / (z[j] - z[i])
+    b = (w[m] + w[k] - a * (z[j] + z[i])) / 2
+    return Proposals(a, b, (first + second)[fits] / 2, flip)
+
+
+def _compatible(lengths, others, faintness, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of pairs of equal length, but for the scale; those of bright stars when there are too many."""
+    slack = problem.tolerance
+    # A pair a few pixels long fixes no rotation.
+    usable = np.flatnonzero(lengths > 5 * slack)
+    usable = usable[np.argsort(faintness[usable], kind="stable")]
+    order = np.argsort(others)
+    low = np.searchsorted(others[order], problem.scale[0] * lengths[usable] - slack)
+    high = np.searchsorted(others[order], problem.scale[1] * lengths[usable] + slack)
+    count = high - low
+    count[np.cumsum(count) > MAX_PROPOSALS] = 0
+    one = np.repeat(usable, count)
+    start = np.repeat(low - np.cumsum(count) + count, count)
+    return one, order[start + np.arange(len(one))]
+
+
+def _most_voted(problem: Problem, proposals: list[Proposals]) -> list[Transform]:
+    """The proposals that land most source stars on target stars."""
+    lookup = _lookup_grid(problem)
+    scores = [_votes(problem, p, lookup) for p in proposals]
+    ranked = []
+    for p, score in zip(proposals, scores, strict=True):
+        best = np.argsort(-score, kind="stable")[:REFINED]
+        ranked += [(-score[n], similarity(p.a[n], p.b[n], flip=p.flip)) for n in best]
+    return [transform for _, transform in sorted(ranked, key=lambda item: item[0])[:REFINED]]
+
+
+def _votes(problem: Problem, proposals: Proposals, lookup) -> np.ndarray:
+    """For each proposal the number of stars that land on stars, a central hit counting twice a bare one."""
+    z = as_complex(problem.source.xy, flip=proposals.flip)
+    w = as_complex(problem.target.xy)
+    grid, origin, cell = lookup
+    score = np.empty(len(proposals.a))
+    step = max(1, 200_000 // len(z))  # keeps the temporaries within the cache
+    for start in range(0, len(score), step):
+        part = slice(start, start + step)
+        landed = proposals.a[part, None] * z + proposals.b[part, None]
+        column = np.clip((landed.real - origin[0]) / cell, 0, grid.shape[1] - 1).astype(np.intp)
+        row = np.clip((landed.imag - origin[1]) / cell, 0, grid.shape[0] - 1).astype(np.intp)
+        star = grid[row, column]
+        who, source = np.nonzero(star >= 0)
+        star = star[who, source]
+        distance = np.abs(landed[who, source] - w[star]) / problem.tolerance
+        ratio = problem.target.log_flux[star] - problem.source.log_flux[source]
+        odd = np.abs(ratio - proposals.log_ratio[part][who]) > FLUX_TOLERANCE
+        worth = np.where((distance < 1) & ~odd, 1 - distance**2 / 2, 0)
+        score[part] = np.bincount(who, worth, minlength=len(landed))
+    return score
+
+
+def _lookup_grid(problem: Problem) -> tuple[np.ndarray, np.ndarray, float]:
+    """Which target star is near a place: star numbers or -1, the origin, and the size of a cell."""
+    xy, reach = problem.target.xy, problem.tolerance
+    cell = max(reach / 2, float(np.ptp(xy, axis=0).max()) / GRID)
+    margin = reach + 2 * cell
+    origin = xy.min(axis=0) - margin
+    shape = np.ceil((np.ptp(xy, axis=0) + 2 * margin) / cell).astype(int) + 1
+    grid = np.full(shape[::-1], -1, dtype=np.int32)
+    for star in range(len(xy) - 1, -1, -1):  # the brighter star is written last and wins
+        low = ((xy[star] - reach - origin) / cell).astype(int)
+        high = ((xy[star] + reach - origin) / cell).astype(int) + 1
+        grid[low[1] : high[1], low[0] : high[0]] = star
+    return grid, origin, cell
+
+
+# ---------------------------------------------------------------- refinement and proof
+
+
+def _refine(problem: Problem, transform: Transform, *, tried: int) -> Solution | None:
+    """The proposal after least squares on the bright stars; None when fewer than three are left."""
+    source, target = problem.source, problem.target
+    try:
+        transform, pairs, rms = _iterate(problem, transform, affine=False)
+    except RegistrationError:
+        return None
+    slack = problem.tolerance / max(np.ptp(source.xy, axis=0).max(), 1)
+    if len(pairs) < 3 or not problem.scale[0] - slack <= transform.scale <= problem.scale[1] + slack:
+        return None
+    ratio = target.log_flux[pairs[:, 1]] - source.log_flux[pairs[:, 0]]
+    odd = np.abs(ratio - _median(ratio)) > FLUX_TOLERANCE
+    agreeing = len(pairs) - int(np.count_nonzero(odd))
+    return Solution(transform, pairs, rms, agreeing, _chance(problem, transform, agreeing, tried))
+
+
+def _iterate(problem: Problem, transform: Transform, *, affine: bool):
+    """Pair, fit, and pair again until the pairs stay the same; returns transform, pairs and rms."""
+    source, target = problem.source.xy, problem.target.xy
+    tree = cKDTree(target)
+    pairs, reach = np.empty((0, 2), dtype=int), 1.5 * problem.tolerance
+    for _ in range(10):
+        before = pairs
+        pairs, distance = _nearest_pairs(transform(source), tree, reach)
+        if np.array_equal(pairs, before):
+            break
+        transform = _fit(source[pairs[:, 0]], target[pairs[:, 1]], transform, affine)
+        reach = _reach(distance, problem.tolerance)
+    pairs, distance = _nearest_pairs(transform(source), tree, problem.tolerance)
+    rms = float(np.sqrt(np.mean(distance**2))) if len(distance) else np.nan
+    return transform, pairs, rms
+
+
+def _fit(source, target, transform: Transform, affine: bool) -> Transform:
+    """The affine transform where it is wanted and enough stars hold it, else the similarity."""
+    if affine and len(source) >= 6:
+        return fit_affine(source, target)
+    return fit_similarity(source, target, flip=transform.flipped)
+
+
+def _reach(distance: np.ndarray, tolerance: float) -> float:
+    """How far the next pairs may be apart: four sigma of the present ones, the tolerance at most."""
+    if len(distance) < 6:
+        return tolerance
+    return float(np.clip(3.4 * np.median(distance), 0.25 * tolerance, tolerance))  # median = 1.18 sigma in 2-D
+
+
+def _nearest_pairs(moved: np.ndarray, tree: cKDTree, reach: float) -> tuple[np.ndarray, np.ndarray]:
+    """One-to-one pairs of each star and its nearest target within reach, and their distances."""
+    distance, nearest = tree.query(moved, distance_upper_bound=reach)
+    source = np.argsort(distance, kind="stable")
+    source = source[np.isfinite(distance[source])]
+    _, first = np.unique(nearest[source], return_index=True)  # the closest of those who want the same target
+    source = np.sort(source[first])
+    return np.column_stack([source, nearest[source]]), distance[source]
+
+
+def _chance(problem: Problem, transform: Transform, agreeing: int, tried: int) -> float:
+    """Expected number of proposals that agree on so many stars in unrelated lists.
+
+    Two stars define a proposal; each other one inside the target's field lands on a star of fitting brightness with
+    probability p, so their number is binomial.
+    """
+    others = _count_inside(transform(problem.source.xy), problem.target.xy, problem.tolerance) - 2
+    hits = min(agreeing - 2, others)
+    if hits < 1:
+        return float(tried)
+    return float(tried * bdtrc(hits - 1, others, _hit_probability(problem)))
+
+
+def _hit_probability(problem: Problem) -> float:
+    """Chance that a place in the target's field is on a star whose brightness fits."""
+    n = len(problem.target.xy)
+    # n random points span (n - 1) / (n + 1) of each side of their field.
+    sides = np.maximum(np.ptp(problem.target.xy, axis=0) * (n + 1) / (n - 1), 10 * problem.tolerance)
+    ratios = problem.target.log_flux[:, None] - problem.source.log_flux
+    odd = np.abs(ratios - _median(ratios)) > FLUX_TOLERANCE
+    return float(min(1.0, (1 - odd.mean()) * n * np.pi * problem.tolerance**2 / np.prod(sides)))
+
+
+def _count_inside(xy: np.ndarray, field: np.ndarray, margin: float) -> int:
+    """How many positions lie within the field that the others span."""
+    low, high = field.min(axis=0) - margin, field.max(axis=0) + margin
+    return int(np.count_nonzero(((xy >= low) & (xy <= high)).all(axis=1)))
+
+
+def _median(values: np.ndarray) -> float:
+    """Median of what is known; NaN when nothing is."""
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if known.size else np.nan
+
+
+def _finish(everything: Problem, solution: Solution, *, min_matched: int, affine: bool) -> Match:
+    """The solution carried over to all stars, with the numbering of the lists as they were given."""
+    transform, pairs, rms = _iterate(everything, solution.transform, affine=affine)
+    source, target = everything.source, everything.target
+    lists = f"{len(source.xy)} stars against {len(target.xy)}"
+    if len(pairs) < min_matched:
+        raise RegistrationError(f"{lists}: {len(pairs)} stars agree, {min_matched} are wanted")
+    if affine and not _spans_a_plane(target.xy[pairs[:, 1]], everything.tolerance):
+        raise RegistrationError(
+            f"{lists}: {len(pairs)} stars agree, too few or too nearly on a line for an affine transform; "
+            "ask for a similarity"
+        )
+    given = np.column_stack([source.index[pairs[:, 0]], target.index[pairs[:, 1]]])
+    return Match(transform, given, rms, solution.chance)
+
+
+def _spans_a_plane(xy: np.ndarray, tolerance: float) -> bool:
+    """Whether six stars or more spread by several tolerances across their line."""
+    if len(xy) < 6:
+        return False
+    spread = np.linalg.svd(xy - xy.mean(axis=0), compute_uv=False)[1] / np.sqrt(len(xy))
+    return bool(spread > 3 * tolerance)

@@ -1,0 +1,85 @@
+"""The header of a raw file, whatever the number of its extensions, as the instruments see it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from astropy.io import fits
+
+from potpyri_like.errors import HeaderError
+
+__all__ = ["RawHeader"]
+
+
+@dataclass(frozen=True)
+class RawHeader(Mapping[str, Any]):
+    """All headers of one raw file; ``header["CARD"]`` finds a card in the first that has it.
+
+    Text comes without the blanks around it. A card that is there without a value, or whose value cannot be
+    parsed, counts as missing.
+
+    Attributes
+    ----------
+    path : Path
+    hdus : tuple of astropy.io.fits.Header
+        The primary header first.
+    inside : str
+        The path within the night, with slashes; rules on folders look at this.
+    """
+
+    path: Path
+    hdus: tuple[fits.Header, ...]
+    inside: str = ""
+
+    def __getitem__(self, card: str) -> Any:
+        for header in self.hdus:
+            value = card_value(header, card)
+            if value is not None:
+                return value
+        raise KeyError(card)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(card for header in self.hdus for card in header))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __contains__(self, card: object) -> bool:
+        return any(card_value(header, str(card)) is not None for header in self.hdus)
+
+    def of(self, hdu: int) -> RawHeader:
+        """The same, with the cards of one extension looked up first."""
+        return RawHeader(self.path, (self.hdus[hdu], *self.hdus[:1]), self.inside) if hdu else self
+
+    @property
+    def images(self) -> tuple[int, ...]:
+        """The HDUs that hold an image."""
+        return tuple(i for i, header in enumerate(self.hdus) if header.get("NAXIS", 0) >= 2)
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Shape of the first image, (rows, columns) or (planes, rows, columns).
+
+        Raises
+        ------
+        HeaderError
+            The file holds no image.
+        """
+        if not self.images:
+            raise HeaderError(f"{self.path.name}: no image in it; the file is left out")
+        header = self.hdus[self.images[0]]
+        return tuple(int(header[f"NAXIS{axis}"]) for axis in range(int(header["NAXIS"]), 0, -1))
+
+
+def card_value(header: fits.Header, card: str) -> Any:
+    """The value of a card, stripped; None where it is absent, blank or broken."""
+    try:
+        value = header.get(card)
+    except (fits.VerifyError, ValueError):
+        return None
+    if isinstance(value, str):
+        return value.strip() or None
+    return None if isinstance(value, fits.card.Undefined) else value

@@ -1,0 +1,359 @@
+"""Many frames into one, pixel by pixel, in chunks that fit the processor's cache.
+
+The memory used beyond the inputs and the result is that of a few chunks, whatever the number of frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, cast, runtime_checkable
+
+import numpy as np
+from scipy.special import gammaincinv
+
+from potpyri_like.errors import CalibrationError
+from potpyri_like.imaging.networks import LARGEST, apply_network, median_network, sort_down
+
+__all__ = ["Combined", "FrameSource", "combine", "median", "median_variance_factor"]
+
+CHUNK_BYTES = 1 << 20  # of the values of one chunk: they and their copy stay near the processor
+MAD_TO_SIGMA = 1.482602218505602  # of a Gaussian
+MEAN_DEVIATION_TO_SIGMA = 1.2533141373155001  # sqrt(pi / 2), of a Gaussian
+# Croux & Rousseeuw (1992, COMPSTAT 1, 411): what the MAD of n = 0 to 9 Gaussian values must be multiplied by
+MAD_OF_FEW = (1.0, 1.0, 1.196, 1.495, 1.363, 1.206, 1.200, 1.140, 1.129, 1.107)
+
+
+@runtime_checkable
+class FrameSource(Protocol):
+    """Frames that can be read in part: what a reader of files must offer to be combined.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        Rows and columns of each frame.
+    """
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
+
+    def __len__(self) -> int: ...
+
+    def chunk(self, first: int, last: int) -> np.ndarray:
+        """Values of the pixels `first` to `last` (excluded) of the flattened frames: (n_frames, last - first)."""
+        ...
+
+
+Frames = FrameSource | Sequence[np.ndarray] | np.ndarray
+
+
+class Combined(NamedTuple):
+    """What many frames say together.
+
+    Attributes
+    ----------
+    value : ndarray, shape (rows, cols), float32
+        NaN where no frame has a good value.
+    variance : ndarray, shape (rows, cols), float32
+        Of `value`. NaN where it cannot be known: no good value at all, or one frame without variances.
+    count : ndarray, shape (rows, cols), int32
+        Values that went into it.
+    """
+
+    value: np.ndarray
+    variance: np.ndarray
+    count: np.ndarray
+
+
+def median(source: Frames, *, masks: Frames | None = None) -> np.ndarray:
+    """The median of the frames, pixel by pixel, of the values that are neither NaN nor masked.
+
+    Parameters
+    ----------
+    source : FrameSource, or sequence of ndarray of one shape (rows, cols)
+    masks : the same of bool or integer, optional
+        Not zero: the value does not count.
+
+    Returns
+    -------
+    ndarray, shape (rows, cols), float32
+        `numpy.nanmedian` down the stack, bit for bit as float32; NaN where nothing counts.
+    """
+    frames, masked = _open(source), None if masks is None else _open(masks)
+    _check_alike(frames, masked)
+    result = np.empty(frames.shape, np.float32)
+    for first, last in _chunks(frames):
+        result.reshape(-1)[first:last] = _median_of_chunk(_values(frames, masked, first, last))
+    return result
+
+
+def combine(
+    source: Frames,
+    *,
+    method: str = "median",
+    sigma: float = 3.0,
+    iterations: int = 5,
+    masks: Frames | None = None,
+    variances: Frames | None = None,
+) -> Combined:
+    """The frames combined pixel by pixel, with the variance of the result.
+
+    Parameters
+    ----------
+    source : FrameSource, or sequence of ndarray of one shape (rows, cols)
+    method : {"median", "clipped mean"}
+        The clipped mean is that of the values within `sigma` standard deviations of the median, the
+        standard deviation being estimated from the median absolute deviation and the two repeated
+        until nothing more is clipped, `iterations` times at most. One or two values are never clipped.
+    masks : the same of bool or integer, optional
+        Not zero: the value does not count. Neither does NaN.
+    variances : the same of float, optional
+        Of each value. They are propagated into the variance of the result, and the standard
+        deviation that clips is never taken to be less than they say.
+
+    Returns
+    -------
+    Combined
+
+    Notes
+    -----
+    Without `variances` the variance comes from the scatter of the unclipped values about their
+    mean. Few frames sometimes agree by chance: a scatter below the value that one pixel in twenty
+    of a frame with the typical scatter would show is raised to that value. A pixel with a single
+    good value is given the typical scatter.
+
+    The median absolute deviation is corrected for the number of values (Croux & Rousseeuw 1992);
+    where it is zero because most values are equal (integers), the mean absolute deviation stands in.
+    """
+    if method not in ("median", "clipped mean"):
+        raise CalibrationError(f"no method {method!r} to combine frames; choose 'median' or 'clipped mean'")
+    frames, masked, known = _open(source), *(None if each is None else _open(each) for each in (masks, variances))
+    _check_alike(frames, masked, known)
+    result = Combined(*(np.empty(frames.shape, kind) for kind in (np.float32, np.float32, np.int32)))
+    planes = [plane.reshape(-1) for plane in result]
+    for first, last in _chunks(frames):
+        values = _values(frames, masked, first, last, kind=np.float32)
+        noise = None if known is None else _values(known, None, first, last, kind=np.float32)
+        done = _combine_chunk(values, noise, method, sigma, iterations)
+        for plane, part in zip(planes, done, strict=True):
+            plane[first:last] = part
+    _scatter_to_variance(planes[1], planes[2], method)
+    return result
+
+
+def median_variance_factor(count: np.ndarray) -> np.ndarray:
+    """The variance of the median of `count` Gaussian values over that of their mean.
+
+    1 for one and two values, 1.346 for three, pi/2 for many (Kenney & Keeping 1962, Mathematics of
+    Statistics 1, 13.13). The formula follows the exact variances of the order statistics within
+    0.5 %; an even number does better than its odd neighbours, since two values are averaged.
+    """
+    n = np.maximum(np.asarray(count, dtype=np.float64), 1)
+    correction = np.where(n % 2 == 1, 0.43 / n, 1.43 / (n + 1.9))
+    return np.maximum(np.pi / 2 * (1 - correction), 1)
+
+
+@dataclass(frozen=True)
+class _Arrays:
+    """Arrays in memory (or mapped from files) as a source."""
+
+    frames: tuple[np.ndarray, ...]
+    dtype: np.dtype
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return cast("tuple[int, int]", self.frames[0].shape)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def chunk(self, first: int, last: int) -> np.ndarray:
+        columns = self.shape[1]
+        rows = slice(first // columns, -(-last // columns))
+        start = first - rows.start * columns
+        values = np.empty((len(self), last - first), self.dtype)
+        for row, frame in zip(values, self.frames, strict=True):
+            row[:] = frame[rows].reshape(-1)[start : start + last - first]
+        return values
+
+
+def _open(frames: Frames) -> FrameSource:
+    if isinstance(frames, FrameSource):
+        return frames
+    arrays = tuple(np.asarray(frame) for frame in frames)
+    shapes = sorted({array.shape for array in arrays})
+    if len(shapes) != 1 or len(shapes[0]) != 2 or 0 in shapes[0]:
+        raise CalibrationError(f"frames to combine must be 2-D and of one shape; these are {shapes or 'none'}")
+    return _Arrays(arrays, np.result_type(*(array.dtype for array in arrays)).newbyteorder("="))
+
+
+def _check_alike(frames: FrameSource, *others: FrameSource | None) -> None:
+    wanted = (len(frames), tuple(frames.shape))
+    for other in others:
+        found = wanted if other is None else (len(other), tuple(other.shape))
+        if found != wanted or wanted[0] == 0:
+            raise CalibrationError(f"{wanted[0]} frames of {wanted[1]} cannot go with {found[0]} of {found[1]}")
+
+
+def _chunks(frames: FrameSource) -> Iterator[tuple[int, int]]:
+    pixels = frames.shape[0] * frames.shape[1]
+    step = max(1024, CHUNK_BYTES // (4 * len(frames)))
+    return ((first, min(first + step, pixels)) for first in range(0, pixels, step))
+
+
+def _values(frames: FrameSource, masked: FrameSource | None, first: int, last: int, *, kind=None) -> np.ndarray:
+    """One chunk; short integers stay what they are if nothing has to become NaN."""
+    values = np.asarray(frames.chunk(first, last))
+    native = values.dtype.newbyteorder("=")
+    short = native.kind in "iu" and native.itemsize <= 2
+    if masked is not None or kind is not None or not short:
+        native = np.result_type(native, np.float32)
+    values = values.astype(native, copy=False)
+    return values if masked is None else np.where(np.asarray(masked.chunk(first, last)) != 0, np.nan, values)
+
+
+def _median_of_chunk(values: np.ndarray) -> np.ndarray:
+    """Medians down the first axis; ones that a NaN has spoilt are done again without it."""
+    middle = _plain_median(values)
+    spoilt = np.isnan(middle)
+    if spoilt.any():
+        ordered, count = _ordered(values[:, spoilt])
+        middle[spoilt] = _middle(ordered, np.zeros_like(count), count)
+    return middle
+
+
+def _plain_median(values: np.ndarray) -> np.ndarray:
+    """Medians down the first axis; NaN where there is a NaN."""
+    n = len(values)
+    if n <= LARGEST:
+        rows = apply_network(values.copy(), median_network(n))
+        return _mean_of_two(rows[(n - 1) // 2], rows[n // 2])
+    rows = np.sort(np.ascontiguousarray(values.T), axis=1)
+    spoilt = np.isnan(rows[:, -1]) if rows.dtype.kind == "f" else False
+    return np.where(spoilt, np.nan, _mean_of_two(rows[:, (n - 1) // 2], rows[:, n // 2]))
+
+
+def _ordered(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The values in ascending order, NaN as infinity behind them; the number of those that count."""
+    good = ~np.isnan(values)
+    return sort_down(np.where(good, values, np.inf)), good.sum(axis=0, dtype=np.int32)
+
+
+def _middle(ordered: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Medians of the ranks `first` to `last` (excluded)."""
+    middle = _mean_of_two(_at_rank(ordered, (first + last - 1) // 2), _at_rank(ordered, (first + last) // 2))
+    return np.where(first == last, np.nan, middle)
+
+
+def _at_rank(ordered: np.ndarray, rank: np.ndarray) -> np.ndarray:
+    return ordered[rank, np.arange(ordered.shape[1])]
+
+
+def _mean_of_two(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore"):  # -inf and inf
+        return np.add(low, high, dtype=np.result_type(low.dtype, np.float32)) / 2
+
+
+def _combine_chunk(values, noise, method, sigma, iterations) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Value, variance of a single value and number of values of each pixel of a chunk."""
+    values = np.where(np.isfinite(values), values, np.nan)
+    ordered, count = _ordered(values)
+    start = np.zeros_like(count)
+    typical, low = _typical_scatter(ordered, start, count) if noise is None else (_mean_of(noise, ~np.isnan(values)), 0)
+    first, last = _unclipped(ordered, count, sigma, iterations, np.broadcast_to(np.sqrt(typical), count.shape))
+    mean, variance = _mean_and_scatter(ordered, first, last)
+    if method == "median":
+        mean, first, last = _middle(ordered, start, count), start, count
+    if noise is None:
+        variance = np.where(np.isnan(variance), typical, np.maximum(variance, low))
+    else:
+        # equal values are clipped together, so the extremes of the kept ones tell which they are
+        kept = (values >= _at_rank(ordered, first)) & (values <= _at_rank(ordered, last - 1))
+        variance = _mean_of(noise, kept)
+    return mean, variance, last - first
+
+
+def _typical_scatter(ordered, first, last) -> tuple[float, float]:
+    """Variance of a single value, typical of these pixels, and what one pixel in twenty stays below by chance.
+
+    From the median of the pixels' own scatters, which follow the chi-square distribution.
+    """
+    scatter = _mean_and_scatter(ordered, first, last)[1]
+    known = np.isfinite(scatter)
+    if not known.any():
+        return np.nan, np.nan
+    half = (np.median(last[known]) - 1) / 2
+    middle, low = gammaincinv(half, [0.5, 0.05])
+    halfway = np.median(scatter[known])
+    return halfway * half / middle, halfway * low / middle
+
+
+def _unclipped(ordered, count, sigma, iterations, least) -> tuple[np.ndarray, np.ndarray]:
+    """First and last (excluded) rank of the values within `sigma` standard deviations of the median."""
+    first, last = np.zeros_like(count), count.copy()
+    active = np.arange(count.size)
+    for _ in range(iterations):
+        part = ordered if active.size == count.size else ordered[:, active]
+        centre = _middle(part, first[active], last[active])
+        spread = _spread(part - centre, first[active], last[active])
+        limit = sigma * np.maximum(spread, least[active])
+        low, high = _at_rank(part, first[active]), _at_rank(part, last[active] - 1)
+        outlying = (low < centre - limit) | (high > centre + limit)
+        if not outlying.any():
+            break
+        part, active = part[:, outlying], active[outlying]
+        centre, limit = centre[outlying], limit[outlying]
+        first[active] = np.maximum(first[active], np.count_nonzero(part < centre - limit, axis=0))
+        last[active] = np.minimum(last[active], np.count_nonzero(part <= centre + limit, axis=0))
+    return first, last
+
+
+def _spread(away: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Standard deviation of a Gaussian from the deviations, between two ranks, from the median."""
+    n, number = len(away), last - first
+    away = np.abs(away)
+    if number.min() == n:
+        spread = _plain_median(away)
+    else:
+        rows = sort_down(np.where(_between(n, first, last), away, np.inf))
+        spread = _middle(rows, np.zeros_like(number), number)
+    few = np.asarray(MAD_OF_FEW, dtype=np.float32)[np.minimum(number, 9)]
+    spread *= MAD_TO_SIGMA * np.where(number > 9, number / (number - np.float32(0.8)), few)
+    flat = spread == 0
+    if flat.any():
+        spread[flat] = MEAN_DEVIATION_TO_SIGMA * _mean_of(away[:, flat], _between(n, first[flat], last[flat]))
+    return spread
+
+
+def _between(n: int, first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    ranks = np.arange(n, dtype=first.dtype)[:, None]
+    return (ranks >= first) & (ranks < last)
+
+
+def _mean_of(values: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    return np.where(kept, values, 0).sum(axis=0) / np.maximum(kept.sum(axis=0), 1)
+
+
+def _mean_and_scatter(ordered, first, last) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of the values between two ranks.
+
+    Sums are taken of the differences from the median, so that float32 is exact enough.
+    """
+    number = last - first
+    centre = _middle(ordered, first, last)
+    away = ordered - centre
+    some = number < len(ordered)
+    if some.any():
+        away[:, some] = np.where(_between(len(ordered), first[some], last[some]), away[:, some], 0)
+    mean = away.sum(axis=0) / np.maximum(number, 1)
+    squares = np.square(away, out=away).sum(axis=0) - number * np.square(mean)
+    scatter = np.where(number > 1, np.maximum(squares, 0) / np.maximum(number - 1, 1), np.nan)
+    return centre + mean, scatter
+
+
+def _scatter_to_variance(variance: np.ndarray, count: np.ndarray, method: str) -> None:
+    """The variance of one value becomes that of the combined one, in place."""
+    numbers = np.arange(count.max() + 1)
+    factor = median_variance_factor(numbers) if method == "median" else np.ones(numbers.size)
+    factor = np.where(numbers > 0, factor / np.maximum(numbers, 1), np.nan)
+    variance *= factor.astype(np.float32)[count]

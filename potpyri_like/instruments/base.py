@@ -1,0 +1,581 @@
+"""The contract of an instrument: header keywords, trimming, calibration and the 3x3 filter."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import astropy.units as u
+import numpy as np
+from astropy.coordinates import FK5, EarthLocation, SkyCoord
+from astropy.io import fits
+from astropy.time import Time, TimeDelta
+from astropy.wcs import WCS
+
+from potpyri_like.errors import DeclarationError, HeaderError
+from potpyri_like.frame import FrameInfo, FrameKind
+from potpyri_like.header import RawHeader
+from potpyri_like.imaging import Section, parse_section
+from potpyri_like.instruments.cameras import Amplifier, Camera, Layout, Readout
+from potpyri_like.instruments.celestial import celestial_wcs
+from potpyri_like.instruments.keywords import Compound, HeaderKeywords, Keyword, number
+from potpyri_like.instruments.rules import Rule, rules_from_table
+
+__all__ = ["Calibration", "Instrument", "PixelFilter"]
+
+CALIBRATIONS = (FrameKind.BIAS, FrameKind.DARK, FrameKind.FLAT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """How an instrument's frames are calibrated.
+
+    Attributes
+    ----------
+    bias, dark, flat : bool
+        Frames that its nights should hold: where they do not, the run says so. What is there is used.
+    combine : str
+        "median" or "clipped mean", for the masters.
+    overscan_degree : int or None
+        Degree of the polynomial in row number fitted to the overscan; None: one level for the frame.
+    flat_floor : float
+        Pixels with less than this part of the typical light (dust, vignetting) are masked.
+    """
+
+    bias: bool = True
+    dark: bool = True
+    flat: bool = True
+    combine: str = "median"
+    overscan_degree: int | None = None
+    flat_floor: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.combine not in ("median", "clipped mean"):
+            raise DeclarationError(f"Calibration: combine = {self.combine!r}; it is 'median' or 'clipped mean'")
+
+
+@dataclass(frozen=True)
+class PixelFilter:
+    """The 3x3 filter against warm pixels.
+
+    Attributes
+    ----------
+    mode : str
+        "median": the median of nine, everywhere; "selective": only pixels far above their neighbours; "none".
+    minimum_exposure : Quantity or None
+        Shorter science exposures are not filtered, nor are the calibrations that go with them.
+    """
+
+    mode: str
+    minimum_exposure: u.Quantity | None = None
+
+    MODES: ClassVar[tuple[str, ...]] = ("median", "selective", "none")
+
+    def __post_init__(self) -> None:
+        if self.mode not in self.MODES:
+            raise DeclarationError(f"PixelFilter: mode = {self.mode!r}; it is one of {', '.join(self.MODES)}")
+        if self.minimum_exposure is not None and not u.Quantity(self.minimum_exposure).unit.is_equivalent(u.s):
+            raise DeclarationError(
+                f"PixelFilter: minimum_exposure = {self.minimum_exposure!r}; give a time, as in 10 * u.s"
+            )
+
+    def for_exposure(self, exposure: u.Quantity) -> str:
+        """The mode for science frames of this exposure, and for their calibrations."""
+        if self.minimum_exposure is not None and exposure < self.minimum_exposure:
+            return "none"
+        return self.mode
+
+
+class Instrument(ABC):
+    """What the software has to know of an instrument; a subclass states it, mostly in tables.
+
+    A subclass is checked when it is made: what it lacks, or what contradicts itself, is a DeclarationError on
+    the author's own line. ``class Family(Instrument, abstract=True)`` leaves a family of instruments unchecked.
+
+    Attributes
+    ----------
+    name : str
+        Upper case; the word on the command line.
+    keywords : HeaderKeywords
+        Which card holds which quantity.
+    kinds : mapping of str to FrameKind, or tuple of Rule
+        What the `kind` card says of each kind of frame; or rules, the first that applies decides.
+    cameras : tuple of Camera
+    site : EarthLocation
+    telescope_diameter : Quantity or None
+        Of the primary mirror, for scintillation.
+    band_names : mapping of str to str
+        Our name for a filter's name in the header; filters not listed keep theirs.
+    calibration : Calibration
+    pixel_filter : PixelFilter
+    recipe : str
+        The recipe for its nights: "timeseries" or "imaging".
+    """
+
+    name: ClassVar[str]
+
+    # header keywords
+    keywords: ClassVar[HeaderKeywords]
+    kinds: ClassVar[Mapping[str, FrameKind] | tuple[Rule, ...]]
+    band_names: ClassVar[Mapping[str, str]] = {}
+    # trimming
+    cameras: ClassVar[tuple[Camera, ...]]
+    # calibration
+    calibration: ClassVar[Calibration] = Calibration()
+    # the 3x3 filter
+    pixel_filter: ClassVar[PixelFilter] = PixelFilter("none")
+    # place and habits
+    site: ClassVar[EarthLocation]
+    telescope_diameter: ClassVar[u.Quantity | None] = None
+    recipe: ClassVar[str] = "timeseries"
+
+    rules: ClassVar[tuple[Rule, ...]] = ()
+
+    def __init_subclass__(cls, *, abstract: bool = False, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not abstract:
+            check_declaration(cls)
+            cls.rules = (
+                rules_from_table(kind_card(cls), cls.kinds) if isinstance(cls.kinds, Mapping) else tuple(cls.kinds)
+            )
+
+    # -- header keywords ---------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def mid_time(self, header: RawHeader, exposure: u.Quantity) -> Time:
+        """The middle of the exposure, UTC, to the millisecond where the header allows it.
+
+        Raises
+        ------
+        HeaderError, KeyError or ValueError
+            The header does not tell; the frame is left out.
+        """
+
+    def time_cards(self, start: Time, exposure: u.Quantity) -> dict[str, Any]:
+        """The cards that `mid_time` reads, for an exposure that began at `start`: its inverse."""
+        return {"DATE-OBS": start.utc.isot}
+
+    def plane_time(self, header: RawHeader, exposure: u.Quantity, plane: int) -> Time:
+        """The middle of the exposure of one plane of a cube; planes follow each other without a pause."""
+        return self.mid_time(header, exposure) + TimeDelta(plane * exposure)
+
+    def describe(
+        self,
+        header: RawHeader,
+        *,
+        kind: FrameKind | None = None,
+        camera: str | None = None,
+        band: str | None = None,
+        target: str | None = None,
+    ) -> tuple[FrameInfo, ...]:
+        """What a raw file is, in our words: one description, or one for each plane of a cube.
+
+        Parameters
+        ----------
+        header : RawHeader
+        kind, camera, band, target : optional
+            What the observer says it is, whatever the header says.
+
+        Raises
+        ------
+        HeaderError
+            The file cannot be used; the message says why.
+        """
+        kind, because = self.kind_wanted(header, kind)
+        exposure = self.exposure_of(header, kind)
+        which = self.camera_named(camera) if camera else self.camera_of(header)
+        *planes, rows, columns = header.image_shape
+        common: dict[str, Any] = dict(
+            path=header.path,
+            kind=kind,
+            camera=which.name,
+            band=(band or self.band_of(header, which)) if kind in (FrameKind.SCIENCE, FrameKind.FLAT) else "",
+            target=(target or self.target_of(header)) if kind is FrameKind.SCIENCE else "",
+            binning=self.binning_of(header),
+            exposure=exposure,
+            shape=(rows, columns),
+            pointing=self.pointing_of(header),
+            readout=self.readout_of(header),
+            clock=self.clock_of(header),
+            decided_by=because,
+            notes=tuple(self.remarks(header)),
+        )
+        if not planes:
+            return (FrameInfo(mid_time=self.time_of(header, exposure, kind), **common),)
+        return tuple(
+            FrameInfo(mid_time=self.time_of(header, exposure, kind, plane), plane=plane, **common)
+            for plane in range(int(np.prod(planes)))
+        )
+
+    def settle(self, infos: tuple[FrameInfo, ...]) -> tuple[FrameInfo, ...]:
+        """A second look at all frames of a night together, for what one header alone cannot tell."""
+        return infos
+
+    def kind_of(self, header: RawHeader) -> tuple[FrameKind, str]:
+        """The kind of the frame and the rule that decided it."""
+        for rule in self.rules:
+            if rule.when(header):
+                return rule.kind, f"{rule.why}: {rule.when}" if rule.why else str(rule.when)
+        says = self.keywords.kind.read(header) if self.keywords.kind else None
+        raise HeaderError(
+            f"{header.path.name}: no rule of {self.name} says what kind of frame this is"
+            + (f" ({self.keywords.kind.cards[0]} = {says!r})" if says else "")
+            + "; the frame is left out (say what it is in the kind column of night.ecsv)"
+        )
+
+    def kind_wanted(self, header: RawHeader, wanted: FrameKind | None) -> tuple[FrameKind, str]:
+        """The kind that the observer wants the frame to be, else that of the rules, and what decided it."""
+        try:
+            found, because = self.kind_of(header)
+        except HeaderError:
+            if wanted is None:
+                raise
+            found, because = wanted, "edited by hand"
+        return (found, because) if wanted in (None, found) else (wanted, "edited by hand")
+
+    def exposure_of(self, header: RawHeader, kind: FrameKind) -> u.Quantity:
+        """The open-shutter time; 0 for a bias, NaN for a flat whose header lacks it."""
+        try:
+            exposure = self.read("exposure", header)
+        except HeaderError:
+            if kind is FrameKind.BIAS:
+                return 0 * u.s
+            if kind in (FrameKind.FLAT, FrameKind.OTHER):
+                return np.nan * u.s
+            raise
+        if exposure is None or not np.isfinite(exposure) or exposure < 0 * u.s:
+            raise HeaderError(f"{header.path.name}: an exposure of {exposure} cannot be; the frame is left out")
+        return exposure.to(u.s)
+
+    def time_of(
+        self, header: RawHeader, exposure: u.Quantity, kind: FrameKind, plane: int | None = None
+    ) -> Time | None:
+        """The mid-time; None for a calibration frame without one."""
+        duration = exposure if np.isfinite(exposure) else 0 * u.s
+        try:
+            if plane is None:
+                return self.mid_time(header, duration)
+            return self.plane_time(header, duration, plane)
+        except (HeaderError, KeyError, ValueError) as error:
+            if kind is not FrameKind.SCIENCE:
+                return None
+            raise HeaderError(
+                f"{header.path.name}: no believable time in the header ({error}); the frame is left out"
+            ) from error
+
+    def camera_of(self, header: RawHeader) -> Camera:
+        """The camera that took the frame: by its card, else by the band, else by folder or file name."""
+        if len(self.cameras) == 1:
+            return self.cameras[0]
+        says = str(self.read("camera", header) or "").lower()
+        band = self.band_of(header, None)
+        for fits_ in (
+            [c for c in self.cameras if says and says in (c.name.lower(), *map(str.lower, c.ids))],
+            [c for c in self.cameras if band and band in c.bands],
+            [c for c in self.cameras if c.folder and re.search(c.folder, header.inside, re.IGNORECASE)],
+        ):
+            if len(fits_) == 1:
+                return fits_[0]
+        raise HeaderError(
+            f"{header.path.name}: it does not tell which of {', '.join(c.name for c in self.cameras)} took it"
+            f" (camera card: {says or 'absent'}; band: {band or 'absent'}); the frame is left out"
+        )
+
+    def camera_named(self, name: str) -> Camera:
+        """The camera of that name.
+
+        Raises
+        ------
+        HeaderError
+            There is none.
+        """
+        for camera in self.cameras:
+            if camera.name.lower() == name.lower():
+                return camera
+        raise HeaderError(f"{self.name} has no camera {name!r}: it has {', '.join(c.name for c in self.cameras)}")
+
+    def site_of(self, camera: str) -> EarthLocation:
+        """Where that camera stands."""
+        return self.camera_named(camera).site or self.site
+
+    def band_of(self, header: RawHeader, camera: Camera | None) -> str:
+        """The band, by our name for it; the camera's only one where the header does not tell."""
+        says = str(self.read("band", header, optional=True) or "")
+        if not says and camera is not None and len(camera.bands) == 1:
+            return camera.bands[0]
+        return self.band_names.get(says, says)
+
+    def target_of(self, header: RawHeader) -> str:
+        """What the observer called the target; "" where the header does not tell."""
+        return str(self.read("target", header, optional=True) or "")
+
+    def binning_of(self, header: RawHeader) -> tuple[int, int]:
+        """Columns and rows that were added on the chip; (1, 1) where the header does not tell."""
+        says = self.read("binning", header, optional=True)
+        if says is None:
+            return (1, 1)
+        factors = [int(n) for n in re.findall(r"\d+", str(says))]
+        if len(factors) == 1:
+            factors = factors * 2 if factors[0] < 10 else [factors[0] // 10, factors[0] % 10]
+        if len(factors) != 2 or min(factors) < 1:
+            raise HeaderError(f"{header.path.name}: a binning of {says!r} is not understood; the frame is left out")
+        return factors[0], factors[1]
+
+    def pointing_of(self, header: RawHeader) -> SkyCoord | None:
+        """Where the telescope looked, ICRS; None where the header says nothing believable."""
+        ra, dec = self.read("ra", header, optional=True), self.read("dec", header, optional=True)
+        if ra is None or dec is None:
+            return None
+        equinox = self.read("equinox", header, optional=True)
+        frame = "icrs" if equinox is None else FK5(equinox=Time(float(u.Quantity(equinox).value), format="jyear"))
+        try:
+            return SkyCoord(ra, dec, unit=(u.hourangle, u.deg), frame=frame).icrs
+        except (ValueError, u.UnitsError):
+            return None
+
+    def readout_of(self, header: RawHeader) -> str:
+        """What calibrations must share besides camera, binning and shape: mode, region, amplifiers."""
+        return ""
+
+    def clock_of(self, header: RawHeader) -> str:
+        """What set the time: "GPS", "NTP", "PC"; "" where it is not known."""
+        return ""
+
+    def remarks(self, header: RawHeader) -> Iterable[str]:
+        """What was guessed, repaired or doubted about a frame, in sentences."""
+        return ()
+
+    def read(self, quantity: str, header: RawHeader, *, optional: bool = False) -> Any:
+        """The value of a declared keyword; None where none is declared, or where it may be absent and is.
+
+        Raises
+        ------
+        HeaderError
+            The card is missing; the message says what to do.
+        """
+        keyword = getattr(self.keywords, quantity)
+        if keyword is None:
+            return None
+        try:
+            return keyword.read(header)
+        except HeaderError as error:
+            if optional or quantity == "camera":
+                return None
+            raise HeaderError(
+                f"{error}, which {self.name} frames need; the frame is left out"
+                f" (reduce instruments {self.name} lists the cards)"
+            ) from error
+
+    # -- trimming ----------------------------------------------------------------------------------------------
+
+    def layout(self, header: RawHeader) -> Layout:
+        """Where in the file the pixels of the image are, amplifier by amplifier.
+
+        Raises
+        ------
+        HeaderError
+            A card that the declaration needs is missing.
+        """
+        camera, binning = self.camera_of(header), self.binning_of(header)
+        if not camera.amplifiers:
+            readout = resolve_readout(header, header.images[0], camera, camera, binning)
+            return Layout(readout.data.shape, (readout,))
+        readouts = tuple(resolve_readout(header, a.hdu, camera, a, binning) for a in camera.amplifiers)
+        rows = max(r.y0 + r.data.shape[0] for r in readouts)
+        columns = max(r.x0 + r.data.shape[1] for r in readouts)
+        return Layout((rows, columns), readouts)
+
+    def pedestal(self, header: RawHeader) -> tuple[float, float]:
+        """Level and its uncertainty, adu, to subtract where a night has neither overscan nor bias frames."""
+        camera = self.camera_of(header)
+        level, error = camera.pedestal, camera.pedestal_error
+        return (
+            0.0 if level is None else float(level.to_value(u.adu)),
+            0.0 if error is None else float(error.to_value(u.adu)),
+        )
+
+    def pixel_scale(self, info: FrameInfo) -> float:
+        """Arcsec per pixel of the file (the mean of both axes)."""
+        unbinned = self.camera_named(info.camera).pixel_scale.to_value(u.arcsec / u.pix)
+        return float(unbinned * np.sqrt(info.binning[0] * info.binning[1]))
+
+    def wcs(self, header: RawHeader, layout: Layout) -> WCS | None:
+        """The celestial coordinates of the trimmed image, if the header has them; else None."""
+        first = layout.readouts[0]
+        return celestial_wcs(header.of(first.hdu), first.data) if len(layout.readouts) == 1 else None
+
+    # -- frames that a simulated night is made of ----------------------------------------------------------------
+
+    def cards(self, info: FrameInfo) -> dict[str, Any]:
+        """The primary cards that a frame so described has: `describe` read backwards."""
+        camera = self.camera_named(info.camera)
+        rule = next((rule for rule in self.rules if rule.kind is info.kind), None)
+        cards = dict(rule.when.example()) if rule else {}
+        values: dict[str, Any] = {
+            "exposure": info.exposure,
+            "band": next((raw for raw, ours in self.band_names.items() if ours == info.band), info.band),
+            "target": info.target or str(info.kind),
+            "camera": camera.ids[0] if camera.ids else camera.name,
+            "binning": f"{info.binning[0]}x{info.binning[1]}",
+        }
+        if info.pointing is not None:
+            values |= self.pointing_values(info.pointing)
+        for quantity, keyword in self.keywords.items().items():
+            if quantity in values:
+                cards = keyword.write(values[quantity]) | cards if quantity == "target" else cards | keyword.write(values[quantity])
+        if info.mid_time is not None:
+            cards |= self.time_cards(info.mid_time - info.exposure / 2, info.exposure)
+        return cards
+
+    def pointing_values(self, pointing: SkyCoord) -> dict[str, Any]:
+        """What the `ra` and `dec` cards of a frame say that looked there."""
+        text: dict[str, Any] = {
+            "ra": pointing.ra.to_string(u.hour, sep=":", precision=3, pad=True),
+            "dec": pointing.dec.to_string(u.deg, sep=":", precision=2, pad=True, alwayssign=True),
+        }
+        for axis, value in (("ra", pointing.ra), ("dec", pointing.dec)):
+            keyword = getattr(self.keywords, axis)
+            if isinstance(keyword, Keyword) and keyword.unit is not None:
+                text[axis] = value
+        return text | ({"equinox": 2000 * u.yr} if self.keywords.equinox is not None else {})
+
+    def blank(self, camera: Camera, *, size: tuple[int, int], binning: tuple[int, int]) -> list[fits.Header]:
+        """The headers of a raw file without pixels: one for each HDU, with NAXIS1 and NAXIS2 where it has an image.
+
+        Parameters
+        ----------
+        size : (int, int)
+            Columns, rows of the image; where the declaration fixes them, that is used.
+        """
+        amplifiers = camera.amplifiers or (camera,)
+        headers = [fits.Header() for _ in range(1 + max(getattr(a, "hdu", 0) for a in amplifiers))]
+        for amplifier in amplifiers:
+            blank_amplifier(headers[getattr(amplifier, "hdu", 0)], camera, amplifier, size, binning)
+        return headers
+
+
+def check_declaration(cls: type[Instrument]) -> None:
+    """Raise a DeclarationError for what an instrument lacks or says wrongly."""
+    for attribute, what in {
+        "name": "the word on the command line",
+        "keywords": "HeaderKeywords(exposure=Keyword('EXPTIME', u.s), ...)",
+        "kinds": "{'light': FrameKind.SCIENCE, ...} or a tuple of Rule",
+        "cameras": "(Camera('main', ...),)",
+        "site": "EarthLocation.from_geodetic(...)",
+    }.items():
+        if getattr(cls, attribute, None) is None:
+            raise DeclarationError(f"{cls.__name__}: {attribute} is not declared; give {what}")
+    if getattr(cls.mid_time, "__isabstractmethod__", False):
+        raise DeclarationError(f"{cls.__name__}: mid_time is not defined; no default would be honest")
+    for attribute, wanted in {
+        "keywords": HeaderKeywords,
+        "site": EarthLocation,
+        "calibration": Calibration,
+        "pixel_filter": PixelFilter,
+    }.items():
+        if not isinstance(getattr(cls, attribute), wanted):
+            raise DeclarationError(
+                f"{cls.__name__}: {attribute} = {getattr(cls, attribute)!r} is not of type {wanted.__name__}"
+            )
+    check_names(cls)
+    kind_card(cls)
+
+
+def check_names(cls: type[Instrument]) -> None:
+    """The name is a word, the cameras are cameras of different names."""
+    if not re.fullmatch(r"[A-Z][A-Z0-9_-]*", cls.name):
+        raise DeclarationError(f"{cls.__name__}: name = {cls.name!r}; give capital letters and digits, as in 'OPTICAM'")
+    if not cls.cameras or not all(isinstance(camera, Camera) for camera in cls.cameras):
+        raise DeclarationError(f"{cls.__name__}: cameras = {cls.cameras!r}; give a tuple of Camera, (Camera(...),)")
+    names = [camera.name for camera in cls.cameras]
+    if len(set(names)) < len(names):
+        raise DeclarationError(f"{cls.__name__}: two cameras have one name among {', '.join(names)}")
+
+
+def kind_card(cls: type[Instrument]) -> str:
+    """The card whose values `kinds` lists; "" where `kinds` is made of rules."""
+    if not isinstance(cls.kinds, Mapping):
+        if not cls.kinds or not all(isinstance(rule, Rule) for rule in cls.kinds):
+            raise DeclarationError(f"{cls.__name__}: kinds is neither a table nor a tuple of Rule")
+        return ""
+    if not isinstance(cls.keywords.kind, Keyword):
+        raise DeclarationError(f"{cls.__name__}: kinds is a table, so keywords needs kind=Keyword('IMAGETYP')")
+    return cls.keywords.kind.card
+
+
+def resolve_readout(
+    header: RawHeader, hdu: int, camera: Camera, declared: Camera | Amplifier, binning: tuple[int, int]
+) -> Readout:
+    """An amplifier's numbers, from the declaration and the header of its HDU."""
+    own = header.of(hdu)
+    gain = declared.gain if declared.gain is not None else camera.gain
+    noise = declared.read_noise if declared.read_noise is not None else camera.read_noise
+    read_noise = resolve(noise, own, u.electron)
+    if camera.binned_after_reading:
+        read_noise *= float(np.sqrt(binning[0] * binning[1]))
+    data = resolve_section(declared.data_section or camera.data_section, own, binning)
+    columns, rows = int(header.hdus[hdu]["NAXIS1"]), int(header.hdus[hdu]["NAXIS2"])
+    data = data or Section(0, columns, 0, rows)
+    if not data.inside((rows, columns)):
+        raise HeaderError(
+            f"{header.path.name}: the data section {data.fits()} leaves the image of {columns} x {rows} pixels"
+        )
+    return Readout(
+        hdu=hdu,
+        data=data,
+        overscan=resolve_section(declared.overscan_section or camera.overscan_section, own, binning),
+        gain=resolve(gain, own, u.electron / u.adu),
+        read_noise=read_noise,
+        saturation=resolve(camera.saturation, own, u.adu),
+        x0=getattr(declared, "x0", 0) // binning[0],
+        y0=getattr(declared, "y0", 0) // binning[1],
+        flip_x=getattr(declared, "flip_x", False),
+        flip_y=getattr(declared, "flip_y", False),
+    )
+
+
+def resolve(declared: u.Quantity | Keyword, header: RawHeader, unit: u.UnitBase) -> float:
+    """A constant's number in that unit, from the header where the declaration says so."""
+    quantity = declared.read(header) if isinstance(declared, Keyword) else declared
+    return float(quantity.to_value(unit))
+
+
+def resolve_section(
+    declared: str | Keyword | None, header: RawHeader, binning: tuple[int, int]
+) -> Section | None:
+    """A section in pixels of the file; None where there is none."""
+    if declared is None:
+        return None
+    if isinstance(declared, Keyword):
+        text = declared.read(header)
+        return None if text is None else parse_section(text)
+    return parse_section(declared).binned(*binning)
+
+
+def blank_amplifier(
+    header: fits.Header,
+    camera: Camera,
+    declared: Camera | Amplifier,
+    size: tuple[int, int],
+    binning: tuple[int, int],
+) -> None:
+    """Fill in NAXIS1, NAXIS2 and the cards that an amplifier's declaration names."""
+    data_section = declared.data_section or camera.data_section
+    overscan_section = declared.overscan_section or camera.overscan_section
+    columns, rows = size
+    if isinstance(data_section, str):
+        sections = [parse_section(s).binned(*binning) for s in (data_section, overscan_section) if isinstance(s, str)]
+        columns, rows = max(s.x1 for s in sections), max(s.y1 for s in sections)
+    elif isinstance(data_section, Keyword):
+        header[data_section.card] = f"[1:{columns},1:{rows}]"
+        if isinstance(overscan_section, Keyword):
+            header[overscan_section.card] = f"[{columns + 1}:{columns + 32},1:{rows}]"
+            columns += 32
+    header["NAXIS1"], header["NAXIS2"] = columns, rows
+    for quantity, typical in (("gain", 1.5), ("read_noise", 5.0), ("saturation", 60000.0)):
+        value = getattr(declared, quantity, None) or getattr(camera, quantity)
+        if isinstance(value, Keyword):
+            header[value.card] = typical

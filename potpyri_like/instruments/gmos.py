@@ -1,0 +1,184 @@
+"""GMOS North and South, imaging: three generations of detectors, each of three chips side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import astropy.units as u
+from astropy.coordinates import EarthLocation
+from astropy.io import fits
+from astropy.time import Time, TimeDelta
+
+from potpyri_like.errors import HeaderError
+from potpyri_like.frame import FrameKind
+from potpyri_like.header import RawHeader
+from potpyri_like.hookspecs import hookimpl
+from potpyri_like.imaging import parse_section
+from potpyri_like.instruments.base import Calibration, Instrument
+from potpyri_like.instruments.cameras import Camera, Layout, Readout
+from potpyri_like.instruments.keywords import Compound, HeaderKeywords, Keyword
+from potpyri_like.instruments.rules import Has, Is, Matches, Rule
+
+SCIENCE, BIAS, DARK, FLAT, OTHER = FrameKind
+
+MAUNA_KEA = EarthLocation.from_geodetic(lon=-155.46904 * u.deg, lat=19.82383 * u.deg, height=4213 * u.m)
+CERRO_PACHON = EarthLocation.from_geodetic(lon=-70.73669 * u.deg, lat=-30.24074 * u.deg, height=2722 * u.m)
+CHIP = 2048  # unbinned columns of each chip, all generations
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What a generation of detectors fixes: amplifiers of each chip, rows, gap between chips, unbinned pixels."""
+
+    amplifiers: int
+    rows: int
+    gap: int
+
+
+# Gaps: Gemini's tile geometry. A gap is cut to whole binned pixels.
+EEV, E2V = Generation(1, 4608, 37), Generation(2, 4608, 37)
+HAMAMATSU_N, HAMAMATSU_S = Generation(4, 4224, 67), Generation(4, 4224, 61)
+GENERATIONS = {"GMOS-N EEV": EEV, "GMOS-N e2v": E2V, "GMOS-N Ham": HAMAMATSU_N, "GMOS-S EEV": EEV, "GMOS-S Ham": HAMAMATSU_S}
+
+
+def detector(name: str, detectors: tuple[str, ...], scale: float, site: EarthLocation) -> Camera:
+    """One generation of detectors in one of the two instruments; its amplifiers are in the files' headers."""
+    return Camera(
+        name=name,
+        ids=tuple(f"{name[:6]} {dettype}" for dettype in detectors),
+        pixel_scale=scale * u.arcsec / u.pix,
+        gain=Keyword("GAIN", u.electron / u.adu),
+        read_noise=Keyword("RDNOISE", u.electron),
+        saturation=65535 * u.adu,
+        data_section=Keyword("DATASEC"),
+        overscan_section=Keyword("BIASSEC"),
+        site=site,
+    )
+
+
+def filters(first: str, second: str) -> str:
+    """The band from both filter wheels: "i" of "open1-0" and "i_G0302"; "" when both are open."""
+    names = [str(name).partition("_")[0] for name in (first, second) if not str(name).lower().startswith("open")]
+    return "+".join(names)
+
+
+class Gmos(Instrument):
+    """GMOS North and South, imaging: EEV, e2v and Hamamatsu detectors, 3 to 12 amplifiers, any region."""
+
+    name = "GMOS"
+    keywords = HeaderKeywords(
+        exposure=Keyword("EXPTIME", u.s),
+        kind=Keyword("OBSTYPE"),
+        band=Compound(("FILTER1", "FILTER2"), filters, lambda band: ("open1-6", f"{band or 'open2-8'}_G0301")),
+        target=Keyword("OBJECT"),
+        camera=Compound(
+            ("INSTRUME", "DETTYPE"),
+            lambda instrument, dettype: f"{instrument} {dettype}",
+            lambda text: tuple(text.split(" ", 1)),
+        ),
+        binning=Keyword("CCDSUM"),
+        ra=Keyword("RA", u.deg),
+        dec=Keyword("DEC", u.deg),
+    )
+    imaging = Is("GRATING", "MIRROR")
+    kinds = (
+        Rule(OTHER, Is("RAWGEMQA", "FAIL"), why="failed the observatory's quality check"),
+        Rule(BIAS, Is("OBSTYPE", "BIAS")),
+        Rule(DARK, Is("OBSTYPE", "DARK")),
+        Rule(OTHER, Has("GRATING") & ~imaging, why="a spectrum"),
+        Rule(FLAT, Is("OBSTYPE", "FLAT") & imaging),
+        Rule(OTHER, ~Is("MASKTYP", 0, absent=True), why="taken through a mask or the IFU"),
+        Rule(FLAT, Is("OBSTYPE", "OBJECT") & imaging & Matches("OBJECT", "twilight|skyflat")),
+        Rule(OTHER, Is("OBSCLASS", "acq", "acqCal"), why="an acquisition"),
+        Rule(SCIENCE, Is("OBSTYPE", "OBJECT") & imaging & Is("SHUTTER", "OPEN", absent=True)),
+        Rule(OTHER, Has("OBSTYPE"), why="neither image nor imaging calibration"),
+    )
+    cameras = (
+        detector("GMOS-N EEV", ("SDSU II CCD",), 0.0727, MAUNA_KEA),
+        detector("GMOS-N e2v", ("SDSU II e2v DD CCD42-90",), 0.0728, MAUNA_KEA),
+        detector("GMOS-N Ham", ("S10892-N", "S10892"), 0.0807, MAUNA_KEA),
+        detector("GMOS-S EEV", ("SDSU II CCD",), 0.0730, CERRO_PACHON),
+        detector("GMOS-S Ham", ("S10892", "S10892-N"), 0.0800, CERRO_PACHON),
+    )
+    calibration = Calibration(dark=False, overscan_degree=3)
+    site = MAUNA_KEA
+    telescope_diameter = 8.1 * u.m
+    recipe = "imaging"
+
+    def mid_time(self, header: RawHeader, exposure: u.Quantity) -> Time:
+        time = header.get("UTSTART") or header["TIME-OBS"]
+        return Time(f"{header['DATE-OBS']}T{time}", scale="utc") + TimeDelta(exposure / 2)
+
+    def time_cards(self, start: Time, exposure: u.Quantity) -> dict[str, Any]:
+        date, time = start.utc.isot.split("T")
+        return {"DATE-OBS": date, "TIME-OBS": time, "UTSTART": time}
+
+    def band_of(self, header: RawHeader, camera: Camera | None) -> str:
+        """The filter; with the name of the slit mask, where there is one, since its flats serve no open field."""
+        band = super().band_of(header, camera)
+        masked = str(header.get("MASKTYP", 0)) != "0"
+        return f"{band} through {header.get('MASKNAME', 'a mask')}" if masked else band
+
+    def readout_of(self, header: RawHeader) -> str:
+        """Number of amplifiers and the regions that were read."""
+        regions = sorted({str(header.of(hdu).get("DETSEC", "")).split(",")[-1] for hdu in header.images})
+        return f"{len(header.images)} images, rows {' '.join(regions)}"
+
+    def layout(self, header: RawHeader) -> Layout:
+        """Amplifiers where DETSEC says, chips set apart by the gap of their generation."""
+        camera, binning = self.camera_of(header), self.binning_of(header)
+        gap = GENERATIONS[camera.name].gap
+        placed = [self.readout(header, hdu, camera, binning, gap) for hdu in header.images]
+        left, low = min(r.x0 for r in placed), min(r.y0 for r in placed)
+        readouts = tuple(moved(r, -left, -low) for r in placed)
+        rows = max(r.y0 + r.data.shape[0] for r in readouts)
+        columns = max(r.x0 + r.data.shape[1] for r in readouts)
+        return Layout((rows, columns), readouts)
+
+    def readout(self, header: RawHeader, hdu: int, camera: Camera, binning: tuple[int, int], gap: int) -> Readout:
+        """One amplifier, placed on the focal plane in binned pixels."""
+        own = header.of(hdu)
+        try:
+            data, detector = parse_section(own["DATASEC"]), parse_section(own["DETSEC"])
+        except KeyError as card:
+            raise HeaderError(f"{header.path.name}: no {card} card in HDU {hdu}; the frame is left out") from card
+        overscan = parse_section(own["BIASSEC"]) if "BIASSEC" in own else None
+        return Readout(
+            hdu=hdu,
+            data=data,
+            overscan=overscan,
+            gain=float(own.get("GAIN", 1.63)),
+            read_noise=float(own.get("RDNOISE", 4.14)),
+            saturation=float(camera.saturation.to_value(u.adu)),  # type: ignore[union-attr]
+            x0=detector.x0 // binning[0] + detector.x0 // CHIP * (gap // binning[0]),
+            y0=detector.y0 // binning[1],
+        )
+
+    def blank(self, camera: Camera, *, size: tuple[int, int], binning: tuple[int, int]) -> list[fits.Header]:
+        """All chips in x, the middle rows of the detector in y, with gains that differ as real ones do."""
+        generation = GENERATIONS[camera.name]
+        width, rows = CHIP // generation.amplifiers, min(size[1], generation.rows // binning[1])
+        low = (generation.rows - rows * binning[1]) // 2
+        headers = [fits.Header()]
+        for index in range(3 * generation.amplifiers):
+            left, columns = index * width, width // binning[0]
+            data, overscan = ((33, 1), (1, columns + 1))[index % 2]  # overscan left, right, left, ...
+            header = fits.Header()
+            header["NAXIS1"], header["NAXIS2"] = columns + 32, rows
+            header["CCDSUM"] = f"{binning[0]} {binning[1]}"
+            header["DETSEC"] = f"[{left + 1}:{left + width},{low + 1}:{low + rows * binning[1]}]"
+            header["DATASEC"] = f"[{data}:{data + columns - 1},1:{rows}]"
+            header["BIASSEC"] = f"[{overscan}:{overscan + 31},1:{rows}]"
+            header["GAIN"], header["RDNOISE"] = round(1.6 + 0.05 * index, 3), round(3.9 + 0.1 * (index % 4), 2)
+            headers.append(header)
+        return headers
+
+
+def moved(readout: Readout, columns: int, rows: int) -> Readout:
+    return replace(readout, x0=readout.x0 + columns, y0=readout.y0 + rows)
+
+
+@hookimpl
+def register_instruments() -> list[type[Instrument]]:
+    return [Gmos]

@@ -1,0 +1,208 @@
+"""The aperture that makes the quietest light curve, and the stars that vary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from potpyri_like.errors import ReductionError
+from potpyri_like.photometry.bins import bin_series
+from potpyri_like.photometry.ensemble import Ensemble, ensemble_weights, relative_flux
+from potpyri_like.photometry.noise import expected, nan_median, point_to_point, running_median, spikes
+
+__all__ = ["ApertureChoice", "choose_aperture", "rank_variables"]
+
+Metric = Callable[[np.ndarray, np.ndarray | None], float]
+
+
+@dataclass(frozen=True, eq=False)
+class ApertureChoice:
+    """One aperture of a grid, and why.
+
+    Attributes
+    ----------
+    index : int
+    metric : ndarray, shape (n_apertures,)
+        The noise figure that was compared, as measured; NaN where an aperture gave no light curve.
+    ensemble : Ensemble
+        The comparison stars at the chosen aperture.
+    at_edge : bool
+        The least noise is at an end of the grid, so that a wider grid might give less.
+    reason : str
+        A sentence for the observer.
+    """
+
+    index: int
+    metric: np.ndarray
+    ensemble: Ensemble
+    at_edge: bool
+    reason: str
+
+
+def choose_aperture(
+    flux,
+    error,
+    *,
+    target=None,
+    time=None,
+    usable=None,
+    excluded: Mapping[int, str] | None = None,
+    labels=None,
+    metric: Metric = point_to_point,
+    tolerance=0.01,
+) -> ApertureChoice:
+    """The smallest aperture whose light curve is within 1 % of the least noisy.
+
+    In every aperture the comparison stars are weighted anew and the light curves divided. The noise is that of the
+    target or, without a target, the mean of the comparison stars', with the same weights in every aperture. Noise
+    figures are noisy themselves: it is their running median over three apertures that is compared.
+
+    Parameters
+    ----------
+    flux, error : array_like, shape (n_frames, n_stars, n_apertures), electron
+        NaN where not measured; an aperture without any light curve is passed over. The apertures in rising size.
+    target : int, optional
+        The star the light curve is for.
+    time : array_like, shape (n_frames,), optional
+        Handed to the metric.
+    usable, excluded
+        As for `ensemble_weights`.
+    labels : sequence of str, optional
+        What to call the apertures in the reason: "2.1 FWHM". Their numbers, counted from 0, without it.
+    metric : callable(flux, time) -> float
+        Less is better. The default, point-to-point scatter, does not see the depth of a transit.
+    tolerance : float
+
+    Raises
+    ------
+    ReductionError
+        No aperture gives a light curve.
+    """
+    flux, error = np.asarray(flux, float), np.asarray(error, float)
+    apertures = range(flux.shape[2])
+    ensembles = [
+        ensemble_weights(flux[..., a], error[..., a], usable=usable, target=target, excluded=excluded)
+        for a in apertures
+    ]
+    judges = _judges(ensembles, target)
+    curves = [relative_flux(flux[..., a], error[..., a], ensembles[a].weights)[0] for a in apertures]
+    figure = np.array([_noise(curve, time, judges, metric) for curve in curves])
+    if not np.isfinite(figure).any():
+        whose = "the comparison stars" if target is None else f"star {target}"
+        note = next((e.note for e in ensembles if e.note), "too few measurements")
+        raise ReductionError(
+            f"no aperture gives a light curve of {whose} ({note}); choose other stars or an aperture"
+        )
+    index, best, at_edge = _smallest_of_the_best(figure, tolerance)
+    names = [f"aperture {a}" for a in apertures] if labels is None else list(labels)
+    reason = _reason(
+        figure,
+        names,
+        index,
+        best,
+        at_edge,
+        _name_of(metric),
+        "comparison stars" if target is None else "target",
+    )
+    return ApertureChoice(index, figure, ensembles[index], at_edge, reason)
+
+
+def rank_variables(relflux, relflux_err, time):
+    """How surely each star varies, and the stars in falling order of that.
+
+    Single outliers are taken out, the series is binned at time scales from four frames to a quarter of its length,
+    and the scatter of the bins is compared with the white noise there: the point-to-point scatter or, if larger,
+    the errors, over sqrt(n). So a transit or a slow variable stands out, and neither a faint, noisy star nor a cosmic ray
+    does; a variation from frame to frame goes unseen.
+
+    Parameters
+    ----------
+    relflux, relflux_err : array_like, shape (n_frames, n_stars)
+        NaN is left out.
+    time : array_like, shape (n_frames,)
+
+    Returns
+    -------
+    score : ndarray, shape (n_stars,)
+        The largest over the time scales, in standard deviations of a normal distribution (chi-square of the bins by
+        Wilson & Hilferty 1931); NaN for a star with fewer than 16 points. Of many constant stars, a few reach 3.
+    order : ndarray of int, shape (n_stars,)
+        Stars without a score come last.
+    """
+    relflux, error, time = (np.asarray(a, float) for a in (relflux, relflux_err, time))
+    by_time = np.argsort(time, kind="stable")
+    relflux, error, time = relflux[by_time], error[by_time], time[by_time]
+    calm = np.where(spikes(relflux), np.nan, relflux)
+    score = np.array([_variability(*star, time) for star in zip(calm.T, error.T, strict=True)], float)
+    return score, np.argsort(np.where(np.isnan(score), np.inf, -score), kind="stable")
+
+
+def _judges(ensembles, target):
+    """Weight of each star in the verdict on an aperture."""
+    weights = np.mean([ensemble.weights for ensemble in ensembles], axis=0)
+    if target is None:
+        return weights
+    return (np.arange(weights.size) == target).astype(float)
+
+
+def _noise(curves, time, judges, metric):
+    """Mean of the metric over the judging stars, those without a value left out."""
+    stars = np.flatnonzero(judges > 0)
+    values = np.array([metric(curves[:, star], time) for star in stars], float)
+    good = np.isfinite(values)
+    return np.average(values[good], weights=judges[stars][good]) if good.any() else np.nan
+
+
+def _smallest_of_the_best(figure, tolerance):
+    """Indices of the choice and of the least noise, and whether the latter lies at an end of what was measured."""
+    measured = np.flatnonzero(np.isfinite(figure))
+    smooth = running_median(figure[measured], 3)
+    best = int(np.argmin(smooth))
+    choice = int(np.argmax(smooth <= smooth[best] * (1 + tolerance)))
+    at_edge = measured.size > 1 and (best in (0, measured.size - 1) or choice == 0)
+    return int(measured[choice]), int(measured[best]), bool(at_edge)
+
+
+def _reason(figure, names, index, best, at_edge, metric, whose):
+    """ "2.1 FWHM: point to point 1.90 mmag of the target; 1.7 FWHM 2.03, 2.5 FWHM 1.97"."""
+    mmag = figure * 2500 / np.log(10)
+    text = f"{names[index]}: {metric} {mmag[index]:.2f} mmag of the {whose}"
+    beside = [i for i in (index - 1, index + 1) if 0 <= i < figure.size]
+    others = [
+        f"{names[i]} {mmag[i]:.2f}" if np.isfinite(mmag[i]) else f"{names[i]} not measured" for i in beside
+    ]
+    text += "; " + ", ".join(others) if others else "; there is no other"
+    if best != index:
+        text += f"; the least is near {names[best]}, hardly better"
+    return text + ("; best at the edge of the grid" if at_edge else "")
+
+
+def _name_of(metric):
+    return getattr(metric, "__name__", type(metric).__name__).replace("_", " ")
+
+
+def _variability(flux, error, time):
+    """The largest significance over the time scales of one star."""
+    good = np.isfinite(flux) & np.isfinite(time)
+    if good.sum() < 16:
+        return np.nan
+    flux, error, time = flux[good], error[good], time[good]
+    noise = np.nanmax([point_to_point(flux, time), np.nan_to_num(expected(error))])
+    shortest, longest = 4 * nan_median(np.diff(time)), np.ptp(time) / 4
+    if not (noise > 0 and shortest > 0):
+        return np.nan
+    widths = np.geomspace(shortest, max(longest, shortest), 6)
+    return max(_significance(bin_series(time, flux, width=width), noise) for width in widths)
+
+
+def _significance(bins, noise):
+    """Of the scatter of the bins, as a standard normal deviate."""
+    freedom = bins.n.size - 1
+    if freedom < 1:
+        return -np.inf
+    mean = np.average(bins.value, weights=bins.n)
+    chi2 = np.sum(bins.n * (bins.value - mean) ** 2) / noise**2
+    spread = 2 / (9 * freedom)
+    return (np.cbrt(chi2 / freedom) - (1 - spread)) / np.sqrt(spread)

@@ -1,0 +1,150 @@
+"""What is measured in a set of frames, and what becomes of it: the series and the light curve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+__all__ = ["LightCurve", "Series"]
+
+
+@dataclass(frozen=True)
+class Series:
+    """Every star in every frame of one set, at every aperture.
+
+    Frames are in order of time. A frame that could not be matched has NaN everywhere and says why in `reasons`.
+
+    Attributes
+    ----------
+    frames : tuple of str
+        The frames' names.
+    jd_utc : ndarray, shape (n_frames,), days
+        Mid-exposure.
+    bjd_tdb : ndarray, shape (n_frames,), days, or None
+        Mid-exposure at the target; None without believable coordinates.
+    exposure : ndarray, shape (n_frames,), s
+    airmass : ndarray, shape (n_frames,)
+        NaN without coordinates.
+    fwhm : ndarray, shape (n_frames,), pixel
+    shift : ndarray, shape (n_frames, 2), pixel
+        Where the reference's centre lies in the frame, minus that centre: dx, dy.
+    rotation : ndarray, shape (n_frames,), degrees
+    matched : ndarray of int, shape (n_frames,)
+        Stars that agreed with the reference.
+    flags : ndarray of int, shape (n_frames,)
+        Bits of `FrameFlag`.
+    reasons : tuple of str
+        Why a frame is flagged; "" where it is not.
+    reference_xy : ndarray, shape (n_stars, 2), pixel
+        Positions in the reference frame.
+    xy : ndarray, shape (n_frames, n_stars, 2), pixel
+    flux, flux_err : ndarray, shape (n_frames, n_stars, n_apertures), electron
+    sky : ndarray, shape (n_frames, n_stars), electron/pixel
+    peak : ndarray, shape (n_frames, n_stars), electron
+    star_flags : ndarray of int, shape (n_frames, n_stars)
+        Bits of `StarFlag`.
+    radii : ndarray, shape (n_apertures,), pixel
+    radii_fwhm : ndarray, shape (n_apertures,)
+        The same in units of the reference's FWHM.
+    annulus : (float, float), pixel
+    """
+
+    frames: tuple[str, ...]
+    jd_utc: np.ndarray
+    bjd_tdb: np.ndarray | None
+    exposure: np.ndarray
+    airmass: np.ndarray
+    fwhm: np.ndarray
+    shift: np.ndarray
+    rotation: np.ndarray
+    matched: np.ndarray
+    flags: np.ndarray
+    reasons: tuple[str, ...]
+    reference_xy: np.ndarray
+    xy: np.ndarray
+    flux: np.ndarray
+    flux_err: np.ndarray
+    sky: np.ndarray
+    peak: np.ndarray
+    star_flags: np.ndarray
+    radii: np.ndarray
+    radii_fwhm: np.ndarray
+    annulus: tuple[float, float]
+
+    @property
+    def time(self) -> np.ndarray:
+        """BJD_TDB where there is one, else JD_UTC; days."""
+        return self.jd_utc if self.bjd_tdb is None else self.bjd_tdb
+
+    @property
+    def time_name(self) -> str:
+        """The name of that time as a column: "bjd_tdb" or "jd_utc_mid"."""
+        return "jd_utc_mid" if self.bjd_tdb is None else "bjd_tdb"
+
+    @property
+    def frame_sky(self) -> np.ndarray:
+        """Median sky of the stars, shape (n_frames,), electron/pixel; NaN where nothing was measured."""
+        sky = np.full(len(self.frames), np.nan)
+        measured = np.isfinite(self.sky).any(axis=1)
+        sky[measured] = np.nanmedian(self.sky[measured], axis=1)
+        return sky
+
+
+@dataclass(frozen=True)
+class LightCurve:
+    """One star in one band.
+
+    Attributes
+    ----------
+    star : int
+        Its index in the series.
+    target, band, camera : str
+    time_name : str
+        "bjd_tdb" or "jd_utc_mid".
+    time : ndarray, shape (n_frames,), days
+        Mid-exposure.
+    flux, flux_err : ndarray, shape (n_frames,)
+        Relative to the comparison stars, 1 out of transit; NaN where not measured.
+    x, y, fwhm : ndarray, shape (n_frames,), pixel
+    sky : ndarray, shape (n_frames,), electron/pixel
+    airmass : ndarray, shape (n_frames,)
+    comparison : ndarray, shape (n_frames,), electron
+        Summed counts of the comparison stars.
+    flags : ndarray of int, shape (n_frames,)
+        `FrameFlag` bits, plus `StarFlag` bits of the star shifted up by 8.
+    frames : tuple of str
+    radius, radius_fwhm : float
+        The aperture, in pixels and in FWHM of the reference.
+    annulus : (float, float), pixel
+    comparisons : mapping of int to float
+        The comparison stars' indices and weights, which sum to 1.
+    noise : mapping of str to float
+        rms, point_to_point, expected: relative.
+    reasons : mapping of str to str
+        How "target", "aperture", "comparisons", "baseline" were chosen.
+    """
+
+    star: int
+    target: str
+    band: str
+    camera: str
+    time_name: str
+    time: np.ndarray
+    flux: np.ndarray
+    flux_err: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+    fwhm: np.ndarray
+    sky: np.ndarray
+    airmass: np.ndarray
+    comparison: np.ndarray
+    flags: np.ndarray
+    frames: tuple[str, ...]
+    radius: float
+    radius_fwhm: float
+    annulus: tuple[float, float]
+    comparisons: Mapping[int, float] = field(default_factory=dict)
+    noise: Mapping[str, float] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,209 @@
+"""What a run made, from what, and why: the vocabulary of products and pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from potpyri_like.frame import FrameInfo
+from potpyri_like.imaging import Pixels
+from potpyri_like.night import Night, ObservationSet
+from potpyri_like.photometry.series import LightCurve, Series
+
+__all__ = ["Choice", "Master", "Masters", "Problem", "Reference", "RunReport", "SetResult", "StarTable"]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A decision and its reason: what was decided, what was chosen, why."""
+
+    what: str
+    chosen: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that failed or is missing: what (a file, a product, a set), in which stage, and why."""
+
+    what: str
+    stage: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Master:
+    """A master frame.
+
+    Attributes
+    ----------
+    kind : str
+        "bias", "dark", "flat".
+    pixels : Pixels
+        electron; a flat is relative to 1; a dark is that of `exposure` seconds.
+    exposure : float
+        s
+    rung : str
+        The rung of the ladder: "exact", "interpolated between 10 s and 60 s", "scaled from 60 s", ...
+    inputs : tuple of str
+        The frames it was made of.
+    product : str
+        Its file within the output folder.
+    """
+
+    kind: str
+    pixels: Pixels
+    exposure: float
+    rung: str
+    inputs: tuple[str, ...]
+    product: str = ""
+
+
+@dataclass(frozen=True)
+class Masters:
+    """What calibrates the frames of a set; None for what the night lacks."""
+
+    bias: Master | None = None
+    darks: Mapping[float, Master] = field(default_factory=dict)
+    flat: Master | None = None
+    pedestal: float = 0.0
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The frame that a set is registered to.
+
+    Attributes
+    ----------
+    info : FrameInfo
+    image : ndarray, shape (rows, columns), electron
+    xy : ndarray, shape (n_stars, 2), pixel
+        The stars to be measured, brightest first.
+    flux : ndarray, shape (n_stars,), electron
+    fwhm : float, pixel
+    why : str
+    """
+
+    info: FrameInfo
+    image: np.ndarray
+    xy: np.ndarray
+    flux: np.ndarray
+    fwhm: float
+    why: str
+
+
+@dataclass(frozen=True)
+class StarTable:
+    """What is known of each star of a set after its light curves were made.
+
+    Attributes
+    ----------
+    flux : ndarray, shape (n_stars,), electron
+        Median at the chosen aperture.
+    weight : ndarray, shape (n_stars,)
+        Of the comparison ensemble; 0 where not used.
+    rms, point_to_point, expected : ndarray, shape (n_stars,)
+        Of its relative flux.
+    score : ndarray, shape (n_stars,)
+        Variability over noise; about 1 for a constant star.
+    why : tuple of str
+        Why its weight is 0; "" for a comparison star.
+    relflux, relflux_err : ndarray, shape (n_frames, n_stars)
+        Relative flux at the chosen aperture.
+    """
+
+    flux: np.ndarray
+    weight: np.ndarray
+    rms: np.ndarray
+    point_to_point: np.ndarray
+    expected: np.ndarray
+    score: np.ndarray
+    why: tuple[str, ...]
+    relflux: np.ndarray
+    relflux_err: np.ndarray
+
+
+@dataclass(frozen=True)
+class SetResult:
+    """What was made of one observation set; None for what could not be made.
+
+    Attributes
+    ----------
+    observed : ObservationSet
+    masters : Masters
+    reference : Reference or None
+    series : Series or None
+    aperture : int
+        Index of the chosen aperture.
+    stars : StarTable or None
+    light_curve : LightCurve or None
+        Of the target, or of the star that varies most where no target was named.
+    pixel_scale : float
+        arcsec/pixel
+    same_as : mapping of int to int
+        This set's star for a star of the set named in `same_as_set`.
+    same_as_set : str
+    products : mapping of str to str
+        Files within the output folder, by name.
+    choices : tuple of Choice
+    problems : tuple of Problem
+    notes : tuple of str
+        Sentences for the observer, as on the cost of the filter.
+    """
+
+    observed: ObservationSet
+    masters: Masters = field(default_factory=Masters)
+    reference: Reference | None = None
+    series: Series | None = None
+    aperture: int = 0
+    stars: StarTable | None = None
+    light_curve: LightCurve | None = None
+    pixel_scale: float = float("nan")
+    same_as: Mapping[int, int] = field(default_factory=dict)
+    same_as_set: str = ""
+    products: Mapping[str, str] = field(default_factory=dict)
+    choices: tuple[Choice, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What a run made from what; what failed, where and why; what was chosen and why.
+
+    Attributes
+    ----------
+    instrument : str
+    recipe : str
+    night : Night
+    sets : tuple of SetResult
+    status : mapping of str to (str, str)
+        Status and reason of each raw file after the run, by its path within the night.
+    problems : tuple of Problem
+        Those that belong to no set.
+    options : mapping of str to (value, str)
+        The options in force and where each came from.
+    timings : mapping of str to float
+        Seconds, by stage.
+    """
+
+    instrument: str
+    recipe: str
+    night: Night
+    sets: tuple[SetResult, ...]
+    status: Mapping[str, tuple[str, str]]
+    problems: tuple[Problem, ...] = ()
+    options: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
+    timings: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def exit_status(self) -> int:
+        """0 all is well; 1 nothing could be reduced; 3 something is missing."""
+        made = any(result.series is not None or result.products for result in self.sets)
+        if not made:
+            return 1
+        missing = self.problems or self.night.refused or any(result.problems for result in self.sets)
+        return 3 if missing else 0
