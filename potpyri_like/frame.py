@@ -89,7 +89,7 @@ class FrameInfo:
     decided_by : str
         The rule that decided the kind.
     notes : tuple of str
-        What was guessed, repaired or doubted, in sentences.
+        What was guessed, repaired or doubted, in sentences; those that begin with "time:" flag the frame.
     """
 
     path: Path
@@ -121,7 +121,7 @@ class Frame:
     Attributes
     ----------
     ccd : CCDData
-        float32 in electron, uint8 mask of `MaskBit`, variance as uncertainty, WCS where known.
+        float32 in electron, `flags` a uint8 array of `MaskBit` bits, variance as uncertainty, WCS where known.
     info : FrameInfo
     stages : tuple of str
         The stages it went through, in order, each with what it did.
@@ -149,7 +149,8 @@ class Frame:
 
     @property
     def mask(self) -> np.ndarray:
-        return self.ccd.mask
+        """Bits of `MaskBit`, uint8."""
+        return self.ccd.flags
 
     @property
     def variance(self) -> np.ndarray:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from astropy.wcs import WCS
 
 from potpyri_like.frame import FrameInfo
 from potpyri_like.imaging import Pixels
@@ -85,6 +86,8 @@ class Reference:
     flux : ndarray, shape (n_stars,), electron
     fwhm : float, pixel
     why : str
+    wcs : WCS or None
+        Celestial coordinates, where the raw header has them.
     """
 
     info: FrameInfo
@@ -93,6 +96,7 @@ class Reference:
     flux: np.ndarray
     fwhm: float
     why: str
+    wcs: WCS | None = None
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 from potpyri_like.errors import HeaderError, PixelError, ProductError
 from potpyri_like.header import RawHeader
 
-__all__ = ["Output", "is_raw_name", "read_header", "read_images", "read_table", "sha256"]
+__all__ = ["Output", "Scratch", "is_raw_name", "read_header", "read_images", "read_table", "sha256"]
 
 SUFFIXES = (".fit", ".fits", ".fts")
 PACKED = (".gz", ".fz", ".bz2")
@@ -237,3 +237,42 @@ def current_umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+class Scratch:
+    """Frames of one shape waiting on disk to be combined; read back in parts, gone when closed.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        Rows, columns of each frame, float32.
+    """
+
+    def __init__(self, shape: tuple[int, int], folder: Path) -> None:
+        self.shape = shape
+        self._file = tempfile.TemporaryFile(dir=folder)
+        self._frames = 0
+
+    def __enter__(self) -> Scratch:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def __len__(self) -> int:
+        return self._frames
+
+    def append(self, image: np.ndarray) -> None:
+        """Keep one frame."""
+        self._file.write(np.ascontiguousarray(image, dtype=np.float32).data)
+        self._file.flush()
+        self._frames += 1
+
+    def chunk(self, first: int, last: int) -> np.ndarray:
+        """Pixels `first` to `last` (excluded) of all flattened frames, shape (n_frames, last - first)."""
+        size = self.shape[0] * self.shape[1]
+        values = np.empty((self._frames, last - first), np.float32)
+        for index, row in enumerate(values):
+            start = 4 * (index * size + first)
+            os.preadv(self._file.fileno(), [row.data.cast("B")], start)
+        return values

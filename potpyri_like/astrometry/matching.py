@@ -1,16 +1,16 @@
 """Which star is which: the transform between two star lists, found from their pattern alone.
 
-Every pair of stars in one list, laid on every pair of compatible length in the other, proposes a similarity; a
-proposal is worth the stars that it lands on stars of fitting brightness (pair voting). The best ones are refined by
-least squares, and the winner has to be too good to be chance: the expected number of equally good proposals among
-unrelated lists is computed (after the verification of Lang et al. 2010, in its simplest form) and bounded.
+Every pair of stars in one list, laid on every pair of compatible length in the other, proposes a similarity;
+a proposal is worth the stars that it lands on stars of fitting brightness (pair voting). The best ones are
+refined by least squares, and the winner has to be too good to be chance: the expected number of equally good
+proposals among unrelated lists (the verification of Lang et al. 2010 in its simplest form) is bounded.
 
-Positions are treated as complex numbers, ``z = x + iy``: a similarity is ``w = a z + b``, a mirrored one ``a z* + b``.
+Positions are complex numbers, ``z = x + iy``: a similarity is ``w = a z + b``, a mirrored one of ``x - iy``.
 
-What it cannot know: a pattern that looks the same after a turn is refused as ambiguous. Hot pixels stand still and
-agree with themselves, in brightness too, so a match that stands still is believed only after the stars it leaves over
-were asked whether they agree on a movement; fewer than about five moving stars cannot outvote the hot pixels, so
-clean them first. When the field moved by less than the tolerance, hot pixels and stars cannot be told apart by place.
+What it cannot know. A pattern that looks the same after a turn is refused as ambiguous. Hot pixels stand
+still and agree with themselves, in brightness too; so a match that stands still is believed only after the stars
+which it leaves over were asked whether they agree on a movement, but fewer than six or so cannot prove one:
+clean hot pixels first. When the field moved by less than the tolerance, their place does not betray them.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Match:
 
 @dataclass(frozen=True, eq=False)
 class Stars:
-    """One list, brightest first: indices into what was given, positions, ln of the flux (NaN when unknown)."""
+    """One list, brightest first: indices into what was given, positions, ln of flux (NaN when unknown)."""
 
     index: np.ndarray
     xy: np.ndarray
@@ -217,7 +217,7 @@ def _stands_still(problem: Problem, transform: Transform) -> bool:
 
 
 def _differ(problem: Problem, one: Transform, other: Transform) -> float:
-    """Largest distance between the places where two transforms put the corners of the source field, pixels."""
+    """Largest distance between where two transforms put the corners of the source field, pixels."""
     low, high = problem.source.xy.min(axis=0), problem.source.xy.max(axis=0)
     corners = np.array([low, high, (low[0], high[1]), (high[0], low[1])])
     return float(np.hypot(*(one(corners) - other(corners)).T).max())
@@ -261,20 +261,23 @@ def _check_rival(problem: Problem, best: Solution, rival: Solution) -> None:
     different = _differ(problem, best.transform, rival.transform) > 2 * problem.tolerance
     if equal and different and not _stands_still(problem, rival.transform):
         raise RegistrationError(
-            f"{len(problem.source.xy)} stars against {len(problem.target.xy)}: two different transforms agree on "
+            f"{_lists(problem)}: two different transforms agree on "
             f"{best.agreeing} stars each (rotations {best.transform.rotation:.1f} and "
             f"{rival.transform.rotation:.1f} degrees); more stars are needed to decide"
         )
 
 
+def _lists(problem: Problem) -> str:
+    return f"{len(problem.source.xy)} stars against {len(problem.target.xy)}"
+
+
 def _no_match(problem: Problem, solutions: list[Solution], tried: int) -> str:
-    lists = f"{len(problem.source.xy)} stars against {len(problem.target.xy)}"
     if not solutions:
-        return f"{lists}: none of {tried} trial transforms agrees on three stars"
+        return f"{_lists(problem)}: none of {tried} trial transforms agrees on three stars"
     best = solutions[0]
     return (
-        f"{lists}: the best of {tried} trial transforms agrees on {best.agreeing} stars, and chance alone gives "
-        f"{best.chance:.2g} such matches ({MAX_CHANCE:g} is allowed); more stars or a closer scale may help"
+        f"{_lists(problem)}: the best of {tried} trial transforms agrees on {best.agreeing} stars, but chance "
+        f"gives {best.chance:.2g} such matches and {MAX_CHANCE:g} are allowed; more stars or a closer scale help"
     )
 
 
@@ -406,7 +409,9 @@ def _reach(distance: np.ndarray, tolerance: float) -> float:
     """How far the next pairs may be apart: four sigma of the present ones, the tolerance at most."""
     if len(distance) < 6:
         return tolerance
-    return float(np.clip(3.4 * np.median(distance), 0.25 * tolerance, tolerance))  # median = 1.18 sigma in 2-D
+    return float(
+        np.clip(3.4 * np.median(distance), 0.25 * tolerance, tolerance)
+    )  # median = 1.18 sigma in 2-D
 
 
 def _nearest_pairs(moved: np.ndarray, tree: cKDTree, reach: float) -> tuple[np.ndarray, np.ndarray]:
@@ -422,8 +427,8 @@ def _nearest_pairs(moved: np.ndarray, tree: cKDTree, reach: float) -> tuple[np.n
 def _chance(problem: Problem, transform: Transform, agreeing: int, tried: int) -> float:
     """Expected number of proposals that agree on so many stars in unrelated lists.
 
-    Two stars define a proposal; each other one inside the target's field lands on a star of fitting brightness with
-    probability p, so their number is binomial.
+    Two stars define a proposal; each other one inside the target's field lands on a star of fitting
+    brightness with probability p, so their number is binomial.
     """
     others = _count_inside(transform(problem.source.xy), problem.target.xy, problem.tolerance) - 2
     hits = min(agreeing - 2, others)
@@ -458,7 +463,7 @@ def _finish(everything: Problem, solution: Solution, *, min_matched: int, affine
     """The solution carried over to all stars, with the numbering of the lists as they were given."""
     transform, pairs, rms = _iterate(everything, solution.transform, affine=affine)
     source, target = everything.source, everything.target
-    lists = f"{len(source.xy)} stars against {len(target.xy)}"
+    lists = _lists(everything)
     if len(pairs) < min_matched:
         raise RegistrationError(f"{lists}: {len(pairs)} stars agree, {min_matched} are wanted")
     if affine and not _spans_a_plane(target.xy[pairs[:, 1]], everything.tolerance):

@@ -1,9 +1,9 @@
 """When the light of a star arrived, and how high the star stood: offline, whatever the date.
 
-Only what is installed with astropy is used: its built-in ephemeris (barycentre good to about 10 microseconds of light
-time) and the Earth orientation of the `astropy-iers-data` package. Beyond the end of that table UT1 - UTC and polar
-motion keep their last values; a second of UT1 is 0.5 microseconds of BJD and 0.004 degrees of altitude. None of
-astropy's settings is changed for the caller.
+Only what is installed with astropy is used: its built-in ephemeris (the Earth within 14 km, so 45
+microseconds of light time) and the Earth orientation of the `astropy-iers-data` package. Beyond the ends of
+that table its end values or a mean stand in: a second of UT1 is 2 microseconds of BJD and 0.004 degrees of
+altitude. None of astropy's settings is changed for the caller.
 
 A masked time (a `Time` holds no NaN) gives NaN.
 """
@@ -33,14 +33,15 @@ __all__ = ["airmass", "altitude", "bjd_tdb", "jd_utc", "night_of", "sun_altitude
 def bjd_tdb(mid_time: Time, target: SkyCoord, site: EarthLocation) -> np.ndarray:
     """Barycentric Julian date in the TDB scale, in days.
 
-    Agrees with Eastman, Siverd & Gaudi (2010) to about a millisecond; float64 days resolve 40 microseconds.
+    As Eastman, Siverd & Gaudi (2010) define it, without the Shapiro delay (below 0.1 milliseconds); float64
+    days resolve 40 microseconds.
 
     Parameters
     ----------
     mid_time : Time, any shape
         Middle of the exposure at the observatory, in UTC (any scale that astropy can convert will do).
     target : SkyCoord
-        One, at the epoch of the observation.
+        One, or one for each time; at the epoch of the observation.
     site : EarthLocation
 
     Returns
@@ -65,7 +66,7 @@ def altitude(mid_time: Time, target: SkyCoord, site: EarthLocation) -> np.ndarra
     """True altitude, without refraction, in degrees: shape of `mid_time`, NaN where the time is masked."""
 
     def look_up(time):
-        # Positions of the Earth every five minutes, and between them by interpolation: below a microarcsecond.
+        # The Earth every five minutes and interpolation between: an error far below a milliarcsecond.
         with erfa_astrom.set(ErfaAstromInterpolator(5 * u.min)):
             return target.transform_to(AltAz(obstime=time, location=site)).alt.deg
 
@@ -73,9 +74,10 @@ def altitude(mid_time: Time, target: SkyCoord, site: EarthLocation) -> np.ndarra
 
 
 def airmass(mid_time: Time, target: SkyCoord, site: EarthLocation) -> np.ndarray:
-    """Airmass from the true altitude (Young 1994, Applied Optics 33, 1108): 1 at the zenith, 31.7 at the horizon.
+    """Airmass from the true altitude (Young 1994, Applied Optics 33, 1108).
 
-    Shape of `mid_time`; NaN below the horizon and where the time is masked.
+    1 at the zenith, 31.7 at the horizon; shape of `mid_time`; NaN below the horizon and where the time is
+    masked.
     """
     height = altitude(mid_time, target, site)
     sine = np.sin(np.radians(np.where(height >= 0, height, np.nan)))
@@ -96,8 +98,8 @@ def sun_altitude(time: Time, site: EarthLocation) -> np.ndarray:
 def night_of(time: Time, site: EarthLocation) -> str:
     """The night's name, "YYYY-MM-DD": the local date of its evening.
 
-    A night lasts from one noon of local mean solar time to the next; time zones and header dates do not matter. Of
-    an array, the night of the first time that is not masked; without one, `FrameError`.
+    A night lasts from one noon of local mean solar time to the next; time zones and header dates do not
+    matter. Of an array, the night of the first time that is not masked; without one, `FrameError`.
     """
     days = np.ravel(jd_utc(time))
     days = days[np.isfinite(days)]
@@ -111,13 +113,13 @@ def night_of(time: Time, site: EarthLocation) -> str:
 
 
 def _at_good_times(function: Any, time: Time, site: EarthLocation | None) -> np.ndarray:
-    """What the function gives for the times that are not masked, and NaN for the others."""
-    good = ~np.broadcast_to(time.mask, time.shape)
-    result = np.full(time.shape, np.nan)
+    """What the function gives for the times, and NaN where they are masked."""
     with _astropy_offline():
-        if good.any():
-            result[good] = function(Time(time[good] if time.shape else time, location=site))
-    return result
+        # astropy's coordinates cannot do with masked times, and make those they are given read-only.
+        values = (
+            function(Time(time.unmasked, location=site, copy=True)) if time.size else np.empty(time.shape)
+        )
+    return np.where(time.mask, np.nan, values)
 
 
 @cache

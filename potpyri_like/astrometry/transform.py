@@ -52,7 +52,7 @@ class Transform:
 
     @property
     def rotation(self) -> float:
-        """Degrees in (-180, 180], counter-clockwise from x to y; of a flipped transform, after y was mirrored."""
+        """Degrees in (-180, 180], counter-clockwise from x to y; when flipped, after y was mirrored."""
         a, b = self.matrix[:, 0], self.matrix[:, 1] * (-1 if self.flipped else 1)
         return float(np.degrees(np.arctan2(a[1] - b[0], a[0] + b[1])))
 
@@ -84,7 +84,9 @@ def fit_similarity(source, target, *, weights=None, flip=False) -> Transform:
     z0, w0 = np.average(z, weights=weights), np.average(w, weights=weights)
     norm = np.sum(weights * np.abs(z - z0) ** 2)
     if norm == 0:
-        raise RegistrationError(f"all {len(source)} stars lie on one point: no rotation or scale can be fitted")
+        raise RegistrationError(
+            f"all {len(source)} stars lie on one point: no rotation or scale can be fitted"
+        )
     a = np.sum(weights * np.conj(z - z0) * (w - w0)) / norm
     return similarity(a, w0 - a * z0, flip=flip)
 
@@ -114,7 +116,7 @@ def fit_affine(source, target, *, weights=None) -> Transform:
 
 
 def similarity(a: complex, b: complex, *, flip: bool = False) -> Transform:
-    """The transform ``w = a z + b`` of the complex position ``z = x + iy``, or of its conjugate with `flip`."""
+    """The transform ``w = a z + b`` of the position ``z = x + iy``, or of its conjugate with `flip`."""
     turn = np.array([[a.real, -a.imag], [a.imag, a.real]])
     if flip:
         turn[:, 1] *= -1
@@ -131,7 +133,11 @@ def _matched(source, target, weights, *, needed: int):
     source, target = np.asarray(source, dtype=float), np.asarray(target, dtype=float)
     weights = np.ones(len(source)) if weights is None else np.asarray(weights, dtype=float)
     if source.shape != target.shape or source.shape != (len(weights), 2):
-        raise RegistrationError(f"shapes {source.shape}, {target.shape}, {weights.shape} are not (n, 2), (n, 2), (n,)")
+        raise RegistrationError(
+            f"shapes {source.shape}, {target.shape}, {weights.shape} are not (n, 2), (n, 2), (n,)"
+        )
     if np.count_nonzero(weights) < needed:
-        raise RegistrationError(f"{np.count_nonzero(weights)} matched stars, {needed} are needed to fit a transform")
+        raise RegistrationError(
+            f"{np.count_nonzero(weights)} matched stars, {needed} are needed to fit a transform"
+        )
     return source, target, weights

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, cast, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 from scipy.special import gammaincinv
@@ -40,14 +40,15 @@ class FrameSource(Protocol):
     def __len__(self) -> int: ...
 
     def chunk(self, first: int, last: int) -> np.ndarray:
-        """Values of the pixels `first` to `last` (excluded) of the flattened frames: (n_frames, last - first)."""
+        """Pixels `first` to `last` (excluded) of the flattened frames: an array (n_frames, last - first)."""
         ...
 
 
 Frames = FrameSource | Sequence[np.ndarray] | np.ndarray
 
 
-class Combined(NamedTuple):
+@dataclass(frozen=True)
+class Combined:
     """What many frames say together.
 
     Attributes
@@ -108,8 +109,7 @@ def combine(
     masks : the same of bool or integer, optional
         Not zero: the value does not count. Neither does NaN.
     variances : the same of float, optional
-        Of each value. They are propagated into the variance of the result, and the standard
-        deviation that clips is never taken to be less than they say.
+        Of each value; propagated into the variance of the result.
 
     Returns
     -------
@@ -117,20 +117,25 @@ def combine(
 
     Notes
     -----
-    Without `variances` the variance comes from the scatter of the unclipped values about their
-    mean. Few frames sometimes agree by chance: a scatter below the value that one pixel in twenty
-    of a frame with the typical scatter would show is raised to that value. A pixel with a single
-    good value is given the typical scatter.
-
     The median absolute deviation is corrected for the number of values (Croux & Rousseeuw 1992);
     where it is zero because most values are equal (integers), the mean absolute deviation stands in.
+    From few values it is still so noisy that it would clip good ones (8 % of three), so it is not
+    taken to be less than `variances` say or, without them, than is typical of the pixels around
+    (those of the chunk, some rows).
+
+    Without `variances` the variance comes from the scatter of the unclipped values. Few frames
+    sometimes agree by chance: a scatter below the one that one typical pixel in twenty shows is
+    raised to that one; a pixel with a single good value is given the typical scatter. Against
+    simulated Gaussian frames the variance is 1 to 4 % low for a median, 3 to 7 % for a clipped mean.
     """
     if method not in ("median", "clipped mean"):
         raise CalibrationError(f"no method {method!r} to combine frames; choose 'median' or 'clipped mean'")
-    frames, masked, known = _open(source), *(None if each is None else _open(each) for each in (masks, variances))
+    frames = _open(source)
+    masked, known = (None if each is None else _open(each) for each in (masks, variances))
     _check_alike(frames, masked, known)
-    result = Combined(*(np.empty(frames.shape, kind) for kind in (np.float32, np.float32, np.int32)))
-    planes = [plane.reshape(-1) for plane in result]
+    planes = [
+        np.empty(frames.shape[0] * frames.shape[1], kind) for kind in (np.float32, np.float32, np.int32)
+    ]
     for first, last in _chunks(frames):
         values = _values(frames, masked, first, last, kind=np.float32)
         noise = None if known is None else _values(known, None, first, last, kind=np.float32)
@@ -138,15 +143,15 @@ def combine(
         for plane, part in zip(planes, done, strict=True):
             plane[first:last] = part
     _scatter_to_variance(planes[1], planes[2], method)
-    return result
+    return Combined(*(plane.reshape(frames.shape) for plane in planes))
 
 
 def median_variance_factor(count: np.ndarray) -> np.ndarray:
     """The variance of the median of `count` Gaussian values over that of their mean.
 
-    1 for one and two values, 1.346 for three, pi/2 for many (Kenney & Keeping 1962, Mathematics of
-    Statistics 1, 13.13). The formula follows the exact variances of the order statistics within
-    0.5 %; an even number does better than its odd neighbours, since two values are averaged.
+    1 for one and two values, 1.346 for three, pi/2 for many. The formula follows the variances of
+    Gaussian order statistics (David & Nagaraja, Order Statistics) within 0.5 %; an even number does
+    better than its odd neighbours, since two values are averaged.
     """
     n = np.maximum(np.asarray(count, dtype=np.float64), 1)
     correction = np.where(n % 2 == 1, 0.43 / n, 1.43 / (n + 1.9))
@@ -183,7 +188,7 @@ def _open(frames: Frames) -> FrameSource:
     arrays = tuple(np.asarray(frame) for frame in frames)
     shapes = sorted({array.shape for array in arrays})
     if len(shapes) != 1 or len(shapes[0]) != 2 or 0 in shapes[0]:
-        raise CalibrationError(f"frames to combine must be 2-D and of one shape; these are {shapes or 'none'}")
+        raise CalibrationError(f"frames to combine must be 2-D and of one shape, not {shapes or 'none'}")
     return _Arrays(arrays, np.result_type(*(array.dtype for array in arrays)).newbyteorder("="))
 
 
@@ -192,7 +197,9 @@ def _check_alike(frames: FrameSource, *others: FrameSource | None) -> None:
     for other in others:
         found = wanted if other is None else (len(other), tuple(other.shape))
         if found != wanted or wanted[0] == 0:
-            raise CalibrationError(f"{wanted[0]} frames of {wanted[1]} cannot go with {found[0]} of {found[1]}")
+            raise CalibrationError(
+                f"{found[0]} planes {found[1]} cannot go with {wanted[0]} frames {wanted[1]}"
+            )
 
 
 def _chunks(frames: FrameSource) -> Iterator[tuple[int, int]]:
@@ -201,7 +208,7 @@ def _chunks(frames: FrameSource) -> Iterator[tuple[int, int]]:
     return ((first, min(first + step, pixels)) for first in range(0, pixels, step))
 
 
-def _values(frames: FrameSource, masked: FrameSource | None, first: int, last: int, *, kind=None) -> np.ndarray:
+def _values(frames, masked, first: int, last: int, *, kind=None) -> np.ndarray:
     """One chunk; short integers stay what they are if nothing has to become NaN."""
     values = np.asarray(frames.chunk(first, last))
     native = values.dtype.newbyteorder("=")
@@ -228,9 +235,8 @@ def _plain_median(values: np.ndarray) -> np.ndarray:
     if n <= LARGEST:
         rows = apply_network(values.copy(), median_network(n))
         return _mean_of_two(rows[(n - 1) // 2], rows[n // 2])
-    rows = np.sort(np.ascontiguousarray(values.T), axis=1)
-    spoilt = np.isnan(rows[:, -1]) if rows.dtype.kind == "f" else False
-    return np.where(spoilt, np.nan, _mean_of_two(rows[:, (n - 1) // 2], rows[:, n // 2]))
+    ordered = np.sort(np.ascontiguousarray(values.T), axis=1).T  # a NaN goes last
+    return np.where(np.isnan(ordered[-1]), np.nan, _mean_of_two(ordered[(n - 1) // 2], ordered[n // 2]))
 
 
 def _ordered(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -259,8 +265,9 @@ def _combine_chunk(values, noise, method, sigma, iterations) -> tuple[np.ndarray
     values = np.where(np.isfinite(values), values, np.nan)
     ordered, count = _ordered(values)
     start = np.zeros_like(count)
-    typical, low = _typical_scatter(ordered, start, count) if noise is None else (_mean_of(noise, ~np.isnan(values)), 0)
-    first, last = _unclipped(ordered, count, sigma, iterations, np.broadcast_to(np.sqrt(typical), count.shape))
+    typical, low = _typical_scatter(ordered, count)
+    least = np.full(count.shape, typical) if noise is None else _mean_of(noise, ~np.isnan(values))
+    first, last = _unclipped(ordered, count, sigma, iterations, np.sqrt(least))
     mean, variance = _mean_and_scatter(ordered, first, last)
     if method == "median":
         mean, first, last = _middle(ordered, start, count), start, count
@@ -273,16 +280,16 @@ def _combine_chunk(values, noise, method, sigma, iterations) -> tuple[np.ndarray
     return mean, variance, last - first
 
 
-def _typical_scatter(ordered, first, last) -> tuple[float, float]:
-    """Variance of a single value, typical of these pixels, and what one pixel in twenty stays below by chance.
+def _typical_scatter(ordered, count) -> tuple[float, float]:
+    """Variance of a single value that is typical of these pixels, and the 5 % quantile of their scatters.
 
-    From the median of the pixels' own scatters, which follow the chi-square distribution.
+    Both from the median of the pixels' own scatters, which follow the chi-square distribution.
     """
-    scatter = _mean_and_scatter(ordered, first, last)[1]
+    scatter = _mean_and_scatter(ordered, np.zeros_like(count), count)[1]
     known = np.isfinite(scatter)
     if not known.any():
         return np.nan, np.nan
-    half = (np.median(last[known]) - 1) / 2
+    half = (np.median(count[known]) - 1) / 2
     middle, low = gammaincinv(half, [0.5, 0.05])
     halfway = np.median(scatter[known])
     return halfway * half / middle, halfway * low / middle

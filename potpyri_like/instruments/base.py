@@ -397,6 +397,10 @@ class Instrument(ABC):
             0.0 if error is None else float(error.to_value(u.adu)),
         )
 
+    def is_filtered(self, info: FrameInfo) -> bool:
+        """Whether the frame went through a 3x3 filter before we got it."""
+        return False
+
     def pixel_scale(self, info: FrameInfo) -> float:
         """Arcsec per pixel of the file (the mean of both axes)."""
         unbinned = self.camera_named(info.camera).pixel_scale.to_value(u.arcsec / u.pix)

@@ -22,8 +22,8 @@ from potpyri_like.instruments.rules import Always, Below, Has, InPath, Is, Match
 
 SCIENCE, BIAS, DARK, FLAT, OTHER = FrameKind
 A_DAY = TimeDelta(1 * u.day)
-DATE_DOUBTFUL = "the header gives a time without a date, and DATE-OBS may be that of the evening"
-DATE_SETTLED = "the date of the time was settled by the other frames of the night"
+DATE_DOUBTFUL = "time: the header gives a time without a date, and DATE-OBS may be that of the evening"
+DATE_SETTLED = "time: the header gives no date with it; it was settled by the other frames of the night"
 FILTERED = "it was median filtered before (PROFE); it is not filtered again"
 
 FULL_DATE = re.compile(r"(\d{4}-\d\d-\d\d)[T ]+(\d\d:\d\d:\d\d(?:\.\d{1,9})?)")
@@ -177,6 +177,9 @@ class Opticam(Instrument):
 
     def pedestal(self, header: RawHeader) -> tuple[float, float]:
         return (0.0, 0.0) if is_float(header) else super().pedestal(header)
+
+    def is_filtered(self, info: FrameInfo) -> bool:
+        return FILTERED in info.notes
 
     def remarks(self, header: RawHeader) -> Iterator[str]:
         if not any(FULL_DATE.search(str(header.get(card, ""))) for card in ("GPSTIME", "UT", "DATE-OBS")):

@@ -55,14 +55,16 @@ def choose_aperture(
 ) -> ApertureChoice:
     """The smallest aperture whose light curve is within 1 % of the least noisy.
 
-    In every aperture the comparison stars are weighted anew and the light curves divided. The noise is that of the
-    target or, without a target, the mean of the comparison stars', with the same weights in every aperture. Noise
-    figures are noisy themselves: it is their running median over three apertures that is compared.
+    In every aperture the comparison stars are weighted anew and the light curves divided. The noise is that
+    of the target or, without a target, the mean of the comparison stars', with the same weights in every
+    aperture. Noise figures are noisy themselves: what is compared is the figure or, if larger, the running
+    median over three apertures.
 
     Parameters
     ----------
     flux, error : array_like, shape (n_frames, n_stars, n_apertures), electron
-        NaN where not measured; an aperture without any light curve is passed over. The apertures in rising size.
+        NaN where not measured; an aperture without any light curve is passed over. The apertures in rising
+        size.
     target : int, optional
         The star the light curve is for.
     time : array_like, shape (n_frames,), optional
@@ -72,7 +74,8 @@ def choose_aperture(
     labels : sequence of str, optional
         What to call the apertures in the reason: "2.1 FWHM". Their numbers, counted from 0, without it.
     metric : callable(flux, time) -> float
-        Less is better. The default, point-to-point scatter, does not see the depth of a transit.
+        A relative number; less is better, NaN is none. The default, point-to-point scatter, does not see the
+        depth of a transit.
     tolerance : float
 
     Raises
@@ -89,33 +92,26 @@ def choose_aperture(
     judges = _judges(ensembles, target)
     curves = [relative_flux(flux[..., a], error[..., a], ensembles[a].weights)[0] for a in apertures]
     figure = np.array([_noise(curve, time, judges, metric) for curve in curves])
+    whose = "comparison stars" if target is None else "target"
     if not np.isfinite(figure).any():
-        whose = "the comparison stars" if target is None else f"star {target}"
         note = next((e.note for e in ensembles if e.note), "too few measurements")
         raise ReductionError(
-            f"no aperture gives a light curve of {whose} ({note}); choose other stars or an aperture"
+            f"no aperture gives a light curve of the {whose} ({note}); choose other stars or other apertures"
         )
     index, best, at_edge = _smallest_of_the_best(figure, tolerance)
     names = [f"aperture {a}" for a in apertures] if labels is None else list(labels)
-    reason = _reason(
-        figure,
-        names,
-        index,
-        best,
-        at_edge,
-        _name_of(metric),
-        "comparison stars" if target is None else "target",
-    )
+    reason = _reason(figure, names, index, best, f"of the {whose}", _name_of(metric))
+    reason += "; best at the edge of the grid" if at_edge else ""
     return ApertureChoice(index, figure, ensembles[index], at_edge, reason)
 
 
 def rank_variables(relflux, relflux_err, time):
     """How surely each star varies, and the stars in falling order of that.
 
-    Single outliers are taken out, the series is binned at time scales from four frames to a quarter of its length,
-    and the scatter of the bins is compared with the white noise there: the point-to-point scatter or, if larger,
-    the errors, over sqrt(n). So a transit or a slow variable stands out, and neither a faint, noisy star nor a cosmic ray
-    does; a variation from frame to frame goes unseen.
+    Single outliers are taken out, the series is binned at time scales from four frames to a quarter of its
+    length, and the scatter of the bins is compared with the white noise there: the point-to-point scatter or,
+    if larger, the errors, over sqrt(n). So a transit or a slow variable stands out, and neither a faint,
+    noisy star nor a cosmic ray does; a variation from frame to frame goes unseen.
 
     Parameters
     ----------
@@ -126,8 +122,9 @@ def rank_variables(relflux, relflux_err, time):
     Returns
     -------
     score : ndarray, shape (n_stars,)
-        The largest over the time scales, in standard deviations of a normal distribution (chi-square of the bins by
-        Wilson & Hilferty 1931); NaN for a star with fewer than 16 points. Of many constant stars, a few reach 3.
+        The largest over the time scales, in standard deviations of a normal distribution (chi-square of the
+        bins by Wilson & Hilferty 1931); NaN for a star with fewer than 16 points. Of many constant stars, a
+        few reach 3.
     order : ndarray of int, shape (n_stars,)
         Stars without a score come last.
     """
@@ -156,27 +153,26 @@ def _noise(curves, time, judges, metric):
 
 
 def _smallest_of_the_best(figure, tolerance):
-    """Indices of the choice and of the least noise, and whether the latter lies at an end of what was measured."""
+    """Indices of the choice and of the least noise, and whether the grid may have been too short."""
     measured = np.flatnonzero(np.isfinite(figure))
-    smooth = running_median(figure[measured], 3)
-    best = int(np.argmin(smooth))
-    choice = int(np.argmax(smooth <= smooth[best] * (1 + tolerance)))
+    # The larger of both: neither a lucky figure among poor ones wins, nor a poor one among good ones.
+    sure = np.maximum(figure[measured], running_median(figure[measured], 3))
+    best = int(np.argmin(sure))
+    choice = int(np.argmax(sure <= sure[best] * (1 + tolerance)))
     at_edge = measured.size > 1 and (best in (0, measured.size - 1) or choice == 0)
     return int(measured[choice]), int(measured[best]), bool(at_edge)
 
 
-def _reason(figure, names, index, best, at_edge, metric, whose):
-    """ "2.1 FWHM: point to point 1.90 mmag of the target; 1.7 FWHM 2.03, 2.5 FWHM 1.97"."""
+def _reason(figure, names, index, best, whose, metric):
+    """As in: 2.1 FWHM: point to point 1.90 mmag of the target; 1.7 FWHM 2.03, 2.5 FWHM 1.97."""
     mmag = figure * 2500 / np.log(10)
-    text = f"{names[index]}: {metric} {mmag[index]:.2f} mmag of the {whose}"
+    text = f"{names[index]}: {metric} {mmag[index]:.2f} mmag {whose}"
     beside = [i for i in (index - 1, index + 1) if 0 <= i < figure.size]
     others = [
         f"{names[i]} {mmag[i]:.2f}" if np.isfinite(mmag[i]) else f"{names[i]} not measured" for i in beside
     ]
     text += "; " + ", ".join(others) if others else "; there is no other"
-    if best != index:
-        text += f"; the least is near {names[best]}, hardly better"
-    return text + ("; best at the edge of the grid" if at_edge else "")
+    return text if best == index else f"{text}; the least is near {names[best]}, hardly better"
 
 
 def _name_of(metric):

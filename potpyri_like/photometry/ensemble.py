@@ -1,8 +1,9 @@
 """Comparison stars: chosen, weighted, and divided by (Broeg, Fernandez & Neuhaeuser 2005, AN 326, 134).
 
-Arrays are (n_frames, n_stars). A point is measured when its flux is finite and its error is finite and above 0; any
-other counts as missing in that frame, for that star alone. Every star is scaled to its own level *against the
-ensemble* before the stars are averaged, so one that is missing from some frames leaves no step in the others.
+Arrays are (n_frames, n_stars). A point is measured when its flux is finite and its error is finite and above
+0; any other counts as missing in that frame, for that star alone. Every star is scaled to its own level
+*against the ensemble* before the stars are averaged, so one that is missing from some frames leaves no step
+in the others.
 """
 
 from __future__ import annotations
@@ -84,17 +85,18 @@ def ensemble_weights(
 ) -> Ensemble:
     """Weight comparison stars by how constant they are (Broeg et al. 2005).
 
-    Each star's light curve against all the others, itself left out, gives its scatter, fast and slow variations alike
-    but for single outliers; the scatter gives 1 / sigma**2, and so on until the weights stay. Here sigma is never
-    below the star's formal error, nor below that of its peers: the errors are first scaled (by 1 or more) to the
-    scatter of the fainter half, and a constant added to meet that of the brighter half, so that scintillation and
-    flat fields forgotten in the errors do not make the bright stars look variable. A scatter within two of its own
-    sampling errors of the expectation counts as the expectation. Variable stars are then left out.
+    Each star's light curve against all the others, itself left out, gives its scatter, fast and slow
+    variations alike but for single outliers; the scatter gives 1 / sigma**2, and so on until the weights
+    stay. Here sigma is never below the star's formal error, nor below what its peers show: the errors of all
+    are scaled (by 1 or more) and a constant is added in quadrature to meet the scatter of most of them, so
+    that scintillation and flat fields forgotten in the errors do not make the bright stars look variable. A
+    scatter within two of its own sampling errors of the expectation counts as the expectation. Variable stars
+    are then left out.
 
     Parameters
     ----------
     flux, error : array_like, shape (n_frames, n_stars), electron
-        NaN where a star was not measured in a frame.
+        In order of time; NaN where a star was not measured in a frame.
     usable : array_like of bool, shape (n_stars,), optional
     target : int or sequence of int, optional
         Never a comparison star, from the start.
@@ -138,8 +140,9 @@ def ensemble_light_curve(flux, error, weights, *, clip=6.0):
         NaN where a star was not measured; the rest of that frame is used.
     weights : array_like, shape (n_stars,)
     clip : float
-        A comparison star this many sigma from the median of all of them is left out of that frame (a cosmic ray);
-        with fewer than three in the frame none is. The larger counts of its robust scatter and its error.
+        A comparison star this many sigma from the median of all of them is left out of that frame (a cosmic
+        ray); with fewer than three in the frame none is. The larger counts of its robust scatter and its
+        error.
 
     Returns
     -------
@@ -154,8 +157,8 @@ def ensemble_light_curve(flux, error, weights, *, clip=6.0):
 def relative_flux(flux, error, weights, *, clip=6.0):
     """Every star over the comparison stars, each of which is left out of its own divisor; medians of 1.
 
-    The error is the star's own and that of its divisor, in quadrature. To put the level out of transit at 1, divide
-    by `baseline`.
+    The error is the star's own and that of its divisor, in quadrature. To put the level out of transit at 1,
+    divide by `baseline`.
 
     Parameters
     ----------
@@ -165,8 +168,8 @@ def relative_flux(flux, error, weights, *, clip=6.0):
     Returns
     -------
     relflux, relflux_err : ndarray, shape (n_frames, n_stars)
-        NaN where the star, or all of its comparison stars, were not measured; all NaN for a star whose median flux is
-        not above 0, and for a comparison star that is the only one.
+        NaN where the star, or all of its comparison stars, were not measured; all NaN for a star whose median
+        flux is not above 0, and for a comparison star that is the only one.
     """
     shape, shape_err, weights, index = _comparison(flux, error, weights, clip)
     flux, error = _measured(flux, error)
@@ -183,11 +186,12 @@ def relative_flux(flux, error, weights, *, clip=6.0):
 def baseline(flux, time=None, *, nsigma=2.5) -> float:
     """The level of a series out of transit, whether or not there is one: a dip may last 45 % of the series.
 
-    A running mean over a twelfth of the points is clipped, on its low side only, at `nsigma` times its scatter, from
-    its upper quartile downwards and then from the median of what is left, until nothing changes. The answer is the
-    median of the points that are left, never fewer than half of all. The scatter is the point-to-point noise of the
-    mean or, if larger, how far the mean strays upwards (upper quartile to upper decile): a trend strays both ways
-    and so is not eaten up from below. A dip is seen when it is about four times as deep as the noise of the mean.
+    A running mean over a twelfth of the points is clipped, on its low side only, at `nsigma` times its
+    scatter, from its upper quartile downwards and then from the median of what is left, until nothing
+    changes. The answer is the median of the points that are left, never fewer than half of all. The scatter
+    is the point-to-point noise of the mean or, if larger, how far the mean strays upwards (upper quartile to
+    upper decile): a trend strays both ways and so is not eaten up from below. A dip is seen when it is about
+    four times as deep as the noise of the mean.
 
     Parameters
     ----------
@@ -203,7 +207,8 @@ def baseline(flux, time=None, *, nsigma=2.5) -> float:
     kernel = np.ones(width)
     smooth = np.convolve(flux, kernel, "same") / np.convolve(np.ones(flux.size), kernel, "same")
     middle, level, high = np.quantile(smooth, [0.5, 0.75, 0.9])
-    # 0.61 sigma from quartile to decile of a normal distribution; 0.8 where the lower half of the points is a dip.
+    # 0.61 sigma from quartile to decile of a normal distribution; 0.8 where the lower half of the points is a
+    # dip.
     scatter = max(point_to_point(flux) / np.sqrt(width), (high - level) / 0.7)
     for _ in range(50):
         kept = smooth >= min(level - nsigma * scatter, middle)
@@ -214,10 +219,10 @@ def baseline(flux, time=None, *, nsigma=2.5) -> float:
 
 
 def cloudy_frames(flux, weights, airmass=None, *, limit=0.3) -> np.ndarray:
-    """The frames in which the comparison stars together lost more light than airmass or a smooth trend explains.
+    """The frames in which the comparison stars together lost more light than a smooth trend explains.
 
-    The trend of the logarithm of the ensemble is a straight line in airmass or, without it, a parabola in the number
-    of the frame, fitted so that up to about 40 % of cloudy frames do not bend it.
+    The trend of the logarithm of the ensemble is a straight line in airmass or, without it, a parabola in the
+    number of the frame, fitted so that up to about 40 % of cloudy frames do not bend it.
 
     Parameters
     ----------
@@ -225,7 +230,7 @@ def cloudy_frames(flux, weights, airmass=None, *, limit=0.3) -> np.ndarray:
         NaN where a star was not measured: that alone is no cloud.
     weights : array_like, shape (n_stars,)
     airmass : array_like, shape (n_frames,), optional
-        A frame where it is NaN is judged by the trend at the median airmass.
+        A frame where it is NaN is judged by the trend at the median airmass; all NaN is as good as none.
     limit : float
         The fraction of the light that has to be lost.
 
@@ -338,16 +343,20 @@ def _measure(shape, shape_err, curve, level, state) -> _Scatter:
 
 
 def _expected_scatter(shown, formal):
-    """Errors scaled to the fainter half of the stars, plus a constant that the brighter half needs.
+    """Errors scaled by 1 or more, plus the constant that the brighter half then needs, whichever fits best.
 
-    Half, but three stars at least where there are as many: the median of three forgives one variable.
+    Best is the least sum of absolute logarithms. Half, but three stars at least where there are as many: the
+    median of three forgives one variable.
     """
     half = max(shown.size // 2, min(3, shown.size))
     by_error = np.argsort(formal)
     brighter, fainter = by_error[:half], by_error[-half:]
-    scale = max(1.0, np.median(shown[fainter] / formal[fainter]))
-    constant = np.median((shown**2 - (scale * formal) ** 2)[brighter])
-    return np.sqrt((scale * formal) ** 2 + max(0.0, constant))
+    largest = max(1.0, np.median(shown[fainter] / formal[fainter]))
+    scaled2 = (np.linspace(1, largest, 9)[:, None] * formal) ** 2
+    constant = np.median((shown**2 - scaled2)[:, brighter], axis=1, keepdims=True)
+    models = np.sqrt(scaled2 + np.maximum(constant, 0))
+    misfit = np.abs(np.log(np.maximum(shown, 1e-3 * formal) / models)).sum(axis=1)
+    return models[np.argmin(misfit)]
 
 
 def _variable(state, factor):
@@ -387,7 +396,7 @@ def _comparison(flux, error, weights, clip):
 
 
 def _levels(flux, weights, *, start=None, passes=40):
-    """Flux of each star where the ensemble is at its median: levels and ensemble in turn, each from the other.
+    """Flux of each star where the ensemble is at its median: each in turn from the other.
 
     NaN for a star that is not above 0.
     """
@@ -480,9 +489,9 @@ def _in_order(flux, time):
 
 def _trend_terms(n_frames, airmass):
     """The functions that the trend is a sum of, (n_frames, n_terms)."""
-    if airmass is None:
+    airmass = np.full(n_frames, np.nan) if airmass is None else np.asarray(airmass, float)
+    if np.isnan(airmass).all():
         return np.vander(np.linspace(-1, 1, n_frames), 3)
-    airmass = np.asarray(airmass, float)
     middle = nan_median(airmass)
     return np.vander(np.where(np.isfinite(airmass), airmass, middle) - middle, 2)
 

@@ -1,0 +1,88 @@
+# Nothing but make and Python 3.11 or newer with its venv module has to be there; everything else goes to .venv.
+#
+#   make demo     simulate a night of three cameras with one transit, and reduce it
+#   make test     run the tests
+#   make lint     style, types, and that imports go downwards only
+#   make docs     the documentation, as docs/_build/html/index.html
+#   make bench    the benchmarks
+#   make clean    remove everything that the above made
+#
+# Another Python: make test PYTHON=python3.12        Fewer tests: make test PYTEST="tests/test_noise.py"
+
+PYTHON ?= python3
+VENV ?= .venv
+
+# The night of the demonstration, in the words of `reduce simulate`.
+NIGHT ?= --frames 40 --exposure 20
+
+# Two processes, for the suite does not fit one core's patience.
+PYTEST ?= -n 2 tests examples/potpyri-like-hall42/tests
+
+BIN = $(VENV)/bin
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+MADE = $(VENV)/.made-by-python$(VERSION)
+PROJECTS = pyproject.toml examples/potpyri-like-hall42/pyproject.toml
+PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input install
+
+.PHONY: help demo test lint docs bench clean
+.DELETE_ON_ERROR:
+
+help:
+	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
+
+demo: $(VENV)/.run
+	rm -rf demo
+	$(BIN)/reduce simulate OPTICAM demo/night $(NIGHT)
+	$(BIN)/reduce OPTICAM demo/night
+	@echo
+	@echo "The night's page:  demo/night/red/report.html"
+	@echo "The light curves:" && find demo/night/red -name lightcurve.ecsv | sort | sed 's/^/  /'
+	@echo "What is true of the night stands in demo/night/truth.ecsv."
+
+test: $(VENV)/.test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST)
+
+lint: $(VENV)/.lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: $(VENV)/.docs
+	cd docs && $(abspath $(BIN))/sphinx-build -W --keep-going -q -b html . _build/html
+	@echo "The documentation: docs/_build/html/index.html"
+
+bench: $(VENV)/.run
+	@for script in benchmarks/*.py; do \
+		echo "== $$script"; OMP_NUM_THREADS=1 $(BIN)/python $$script || exit 1; \
+	done
+
+clean:
+	rm -rf $(VENV) demo build dist docs/_build docs/api .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# -- setting up: each stamp is as old as what was installed; a changed pyproject.toml makes it anew -------------------
+
+$(VENV)/.run: $(MADE) $(PROJECTS)
+	@echo "Installing potpyri_like in $(VENV) ..."
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.test: $(MADE) $(PROJECTS)
+	@echo "Installing potpyri_like, its tests and the example plugin in $(VENV) ..."
+	@$(PIP) --editable '.[test]' --editable examples/potpyri-like-hall42
+	@touch $@
+
+$(VENV)/.lint $(VENV)/.docs: $(VENV)/.%: $(MADE) $(PROJECTS)
+	@echo "Installing potpyri_like and its tools ($*) in $(VENV) ..."
+	@$(PIP) --editable '.[$*]'
+	@touch $@
+
+$(MADE):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Python 3.11 or newer is needed, and $(PYTHON) is not that; name one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@echo "Making a virtual environment of Python $(VERSION) in $(VENV) ..."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@touch $@

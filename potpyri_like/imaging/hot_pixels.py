@@ -1,0 +1,205 @@
+"""Hot pixels, by the 3x3 median of the whole image or only where one sticks out; the filling of bad ones."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.ndimage import map_coordinates
+
+from potpyri_like.errors import PixelError
+from potpyri_like.frame import MaskBit
+from potpyri_like.imaging.bands import row_bands
+from potpyri_like.imaging.medians import masked_median_at, median3x3
+from potpyri_like.imaging.pixels import Pixels
+
+__all__ = ["MEDIAN_NOISE_FACTOR", "fill_bad", "filter_hot_pixels", "flux_cost"]
+
+# Variance of the flux in an aperture on white noise after the 3x3 median, over that before it. By
+# simulation: 1.05, 1.12, 1.18, 1.21, 1.25 and 1.26 for radii of 4, 6, 10, 14, 28 and 40 px. With this
+# one number the error of a flux is right within 3.5 % from 6 px up; from the filtered pixel alone
+# (its variance is 0.166 of the raw one) it would be 2.6 times too small.
+MEDIAN_NOISE_FACTOR = 1.2
+
+BOX = 64  # pixels: side of the boxes whose medians are the coarse background
+SAMPLES = 16  # rows and columns looked at in each box
+FWHM_TO_SIGMA = 1 / 2.3548200450309493
+
+
+def filter_hot_pixels(
+    pixels: Pixels,
+    *,
+    mode: str = "median",
+    k: float = 5.0,
+    contrast: float = 2.0,
+    noise_factor: float = MEDIAN_NOISE_FACTOR,
+) -> Pixels:
+    """The image without hot pixels.
+
+    Parameters
+    ----------
+    pixels : Pixels
+        As `assemble` leaves them: the pedestal subtracted, the variance without a Poisson term.
+    mode : {"median", "selective", "none"}
+        "median": every pixel becomes the median of its 3x3 neighbourhood (Paez et al. 2026), which
+        also costs a star the fraction `flux_cost` of its flux. A BAD pixel becomes the median of its
+        good neighbours and stays marked.
+        "selective": only pixels far above that median become it, and are marked HOT.
+        "none": `pixels` itself.
+    k : float
+        "selective": by how many standard deviations (variance and Poisson noise of the median) a
+        hot pixel exceeds the median.
+    contrast : float
+        "selective": how many times it exceeds the median by more than the median exceeds the
+        background. This is what spares the peaks of stars: 2 for any star, 1 suffices from a FWHM
+        of 4 px up.
+    noise_factor : float
+        "median": multiplies the variance; see `MEDIAN_NOISE_FACTOR`. `calibrate` wants it too, for
+        the Poisson term.
+
+    Returns
+    -------
+    Pixels
+    """
+    if mode == "none":
+        return pixels
+    if mode == "median":
+        return _filter_all(pixels, noise_factor)
+    if mode == "selective":
+        return _filter_outstanding(pixels, k, contrast)
+    raise PixelError(f"no hot-pixel filter {mode!r}; choose 'median', 'selective' or 'none'")
+
+
+def flux_cost(fwhm: float) -> float:
+    """The fraction of a star's flux, in an aperture of radius 2 FWHM, that the 3x3 median takes away.
+
+    Parameters
+    ----------
+    fwhm : float, pixel
+        Of a Gaussian star. The answer is the mean over its sub-pixel positions.
+    """
+    if not 0 < fwhm < np.inf:
+        raise PixelError(f"a star cannot have a FWHM of {fwhm} px")
+    centres = (np.arange(4) + 0.5) / 8  # by symmetry one quadrant of the pixel stands for all
+    return float(np.mean([_flux_lost(fwhm, x, y) for x in centres for y in centres]))
+
+
+def fill_bad(pixels: Pixels, bits: int) -> np.ndarray:
+    """The data with the mean of the nearest good pixels in place of bad ones.
+
+    Parameters
+    ----------
+    pixels : Pixels
+    bits : int or MaskBit
+        What counts as bad.
+
+    Returns
+    -------
+    ndarray, shape (rows, cols), float32
+        A new array, or ``pixels.data`` itself if nothing is bad. The mean is that of the good
+        pixels in the smallest of the squares 3x3, 5x5, 9x9, 17x17... that has any.
+    """
+    bad = (pixels.mask & np.uint8(bits)) != 0
+    rows, cols = np.nonzero(bad)
+    if not rows.size:
+        return pixels.data
+    if rows.size == bad.size:
+        raise PixelError("every pixel is bad; there is nothing to fill them from")
+    filled, sums, half = pixels.data.copy(), None, 1
+    while rows.size:
+        if sums is None and rows.size * (2 * half + 1) ** 2 > bad.size:
+            sums = _running_sums(np.where(bad, 0, pixels.data)), _running_sums(~bad)
+        if sums is None:
+            means = _mean_by_pixels(pixels.data, ~bad, rows, cols, half)
+        else:
+            means = _mean_by_sums(*sums, rows, cols, half)
+        found = np.isfinite(means)
+        filled[rows[found], cols[found]] = means[found]
+        rows, cols, half = rows[~found], cols[~found], 2 * half
+    return filled
+
+
+def _filter_all(pixels: Pixels, noise_factor: float) -> Pixels:
+    data = median3x3(pixels.data)
+    good = (pixels.mask & np.uint8(MaskBit.BAD)) == 0
+    rows, cols = np.nonzero(~good)
+    if rows.size:
+        inner = masked_median_at(pixels.data, good, rows, cols)
+        data[rows, cols] = np.where(np.isnan(inner), data[rows, cols], inner)
+    return Pixels(data, pixels.variance * np.float32(noise_factor), pixels.mask.copy())
+
+
+def _filter_outstanding(pixels: Pixels, k: float, contrast: float) -> Pixels:
+    medians = median3x3(pixels.data)
+    rows, cols = np.nonzero(_far_above(pixels, medians, k))
+    background = _coarse_background(pixels.data, rows, cols)
+    middle = medians[rows, cols]
+    hot = pixels.data[rows, cols] - middle > contrast * (middle - background)
+    rows, cols = rows[hot], cols[hot]
+    data, mask = pixels.data.copy(), pixels.mask.copy()
+    data[rows, cols] = medians[rows, cols]
+    mask[rows, cols] |= np.uint8(MaskBit.HOT)
+    return Pixels(data, pixels.variance.copy(), mask)
+
+
+def _far_above(pixels: Pixels, medians: np.ndarray, k: float) -> np.ndarray:
+    far = np.empty(medians.shape, dtype=bool)
+    for band in row_bands(medians.shape):
+        limit = np.sqrt(pixels.variance[band] + np.maximum(medians[band], 0)) * np.float32(k)
+        far[band] = pixels.data[band] - medians[band] > limit
+        far[band] &= (pixels.mask[band] & np.uint8(MaskBit.BAD)) == 0
+    return far
+
+
+def _coarse_background(data: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+    """Medians of boxes of the image, sampled, interpolated to the given places."""
+    boxes = [max(1, round(size / BOX)) for size in data.shape]
+    steps = [
+        ((np.arange(n * SAMPLES) + 0.5) * size / (n * SAMPLES)).astype(int)
+        for n, size in zip(boxes, data.shape, strict=True)
+    ]
+    sample = data[np.ix_(*steps)].reshape(boxes[0], SAMPLES, boxes[1], SAMPLES)
+    medians = np.median(sample, axis=(1, 3))
+    places = [
+        (where + 0.5) * n / size - 0.5 for where, n, size in zip((rows, cols), boxes, data.shape, strict=True)
+    ]
+    return map_coordinates(medians, places, order=1, mode="nearest")
+
+
+def _flux_lost(fwhm: float, x: float, y: float) -> float:
+    half = int(4 * fwhm) + 3
+    steps = np.arange(-half, half + 1)
+    star = np.outer(*(np.exp(-0.5 * ((steps - centre) / (fwhm * FWHM_TO_SIGMA)) ** 2) for centre in (y, x)))
+    radius = np.hypot(steps[:, None] - y, steps - x)
+    aperture = np.clip(2 * fwhm + 0.5 - radius, 0, 1)
+    return 1 - (median3x3(star) * aperture).sum() / (star * aperture).sum()
+
+
+def _mean_by_pixels(data, good, rows, cols, half: int) -> np.ndarray:
+    """Means of the good pixels in squares, NaN where there are none: each neighbour fetched."""
+    total, number = np.zeros(rows.size), np.zeros(rows.size)
+    for dy in range(-half, half + 1):
+        for dx in range(-half, half + 1):
+            y, x = rows + dy, cols + dx
+            inside = (y >= 0) & (y < data.shape[0]) & (x >= 0) & (x < data.shape[1])
+            y, x = np.where(inside, y, 0), np.where(inside, x, 0)
+            usable = inside & good[y, x]
+            total += np.where(usable, data[y, x], 0)
+            number += usable
+    return np.where(number > 0, total / np.maximum(number, 1), np.nan)
+
+
+def _mean_by_sums(sums, numbers, rows, cols, half: int) -> np.ndarray:
+    """The same from running sums over the image, whose cost does not grow with the square."""
+    top, bottom = np.maximum(rows - half, 0), np.minimum(rows + half + 1, len(sums) - 1)
+    left, right = np.maximum(cols - half, 0), np.minimum(cols + half + 1, sums.shape[1] - 1)
+    total, number = (
+        each[bottom, right] - each[top, right] - each[bottom, left] + each[top, left]
+        for each in (sums, numbers)
+    )
+    return np.where(number > 0, total / np.maximum(number, 1), np.nan)
+
+
+def _running_sums(values: np.ndarray) -> np.ndarray:
+    sums = np.zeros((values.shape[0] + 1, values.shape[1] + 1))
+    np.cumsum(values, axis=0, dtype=np.float64, out=sums[1:, 1:])
+    np.cumsum(sums[1:, 1:], axis=1, out=sums[1:, 1:])
+    return sums

@@ -1,0 +1,38 @@
+"""Bias, dark and flat taken out of a frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from potpyri_like.frame import Frame
+from potpyri_like.imaging import calibrate
+from potpyri_like.primitives.stage import Setup, exposure_of, pixels_of, to_ccd
+from potpyri_like.results import Master, Masters
+
+__all__ = ["Calibrate"]
+
+
+@dataclass(frozen=True)
+class Calibrate:
+    """Subtract bias and dark, divide by the flat, and add the photons' noise to the variance."""
+
+    per: ClassVar[str] = "frame"
+
+    def __call__(self, frame: Frame, setup: Setup) -> Frame:
+        masters = setup.masters
+        dark = dark_for(masters, exposure_of(frame.info))
+        pixels = calibrate(
+            pixels_of(frame),
+            bias=masters.bias.pixels if masters.bias else None,
+            dark=dark.pixels if dark else None,
+            flat=masters.flat.pixels if masters.flat else None,
+            flat_floor=setup.instrument.calibration.flat_floor,
+        )
+        used = [f"{m.kind} ({m.rung})" for m in (masters.bias, dark, masters.flat) if m is not None]
+        return frame.after(f"calibrated with {', '.join(used) or 'nothing'}", ccd=to_ccd(pixels, frame.ccd.wcs))
+
+
+def dark_for(masters: Masters, exposure: float) -> Master | None:
+    """The master dark of that exposure, seconds."""
+    return masters.darks.get(round(exposure, 3))

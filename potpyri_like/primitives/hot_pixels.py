@@ -1,0 +1,24 @@
+"""The 3x3 filter against warm pixels, on science, darks and flats alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from potpyri_like.frame import Frame
+from potpyri_like.imaging import filter_hot_pixels
+from potpyri_like.primitives.stage import Setup, pixels_of, to_ccd
+
+__all__ = ["HotPixels"]
+
+
+@dataclass(frozen=True)
+class HotPixels:
+    """Filter a trimmed frame in the mode that the set's setup names; a frame filtered before is left alone."""
+
+    per: ClassVar[str] = "frame"
+
+    def __call__(self, frame: Frame, setup: Setup) -> Frame:
+        mode = "none" if setup.instrument.is_filtered(frame.info) else setup.filter_mode
+        pixels = filter_hot_pixels(pixels_of(frame), mode=mode)
+        return frame.after(f"3x3 filter: {mode}", ccd=to_ccd(pixels, frame.ccd.wcs), filtered=mode)

@@ -1,0 +1,372 @@
+"""From measured frames to light curves: the series, the comparison stars, the target's curve."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+from astropy.time import Time
+
+from potpyri_like.astrometry import airmass, bjd_tdb, jd_utc
+from potpyri_like.errors import RegistrationError, UsageError
+from potpyri_like.frame import FrameFlag, StarFlag
+from potpyri_like.photometry import (
+    ApertureChoice,
+    LightCurve,
+    Series,
+    baseline,
+    choose_aperture,
+    cloudy_frames,
+    ensemble_weights,
+    expected,
+    point_to_point,
+    rank_variables,
+    relative_flux,
+    rms,
+)
+from potpyri_like.primitives.measure import Measure, annulus_of, radii_of
+from potpyri_like.primitives.register import FEW_STARS
+from potpyri_like.primitives.stage import FrameOutcome, Setup, Tools, Work, exposure_of
+from potpyri_like.results import Choice, Problem, Reference, StarTable
+
+__all__ = ["Compare", "DrawLightCurve", "GatherSeries", "PickVariable"]
+
+log = logging.getLogger(__name__)
+
+SERIES_FRAMES = 5  # fewer frames tell nothing of scatter
+HABIT = 1.7  # FWHM; the aperture where scatter cannot choose
+SATURATED_OFTEN, EDGE_OFTEN = 0.02, 0.10
+VARIABLE_SCORE = 5.0
+POOR_SEEING = 2.0  # times the median FWHM
+
+
+@dataclass(frozen=True)
+class GatherSeries:
+    """Put the measurements of all frames together, in order of time.
+
+    Attributes
+    ----------
+    measured : Measure
+        The stage that measured them.
+    """
+
+    measured: Measure
+    per: ClassVar[str] = "set"
+
+    def __call__(self, work: Work, tools: Tools) -> Work:
+        reference = work.setup.reference
+        assert reference is not None
+        usable = [outcome for outcome in work.outcomes if not outcome.refused]
+        if not any("measurement" in outcome.results for outcome in usable):
+            causes = "; ".join(list(dict.fromkeys(o.reason for o in work.outcomes if o.reason))[:3])
+            raise RegistrationError(f"{work.observed.name}: no frame could be measured ({causes})")
+        return work.found(series=series_of(usable, work.setup, reference, self.measured))
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Choose the aperture and the comparison stars, and divide every star by them."""
+
+    per: ClassVar[str] = "set"
+
+    def __call__(self, work: Work, tools: Tools) -> Work:
+        series = work.result.series
+        assert series is not None
+        excluded = unfit(series)
+        usable = wanted_comparisons(tools.options.comparisons, work, len(series.reference_xy))
+        choice = aperture_choice(series, work.target_star, excluded, usable, tools.options.aperture)
+        table = star_table(series, choice)
+        series = with_clouds(series, table, choice.index)
+        chosen = Choice("aperture", f"{series.radii_fwhm[choice.index]:.2f} FWHM", choice.reason)
+        used = np.flatnonzero(table.weight)
+        comparisons = Choice("comparison stars", ", ".join(map(str, used[:12])) or "none", said(table))
+        return work.found(series=series, aperture=choice.index, stars=table, choices=[chosen, comparisons])
+
+
+@dataclass(frozen=True)
+class PickVariable:
+    """Where no target was named: the star that varies most over its noise, in all bands together."""
+
+    per: ClassVar[str] = "target"
+
+    def __call__(self, works: tuple[Work, ...], tools: Tools) -> tuple[Work, ...]:
+        open_ = [w for w in works if w.target_star is None and w.result.stars is not None]
+        ranked = [w for w in open_ if np.isfinite(w.result.stars.score).any()]  # type: ignore[union-attr]
+        if not ranked:
+            return works
+        best = max(ranked, key=lambda w: np.nanmax(w.result.stars.score))  # type: ignore[union-attr]
+        star = int(np.nanargmax(best.result.stars.score))  # type: ignore[union-attr]
+        return tuple(self.picked(w, best, star) if w in ranked else w for w in works)
+
+    def picked(self, work: Work, best: Work, star: int) -> Work:
+        """The star in this band that is the picked one, or this band's own most variable."""
+        assert work.result.stars is not None
+        here = star if work is best else same_star(work, best, star)
+        score = work.result.stars.score
+        if here is None or here >= len(score):
+            here = int(np.nanargmax(score))
+        verdict = "varies most over its noise" if score[here] >= VARIABLE_SCORE else "no star varies beyond its noise; it comes nearest"
+        why = f"no target was named (--target-xy): every star is measured, and star {here} {verdict} (score {score[here]:.1f})"
+        return work.with_(target_star=here, target_why=why).found(choices=[Choice("target", f"star {here}", why)])
+
+
+@dataclass(frozen=True)
+class DrawLightCurve:
+    """The light curve of the target, 1 out of transit."""
+
+    per: ClassVar[str] = "set"
+
+    def __call__(self, work: Work, tools: Tools) -> Work:
+        series, table, star = work.result.series, work.result.stars, work.target_star
+        assert series is not None
+        if star is None or table is None or not np.isfinite(table.relflux[:, star]).any():
+            return work if len(series.frames) < SERIES_FRAMES else work.found(
+                problems=[Problem(work.observed.name, "light curve", no_curve(star, table))]
+            )
+        curve = light_curve(work, series, table, star)
+        problems = []
+        if not np.isfinite(curve.noise["rms"]):
+            problems.append(Problem(work.observed.name, "light curve", f"star {star} was measured in too few frames"))
+        named_by = [] if "no target was named" in work.target_why else [Choice("target", f"star {star}", work.target_why)]
+        return work.found(light_curve=curve, choices=named_by, problems=problems)
+
+
+def no_curve(star: int | None, table: StarTable | None) -> str:
+    """Why a set has no light curve."""
+    if table is None or not np.any(table.weight):
+        return "no star can serve as a comparison star"
+    return "no target was found" if star is None else f"star {star} was not measured in any frame"
+
+
+def series_of(outcomes: Sequence[FrameOutcome], setup: Setup, reference: Reference, stage: Measure) -> Series:
+    """The series of some frames that were registered and measured, or tell why not."""
+    times = Time([o.info.mid_time for o in outcomes])
+    site, coordinates = setup.instrument.site_of(outcomes[0].info.camera), setup.coordinates
+    stars, grid = len(reference.xy) + len(setup.forced), len(stage.grid)
+    centre = (np.array(reference.image.shape[::-1]) - 1) / 2
+    n = len(outcomes)
+
+    def column(name: str, *shape: int) -> np.ndarray:
+        values = [getattr(o.results.get("measurement"), name, np.full(shape, np.nan)) for o in outcomes]
+        return np.array(values, dtype=float)
+
+    def number(name: str) -> np.ndarray:
+        return np.array([float(o.results.get(name, np.nan)) for o in outcomes])
+
+    transforms = [o.results.get("transform") for o in outcomes]
+    flags = np.nan_to_num(column("flags", stars)).astype(int)
+    series = Series(
+        frames=tuple(o.info.label for o in outcomes),
+        jd_utc=jd_utc(times),
+        bjd_tdb=None if coordinates is None else bjd_tdb(times, coordinates, site),
+        exposure=np.array([exposure_of(o.info) for o in outcomes]),
+        airmass=np.full(n, np.nan) if coordinates is None else airmass(times, coordinates, site),
+        fwhm=number("fwhm"),
+        shift=np.array([np.full(2, np.nan) if t is None else t(centre[None])[0] - centre for t in transforms]),
+        rotation=np.array([np.nan if t is None else t.rotation for t in transforms]),
+        matched=np.array([int(o.results.get("matched", 0)) for o in outcomes]),
+        flags=np.zeros(n, int),
+        reasons=tuple(o.reason for o in outcomes),
+        reference_xy=np.vstack([reference.xy, setup.forced]),
+        xy=column("xy", stars, 2),
+        flux=column("flux", stars, grid),
+        flux_err=column("flux_err", stars, grid),
+        sky=column("sky", stars),
+        peak=column("peak", stars),
+        star_flags=flags,
+        radii=radii_of(stage, reference),
+        radii_fwhm=np.asarray(stage.grid),
+        annulus=annulus_of(stage, reference),
+    )
+    return with_flags(series, [any(note.startswith("time:") for note in o.info.notes) for o in outcomes])
+
+
+def with_flags(series: Series, doubtful: Sequence[bool]) -> Series:
+    """The series with what is remarkable about its frames, and why."""
+    flags, reasons = series.flags.copy(), list(series.reasons)
+    poor = series.fwhm > POOR_SEEING * np.nanmedian(series.fwhm)
+    for i, reason in enumerate(series.reasons):
+        found = {
+            FrameFlag.UNMATCHED: reason,
+            FrameFlag.FEW_STARS: 0 < series.matched[i] < FEW_STARS and f"matched on {series.matched[i]} stars only",
+            FrameFlag.TIME_DOUBTFUL: doubtful[i] and "its date was guessed",
+            FrameFlag.POOR_SEEING: poor[i] and f"FWHM {series.fwhm[i]:.1f} pixel, more than twice the median",
+        }
+        flags[i] = sum(int(flag) for flag, why in found.items() if why)
+        reasons[i] = "; ".join(why for why in found.values() if why)
+    return replace(series, flags=flags, reasons=tuple(reasons))
+
+
+def with_clouds(series: Series, table: StarTable, aperture: int) -> Series:
+    """The series with frames flagged in which the comparison stars together lost light."""
+    if len(series.frames) < SERIES_FRAMES or not np.any(table.weight):
+        return series
+    known = series.airmass if np.isfinite(series.airmass).all() else None
+    cloudy = cloudy_frames(series.flux[..., aperture], table.weight, known)
+    reasons = tuple(
+        "; ".join(filter(None, (reason, "cloud: the comparison stars lost light"))) if cloud else reason
+        for reason, cloud in zip(series.reasons, cloudy, strict=True)
+    )
+    return replace(series, flags=series.flags | np.where(cloudy, int(FrameFlag.CLOUD), 0), reasons=reasons)
+
+
+def unfit(series: Series) -> dict[int, str]:
+    """Stars that cannot be comparison stars, and why."""
+    measured = np.isfinite(series.flux).any(axis=2)
+    count = np.maximum(measured.sum(axis=0), 1)
+    full = ((series.star_flags & StarFlag.SATURATED) > 0).sum(axis=0) / count
+    edge = ((series.star_flags & StarFlag.EDGE) > 0).sum(axis=0) / count
+    lost = ((series.star_flags & StarFlag.NO_CENTROID) > 0).sum(axis=0) / count
+    reasons: dict[int, str] = {}
+    for star in range(len(count)):
+        if full[star] > SATURATED_OFTEN:
+            reasons[star] = f"saturated in {full[star]:.0%} of the frames"
+        elif edge[star] > EDGE_OFTEN:
+            reasons[star] = f"too near the edge in {edge[star]:.0%} of the frames"
+        elif lost[star] > 0.5:
+            reasons[star] = f"not found in {lost[star]:.0%} of the frames"
+    return reasons
+
+
+def wanted_comparisons(text: str | None, work: Work, stars: int) -> np.ndarray | None:
+    """The stars that the observer wants to compare with; None where the software chooses.
+
+    Raises
+    ------
+    UsageError
+        The text is no list of stars of this set.
+    """
+    if text is None:
+        return None
+    camera, _, numbers = text.rpartition(":")
+    if camera and camera.casefold() not in (work.observed.camera.casefold(), work.observed.band.casefold()):
+        return None
+    try:
+        wanted = [int(part) for part in numbers.split(",")]
+    except ValueError as error:
+        raise UsageError(f"--comparisons {text}: give star numbers, as in 3,5,8 or C1:3,5,8") from error
+    if max(wanted) >= stars or min(wanted) < 0:
+        raise UsageError(f"--comparisons {text}: {work.observed.name} has the stars 0 to {stars - 1}")
+    return np.isin(np.arange(stars), wanted)
+
+
+def aperture_choice(
+    series: Series,
+    target: int | None,
+    excluded: Mapping[int, str],
+    usable: np.ndarray | None,
+    radius: float | None,
+) -> ApertureChoice:
+    """The aperture and its ensemble: of least noise, or the one asked for, or a habit where frames are few."""
+    few = len(series.frames) < SERIES_FRAMES
+    if radius is None and not few:
+        return choose_aperture(
+            series.flux,
+            series.flux_err,
+            target=target,
+            time=series.time,
+            usable=usable,
+            excluded=excluded,
+            labels=[f"{r:.2f} FWHM" for r in series.radii_fwhm],
+        )
+    index = int(np.argmin(np.abs(series.radii_fwhm - (HABIT if radius is None else radius))))
+    ensemble = ensemble_weights(
+        series.flux[..., index], series.flux_err[..., index], target=target, usable=usable, excluded=excluded
+    )
+    asked = "as --aperture asks" if radius is not None else f"{len(series.frames)} frame(s) show no scatter to choose by; {HABIT:g} FWHM by habit"
+    return ApertureChoice(index, np.full(len(series.radii), np.nan), ensemble, False, asked)
+
+
+def star_table(series: Series, choice: ApertureChoice) -> StarTable:
+    """What is known of each star at the chosen aperture."""
+    flux, error = series.flux[..., choice.index], series.flux_err[..., choice.index]
+    relflux, relerr = relative_flux(flux, error, choice.ensemble.weights)
+    if len(series.frames) >= SERIES_FRAMES:
+        score, _ = rank_variables(relflux, relerr, series.time)
+    else:
+        score = np.full(flux.shape[1], np.nan)
+    return StarTable(
+        flux=per_star(np.nanmedian, flux),
+        weight=choice.ensemble.weights,
+        rms=per_star(rms, relflux),
+        point_to_point=per_star(lambda f: point_to_point(f, series.time), relflux),
+        expected=per_star(expected, relerr),
+        score=score,
+        why=choice.ensemble.reasons,
+        relflux=relflux,
+        relflux_err=relerr,
+    )
+
+
+def per_star(figure: Any, values: np.ndarray) -> np.ndarray:
+    """A figure of each star's series, shape (n_stars,); NaN for a star never measured."""
+    return np.array([figure(column) if np.isfinite(column).any() else np.nan for column in values.T], dtype=float)
+
+
+def said(table: StarTable) -> str:
+    """Which stars are compared with, in words."""
+    used = int(np.count_nonzero(table.weight))
+    reasons = [why.partition(":")[0].partition(" in ")[0] for why in table.why if why]
+    left_out = ", ".join(f"{reasons.count(r)} {r}" for r in dict.fromkeys(reasons))
+    return f"{used} of {len(table.weight)} stars, weighted by how constant they are" + (f"; left out: {left_out}" if left_out else "")
+
+
+def same_star(work: Work, base: Work, star: int) -> int | None:
+    """The number in one set of a star that is known by its number in another, if both know the same stars."""
+    if work.observed.folder == base.observed.folder:
+        return star
+    common = star if not base.result.same_as else base.result.same_as.get(star)
+    if not work.result.same_as:
+        return common
+    back = {there: here for here, there in work.result.same_as.items()}
+    return back.get(common) if common is not None else None
+
+
+def light_curve(work: Work, series: Series, table: StarTable, star: int) -> LightCurve:
+    """The light curve of one star."""
+    flux, error = table.relflux[:, star], table.relflux_err[:, star]
+    level = baseline(flux, series.time)
+    flux, error = flux / level, error / level
+    used = np.flatnonzero(table.weight)
+    aperture = work.result.aperture
+    clear = np.where(series.flags & int(FrameFlag.CLOUD | FrameFlag.UNMATCHED), np.nan, flux)
+    return LightCurve(
+        star=star,
+        target=work.observed.target,
+        band=work.observed.band,
+        camera=work.observed.camera,
+        time_name=series.time_name,
+        time=series.time,
+        flux=flux,
+        flux_err=error,
+        x=series.xy[:, star, 0],
+        y=series.xy[:, star, 1],
+        fwhm=series.fwhm,
+        sky=series.sky[:, star],
+        airmass=series.airmass,
+        comparison=np.nansum(series.flux[:, used, aperture], axis=1) if len(used) else np.full(len(flux), np.nan),
+        flags=series.flags | (series.star_flags[:, star] << 8),
+        frames=series.frames,
+        radius=float(series.radii[aperture]),
+        radius_fwhm=float(series.radii_fwhm[aperture]),
+        annulus=series.annulus,
+        comparisons={int(i): float(table.weight[i]) for i in used},
+        noise={"rms": rms(clear), "point_to_point": point_to_point(clear, series.time), "expected": expected(error)},
+        reasons={
+            "target": work.target_why,
+            "aperture": next((c.why for c in work.result.choices if c.what == "aperture"), ""),
+            "comparisons": said(table),
+            "baseline": "the level out of transit, clipped from below, is 1",
+            "time": time_reason(work),
+        },
+    )
+
+
+def time_reason(work: Work) -> str:
+    """Where the time's correction comes from, or why there is none."""
+    if work.setup.coordinates is None:
+        return "no believable coordinates: give --radec for BJD_TDB"
+    return work.setup.coordinates_why

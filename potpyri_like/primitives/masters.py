@@ -1,0 +1,288 @@
+"""Master bias, darks and flat of a set, each from the best rung of a ladder that the night allows."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+import numpy as np
+from astropy.io import fits
+
+from potpyri_like.errors import FrameError
+from potpyri_like.frame import FrameInfo, MaskBit
+from potpyri_like.imaging import Pixels, calibrate, combine, normalise_flat
+from potpyri_like.night import slug
+from potpyri_like.primitives.hot_pixels import HotPixels
+from potpyri_like.primitives.stage import Setup, Tools, Work, exposure_of, pixels_of
+from potpyri_like.primitives.trim import Trim
+from potpyri_like.results import Choice, Master, Masters, Problem
+from potpyri_like.store import Output, Scratch
+
+__all__ = ["MakeMasters", "dark_ladder"]
+
+log = logging.getLogger(__name__)
+
+SAME_EXPOSURE = 0.005  # relative; darks this near count as exact
+SATURATED_FLAT = 0.05  # part of saturated pixels above which a flat is left out
+FAINT_FLAT = 200.0  # electron; below this a flat adds more noise than it removes
+
+
+@dataclass(frozen=True)
+class MakeMasters:
+    """Combine the calibration frames of a set; sets that need the same master share it."""
+
+    per: ClassVar[str] = "set"
+    made: dict[tuple, Master] = field(default_factory=dict, compare=False, repr=False)
+
+    def __call__(self, work: Work, tools: Tools) -> Work:
+        maker = Maker(work.setup, tools.output, self.made)
+        observed, wanted = work.observed, work.setup.instrument.calibration
+        bias = maker.bias(observed.biases)
+        maker = replace(maker, setup=work.setup.with_(masters=Masters(bias=bias)))
+        darks = maker.darks(observed.darks, {exposure_of(f) for f in observed.frames})
+        flat = maker.flat(observed.flats, observed.darks)
+        masters = Masters(bias=bias, darks=darks, flat=flat)
+        missing = [
+            Problem(f"{observed.name}: {kind}", "masters", f"no {kind} frames that fit; the frames go without")
+            for kind, expected, got in (
+                ("bias", wanted.bias, bias),
+                ("dark", wanted.dark, darks),
+                ("flat", wanted.flat, flat),
+            )
+            if expected and not got
+        ]
+        work = work.with_(setup=work.setup.with_(masters=masters))
+        return work.found(masters=masters, choices=ladder_choices(masters), problems=[*missing, *maker.problems])
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes masters for one setup and writes them; remembers what it made."""
+
+    setup: Setup
+    output: Output
+    made: dict[tuple, Master]
+    problems: list[Problem] = field(default_factory=list)
+
+    def bias(self, frames: Sequence[FrameInfo]) -> Master | None:
+        """The master bias, from frames without the overscan or, where there is none, with the level in it."""
+        raw = self.setup.with_(masters=Masters(bias=PLACEHOLDER)) if frames else self.setup
+        return self.combined("bias", frames, 0.0, lambda f: self.trimmed(f, raw))
+
+    def darks(self, frames: Sequence[FrameInfo], wanted: Iterable[float]) -> dict[float, Master]:
+        """A master dark for each exposure wanted, as far as the ladder reaches."""
+        if not frames:
+            return {}
+        exact = self.exact_darks(frames)
+        made = {}
+        for exposure in sorted(wanted):
+            dark = dark_ladder(exact, exposure, has_bias=self.setup.masters.bias is not None)
+            if dark is not None:
+                made[round(exposure, 3)] = dark if dark.product else self.written(dark, frames[0])
+        return made
+
+    def exact_darks(self, frames: Sequence[FrameInfo]) -> dict[float, Master]:
+        """Master darks of the exposures that were taken."""
+        groups: dict[float, list[FrameInfo]] = defaultdict(list)
+        for frame in frames:
+            groups[round(exposure_of(frame), 3)].append(frame)
+        masters = {t: self.combined("dark", group, t, self.debiased) for t, group in sorted(groups.items())}
+        return {t: master for t, master in masters.items() if master is not None}
+
+    def flat(self, frames: Sequence[FrameInfo], darks: Sequence[FrameInfo]) -> Master | None:
+        """The master flat: each frame without its dark, divided by its own level, then combined."""
+        exposures = {exposure_of(f) for f in frames if np.isfinite(exposure_of(f))}
+        of_flats = self.darks(darks, exposures) if frames else {}
+        return self.combined("flat", frames, 0.0, lambda f: self.levelled(f, of_flats))
+
+    def trimmed(self, info: FrameInfo, setup: Setup) -> Pixels:
+        return pixels_of(HotPixels()(Trim()(info, setup), setup))
+
+    def debiased(self, info: FrameInfo) -> Pixels:
+        bias = self.setup.masters.bias
+        return calibrate(self.trimmed(info, self.setup), bias=bias.pixels if bias else None)
+
+    def levelled(self, info: FrameInfo, darks: dict[float, Master]) -> Pixels:
+        """One flat, relative to its own level.
+
+        Raises
+        ------
+        FrameError
+            It is saturated, or too faint to be of use.
+        """
+        bias, dark = self.setup.masters.bias, darks.get(round(exposure_of(info), 3))
+        pixels = calibrate(
+            self.trimmed(info, self.setup),
+            bias=bias.pixels if bias else None,
+            dark=dark.pixels if dark else None,
+        )
+        full = np.count_nonzero(pixels.mask & MaskBit.SATURATED) / pixels.mask.size
+        if full > SATURATED_FLAT:
+            raise FrameError(f"{info.label}: a flat with {full:.0%} of its pixels saturated; it is left out")
+        flat, level = normalise_flat(pixels)
+        if level < FAINT_FLAT:
+            raise FrameError(f"{info.label}: a flat with only {level:.0f} electrons per pixel; it is left out")
+        return flat
+
+    def combined(
+        self, kind: str, frames: Sequence[FrameInfo], exposure: float, read: Callable[[FrameInfo], Pixels]
+    ) -> Master | None:
+        """One master of the frames; None where none can be used."""
+        if not frames:
+            return None
+        key = (kind, self.setup.filter_mode, tuple(sorted((f.path, f.plane) for f in frames)))
+        if key not in self.made:
+            master = self.stacked(kind, frames, exposure, read)
+            if master is None:
+                return None
+            self.made[key] = self.written(master, frames[0])
+        return self.made[key]
+
+    def stacked(
+        self, kind: str, frames: Sequence[FrameInfo], exposure: float, read: Callable[[FrameInfo], Pixels]
+    ) -> Master | None:
+        """The frames, one after the other onto the disk, and from there combined in chunks."""
+        scratch, used, last = None, [], None
+        try:
+            for info in frames:
+                try:
+                    last = read(info)
+                except FrameError as error:
+                    self.problems.append(Problem(info.label, f"master {kind}", str(error)))
+                    continue
+                scratch = scratch or Scratch(last.data.shape, self.output.root)
+                scratch.append(np.where(last.mask & (MaskBit.BAD | MaskBit.SATURATED), np.nan, last.data))
+                used.append(info.label)
+            if scratch is None or last is None:
+                return None
+            pixels = combine_frames(scratch, last, self.setup.instrument.calibration.combine)
+        finally:
+            if scratch is not None:
+                scratch.__exit__()
+        if kind == "flat":
+            pixels, _ = normalise_flat(pixels)
+        log.info("master %s of %d frames", kind, len(used))
+        return Master(kind, pixels, exposure, "exact", tuple(used))
+
+    def written(self, master: Master, first: FrameInfo) -> Master:
+        """The same master, with its product."""
+        name = master_name(master, first)
+        taken = {made.product for made in self.made.values()}
+        number = next(n for n in range(1, 1000) if numbered(name, n) not in taken)
+        name = numbered(name, number)
+        self.output.write_fits(name, master_hdus(master, first, self.setup.filter_mode))
+        return replace(master, product=name)
+
+
+PLACEHOLDER = Master("bias", Pixels(*(np.zeros((0, 0)),) * 3), 0.0, "", ())  # says: leave the level in
+
+
+def combine_frames(scratch: Scratch, only: Pixels, method: str) -> Pixels:
+    """Combined pixels, with a mask where no frame had a value; one frame is itself."""
+    if len(scratch) == 1:
+        return only
+    combined = combine(scratch, method=method)
+    empty = ~np.isfinite(combined.value) | ~np.isfinite(combined.variance)
+    return Pixels(
+        np.where(empty, 0, combined.value).astype(np.float32),
+        np.where(empty, 0, combined.variance).astype(np.float32),
+        np.where(empty, np.uint8(MaskBit.BAD), np.uint8(0)),
+    )
+
+
+def dark_ladder(exact: dict[float, Master], exposure: float, *, has_bias: bool) -> Master | None:
+    """The dark of an exposure: exact, interpolated, scaled, or none.
+
+    Parameters
+    ----------
+    exact : dict of float to Master
+        Darks of the exposures that were taken, seconds; without the bias where there is one.
+    exposure : float
+        s
+    has_bias : bool
+        Whether they are without the bias: only then can one of them be scaled.
+    """
+    near = [t for t in exact if abs(t - exposure) <= max(SAME_EXPOSURE * exposure, 1e-3)]
+    if near:
+        return exact[min(near, key=lambda t: abs(t - exposure))]
+    if len(exact) >= 2:
+        return line_through(exact, exposure)
+    if len(exact) == 1 and has_bias:
+        (taken, dark), *_ = exact.items()
+        if taken <= 0:
+            return None
+        factor = np.float32(exposure / taken)
+        pixels = Pixels(dark.pixels.data * factor, dark.pixels.variance * factor**2, dark.pixels.mask)
+        return Master("dark", pixels, exposure, f"scaled from {taken:g} s", dark.inputs)
+    return None
+
+
+def line_through(exact: dict[float, Master], exposure: float) -> Master:
+    """Each pixel's least squares line, dark = a t + b, at one exposure."""
+    times = np.array(sorted(exact))
+    away = times - times.mean()
+    share = 1 / len(times) + (exposure - times.mean()) * away / np.sum(away**2)
+    darks = [exact[t] for t in times]
+    pixels = Pixels(
+        np.sum([np.float32(c) * d.pixels.data for c, d in zip(share, darks, strict=True)], axis=0),
+        np.sum([np.float32(c**2) * d.pixels.variance for c, d in zip(share, darks, strict=True)], axis=0),
+        np.bitwise_or.reduce([d.pixels.mask for d in darks]),
+    )
+    how = "interpolated" if times[0] <= exposure <= times[-1] else "extrapolated"
+    rung = f"{how} from {', '.join(f'{t:g} s' for t in times)}"
+    return Master("dark", pixels, exposure, rung, tuple(i for d in darks for i in d.inputs))
+
+
+def ladder_choices(masters: Masters) -> list[Choice]:
+    """Which rung each master stands on, for the report."""
+    flat = [] if masters.flat is None else [masters.flat]
+    bias = [] if masters.bias is None else [masters.bias]
+    return [
+        Choice(
+            f"{m.kind}" + (f" of {m.exposure:g} s" if m.kind == "dark" else ""),
+            m.rung,
+            f"{len(m.inputs)} frames" if m.rung == "exact" else f"no dark of {m.exposure:g} s was taken; {len(m.inputs)} frames",
+        )
+        for m in (*bias, *masters.darks.values(), *flat)
+    ]
+
+
+def master_name(master: Master, first: FrameInfo) -> str:
+    """master_{kind}_{camera}_{band?}_{exposure?}_{binning}.fits"""
+    parts = ["master", master.kind, first.camera]
+    if master.kind == "flat" and first.band:
+        parts.append(first.band)
+    if master.kind == "dark":
+        parts.append(f"{master.exposure:g}s")
+    parts.append(f"{first.binning[0]}x{first.binning[1]}")
+    return f"cals/{slug('_'.join(parts))}.fits"
+
+
+def numbered(name: str, number: int) -> str:
+    return name if number == 1 else name.replace(".fits", f"_{number}.fits")
+
+
+def master_hdus(master: Master, first: FrameInfo, filter_mode: str) -> fits.HDUList:
+    """SCI, MASK and ERR of a master, and what it was made of."""
+    header = fits.Header()
+    header["OBJECT"] = f"master {master.kind}"
+    header["CAMERA"] = (first.camera, "camera")
+    header["BAND"] = (first.band, "band, of a flat")
+    header["BINNING"] = f"{first.binning[0]}x{first.binning[1]}"
+    header["EXPTIME"] = (master.exposure, "[s]")
+    header["BUNIT"] = "electron" if master.kind != "flat" else ""
+    header["RUNG"] = (master.rung, "how it was obtained")
+    header["FILTER3"] = (filter_mode, "3x3 filter of the frames")
+    header["NCOMBINE"] = (len(master.inputs), "frames combined")
+    for name in master.inputs:
+        header.add_history(name)
+    return fits.HDUList(
+        [
+            fits.PrimaryHDU(master.pixels.data, header),
+            fits.ImageHDU(master.pixels.mask, name="MASK"),
+            fits.ImageHDU(np.sqrt(master.pixels.variance), name="ERR"),
+        ]
+    )

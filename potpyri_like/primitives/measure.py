@@ -1,0 +1,66 @@
+"""Every star of the reference in one frame, at every aperture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from potpyri_like.frame import Frame
+from potpyri_like.photometry import measure_stars
+from potpyri_like.primitives.register import filled
+from potpyri_like.primitives.stage import Setup
+from potpyri_like.results import Reference
+
+__all__ = ["Measure", "radii_of"]
+
+GRID = tuple(np.round(np.geomspace(0.5, 3.5, 20), 3))
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Windowed centroids near where the stars must be, and sums in concentric apertures above the local sky.
+
+    Attributes
+    ----------
+    grid : tuple of float
+        Radii in units of the reference's FWHM; fixed in pixels for the set.
+    annulus : (float, float)
+        Of the sky, in FWHM.
+    recentre : float
+        How far a star may be from where the transform puts it, in FWHM.
+    """
+
+    per: ClassVar[str] = "frame"
+    grid: tuple[float, ...] = GRID
+    annulus: tuple[float, float] = (4.0, 6.5)
+    recentre: float = 0.5
+
+    def __call__(self, frame: Frame, setup: Setup) -> Frame:
+        reference = setup.reference
+        assert reference is not None
+        positions = frame.results["transform"](np.vstack([reference.xy, setup.forced]))
+        measurement = measure_stars(
+            filled(frame),
+            frame.variance,
+            frame.mask,
+            positions,
+            fwhm=frame.results["fwhm"],
+            radii=radii_of(self, reference),
+            annulus=annulus_of(self, reference),
+            recentre=max(1.0, self.recentre * reference.fwhm),
+            flag_radius=1.5 * reference.fwhm,
+        )
+        return frame.after(f"{len(positions)} stars measured", measurement=measurement)
+
+
+def radii_of(stage: Measure, reference: Reference) -> np.ndarray:
+    """Radii in pixels."""
+    return np.asarray(stage.grid) * reference.fwhm
+
+
+def annulus_of(stage: Measure, reference: Reference) -> tuple[float, float]:
+    """Inner and outer radius of the sky in pixels; wide enough for its level to be well known."""
+    inner = max(stage.annulus[0] * reference.fwhm, 6.0)
+    return inner, max(stage.annulus[1] * reference.fwhm, inner + 8.0)

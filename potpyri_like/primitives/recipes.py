@@ -1,0 +1,75 @@
+"""The recipes: what is done to a night, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from potpyri_like.primitives.calibrate import Calibrate
+from potpyri_like.primitives.hot_pixels import HotPixels
+from potpyri_like.primitives.lightcurve import Compare, DrawLightCurve, GatherSeries, PickVariable
+from potpyri_like.primitives.masters import MakeMasters
+from potpyri_like.primitives.measure import Measure
+from potpyri_like.primitives.register import ChooseReference, Register
+from potpyri_like.primitives.stack import Stack
+from potpyri_like.primitives.target import LocateTarget, MatchCameras
+from potpyri_like.primitives.trim import Trim
+
+__all__ = ["RECIPES", "Recipe", "imaging", "timeseries"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Stages in the order in which they run.
+
+    Each says by its attribute `per` how often: once per "set", once for all sets of a "target", or once per "frame".
+    """
+
+    name: str
+    stages: tuple[Any, ...]
+
+
+def timeseries() -> Recipe:
+    """Light curves: every star in every frame, compared with the constant ones."""
+    calibration = (Trim(), HotPixels(), Calibrate())
+    measure = Measure()
+    return Recipe(
+        "timeseries",
+        (
+            MakeMasters(),
+            ChooseReference(calibration),
+            MatchCameras(),
+            LocateTarget(calibration),
+            *calibration,
+            Register(),
+            measure,
+            GatherSeries(measure),
+            Compare(),
+            PickVariable(),
+            DrawLightCurve(),
+            Stack((*calibration, Register()), best=15),
+        ),
+    )
+
+
+def imaging() -> Recipe:
+    """A deep image of each target and band, and the fluxes of its stars."""
+    calibration = (Trim(), HotPixels(), Calibrate())
+    measure = Measure()
+    return Recipe(
+        "imaging",
+        (
+            MakeMasters(),
+            ChooseReference(calibration),
+            *calibration,
+            Register(),
+            measure,
+            GatherSeries(measure),
+            Compare(),
+            Stack((*calibration, Register())),
+        ),
+    )
+
+
+RECIPES: dict[str, Callable[[], Recipe]] = {"timeseries": timeseries, "imaging": imaging}

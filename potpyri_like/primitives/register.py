@@ -1,0 +1,178 @@
+"""The reference of a set, and each frame matched to it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from potpyri_like.astrometry import match_stars
+from potpyri_like.errors import RegistrationError
+from potpyri_like.frame import Frame, FrameInfo, MaskBit
+from potpyri_like.imaging import fill_bad
+from potpyri_like.photometry import Stars, annulus_sky, detect_stars, frame_fwhm
+from potpyri_like.primitives.stage import FrameOutcome, FrameStage, Setup, Tools, Work, pixels_of
+from potpyri_like.results import Choice, Reference
+
+__all__ = ["ChooseReference", "Find", "Register"]
+
+log = logging.getLogger(__name__)
+
+MATCHED_ON = 60  # the brightest stars
+UNUSABLE = MaskBit.BAD | MaskBit.COSMIC_RAY
+FEW_STARS = 5
+
+
+@dataclass(frozen=True)
+class Find:
+    """Detect the stars of a calibrated frame.
+
+    Attributes
+    ----------
+    stars : int
+        At most so many.
+    keep_image : bool
+        Hand the image on among the results: for a reference.
+    """
+
+    per: ClassVar[str] = "frame"
+    stars: int = MATCHED_ON
+    keep_image: bool = False
+
+    def __call__(self, frame: Frame, setup: Setup) -> Frame:
+        image = filled(frame)
+        stars = detect_stars(
+            image,
+            mask=(frame.mask & UNUSABLE) > 0,
+            max_stars=self.stars,
+            saturated=(frame.mask & MaskBit.SATURATED) > 0,
+        )
+        kept = {"image": image, "wcs": frame.ccd.wcs} if self.keep_image else {}
+        return frame.after(f"{len(stars)} stars found", stars=stars, **kept)
+
+
+@dataclass(frozen=True)
+class ChooseReference:
+    """Choose the frame to register to: among a sample over the night, sharp and rich in stars.
+
+    Attributes
+    ----------
+    sample : int
+        Frames that are looked at.
+    calibration : tuple of FrameStage
+        The stages before the stars are detected.
+    """
+
+    calibration: tuple[FrameStage, ...]
+    per: ClassVar[str] = "set"
+    sample: int = 9
+
+    def __call__(self, work: Work, tools: Tools) -> Work:
+        frames = spread(work.observed.frames, self.sample)
+        stages = (*self.calibration, Find(stars=10 * tools.options.stars))
+        looks = tools.run_frames(frames, stages, work.setup, what="reference")
+        best, why = choose(looks, of=len(work.observed.frames))
+        opened = tools.run_frames(
+            [best.info], (*self.calibration, Find(stars=tools.options.stars, keep_image=True)), work.setup, what=""
+        )[0]
+        reference = make_reference(opened, why)
+        log.info("%s: reference %s, %s", work.observed.name, best.info.label, why)
+        work = work.with_(setup=work.setup.with_(reference=reference))
+        return work.found(reference=reference, choices=[Choice("reference frame", best.info.label, why)])
+
+
+@dataclass(frozen=True)
+class Register:
+    """Find the reference's stars in a frame: the transform from the reference's pixels to the frame's.
+
+    Raises
+    ------
+    RegistrationError
+        Its stars are not the reference's, as far as can be told.
+    """
+
+    per: ClassVar[str] = "frame"
+
+    def __call__(self, frame: Frame, setup: Setup) -> Frame:
+        reference = setup.reference
+        assert reference is not None
+        found = Find()(frame, setup)
+        stars: Stars = found.results["stars"]
+        few = min(len(reference.xy), MATCHED_ON)
+        match = match_stars(
+            reference.xy[:few], stars.xy, source_flux=reference.flux[:few], target_flux=stars.flux
+        )
+        image = filled(frame)
+        fwhm = seeing(image, stars)
+        return found.after(
+            f"matched on {len(match.pairs)} stars, rms {match.rms:.2f} pixel",
+            transform=match.transform,
+            matched=len(match.pairs),
+            rms=match.rms,
+            fwhm=fwhm if np.isfinite(fwhm) else reference.fwhm,
+        )
+
+
+def filled(frame: Frame) -> np.ndarray:
+    """The image with its bad pixels filled from their neighbours."""
+    return fill_bad(pixels_of(frame), int(UNUSABLE))
+
+
+def seeing(image: np.ndarray, stars: Stars) -> float:
+    """The FWHM of the frame, pixels, from its best stars; NaN where it has none."""
+    good = np.flatnonzero(~stars.saturated & np.isfinite(stars.fwhm))[:15]
+    if not len(good):
+        return float("nan")
+    xy, width = stars.xy[good], float(np.median(stars.fwhm[good]))
+    sky = annulus_sky(image, xy, inner=4 * width, outer=6 * width + 4)
+    known = np.isfinite(sky.level)
+    return frame_fwhm(image, *xy[known].T, sky=sky.level[known], radius=max(3 * width, 8.0))
+
+
+def spread(frames: tuple[FrameInfo, ...], count: int) -> list[FrameInfo]:
+    """So many frames, evenly over the set."""
+    index = np.unique(np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int))
+    return [frames[i] for i in index]
+
+
+def choose(looks: list[FrameOutcome], *, of: int) -> tuple[FrameOutcome, str]:
+    """The sharpest of the frames that show nearly as many stars as the richest, and why.
+
+    Raises
+    ------
+    RegistrationError
+        No frame shows a star.
+    """
+    usable = [look for look in looks if not look.reason and len(look.results["stars"])]
+    if not usable:
+        causes = "; ".join(dict.fromkeys(look.reason for look in looks if look.reason))
+        raise RegistrationError(f"no star in any of {len(looks)} frames looked at" + (f" ({causes})" if causes else ""))
+    counts = np.array([len(look.results["stars"]) for look in usable])
+    widths = np.array([np.median(look.results["stars"].fwhm[:30]) for look in usable])
+    rich = np.flatnonzero(counts >= 0.8 * counts.max())
+    best = rich[np.argmin(widths[rich])]
+    if of == 1:
+        return usable[best], f"the only frame; {counts[best]} stars"
+    return usable[best], (
+        f"FWHM {widths[best]:.1f} pixel and {counts[best]} stars: the sharpest of {len(looks)} frames looked at"
+        f" (of {of}) among those with at least 80 % of the most stars, {counts.max()}"
+    )
+
+
+def make_reference(outcome: FrameOutcome, why: str) -> Reference:
+    """The reference from the frame that was chosen."""
+    if outcome.reason:
+        raise RegistrationError(f"the reference {outcome.info.label} could not be read again: {outcome.reason}")
+    stars, image = outcome.results["stars"], outcome.results["image"]
+    fwhm = seeing(image, stars)
+    return Reference(
+        info=outcome.info,
+        image=image,
+        xy=stars.xy,
+        flux=stars.flux,
+        fwhm=fwhm if np.isfinite(fwhm) else float(np.median(stars.fwhm)),
+        why=why,
+        wcs=outcome.results["wcs"],
+    )

@@ -1,0 +1,178 @@
+"""What a stage is, and what the frames of one set share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from astropy.coordinates import SkyCoord
+from astropy.nddata import CCDData, VarianceUncertainty
+from astropy.wcs import WCS
+
+from potpyri_like.frame import Frame, FrameInfo
+from potpyri_like.imaging import Pixels
+from potpyri_like.instruments import Instrument
+from potpyri_like.night import ObservationSet
+from potpyri_like.options import Options
+from potpyri_like.results import Choice, Masters, Problem, Reference, SetResult
+from potpyri_like.store import Output
+
+__all__ = ["FrameOutcome", "FrameStage", "SetStage", "Setup", "TargetStage", "Tools", "Work", "pixels_of", "to_ccd"]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all frames of a set share; it travels to each worker once.
+
+    Attributes
+    ----------
+    instrument : Instrument
+    filter_mode : str
+        Of the 3x3 filter, for science and calibrations alike.
+    masters : Masters
+    reference : Reference or None
+        None until it is chosen.
+    forced : ndarray, shape (n, 2), pixel
+        Positions in the reference, measured besides its stars: a target too faint to be detected.
+    coordinates : SkyCoord or None
+        Of the target, or of where the telescope looked.
+    coordinates_why : str
+        Where they come from.
+    """
+
+    instrument: Instrument
+    filter_mode: str = "none"
+    masters: Masters = field(default_factory=Masters)
+    reference: Reference | None = None
+    forced: np.ndarray = field(default_factory=lambda: np.empty((0, 2)))
+    coordinates: SkyCoord | None = None
+    coordinates_why: str = ""
+
+    def with_(self, **changes: Any) -> Setup:
+        return replace(self, **changes)
+
+
+class FrameStage(Protocol):
+    """A stage that runs once per frame; the first of a recipe gets the frame's description instead."""
+
+    per: ClassVar[str]
+
+    def __call__(self, frame: Any, setup: Setup) -> Frame: ...
+
+
+@dataclass(frozen=True)
+class FrameOutcome:
+    """What is left of a frame after its stages: numbers, or the reason why there are none.
+
+    Attributes
+    ----------
+    info : FrameInfo
+    results : mapping
+        What the stages found out; `seconds` among it.
+    stage : str
+        The stage that failed; "" where none did.
+    reason : str
+    refused : bool
+        The frame cannot be used at all; where False it failed later, as when it could not be matched.
+    """
+
+    info: FrameInfo
+    results: Mapping[str, Any]
+    stage: str = ""
+    reason: str = ""
+    refused: bool = False
+
+
+class Tools(Protocol):
+    """What the pipeline lends to stages that run once per set."""
+
+    output: Output
+    options: Options
+
+    def run_frames(
+        self, infos: Sequence[FrameInfo], stages: Sequence[FrameStage], setup: Setup, *, what: str
+    ) -> list[FrameOutcome]:
+        """Run stages over frames, on the workers; failures are outcomes, not exceptions."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """One set on its way through a recipe.
+
+    Attributes
+    ----------
+    observed : ObservationSet
+    setup : Setup
+    result : SetResult
+        What there is so far.
+    outcomes : tuple of FrameOutcome
+        One for each frame, once the frame stages ran.
+    target_xy : ndarray, shape (2,), pixel, or None
+        Where the target lies in the reference.
+    target_star : int or None
+        Its index among the stars.
+    target_why : str
+    failed : bool
+        A stage could not do its part; the others leave it alone.
+    """
+
+    observed: ObservationSet
+    setup: Setup
+    result: SetResult
+    outcomes: tuple[FrameOutcome, ...] = ()
+    target_xy: np.ndarray | None = None
+    target_star: int | None = None
+    target_why: str = ""
+    failed: bool = False
+
+    def with_(self, **changes: Any) -> Work:
+        return replace(self, **changes)
+
+    def found(self, *, choices: Sequence[Choice] = (), problems: Sequence[Problem] = (), **changes: Any) -> Work:
+        """The same work, with more in its result."""
+        result = replace(
+            self.result,
+            choices=(*self.result.choices, *choices),
+            problems=(*self.result.problems, *problems),
+            **changes,
+        )
+        return replace(self, result=result)
+
+
+class SetStage(Protocol):
+    """A stage that runs once per set."""
+
+    per: ClassVar[str]
+
+    def __call__(self, work: Work, tools: Tools) -> Work: ...
+
+
+class TargetStage(Protocol):
+    """A stage that looks at all sets of one target together."""
+
+    per: ClassVar[str]
+
+    def __call__(self, works: tuple[Work, ...], tools: Tools) -> tuple[Work, ...]: ...
+
+
+def to_ccd(pixels: Pixels, wcs: WCS | None = None) -> CCDData:
+    """Pixels as the frame people know; nothing is copied. The bits go to `flags`: `mask` would make them true or false."""
+    return CCDData(
+        pixels.data,
+        unit="electron",
+        flags=pixels.mask,
+        uncertainty=VarianceUncertainty(pixels.variance, copy=False),
+        wcs=wcs,
+    )
+
+
+def pixels_of(frame: Frame) -> Pixels:
+    """Data, variance and mask of a frame; nothing is copied."""
+    return Pixels(frame.data, frame.variance, frame.mask)
+
+
+def exposure_of(info: FrameInfo) -> float:
+    """Seconds."""
+    return float(info.exposure.to_value("s"))

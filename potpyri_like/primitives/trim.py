@@ -1,0 +1,72 @@
+"""From a raw file to one image in electrons: overscan, trim, gain, assembly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from potpyri_like.frame import Frame, FrameInfo
+from potpyri_like.header import RawHeader
+from potpyri_like.imaging import Piece, assemble, overscan_level
+from potpyri_like.instruments import Instrument, Layout, Readout
+from potpyri_like.primitives.stage import Setup, to_ccd
+from potpyri_like.store import read_header, read_images
+
+__all__ = ["Trim"]
+
+
+@dataclass(frozen=True)
+class Trim:
+    """Read a frame, subtract its overscan or the declared pedestal, trim it, and put its amplifiers together.
+
+    Raises
+    ------
+    FrameError
+        It cannot be read, or all its pixels are the same.
+    """
+
+    per: ClassVar[str] = "frame"
+
+    def __call__(self, info: FrameInfo, setup: Setup) -> Frame:
+        instrument = setup.instrument
+        header = read_header(info.path)
+        layout = instrument.layout(header)
+        images = read_images(info.path, tuple(r.hdu for r in layout.readouts), plane=info.plane)
+        pedestal = (0.0, 0.0) if setup.masters.bias else instrument.pedestal(header)
+        pieces = [piece(r, images[r.hdu], instrument, pedestal) for r in layout.readouts]
+        pixels = assemble(pieces, shape=layout.shape)
+        frame = Frame(to_ccd(pixels, instrument.wcs(header, layout)), info)
+        return frame.after(said(layout, pedestal), zero_error=zero_error(header, layout, pedestal))
+
+
+def piece(readout: Readout, image: np.ndarray, instrument: Instrument, pedestal: tuple[float, float]) -> Piece:
+    """One amplifier's data section with the level to subtract."""
+    level, variance = pedestal[0], 0.0
+    if readout.overscan is not None:
+        strip = image[readout.overscan.slices]
+        level, variance = overscan_level(strip, degree=instrument.calibration.overscan_degree)
+    return Piece(
+        data=image[readout.data.slices],
+        gain=readout.gain,
+        read_noise=readout.read_noise,
+        level=level,
+        level_variance=variance,
+        saturation=readout.saturation,
+        x0=readout.x0,
+        y0=readout.y0,
+        flip_x=readout.flip_x,
+        flip_y=readout.flip_y,
+    )
+
+
+def said(layout: Layout, pedestal: tuple[float, float]) -> str:
+    """What the stage did, in words."""
+    what = "overscan subtracted" if layout.has_overscan else f"pedestal of {pedestal[0]:g} adu subtracted"
+    return f"trimmed to {layout.shape[1]} x {layout.shape[0]}, {what}, {len(layout.readouts)} amplifier(s)"
+
+
+def zero_error(header: RawHeader, layout: Layout, pedestal: tuple[float, float]) -> float:
+    """The uncertainty of the zero level that all pixels share, in electron; 0 where an overscan gave it."""
+    return 0.0 if layout.has_overscan else pedestal[1] * layout.readouts[0].gain

@@ -1,0 +1,671 @@
+"""Figures of light curves, fields, masters and noise, as PNG."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from astropy.visualization import AsinhStretch, ImageNormalize, ZScaleInterval
+from matplotlib.axes import Axes
+from matplotlib.collections import EllipseCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from potpyri_like.frame import FrameFlag, StarFlag
+from potpyri_like.photometry.bins import bin_series
+from potpyri_like.photometry.series import LightCurve
+from potpyri_like.products.drawing import (
+    COMPARISON,
+    INK,
+    OTHER,
+    PALE,
+    TARGET,
+    band_colour,
+    blank,
+    counts_axis,
+    limits,
+    log_axis,
+    note,
+    picture,
+    shown_time,
+    time_axis,
+    title,
+    trim_ticks,
+)
+from potpyri_like.products.words import (
+    STAR_FLAG_SHIFT,
+    clean,
+    flag_words,
+    in_mmag,
+    in_ppt,
+    pixels_or_arcsec,
+    plural,
+    set_title,
+    short,
+)
+from potpyri_like.results import Master, SetResult
+
+__all__ = ["bands_plot", "comparison_plot", "field_plot", "light_curve_plot", "masters_plot", "noise_plot"]
+
+BIN_MINUTES = 5
+MOST_COMPARISONS = 8
+FIELD_WIDTH = 7.65  # inches
+# Bits that make a point doubtful. Bad and hot pixels that were replaced are told in the table only.
+DOUBTFUL = (
+    FrameFlag.UNMATCHED
+    | FrameFlag.FEW_STARS
+    | FrameFlag.CLOUD
+    | FrameFlag.TIME_DOUBTFUL
+    | FrameFlag.POOR_SEEING
+    | (StarFlag.SATURATED | StarFlag.EDGE | StarFlag.NO_CENTROID | StarFlag.COSMIC_RAY).value
+    << STAR_FLAG_SHIFT
+)
+
+
+# -- light curves --------------------------------------------------------------------------------------------
+
+
+def light_curve_plot(light_curve: LightCurve) -> bytes:
+    """One light curve, and below it what the sky and the telescope did meanwhile."""
+    return picture(draw_light_curve, light_curve, size=(8.5, 10.5))
+
+
+def draw_light_curve(figure: Figure, curve: LightCurve) -> None:
+    time, label = shown_time(curve.time, curve.time_name)
+    grid: dict[str, Any] = {
+        "height_ratios": [3.4, 1, 1, 1, 1, 1],
+        "hspace": 0,
+        "left": 0.115,
+        "right": 0.97,
+        "top": 0.895,
+        "bottom": 0.055,
+    }
+    axes = figure.subplots(6, 1, sharex=True, gridspec_kw=grid)
+    title(figure, light_curve_title(curve), how_measured(curve), x=0.115)
+    draw_flux(axes[0], time, curve)
+    draw_conditions(axes[1:], time, curve)
+    for ax in axes[1:]:
+        if ax.get_yticks().size:
+            trim_ticks(ax)
+    time_axis(axes[0], axes[-1], time, label)
+    figure.align_ylabels(axes)
+
+
+def light_curve_title(curve: LightCurve) -> str:
+    """What a light curve is of."""
+    return "   ".join(part for part in (curve.target, curve.band, curve.camera) if part)
+
+
+def how_measured(curve: LightCurve) -> str:
+    """Aperture, annulus and number of comparison stars, in a line."""
+    inner, outer = curve.annulus
+    return (
+        f"star {curve.star}, aperture {short(curve.radius)} px = {short(curve.radius_fwhm)} FWHM, "
+        f"sky {short(inner)}–{short(outer)} px, {plural(len(curve.comparisons), 'comparison star')}"
+    )
+
+
+def draw_flux(ax: Axes, time: np.ndarray, curve: LightCurve) -> None:
+    """Relative flux: every point, the doubtful ones marked, and bins of the others."""
+    colour = band_colour(curve.band)
+    flagged = marked(curve)
+    ax.set_ylabel("relative flux")
+    if not np.isfinite(curve.flux).any():
+        note(ax, "no flux was measured")
+        return
+    draw_points(ax, time[~flagged], curve.flux[~flagged], curve.flux_err[~flagged], colour=colour)
+    draw_flagged(ax, time[flagged], curve.flux[flagged], curve.flux_err[flagged], flag_legend(curve, flagged))
+    draw_bins(ax, time[~flagged], curve.flux[~flagged], curve.flux_err[~flagged], colour=colour)
+    low, high = flux_limits(curve, flagged)
+    ax.set_ylim(low - 0.12 * (high - low), high)  # room for the figures below the points
+    draw_outside(ax, time, curve.flux, colour=colour)
+    trim_ticks(ax, 8, clear=0.03)
+    ax.text(
+        *(0.012, 0.025, noise_words(curve.noise)),
+        transform=ax.transAxes,
+        va="bottom",
+        fontsize=8.5,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 2},
+    )
+    ax.legend(loc="lower right", markerscale=1.2)
+
+
+def flux_limits(curve: LightCurve, flagged: np.ndarray) -> tuple[float, float]:
+    """Limits that show the points not flagged, where there are such, and a typical error beyond them."""
+    good = np.isfinite(curve.flux) & ~flagged
+    good = good if good.any() else np.isfinite(curve.flux)
+    low, high = limits(curve.flux[good]) or (0.0, 2.0)
+    errors = curve.flux_err[good & np.isfinite(curve.flux_err)]
+    typical = float(np.median(errors)) if errors.size else 0.0
+    return low - typical, high + typical
+
+
+def marked(curve: LightCurve) -> np.ndarray:
+    """The points to be marked: a doubtful bit that is not on most points, which would tell nothing of one."""
+    flags = np.asarray(curve.flags, int)
+    flagged = np.zeros(len(flags), bool)
+    for bit in (1 << n for n in range(16) if DOUBTFUL & (1 << n)):
+        having = (flags & bit) > 0
+        if having.mean() <= 0.5:
+            flagged |= having
+    return flagged
+
+
+def flag_legend(curve: LightCurve, flagged: np.ndarray) -> str:
+    """How many of the points shown carry which flag."""
+    shown = flagged & np.isfinite(curve.flux)
+    count = Counter(words for flags in curve.flags[shown] for words in flag_words(flags & DOUBTFUL))
+    return "\n".join(f"{n} × {words}" for words, n in count.most_common(4))
+
+
+def draw_points(ax: Axes, time: np.ndarray, flux: np.ndarray, error: np.ndarray, *, colour: str) -> None:
+    """Every measured point, faint; fainter where there are many."""
+    alpha = float(np.clip(60 / np.sqrt(max(len(time), 1)) / 12, 0.12, 0.45))
+    size = 4 if len(time) < 500 else 2.5
+    style: dict[str, Any] = {"color": colour, "markersize": size, "markeredgewidth": 0, "elinewidth": 0.8}
+    ax.errorbar(
+        time, flux, error, fmt="o", alpha=alpha, zorder=2, label=f"{plural(len(time), 'frame')}", **style
+    )
+
+
+def draw_flagged(ax: Axes, time: np.ndarray, flux: np.ndarray, error: np.ndarray, label: str) -> None:
+    """Doubtful points as crosses."""
+    if np.isfinite(flux).any():
+        ax.errorbar(time, flux, error, fmt="none", ecolor=PALE, elinewidth=0.7, alpha=0.5, zorder=2)
+        ax.plot(time, flux, "x", color="#52606d", markersize=5, markeredgewidth=1.1, zorder=3, label=label)
+
+
+def draw_bins(ax: Axes, time: np.ndarray, flux: np.ndarray, error: np.ndarray, *, colour: str) -> None:
+    """Bins of five minutes, where they hold more than a point or two."""
+    bins = bin_series(time, flux, error, width=BIN_MINUTES / 1440)
+    if len(bins.n) and np.median(bins.n) >= 2:
+        size = 5.5 if len(bins.n) < 100 else 3
+        style: dict[str, Any] = {"color": colour, "markerfacecolor": "white", "markersize": size, "markeredgewidth": size / 4}
+        ax.errorbar(
+            bins.time, bins.value, bins.error, fmt="o", zorder=4, label=f"{BIN_MINUTES}-minute bins", **style
+        )
+
+
+def draw_outside(ax: Axes, time: np.ndarray, flux: np.ndarray, *, colour: str) -> None:
+    """Small triangles on the frame for the points that lie beyond it."""
+    low, high = ax.get_ylim()
+    with np.errstate(invalid="ignore"):
+        for beyond, y, marker in ((flux > high, 0.988, "^"), (flux < low, 0.012, "v")):
+            where = np.full(int(beyond.sum()), y)
+            style: dict[str, Any] = {"color": colour, "markersize": 4, "clip_on": False, "zorder": 5}
+            ax.plot(time[beyond], where, marker, transform=ax.get_xaxis_transform(), **style)
+
+
+def noise_words(noise: Mapping[str, float]) -> str:
+    """rms, point-to-point and expected noise in ppt and mmag, in lines."""
+    named = (("rms", "rms"), ("point_to_point", "point-to-point"), ("expected", "expected"))
+    return "\n".join(
+        f"{words} {in_ppt(noise[key])} ppt = {in_mmag(noise[key])} mmag"
+        for key, words in named
+        if np.isfinite(noise.get(key, np.nan))
+    )
+
+
+def draw_conditions(axes: Sequence[Axes], time: np.ndarray, curve: LightCurve) -> None:
+    """Airmass, FWHM, sky, comparison counts and drift against time."""
+    per, unit = counts_axis(curve.comparison)
+    draw_condition(axes[0], time, curve.airmass, "airmass")
+    draw_condition(axes[1], time, curve.fwhm, "FWHM [px]")
+    draw_condition(axes[2], time, curve.sky, "sky [e⁻/px]")
+    draw_condition(axes[3], time, curve.comparison / per, f"comparisons\n[{unit}e⁻]")
+    draw_condition(axes[4], time, since_first(curve.x), "drift [px]", colour="#7b2d8e", label="x − first")
+    draw_condition(
+        axes[4], time, since_first(curve.y), "drift [px]", colour="#2f8f5b", label="y − first", marker="^"
+    )
+    if np.isfinite(curve.x).any():
+        axes[4].legend(loc="best", ncols=2, handletextpad=0.2, borderpad=0.3)
+
+
+def draw_condition(
+    ax: Axes,
+    time: np.ndarray,
+    values: np.ndarray,
+    quantity: str,
+    *,
+    colour: str = "#334e68",
+    marker: str = "o",
+    label: str = "",
+) -> None:
+    """One quantity against time, or a remark that it is not known."""
+    ax.set_ylabel(quantity)
+    if not np.isfinite(values).any():
+        note(ax, "not known")
+        ax.set_yticks([])
+        return
+    size = 2.6 if len(time) < 500 else 1.6
+    ax.plot(time, values, marker, color=colour, markersize=size, markeredgewidth=0, label=label)
+    ax.margins(y=0.15)
+
+
+def since_first(values: np.ndarray) -> np.ndarray:
+    """Values minus the first that is a number."""
+    known = values[np.isfinite(values)]
+    return values - known[0] if known.size else values
+
+
+def bands_plot(light_curves: Sequence[LightCurve]) -> bytes:
+    """The light curves of one target in all bands, stacked, on one axis of time."""
+    return picture(draw_bands, tuple(light_curves), size=(8.5, 2.6 + 1.9 * max(1, len(light_curves))))
+
+
+def draw_bands(figure: Figure, curves: Sequence[LightCurve]) -> None:
+    height = figure.get_size_inches()[1]
+    ax = figure.add_axes((0.1, 0.55 / height, 0.87, 1 - 1.6 / height))
+    if not curves:
+        blank(ax, "no light curve was made")
+        return
+    kept = [curve for curve in curves if curve.time_name == curves[0].time_name]
+    left_out = "".join(f"; {c.band} is in another time and left out" for c in curves if c not in kept)
+    title(
+        figure,
+        curves[0].target,
+        "relative flux, each band shifted by the number at its right" + left_out,
+        x=0.1,
+    )
+    time, label = shown_time(np.concatenate([curve.time for curve in kept]), kept[0].time_name)
+    step = band_step(kept)
+    start = 0
+    for place, curve in enumerate(kept):
+        draw_band(ax, time[start : start + len(curve.time)], curve, offset=-step * place)
+        start += len(curve.time)
+    ax.set_ylabel("relative flux + offset")
+    ax.set_ylim(1 - step * (len(kept) - 0.25), 1 + step * 0.6)
+    time_axis(ax, ax, time, label)
+
+
+def band_step(curves: Sequence[LightCurve]) -> float:
+    """A round distance that keeps stacked light curves apart."""
+    ranges = [limits(curve.flux[~marked(curve)], pad=0.05) for curve in curves]
+    widest = max((high - low for low, high in (r for r in ranges if r is not None)), default=0.01)
+    power = 10 ** np.floor(np.log10(widest))
+    return float(
+        next(round(m * power, 12) for m in (1, 1.5, 2, 3, 4, 5, 6, 8, 10, 15) if m * power >= widest)
+    )
+
+
+def draw_band(ax: Axes, time: np.ndarray, curve: LightCurve, *, offset: float) -> None:
+    """One of several light curves, shifted by an offset and labelled at its right end."""
+    colour = band_colour(curve.band)
+    flagged = marked(curve)
+    draw_points(ax, time[~flagged], curve.flux[~flagged] + offset, curve.flux_err[~flagged], colour=colour)
+    draw_flagged(ax, time[flagged], curve.flux[flagged] + offset, curve.flux_err[flagged], "")
+    draw_bins(ax, time[~flagged], curve.flux[~flagged] + offset, curve.flux_err[~flagged], colour=colour)
+    shift = f"{offset:+.3g}".replace("-", "−") if offset else "as it is"
+    words = clean(f"{curve.band} {curve.camera}   {shift}   rms {in_ppt(curve.noise.get('rms', np.nan))} ppt")
+    box: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5}
+    style: dict[str, Any] = {
+        "color": colour,
+        "fontweight": "bold",
+        "fontsize": 8.5,
+        "ha": "right",
+        "va": "center",
+        "zorder": 6,
+    }
+    where = (0.99, 1 + offset + 0.42 * band_step([curve]))
+    ax.text(*where, words, transform=ax.get_yaxis_transform(), bbox=box, **style)
+
+
+# -- the field -----------------------------------------------------------------------------------------------
+
+
+def field_plot(result: SetResult) -> bytes:
+    """The reference image with every star, its number, aperture and annulus; y is up."""
+    rows, columns = (3, 4) if result.reference is None else result.reference.image.shape
+    height = float(np.clip(FIELD_WIDTH * rows / columns, 2.5, 9.5))
+    return picture(draw_field, result, size=(FIELD_WIDTH + 0.85, height + 1.45))
+
+
+def draw_field(figure: Figure, result: SetResult) -> None:
+    width, height = figure.get_size_inches()
+    ax = figure.add_axes((0.7 / width, 0.5 / height, FIELD_WIDTH / width, 1 - 1.45 / height))
+    ax.grid(False)
+    title(figure, set_title(result), field_words(result), x=0.7 / width)
+    if result.reference is None:
+        blank(ax, "no reference frame could be chosen")
+        return
+    image = result.reference.image
+    ax.imshow(image, origin="lower", cmap="gray_r", norm=asinh_norm(image), interpolation="antialiased")
+    ax.set_xlabel("x [px]")
+    ax.set_ylabel("y [px]")
+    draw_stars(ax, result)
+    draw_scale(ax, image.shape, result.pixel_scale)
+
+
+def field_words(result: SetResult) -> str:
+    """The line below the title of the field."""
+    if result.reference is None:
+        return ""
+    fwhm = pixels_or_arcsec([result.reference.fwhm], result.pixel_scale)
+    words = f"reference {result.reference.info.label}, FWHM {fwhm}"
+    series = result.series
+    if series is None or result.aperture >= len(series.radii):
+        return words
+    inner, outer = series.annulus
+    return (
+        f"{words}, aperture {short(series.radii[result.aperture])} px, sky {short(inner)}–{short(outer)} px"
+    )
+
+
+def asinh_norm(image: np.ndarray) -> ImageNormalize:
+    """From the sky to the bright stars: the lower limit of zscale, the 99.9th percentile, asinh between."""
+    finite = image[np.isfinite(image)]
+    if not finite.size:
+        return ImageNormalize(vmin=0, vmax=1)
+    low, middle = ZScaleInterval().get_limits(finite)
+    high = max(float(np.percentile(finite, 99.9)), middle, low + 1e-6)
+    return ImageNormalize(vmin=low, vmax=high, stretch=AsinhStretch(0.05), clip=True)
+
+
+def roles(result: SetResult) -> tuple[int | None, dict[int, float]]:
+    """The target and the comparison stars with their weights."""
+    if result.light_curve is not None:
+        return result.light_curve.star, dict(result.light_curve.comparisons)
+    if result.stars is not None:
+        return None, {
+            int(star): float(result.stars.weight[star]) for star in np.flatnonzero(result.stars.weight > 0)
+        }
+    return None, {}
+
+
+def draw_stars(ax: Axes, result: SetResult) -> None:
+    """Circles and numbers: the target, the comparison stars by weight, all others."""
+    if result.reference is None:
+        return
+    xy = np.asarray(result.reference.xy if result.series is None else result.series.reference_xy, float)
+    target, weights = roles(result)
+    radii = shown_radii(result)
+    heaviest = max(weights.values(), default=1.0) or 1.0
+    for star, (x, y) in enumerate(xy):
+        if not np.isfinite([x, y]).all():
+            continue
+        if star == target:
+            draw_star(ax, star, x, y, radii, colour=TARGET, width=2.2, size=10)
+        elif star in weights:
+            draw_star(
+                ax, star, x, y, radii, colour=COMPARISON, width=0.7 + 1.6 * weights[star] / heaviest, size=8
+            )
+        else:
+            draw_star(ax, star, x, y, radii[:1], colour=OTHER, width=0.7, size=6)
+    field_legend(ax, len(xy), target, weights)
+
+
+def shown_radii(result: SetResult) -> tuple[float, ...]:
+    """Aperture, inner and outer radius of the sky; without a series twice the FWHM."""
+    series = result.series
+    if series is None or result.aperture >= len(series.radii):
+        return (2 * result.reference.fwhm,) if result.reference else ()
+    return (float(series.radii[result.aperture]), *map(float, series.annulus))
+
+
+def draw_star(
+    ax: Axes, star: int, x: float, y: float, radii: Sequence[float], *, colour: str, width: float, size: float
+) -> None:
+    """The circles of one star, thin for the sky, and its number beside them."""
+    draw_circles(ax, x, y, radii, colour=colour, width=width)
+    beside = 0.75 * max(radii, default=0)
+    box: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "alpha": 0.65, "pad": 0.6}
+    ax.annotate(
+        *(str(star), (x + beside, y + beside)),
+        color=INK,
+        fontsize=size,
+        fontweight="bold" if size > 6 else "normal",
+        annotation_clip=True,
+        clip_on=True,
+        bbox=box,
+    )
+
+
+def draw_circles(ax: Axes, x: float, y: float, radii: Sequence[float], *, colour: str, width: float) -> None:
+    """Circles about a star; lime, which is lost on a white sky, has a dark edge."""
+    diameters = 2 * np.asarray(radii)
+    widths = np.array([width, *(0.5 * width for _ in radii[1:])])
+    for edge, extra in ((INK, 1.0), (colour, 0.0)) if colour == TARGET else ((colour, 0.0),):
+        ax.add_collection(
+            EllipseCollection(
+                *(diameters, diameters, 0),
+                units="xy",
+                offsets=[(x, y)] * len(radii),
+                offset_transform=ax.transData,
+                facecolors="none",
+                edgecolors=edge,
+                linewidths=widths + extra,
+            )
+        )
+
+
+def field_legend(ax: Axes, count: int, target: int | None, weights: Mapping[int, float]) -> None:
+    """What the colours mean."""
+    others = count - len(weights) - (target is not None)
+    entries = (
+        [(COMPARISON, 1.6, f"{plural(len(weights), 'comparison star')}, thicker for more weight")]
+        if weights
+        else []
+    )
+    if target is not None:
+        entries.insert(0, (TARGET, 2.2, f"target, star {target}"))
+    if others > 0:
+        entries.append((OTHER, 0.8, plural(others, "other star")))
+    circle: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 9, "markerfacecolor": "none"}
+    handles = [
+        Line2D([], [], markeredgecolor=colour, markeredgewidth=width, label=label, **circle)
+        for colour, width, label in entries
+    ]
+    if handles:
+        above: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.1, "borderpad": 0.4}
+        ax.legend(handles=handles, ncols=3, frameon=False, handletextpad=0.3, **above)
+
+
+def draw_scale(ax: Axes, shape: tuple[int, ...], scale: float) -> None:
+    """A bar of a round length in arcsec, or in pixels where the scale is not known."""
+    known = np.isfinite(scale) and scale > 0
+    width = shape[1] * (scale if known else 1.0)
+    rounds = [m * 10**p for p in range(-2, 5) for m in (1, 2, 3, 5)]
+    length = max((r for r in rounds if r <= 0.25 * width), default=width)
+    pixels = length / scale if known else length
+    right, y = 0.965 * shape[1], 0.045 * shape[0]
+    words = f"{length:g}″" if known else f"{length:g} px"
+    box: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 2}
+    ax.text(
+        right - pixels / 2,
+        y + 0.012 * shape[0],
+        words,
+        ha="center",
+        va="bottom",
+        fontsize=9,
+        bbox=box,
+        zorder=9,
+    )
+    ax.plot([right - pixels, right], [y, y], color="white", linewidth=5, solid_capstyle="butt", zorder=8)
+    ax.plot([right - pixels, right], [y, y], color=INK, linewidth=2.4, solid_capstyle="butt", zorder=9)
+    ax.set_xlim(-0.5, shape[1] - 0.5)
+    ax.set_ylim(-0.5, shape[0] - 0.5)
+
+
+# -- masters -------------------------------------------------------------------------------------------------
+
+
+def masters_plot(master: Master) -> bytes:
+    """A master frame: the image, small, and the distribution of its pixels."""
+    return picture(draw_master, master, size=(5.6, 2.8))
+
+
+def draw_master(figure: Figure, master: Master) -> None:
+    data = thinned(np.asarray(master.pixels.data))
+    good = data[np.isfinite(data) & (thinned(np.asarray(master.pixels.mask)) == 0)]
+    image_axes = figure.add_axes((0.03, 0.05, 0.52, 0.71))
+    histogram_axes = figure.add_axes((0.65, 0.17, 0.32, 0.5))
+    unit = "relative to 1" if master.kind == "flat" else "e⁻"
+    title(figure, master_name(master), f"{plural(len(master.inputs), 'frame')}, {master.rung}", x=0.03)
+    low, high = np.percentile(good, (1, 99)) if good.size else (0.0, 1.0)
+    high = max(high, low + 1e-6)
+    image_axes.grid(False)
+    image_axes.set_xticks([])
+    image_axes.set_yticks([])
+    shown = image_axes.imshow(
+        data, origin="lower", cmap="viridis", vmin=low, vmax=high, interpolation="antialiased"
+    )
+    figure.colorbar(shown, ax=image_axes, fraction=0.05, pad=0.03).ax.tick_params(labelsize=7.5)
+    draw_histogram(histogram_axes, good, low, high)
+    histogram_axes.set_xlabel(unit)
+    histogram_axes.set_title(master_statistics(master), fontsize=8, loc="left")
+
+
+def master_name(master: Master) -> str:
+    """Kind and exposure."""
+    return f"{master.kind}, {short(master.exposure)} s" if master.exposure > 0 else master.kind
+
+
+def master_statistics(master: Master) -> str:
+    """Median, scatter and masked share of a master's pixels."""
+    data, masked = np.asarray(master.pixels.data), np.asarray(master.pixels.mask) > 0
+    good = data[~masked & np.isfinite(data)]
+    if not good.size:
+        return "every pixel is masked"
+    low, middle, high = np.percentile(good, (15.87, 50, 84.13))
+    spread = f"median {short(middle, 4)}, 68 % within ±{short((high - low) / 2)}"
+    return f"{spread}\n{short(100 * masked.mean(), 2)} % masked"
+
+
+def draw_histogram(ax: Axes, values: np.ndarray, low: float, high: float) -> None:
+    """How often which value stands in an image."""
+    if not values.size:
+        note(ax, "every pixel is masked")
+        return
+    margin = 0.25 * (high - low)
+    ax.hist(values, bins=80, range=(low - margin, high + margin), color="#486581")
+    ax.set_yticks([])
+    ax.grid(axis="y", visible=False)
+    ax.tick_params(labelsize=7.5)
+    ax.xaxis.set_major_locator(MaxNLocator(4))
+
+
+def thinned(image: np.ndarray, most: int = 1024) -> np.ndarray:
+    """Every so many pixels of an image, so that no side is longer than `most`."""
+    step = max(1, -(-max(image.shape) // most))
+    return image[::step, ::step]
+
+
+# -- noise ---------------------------------------------------------------------------------------------------
+
+
+def noise_plot(result: SetResult) -> bytes:
+    """The rms of every star against its flux, and the rms that its errors promise."""
+    return picture(draw_noise, result, size=(8.5, 5.4))
+
+
+def draw_noise(figure: Figure, result: SetResult) -> None:
+    ax = figure.add_axes((0.095, 0.105, 0.88, 0.765))
+    title(figure, set_title(result), "noise of the relative light curves at the chosen aperture", x=0.095)
+    stars = result.stars
+    shown = np.zeros(0, bool) if stars is None else (stars.flux > 0) & (stars.rms > 0)
+    if stars is None or not shown.any():
+        blank(ax, "no light curves were made")
+        return
+    ax.set(xscale="log", yscale="log", xlabel="median flux [e⁻]", ylabel="rms [ppt]")
+    order = np.argsort(stars.flux)
+    order = order[shown[order] & (stars.expected[order] > 0)]
+    ax.plot(
+        stars.flux[order],
+        1e3 * stars.expected[order],
+        color=INK,
+        linewidth=1.1,
+        label="expected from the errors",
+    )
+    draw_noise_points(ax, result, shown)
+    log_axis(ax.xaxis)
+    log_axis(ax.yaxis)
+    ax.legend(loc="best")
+
+
+def draw_noise_points(ax: Axes, result: SetResult, shown: np.ndarray) -> None:
+    """One point per star; the numbers of those that matter."""
+    stars = result.stars
+    if stars is None:
+        return
+    target, weights = roles(result)
+    compared = np.isin(np.arange(len(shown)), list(weights))
+    aimed = np.arange(len(shown)) == (-1 if target is None else target)
+    groups = (
+        (shown & ~compared & ~aimed, OTHER, 5, "#b36b00", "other stars"),
+        (shown & compared, COMPARISON, 6, "#7a0000", "comparison stars"),
+        (shown & aimed, TARGET, 11, INK, f"target, star {target}"),
+    )
+    for which, colour, size, edge, label in groups:
+        if which.any():
+            style: dict[str, Any] = {"color": colour, "markersize": size, "markeredgecolor": edge, "markeredgewidth": 0.8}
+            ax.plot(
+                stars.flux[which], 1e3 * stars.rms[which], "*" if size > 10 else "o", label=label, **style
+            )
+    if aimed.any() and stars.point_to_point[aimed] > 0:
+        style: dict[str, Any] = {"color": "white", "markersize": 10, "markeredgecolor": INK, "markeredgewidth": 0.9}
+        ax.plot(
+            stars.flux[aimed], 1e3 * stars.point_to_point[aimed], "*", label="target, point-to-point", **style
+        )
+    for star in np.flatnonzero(shown & (aimed | (stars.score > 3))):
+        ax.annotate(
+            str(star),
+            (stars.flux[star], 1e3 * stars.rms[star]),
+            (6, 5),
+            textcoords="offset points",
+            fontsize=8,
+        )
+
+
+def comparison_plot(result: SetResult) -> bytes:
+    """The comparison stars' own relative light curves, heaviest first, stacked; at most eight."""
+    count = min(MOST_COMPARISONS, max(1, len(roles(result)[1])))
+    return picture(draw_comparisons, result, size=(8.5, 2.2 + 0.85 * count))
+
+
+def draw_comparisons(figure: Figure, result: SetResult) -> None:
+    height = figure.get_size_inches()[1]
+    ax = figure.add_axes((0.095, 0.55 / height, 0.7, 1 - 1.55 / height))
+    _, weights = roles(result)
+    chosen = sorted(weights, key=lambda star: -weights[star])[:MOST_COMPARISONS]
+    title(figure, set_title(result), comparison_words(len(chosen), len(weights)), x=0.095)
+    if result.series is None or result.stars is None or not chosen:
+        blank(ax, "no comparison stars were chosen")
+        return
+    time, label = shown_time(result.series.time, result.series.time_name)
+    curves = [level(result.stars.relflux[:, star]) for star in chosen]
+    step = comparison_step(curves)
+    for place, (star, curve) in enumerate(zip(chosen, curves, strict=True)):
+        ax.plot(
+            time, curve - step * place, "o", markersize=2.6, markeredgewidth=0, color="#334e68", alpha=0.8
+        )
+        ax.axhline(1 - step * place, color=COMPARISON, linewidth=0.6, alpha=0.6)
+        words = f"star {star}\nweight {short(weights[star], 2)}, rms {in_ppt(result.stars.rms[star])} ppt"
+        ax.text(1.015, 1 - step * place, words, transform=ax.get_yaxis_transform(), va="center", fontsize=8)
+    ax.set_ylim(1 - step * (len(chosen) - 0.3), 1 + step * 0.7)
+    ax.set_ylabel("relative flux + offset")
+    time_axis(ax, ax, time, label)
+
+
+def comparison_words(shown: int, count: int) -> str:
+    """The line below the title of the comparison stars."""
+    every = (
+        "the comparison stars"
+        if shown == count
+        else f"the {shown} heaviest of {plural(count, 'comparison star')}"
+    )
+    return f"{every} against the ensemble, offset from each other"
+
+
+def level(flux: np.ndarray) -> np.ndarray:
+    """A series over its median; as it is where it has none."""
+    finite = flux[np.isfinite(flux)]
+    return flux / np.median(finite) if finite.size and np.median(finite) != 0 else flux
+
+
+def comparison_step(curves: Sequence[np.ndarray]) -> float:
+    """A distance that keeps most of the points of stacked curves apart."""
+    spans = [limits(curve, pad=0.1) for curve in curves]
+    return max((high - low for low, high in (s for s in spans if s is not None)), default=0.01)

@@ -1,0 +1,391 @@
+"""What a run came to: as JSON for programs, as the last lines on the screen for the observer."""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from importlib import metadata
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+from astropy.time import Time
+from astropy.units import Quantity
+
+from potpyri_like import __version__
+from potpyri_like.frame import FrameInfo, FrameKind
+from potpyri_like.night import FrameRow
+from potpyri_like.products.words import clean, in_mmag, plural, set_title
+from potpyri_like.results import Master, Problem, RunReport, SetResult
+
+__all__ = [
+    "FrameCounts",
+    "closing_lines",
+    "count_frames",
+    "frame_file",
+    "masters_of",
+    "missing",
+    "refusals",
+    "remarks",
+    "run_json",
+    "with_subject",
+]
+
+PACKAGES = ("numpy", "scipy", "astropy", "photutils", "sep", "ccdproc", "matplotlib")
+NAMED_ALONE = 4  # so many frames refused for the same reason are named one by one
+REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class FrameCounts:
+    """Frames of a set: all, those measured, those of them or lost with a flag, those refused."""
+
+    total: int
+    measured: int
+    flagged: int
+    refused: int
+
+
+# -- what there is to say --------------------------------------------------------------------------------------
+
+
+def final_rows(report: RunReport) -> list[FrameRow]:
+    """The raw files with their status and reason after the run."""
+    rows = report.night.rows
+    return [FrameRow(r.file, *report.status.get(r.file, (r.status, r.reason)), r.info) for r in rows]
+
+
+def refusals(report: RunReport) -> list[FrameRow]:
+    """The raw files that were refused, by their headers or in the run."""
+    return [row for row in final_rows(report) if row.status == REFUSED]
+
+
+def frame_file(report: RunReport, info: FrameInfo) -> str:
+    """A frame's path within the night, with the plane where there is one."""
+    root = report.night.root
+    inside = info.path.relative_to(root) if info.path.is_relative_to(root) else info.path
+    return inside.as_posix() if info.plane is None else f"{inside.as_posix()}[{info.plane}]"
+
+
+def remarks(report: RunReport) -> list[FrameRow]:
+    """Every frame that was refused or flagged, with its reason, in the order of the night and its sets."""
+    rows = [row for row in final_rows(report) if row.status in (REFUSED, "flagged")]
+    told = {row.file for row in rows}
+    for result in report.sets:
+        files = {info.label: (frame_file(report, info), info) for info in result.observed.frames}
+        for label, reason in flagged_frames(result):
+            file, info = files.get(label, (label, None))
+            if file not in told:
+                rows.append(FrameRow(file, "flagged", reason, info))
+                told.add(file)
+    return rows
+
+
+def flagged_frames(result: SetResult) -> list[tuple[str, str]]:
+    """Names of a set's flagged frames, each with its reason."""
+    series = result.series
+    if series is None:
+        return []
+    told = zip(series.frames, series.flags, series.reasons, strict=True)
+    return [(name, why or "flagged") for name, flags, why in told if flags]
+
+
+def count_frames(report: RunReport, result: SetResult) -> FrameCounts:
+    """How many frames of a set came to what."""
+    refused = sum(row.info is not None and belongs(row.info, result) for row in refusals(report))
+    files = {frame_file(report, info) for info in result.observed.frames}
+    before = sum(row.status == REFUSED and row.file not in files for row in report.night.rows if ours(row, result))
+    series = result.series
+    measured = 0 if series is None else int(np.isfinite(series.flux).any(axis=(1, 2)).sum())
+    flagged = 0 if series is None else int(np.count_nonzero(series.flags))
+    return FrameCounts(len(result.observed.frames) + before, measured, flagged, refused)
+
+
+def ours(row: FrameRow, result: SetResult) -> bool:
+    return row.info is not None and belongs(row.info, result)
+
+
+def belongs(info: FrameInfo, result: SetResult) -> bool:
+    """Whether a science frame is one of a set's kind, used or not."""
+    observed = result.observed
+    same = (info.camera, info.band, info.binning) == (observed.camera, observed.band, observed.binning)
+    target = (info.target or "unnamed").casefold()
+    return info.kind is FrameKind.SCIENCE and same and target == observed.target.casefold()
+
+
+def missing(report: RunReport) -> list[Problem]:
+    """Everything that failed or is missing, each once: of the run, of its sets, and the frames refused."""
+    problems = list(report.problems)
+    for result in report.sets:
+        where = set_title(result)
+        problems += [Problem(f"{where}: {p.what}", p.stage, p.why) for p in result.problems]
+    said = " ".join(f"{p.what} {p.why}" for p in problems)
+    named = set(re.findall(r"[^\s,;:()]+", said))
+    frames = [Problem(row.file, "frame", row.reason) for row in refusals(report) if row.file not in named]
+    return [*problems, *frames]
+
+
+def masters_of(result: SetResult) -> list[Master]:
+    """The masters that a set was calibrated with."""
+    masters = result.masters
+    darks = [masters.darks[exposure] for exposure in sorted(masters.darks)]
+    return [master for master in (masters.bias, *darks, masters.flat) if master is not None]
+
+
+def with_subject(what: str, why: str) -> str:
+    """A reason that begins with what it is about, which is not said twice."""
+    name = PurePath(what).name if "/" in what else what
+    if not why:
+        return what
+    return why if why.startswith((what, name)) else f"{what}: {why}"
+
+
+# -- run.json --------------------------------------------------------------------------------------------------
+
+
+def run_json(report: RunReport, *, sha256: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The run in plain JSON types: NaN is null, times are UTC, quantities have their unit.
+
+    Parameters
+    ----------
+    report : RunReport
+    sha256 : mapping of str to str, optional
+        Checksums of the raw files, by their path within the night.
+    """
+    return plain(
+        {
+            "software": "potpyri_like",
+            "versions": versions(),
+            "instrument": report.instrument,
+            "recipe": report.recipe,
+            "night": report.night.root,
+            "exit_status": report.exit_status,
+            "options": {key: {"value": v, "from": origin} for key, (v, origin) in report.options.items()},
+            "sets": [set_json(report, result) for result in report.sets],
+            "problems": [problem_json(problem) for problem in report.problems],
+            "missing": [problem_json(problem) for problem in missing(report)],
+            "frames": [frame_json(row) for row in remarks(report)],
+            "inputs": [
+                {"file": row.file, "status": row.status, "sha256": (sha256 or {}).get(row.file)}
+                for row in final_rows(report)
+            ],
+            "timings": {stage: {"seconds": seconds} for stage, seconds in report.timings.items()},
+        }
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of this software, of Python, and of the packages that compute."""
+    found = {"potpyri_like": __version__, "python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def set_json(report: RunReport, result: SetResult) -> dict[str, Any]:
+    """One set of a run."""
+    observed = result.observed
+    counts = count_frames(report, result)
+    return {
+        "target": observed.target,
+        "camera": observed.camera,
+        "band": observed.band,
+        "binning": list(observed.binning),
+        "folder": observed.folder,
+        "frames": vars(counts),
+        "files": [frame_file(report, info) for info in observed.frames],
+        "masters": [master_json(master) for master in masters_of(result)],
+        "pedestal": result.masters.pedestal,
+        "reference": None if result.reference is None else reference_json(report, result),
+        "light_curve": light_curve_json(result),
+        "choices": [vars(choice) for choice in result.choices],
+        "problems": [problem_json(problem) for problem in result.problems],
+        "notes": result.notes,
+        "products": result.products,
+        "same_stars_as": result.same_as_set or None,
+    }
+
+
+def master_json(master: Master) -> dict[str, Any]:
+    return {
+        "kind": master.kind,
+        "exposure_s": master.exposure,
+        "rung": master.rung,
+        "inputs": master.inputs,
+        "product": master.product,
+    }
+
+
+def reference_json(report: RunReport, result: SetResult) -> dict[str, Any]:
+    reference = result.reference
+    if reference is None:
+        return {}
+    return {
+        "frame": frame_file(report, reference.info),
+        "why": reference.why,
+        "fwhm_pixels": reference.fwhm,
+        "pixel_scale_arcsec": result.pixel_scale,
+        "stars": len(reference.xy),
+    }
+
+
+def light_curve_json(result: SetResult) -> dict[str, Any] | None:
+    """How the light curve of a set was made, and how noisy it is."""
+    curve = result.light_curve
+    if curve is None:
+        return None
+    return {
+        "target": curve.target,
+        "star": curve.star,
+        "time": curve.time_name,
+        "aperture_pixels": curve.radius,
+        "aperture_fwhm": curve.radius_fwhm,
+        "annulus_pixels": curve.annulus,
+        "comparisons": curve.comparisons,
+        "noise": curve.noise,
+        "reasons": curve.reasons,
+    }
+
+
+def problem_json(problem: Problem) -> dict[str, str]:
+    return {"what": problem.what, "stage": problem.stage, "why": problem.why}
+
+
+def frame_json(row: FrameRow) -> dict[str, str]:
+    return {"file": row.file, "status": row.status, "reason": row.reason}
+
+
+def plain(value: Any) -> Any:
+    """A value in the types of JSON; what has none is told by its text."""
+    match value:
+        case None | bool():
+            return value
+        case Enum():
+            return plain(value.value)
+        case str():
+            return clean(value)
+        case Quantity():
+            return {"value": plain(value.value), "unit": value.unit.to_string()}
+        case Time():
+            return value.utc.isot
+        case Mapping():
+            return {clean(str(key)): plain(item) for key, item in value.items()}
+        case np.ndarray() | np.generic():
+            return plain(value.tolist())
+        case int():
+            return value
+        case float():
+            return value if np.isfinite(value) else None
+        case list() | tuple() | set() | frozenset():
+            return [plain(item) for item in value]
+    return clean(str(value))
+
+
+# -- the last lines on the screen --------------------------------------------------------------------------------
+
+
+def closing_lines(report: RunReport, *, folder: str | Path = "red") -> list[str]:
+    """The last lines on the screen: each set, everything that is missing with its reason, and the page.
+
+    Parameters
+    ----------
+    report : RunReport
+    folder : str or Path
+        The output folder, as the observer should read it.
+    """
+    lines = aligned([set_cells(report, result, folder) for result in report.sets])
+    lines += unmeasured_lines(report)
+    lines += [f"missing: {line}" for line in grouped(missing(report))]
+    if not report.sets:
+        lines.append("no science frames were reduced")
+    return [*map(one_line, lines), f"page: {Path(folder) / 'report.html'}"]
+
+
+def set_cells(report: RunReport, result: SetResult, folder: str | Path) -> list[str]:
+    """What one set came to, as the cells of a line."""
+    counts = count_frames(report, result)
+    observed = result.observed
+    cells = [observed.target, observed.band, observed.camera]
+    cells.append(f"{counts.measured} of {plural(counts.total, 'frame')}")
+    noise = result.light_curve.noise if result.light_curve is not None else {}
+    if "rms" in noise:
+        others = [(key, words) for key, words in NOISE_WORDS if key in noise]
+        cells += [f"rms {in_mmag(noise['rms'])} mmag", "  ".join(f"{w} {in_mmag(noise[k])}" for k, w in others)]
+    else:
+        cells += ["no light curve", ""]
+    product = main_product(result)
+    return [*cells, str(Path(folder) / product) if product else "no product"]
+
+
+NOISE_WORDS = (("point_to_point", "point-to-point"), ("expected", "expected"))
+
+
+def main_product(result: SetResult) -> str:
+    """The product to look at first: the light curve, else the measurements, else the first there is."""
+    files = list(result.products.values())
+    for name in ("lightcurve.ecsv", "measurements.fits", ""):
+        for file in files:
+            if file.endswith(name):
+                return file
+    return ""
+
+
+def aligned(rows: list[list[str]]) -> list[str]:
+    """Rows of cells as lines with straight columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True) if w).rstrip() for row in rows]
+
+
+def unmeasured_lines(report: RunReport) -> list[str]:
+    """The frames that were read but not measured, grouped by set and reason."""
+    lines = []
+    for result in report.sets:
+        if result.series is None:
+            continue
+        lost = ~np.isfinite(result.series.flux).any(axis=(1, 2))
+        told = zip(result.series.frames, result.series.reasons, lost, strict=True)
+        frames = [Problem(name, "frame", why or "not measured") for name, why, gone in told if gone]
+        lines += [f"not measured: {set_title(result)}: {line}" for line in grouped(frames)]
+    return lines
+
+
+def grouped(problems: Iterable[Problem]) -> list[str]:
+    """A line for each problem; one line for many frames with the same kind of reason."""
+    kinds: dict[str, list[Problem]] = defaultdict(list)
+    for problem in problems:
+        kinds[kind_of(problem)].append(problem)
+    lines = []
+    for alike in kinds.values():
+        many = alike[0].stage == "frame" and len(alike) > NAMED_ALONE
+        lines += [many_frames(alike)] if many else [with_subject(p.what, p.why) for p in alike]
+    return lines
+
+
+def kind_of(problem: Problem) -> str:
+    """A reason without the names and numbers that differ from frame to frame."""
+    if problem.stage != "frame":
+        return f"{problem.stage}|{problem.what}|{problem.why}"
+    return re.sub(r"\d+(\.\d+)?", "#", bare_reason(problem))
+
+
+def bare_reason(problem: Problem) -> str:
+    """A frame's reason without its name in front."""
+    name = PurePath(problem.what).name
+    return problem.why.removeprefix(problem.what).removeprefix(name).lstrip(": ")
+
+
+def many_frames(alike: list[Problem]) -> str:
+    """Many frames with one kind of reason, the first three by name."""
+    first = ", ".join(PurePath(problem.what).name for problem in alike[:3])
+    return f"{plural(len(alike), 'frame')}: {bare_reason(alike[0])} ({first} and {len(alike) - 3} more; night.ecsv names each)"
+
+
+def one_line(text: str) -> str:
+    return " ".join(clean(text).split("\n"))

@@ -1,0 +1,407 @@
+"""Light curves and measurements as tables and FITS files, and the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import astropy.units as u
+import numpy as np
+from astropy.io import fits
+from astropy.table import Column, Table
+
+from potpyri_like.errors import HeaderError
+from potpyri_like.photometry.series import LightCurve, Series
+from potpyri_like.products.words import FLAG_MEANINGS, SOFTWARE, TIME_MEANINGS, ascii_only, clean
+from potpyri_like.results import SetResult
+from potpyri_like.store import read_table
+
+__all__ = [
+    "Measurements",
+    "light_curve_table",
+    "measurements",
+    "ranking_table",
+    "read_light_curve",
+    "read_measurements",
+]
+
+PER_PIXEL = u.electron / u.pix
+CUBE_AXES = "numpy [star, aperture, frame]; NAXIS1 is frame"
+PLANE_AXES = "numpy [star, frame]; NAXIS1 is frame"
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """What a measurements.fits holds.
+
+    Attributes
+    ----------
+    stars : Table
+        One row per star; x and y in pixels of the reference, 0-based.
+    frames : Table
+        One row per frame, in order of time.
+    apertures : Table
+    flux, flux_err : ndarray, shape (n_stars, n_apertures, n_frames), electron
+    relflux, relflux_err : ndarray, shape (n_stars, n_frames), or None
+        At the chosen aperture; None where no light curve was made.
+    aperture : int
+        Index of the chosen aperture.
+    meta : mapping of str to str, float or int
+        The primary header.
+    """
+
+    stars: Table
+    frames: Table
+    apertures: Table
+    flux: np.ndarray
+    flux_err: np.ndarray
+    relflux: np.ndarray | None
+    relflux_err: np.ndarray | None
+    aperture: int
+    meta: Mapping[str, Any]
+
+
+# -- lightcurve.ecsv -----------------------------------------------------------------------------------------
+
+
+def light_curve_table(light_curve: LightCurve) -> Table:
+    """One light curve as a table: the contents of lightcurve.ecsv.
+
+    Flux is relative to the comparison stars, 1 out of transit; positions are 0-based with pixel centres on
+    integers. The metadata are plain Python types.
+    """
+    meaning = TIME_MEANINGS.get(light_curve.time_name, "mid-exposure")
+    star = f"of star {light_curve.star}"
+    columns = (
+        column(light_curve.time_name, light_curve.time, u.d, meaning),
+        column("flux", light_curve.flux, None, "relative to the comparison stars, 1 out of transit"),
+        column("flux_err", light_curve.flux_err, None, "standard error of flux"),
+        column(
+            "x", light_curve.x, u.pix, f"column of the centroid {star}, 0-based, pixel centres on integers"
+        ),
+        column("y", light_curve.y, u.pix, f"row of the centroid {star}, 0-based, pixel centres on integers"),
+        column("fwhm", light_curve.fwhm, u.pix, "full width at half maximum of the stars of the frame"),
+        column("sky", light_curve.sky, PER_PIXEL, f"sky in the annulus {star}"),
+        column("airmass", light_curve.airmass, None, "at mid-exposure; NaN without coordinates"),
+        column("comparison", light_curve.comparison, u.electron, "summed counts of the comparison stars"),
+        column(
+            "flags",
+            np.asarray(light_curve.flags, int),
+            None,
+            "bits; see flag_bits in the metadata; 0 is good",
+        ),
+        column("frame", names(light_curve.frames), None, "raw frame"),
+    )
+    return Table(columns, meta=light_curve_meta(light_curve))
+
+
+def light_curve_meta(light_curve: LightCurve) -> dict[str, Any]:
+    """What lightcurve.ecsv says of the whole light curve, in plain Python types."""
+    inner, outer = light_curve.annulus
+    return {
+        "target": clean(light_curve.target),
+        "star": int(light_curve.star),
+        "band": clean(light_curve.band),
+        "camera": clean(light_curve.camera),
+        "time": {"column": light_curve.time_name, "meaning": TIME_MEANINGS.get(light_curve.time_name, "")},
+        "aperture": {"pixels": float(light_curve.radius), "fwhm": float(light_curve.radius_fwhm)},
+        "annulus": {"inner_pixels": float(inner), "outer_pixels": float(outer)},
+        "comparisons": {int(star): float(weight) for star, weight in light_curve.comparisons.items()},
+        "noise": {name: float(value) for name, value in light_curve.noise.items()},
+        "noise_unit": "relative to the flux: 0.001 is 1 ppt, about 1.086 mmag",
+        "reasons": {name: clean(why) for name, why in light_curve.reasons.items()},
+        "flag_bits": dict(sorted(FLAG_MEANINGS.items())),
+        "software": SOFTWARE,
+    }
+
+
+def read_light_curve(path: Path) -> LightCurve:
+    """The light curve in a lightcurve.ecsv.
+
+    Raises
+    ------
+    HeaderError
+        The file cannot be read, or is no light curve of ours.
+    """
+    table = read_table(Path(path))
+    try:
+        return light_curve_of(table)
+    except (KeyError, TypeError, ValueError) as error:
+        raise HeaderError(
+            f"{Path(path).name}: it is no light curve of potpyri_like ({error} is wanted);"
+            " give a lightcurve.ecsv"
+        ) from error
+
+
+def light_curve_of(table: Table) -> LightCurve:
+    """The light curve that `light_curve_table` made a table of."""
+    meta = table.meta
+    columns = ("flux", "flux_err", "x", "y", "fwhm", "sky", "airmass", "comparison")
+    return LightCurve(
+        star=meta["star"],
+        target=meta["target"],
+        band=meta["band"],
+        camera=meta["camera"],
+        time_name=meta["time"]["column"],
+        time=numbers(table[meta["time"]["column"]]),
+        flags=np.asarray(table["flags"], int),
+        frames=texts(table["frame"]),
+        radius=meta["aperture"]["pixels"],
+        radius_fwhm=meta["aperture"]["fwhm"],
+        annulus=(meta["annulus"]["inner_pixels"], meta["annulus"]["outer_pixels"]),
+        comparisons=dict(meta["comparisons"]),
+        noise=dict(meta["noise"]),
+        reasons=dict(meta["reasons"]),
+        **{name: numbers(table[name]) for name in columns},
+    )
+
+
+# -- stars.ecsv ----------------------------------------------------------------------------------------------
+
+
+def ranking_table(result: SetResult) -> Table:
+    """The stars of a set, the most variable for its noise first: the contents of stars.ecsv."""
+    table = star_table(result)
+    order = np.argsort(-np.nan_to_num(np.asarray(table["score"]), nan=-np.inf), kind="stable")
+    ranked = table[order][
+        "star", "x", "y", "flux", "rms", "point_to_point", "expected", "score", "weight", "why"
+    ]
+    ranked.meta.update(
+        target=clean(result.observed.target),
+        band=clean(result.observed.band),
+        camera=clean(result.observed.camera),
+        order="score, variability over noise, falling; about 1 for a constant star",
+        software=SOFTWARE,
+    )
+    return ranked
+
+
+def star_table(result: SetResult) -> Table:
+    """One row for each star of a set, in the order of its series; empty without a series."""
+    xy = np.zeros((0, 2)) if result.series is None else np.asarray(result.series.reference_xy, float)
+    count = len(xy)
+    known = result.stars
+    unknown = np.full(count, np.nan)
+    return Table(
+        (
+            column("star", np.arange(count), None, "index, brightest first"),
+            column("x", xy[:, 0], u.pix, "column in the reference frame, 0-based"),
+            column("y", xy[:, 1], u.pix, "row in the reference frame, 0-based"),
+            column("flux", known.flux if known else unknown, u.electron, "median at the chosen aperture"),
+            column("weight", known.weight if known else unknown, None, "in the ensemble of comparison stars"),
+            column("rms", known.rms if known else unknown, None, "of the relative flux"),
+            column("why", names(known.why if known else [""] * count), None, "why the weight is 0"),
+            column(
+                "point_to_point", known.point_to_point if known else unknown, None, "of the relative flux"
+            ),
+            column("expected", known.expected if known else unknown, None, "rms that the errors promise"),
+            column("score", known.score if known else unknown, None, "variability over noise, 1 if constant"),
+        )
+    )
+
+
+# -- measurements.fits ---------------------------------------------------------------------------------------
+
+
+def measurements(result: SetResult) -> fits.HDUList:
+    """Every star, every frame, every aperture: the contents of measurements.fits.
+
+    Tables STARS, FRAMES, APERTURES; images FLUX and FLUX_ERR, numpy [star, aperture, frame], RELFLUX and
+    RELFLUX_ERR, numpy [star, frame], at the chosen aperture. Without a series there are only the primary
+    header and an empty table of stars; without light curves no relative flux.
+    """
+    hdus = fits.HDUList([primary(result), table_hdu("STARS", star_table(result))])
+    series = result.series
+    if series is None:
+        return hdus
+    hdus.append(table_hdu("FRAMES", frame_table(series)))
+    hdus.append(table_hdu("APERTURES", aperture_table(series)))
+    hdus.append(image_hdu("FLUX", np.transpose(series.flux, (1, 2, 0)), "electron", CUBE_AXES))
+    hdus.append(image_hdu("FLUX_ERR", np.transpose(series.flux_err, (1, 2, 0)), "electron", CUBE_AXES))
+    if result.stars is not None:
+        hdus.append(image_hdu("RELFLUX", result.stars.relflux.T, "", PLANE_AXES))
+        hdus.append(image_hdu("RELFLUX_ERR", result.stars.relflux_err.T, "", PLANE_AXES))
+    return hdus
+
+
+def primary(result: SetResult) -> fits.PrimaryHDU:
+    """The primary header of measurements.fits."""
+    observed, series = result.observed, result.series
+    hdu = fits.PrimaryHDU()
+    cards = [
+        ("OBJECT", ascii_only(observed.target), "target"),
+        ("CAMERA", ascii_only(observed.camera), "camera"),
+        ("FILTER", ascii_only(observed.band), "band"),
+        ("SOFTWARE", SOFTWARE, "made by"),
+        ("CONTENT", "photometry of every star, frame and aperture" if series else "nothing was measured", ""),
+    ]
+    if np.isfinite(result.pixel_scale):
+        cards.append(("PIXSCALE", float(result.pixel_scale), "[arcsec/pix]"))
+    if series is not None:
+        cards += series_cards(series, result.aperture)
+    hdu.header.extend(cards)
+    hdu.header.add_comment("Positions are 0-based, pixel centres on integers; NaN: not measured.")
+    hdu.header.add_comment(f"FLUX and FLUX_ERR: {CUBE_AXES}")
+    hdu.header.add_comment(f"RELFLUX and RELFLUX_ERR: {PLANE_AXES}")
+    for bit, words in sorted(FLAG_MEANINGS.items()):
+        if bit < 256:
+            hdu.header.add_comment(f"FRAMES flags bit {bit}: {words}")
+    return hdu
+
+
+def series_cards(series: Series, aperture: int) -> list[tuple[str, Any, str]]:
+    """The cards that say how a series was measured, and in which time."""
+    barycentric = series.bjd_tdb is not None
+    cards: list[tuple[str, Any, str]] = [
+        ("TIMESYS", "TDB" if barycentric else "UTC", "scale of the time column that counts"),
+        ("TIMECOL", "bjd_tdb" if barycentric else "jd_utc", "that column of FRAMES, mid-exposure, days"),
+    ]
+    if aperture < len(series.radii):
+        cards += [
+            ("APERTURE", int(aperture), "row of APERTURES that was chosen, 0-based"),
+            ("APRADIUS", float(series.radii[aperture]), "[pix] its radius"),
+            ("APFWHM", float(series.radii_fwhm[aperture]), "its radius in FWHM of the reference"),
+        ]
+    named = (("ANNINNER", series.annulus[0], "inner"), ("ANNOUTER", series.annulus[1], "outer"))
+    cards += [
+        (key, float(r), f"[pix] {which} radius of the sky annulus")
+        for key, r, which in named
+        if np.isfinite(r)
+    ]
+    return cards
+
+
+def frame_table(series: Series) -> Table:
+    """One row for each frame of a series, in order of time."""
+    count = len(series.frames)
+    bjd = np.full(count, np.nan) if series.bjd_tdb is None else series.bjd_tdb
+    return Table(
+        (
+            column("frame", np.arange(count), None, "index along the axis of frames"),
+            column("file", names(series.frames), None, "raw frame"),
+            column("bjd_tdb", bjd, u.d, "mid-exposure at the target"),
+            column("jd_utc", series.jd_utc, u.d, "mid-exposure"),
+            column("fwhm", series.fwhm, u.pix, "full width at half maximum"),
+            column("dx", series.shift[:, 0], u.pix, "columns: centre of the reference in the frame"),
+            column("dy", series.shift[:, 1], u.pix, "rows: centre of the reference in the frame"),
+            column("rotation", series.rotation, u.deg, "against the reference"),
+            column("sky", series.frame_sky, PER_PIXEL, "median over the stars"),
+            column("airmass", series.airmass, None, "at mid-exposure"),
+            column("flags", np.asarray(series.flags, np.int32), None, "bits, see the primary header"),
+            column(
+                "matched", np.asarray(series.matched, np.int32), None, "stars that agreed with the reference"
+            ),
+            column("reason", names(series.reasons), None, "why the frame is flagged"),
+        )
+    )
+
+
+def aperture_table(series: Series) -> Table:
+    """One row for each aperture of a series."""
+    return Table(
+        (
+            column("radius_fwhm", series.radii_fwhm, None, "in FWHM of the reference"),
+            column("radius", series.radii, u.pix, "radius"),
+        )
+    )
+
+
+def table_hdu(name: str, table: Table) -> fits.BinTableHDU:
+    """A table for FITS: text in ASCII, units as TUNIT and descriptions as TCOMM cards."""
+    plain = Table({key: fits_values(table[key]) for key in table.colnames})
+    hdu = fits.table_to_hdu(plain)
+    hdu.name = name
+    for number, key in enumerate(table.colnames, start=1):
+        hdu.header[f"TCOMM{number}"] = ascii_only(table[key].description or "")
+        # Set here, for "electron" is not among the units of the FITS standard, and astropy would drop it.
+        if table[key].unit is not None:
+            hdu.header[f"TUNIT{number}"] = table[key].unit.to_string().replace(" ", "")
+    return hdu
+
+
+def fits_values(values: Column) -> np.ndarray:
+    """A column's values as FITS can hold them."""
+    return names(map(ascii_only, values)) if values.dtype.kind == "U" else np.asarray(values)
+
+
+def image_hdu(name: str, array: np.ndarray, unit: str, axes: str) -> fits.ImageHDU:
+    """An array as a float32 image extension, the meaning of its axes in a comment."""
+    hdu = fits.ImageHDU(np.ascontiguousarray(array, dtype=np.float32), name=name)
+    if unit:
+        hdu.header["BUNIT"] = unit
+    hdu.header.add_comment(axes)
+    return hdu
+
+
+def read_measurements(path: Path) -> Measurements:
+    """What is in a measurements.fits, in native byte order.
+
+    Raises
+    ------
+    HeaderError
+        The file cannot be read, or holds no measurements of ours.
+    """
+    try:
+        with fits.open(Path(path), memmap=False) as hdus:
+            return measurements_of(hdus)
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise HeaderError(
+            f"{Path(path).name}: no measurements of potpyri_like can be read from it ({error});"
+            " give a measurements.fits"
+        ) from error
+
+
+def measurements_of(hdus: fits.HDUList) -> Measurements:
+    """What `measurements` put into an HDU list."""
+    header = hdus[0].header
+    images = {hdu.name: native(hdu.data) for hdu in hdus if isinstance(hdu, fits.ImageHDU)}
+    return Measurements(
+        stars=table_of(hdus["STARS"]),
+        frames=table_of(hdus["FRAMES"]),
+        apertures=table_of(hdus["APERTURES"]),
+        flux=images["FLUX"],
+        flux_err=images["FLUX_ERR"],
+        relflux=images.get("RELFLUX"),
+        relflux_err=images.get("RELFLUX_ERR"),
+        aperture=header["APERTURE"],
+        meta={key: value for key, value in header.items() if key not in ("COMMENT", "")},
+    )
+
+
+def table_of(hdu: fits.BinTableHDU) -> Table:
+    """A table of ours from FITS: native byte order, units and descriptions from the TUNIT and TCOMM cards."""
+    columns = []
+    for number, key in enumerate(hdu.columns.names, start=1):
+        unit = hdu.header.get(f"TUNIT{number}")
+        values = native(np.asarray(hdu.data[key]))
+        columns.append(column(key, values, u.Unit(unit) if unit else None, hdu.header[f"TCOMM{number}"]))
+    return Table(columns)
+
+
+# -- columns -------------------------------------------------------------------------------------------------
+
+
+def column(name: str, values: Any, unit: u.UnitBase | None, description: str) -> Column:
+    return Column(values, name=name, unit=unit, description=description)
+
+
+def names(texts: Iterable[str]) -> np.ndarray:
+    """Texts as an array that is never of width 0, which FITS would not hold."""
+    cleaned = [clean(text) for text in texts]
+    return np.array(cleaned, dtype=f"U{max([1, *map(len, cleaned)])}")
+
+
+def numbers(values: Column) -> np.ndarray:
+    """A column as float64, NaN where it is empty."""
+    return np.ma.filled(np.ma.asarray(values, float), np.nan)
+
+
+def texts(values: Column) -> tuple[str, ...]:
+    """A column as texts, "" where it is empty."""
+    return tuple(str(text) for text in np.ma.filled(np.ma.asarray(values), ""))
+
+
+def native(values: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("="))

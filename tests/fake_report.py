@@ -1,0 +1,301 @@
+"""A run that never was: two bands of one transit, with clouds, gaps, hostile names and refused frames."""
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import astropy.units as u
+import numpy as np
+from astropy.time import Time
+
+from potpyri_like.frame import FrameFlag, FrameInfo, FrameKind, StarFlag
+from potpyri_like.imaging import Pixels
+from potpyri_like.night import FrameRow, Night, ObservationSet
+from potpyri_like.photometry.series import LightCurve, Series
+from potpyri_like.results import Choice, Master, Masters, Problem, Reference, RunReport, SetResult, StarTable
+
+ROOT = Path("/nights/231122")
+START = 2460729.874377
+CADENCE = 60.0  # s
+CLOUDY, LOST = 7, 11
+RADII_FWHM = np.array([1.0, 1.5, 2.0, 2.5])
+FWHM = 6.0
+DEPTH = 0.015
+
+
+def transit(time, depth=DEPTH):
+    """A trapezoid over the middle half of the night."""
+    phase = np.abs(time - time.mean()) / np.ptp(time) if len(time) > 1 else np.ones(1)
+    return 1 - depth * np.clip((0.25 - phase) / 0.05, 0, 1)
+
+
+def frame_info(
+    name, *, kind=FrameKind.SCIENCE, band="g", camera="C1", target="WASP-0", time=START, exposure=30.0
+):
+    science = kind is FrameKind.SCIENCE
+    return FrameInfo(
+        path=ROOT / camera / name,
+        kind=kind,
+        camera=camera,
+        band=band if kind in (FrameKind.SCIENCE, FrameKind.FLAT) else "",
+        target=target if science else "",
+        binning=(2, 2),
+        exposure=exposure * u.s,
+        mid_time=Time(time, format="jd", scale="utc"),
+        shape=(200, 240),
+        clock="PC",
+        decided_by="IMGTYPE is 'object'",
+    )
+
+
+def star_field(rng, n_stars, shape=(200, 240)):
+    """Positions and fluxes of stars, brightest first, the target third, and their image on a noisy sky."""
+    columns = int(np.ceil(np.sqrt(n_stars * shape[1] / shape[0])))
+    rows = int(np.ceil(n_stars / columns))
+    grid = np.array([(x, y) for y in range(rows) for x in range(columns)], float)[:n_stars]
+    step = np.array([shape[1] / columns, shape[0] / rows])
+    xy = (grid + 0.5 + rng.uniform(-0.2, 0.2, grid.shape)) * step
+    xy = xy[rng.permutation(n_stars)]
+    flux = np.sort(10 ** rng.uniform(4, 6, n_stars))[::-1]
+    y, x = np.indices(shape)
+    image = rng.normal(100, 10, shape)
+    sigma = FWHM / 2.355
+    for (cx, cy), f in zip(xy, flux, strict=True):
+        image += f / (2 * np.pi * sigma**2) * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * sigma**2))
+    return xy, flux, image
+
+
+def make_series(rng, xy, flux, *, n_frames, target, frames, barycentric):
+    """Fluxes with photon and sky noise under a changing airmass, one cloudy frame, one that was lost."""
+    hours = np.arange(n_frames) * CADENCE / 86400
+    airmass = 1.05 + 0.4 * (hours / max(hours[-1], 1e-9)) ** 2
+    fwhm = FWHM * (1 + 0.3 * np.abs(np.linspace(-1, 1, n_frames)))
+    radii = RADII_FWHM * FWHM
+    growth = 1 - np.exp(-4 * np.log(2) * RADII_FWHM**2)
+    seen = flux * np.exp(-0.15 * (airmass - 1))[:, None] * np.ones((n_frames, len(flux)))
+    seen[:, target] *= transit(hours)
+    variance = seen[:, :, None] * growth + np.pi * radii**2 * 120
+    counts = seen[:, :, None] * growth + rng.normal(size=variance.shape) * np.sqrt(variance)
+    drift = np.cumsum(rng.normal(0, 0.2, (n_frames, 2)), axis=0)
+    flags = np.zeros(n_frames, int)
+    reasons = [""] * n_frames
+    if n_frames > LOST:
+        counts[CLOUDY] *= 0.4
+        flags[CLOUDY] = FrameFlag.CLOUD
+        reasons[CLOUDY] = "the comparison stars lost 60 % of their light"
+        counts[LOST] = variance[LOST] = airmass[LOST] = fwhm[LOST] = drift[LOST] = np.nan
+        flags[LOST] = FrameFlag.UNMATCHED
+        reasons[LOST] = f"{frames[LOST]}: 2 stars found where 5 are needed; the frame is not measured"
+    jd = START + hours
+    star_flags = np.zeros((n_frames, len(flux)), int)
+    star_flags[0, target] = StarFlag.HOT_PIXEL
+    return Series(
+        frames=frames,
+        jd_utc=jd,
+        bjd_tdb=jd + 0.0013 if barycentric else None,
+        exposure=np.full(n_frames, 30.0),
+        airmass=airmass,
+        fwhm=fwhm,
+        shift=drift,
+        rotation=np.where(np.isnan(fwhm), np.nan, 0.01),
+        matched=np.where(np.isnan(fwhm), 0, len(flux)),
+        flags=flags,
+        reasons=tuple(reasons),
+        reference_xy=xy,
+        xy=xy + drift[:, None, :],
+        flux=counts,
+        flux_err=np.sqrt(variance),
+        sky=np.full((n_frames, len(flux)), 100.0) * np.where(np.isnan(fwhm), np.nan, 1)[:, None],
+        peak=seen / 40,
+        star_flags=star_flags,
+        radii=radii,
+        radii_fwhm=RADII_FWHM,
+        annulus=(20.0, 32.0),
+    )
+
+
+def make_stars(series, *, target, aperture, n_comparisons):
+    """Relative fluxes of all stars against the weighted sum of the brightest."""
+    flux, error = series.flux[:, :, aperture], series.flux_err[:, :, aperture]
+    n_stars = flux.shape[1]
+    chosen = [s for s in range(n_stars) if s != target][:n_comparisons]
+    weight = np.zeros(n_stars)
+    weight[chosen] = np.linspace(2, 1, len(chosen))
+    weight /= max(weight.sum(), 1)
+    with np.errstate(invalid="ignore"):
+        total = flux[:, chosen].sum(axis=1, keepdims=True)
+        relflux = flux / total
+        level = np.array([np.median(r[np.isfinite(r)]) for r in relflux.T])
+        relflux_err = error / total / level
+    relflux = relflux / level
+    good = np.isfinite(relflux[:, 0])
+    rms = relflux[good].std(axis=0, ddof=min(1, good.sum() - 1))
+    point = (
+        np.diff(relflux[good], axis=0).std(axis=0) / np.sqrt(2)
+        if good.sum() > 1
+        else np.full(n_stars, np.nan)
+    )
+    expected = np.sqrt((relflux_err[good] ** 2).mean(axis=0))
+    why = tuple(
+        "" if w else ("the target" if s == target else "scatters too much") for s, w in enumerate(weight)
+    )
+    median = np.array([np.median(f[np.isfinite(f)]) for f in flux.T])
+    return StarTable(median, weight, rms, point, expected, rms / expected, why, relflux, relflux_err)
+
+
+def make_light_curve(series, stars, *, target, aperture, name, band, camera):
+    chosen = {int(s): float(w) for s, w in enumerate(stars.weight) if w}
+    return LightCurve(
+        star=target,
+        target=name,
+        band=band,
+        camera=camera,
+        time_name=series.time_name,
+        time=series.time,
+        flux=stars.relflux[:, target],
+        flux_err=stars.relflux_err[:, target],
+        x=series.xy[:, target, 0],
+        y=series.xy[:, target, 1],
+        fwhm=series.fwhm,
+        sky=series.sky[:, target],
+        airmass=series.airmass,
+        comparison=series.flux[:, list(chosen), aperture].sum(axis=1),
+        flags=series.flags | (series.star_flags[:, target] << 8),
+        frames=series.frames,
+        radius=float(series.radii[aperture]),
+        radius_fwhm=float(series.radii_fwhm[aperture]),
+        annulus=series.annulus,
+        comparisons=chosen,
+        noise={
+            "rms": float(stars.rms[target]),
+            "point_to_point": float(stars.point_to_point[target]),
+            "expected": float(stars.expected[target]),
+        },
+        reasons={"target": "--target-xy 100,100", "aperture": "2.0 FWHM: least point-to-point scatter"},
+    )
+
+
+def make_master(rng, kind, *, exposure=0.0, rung="exact", camera="C1", shape=(200, 240)):
+    level = 1.0 if kind == "flat" else 100.0
+    data = rng.normal(level, 0.01 * level, shape).astype(np.float32)
+    mask = np.zeros(shape, np.uint8)
+    mask[3, 4] = 1
+    return Master(
+        kind=kind,
+        pixels=Pixels(data, np.ones(shape, np.float32), mask),
+        exposure=exposure,
+        rung=rung,
+        inputs=tuple(f"{camera}/{kind}{i:02d}.fit" for i in range(11)),
+        product=f"cals/master_{kind}_{camera}.fits",
+    )
+
+
+def make_set(
+    *,
+    band="g",
+    camera="C1",
+    target="WASP-0",
+    n_frames=40,
+    n_stars=12,
+    seed=1,
+    barycentric=True,
+    shape=(200, 240),
+):
+    """One set, complete."""
+    rng = np.random.default_rng(seed)
+    star, aperture = min(2, n_stars - 1), 2
+    infos = tuple(
+        frame_info(
+            f"231122{band}{i:04d}o.fit",
+            band=band,
+            camera=camera,
+            target=target,
+            time=START + i * CADENCE / 86400,
+        )
+        for i in range(n_frames)
+    )
+    xy, flux, image = star_field(rng, n_stars, shape)
+    frames = tuple(info.label for info in infos)
+    series = make_series(
+        rng, xy, flux, n_frames=n_frames, target=star, frames=frames, barycentric=barycentric
+    )
+    stars = make_stars(series, target=star, aperture=aperture, n_comparisons=min(5, n_stars - 1))
+    curve = make_light_curve(
+        series, stars, target=star, aperture=aperture, name=target, band=band, camera=camera
+    )
+    folder = f"WASP-0/{band}"
+    return SetResult(
+        observed=ObservationSet(target, camera, band, (2, 2), folder, infos),
+        masters=Masters(
+            darks={
+                30.0: make_master(
+                    rng, "dark", exposure=30.0, rung="interpolated between 10 s and 60 s", camera=camera
+                )
+            },
+            flat=make_master(rng, "flat", exposure=4.0, camera=camera),
+        ),
+        reference=Reference(infos[0], image, xy, flux, FWHM, "the sharpest of the frames near the meridian"),
+        series=series,
+        aperture=aperture,
+        stars=stars,
+        light_curve=curve,
+        pixel_scale=0.28,
+        products={
+            "light curve": f"{folder}/lightcurve.ecsv",
+            "measurements": f"{folder}/measurements.fits",
+            "stars": f"{folder}/stars.ecsv",
+        },
+        choices=(
+            Choice("reference", infos[0].label, "it is the sharpest of the frames near the meridian"),
+            Choice("aperture", "2.0 FWHM", "its light curve has the least point-to-point scatter"),
+        ),
+        problems=(
+            Problem("bias", "masters", "the night has no bias frames; the pedestal is taken from the darks"),
+        ),
+        notes=("The 3x3 median takes 3.7 % of a star's light at this FWHM.",),
+    )
+
+
+def make_report(*, bands=("g", "r"), target="WASP-0", n_frames=40, n_stars=12, refused=3, shape=(200, 240)):
+    """A run over a night with one set for each band."""
+    cameras = dict(zip(bands, ("C1", "C2", "C3"), strict=False))
+    sets = tuple(
+        make_set(
+            band=b,
+            camera=cameras[b],
+            target=target,
+            n_frames=n_frames,
+            n_stars=n_stars,
+            seed=i + 1,
+            shape=shape,
+        )
+        for i, b in enumerate(bands)
+    )
+    rows = [FrameRow(f"{i.camera}/{i.path.name}", "use", "", i) for s in sets for i in s.observed.frames]
+    broken = [f"C1/broken{k:03d}.fit" for k in range(refused)]
+    rows += [
+        FrameRow(f, "refused", f"{f[3:]}: no EXPOSURE card, which OPTICAM frames need; the frame is left out")
+        for f in broken
+    ]
+    status = {row.file: ("measured" if row.status == "use" else row.status, row.reason) for row in rows}
+    return RunReport(
+        instrument="OPTICAM",
+        recipe="timeseries",
+        night=Night(ROOT, SimpleNamespace(name="OPTICAM"), tuple(rows)),
+        sets=sets,
+        status=status,
+        problems=(
+            Problem("RA, DEC", "scan", "the headers have placeholders (0, 31); give --radec for BJD_TDB"),
+        ),
+        options={
+            "filter": ("median", "instrument"),
+            "target_xy": ("100,100", "command line"),
+            "jobs": (2, "default"),
+        },
+        timings={"masters": 1.25, "measure": 7.5},
+    )
+
+
+def hollow(result):
+    """The same set when nothing could be made of it."""
+    return SetResult(observed=replace(result.observed, folder="WASP-0/empty"))
