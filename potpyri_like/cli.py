@@ -17,7 +17,8 @@ from potpyri_like.errors import ReductionError, UnknownInstrument, UsageError
 from potpyri_like.instruments import Instrument
 from potpyri_like.options import Options, public_name, read_config
 from potpyri_like.pipeline import reduce_night
-from potpyri_like.products import closing_lines, instrument_page
+from potpyri_like.products import closing_lines
+from potpyri_like.products.declaration import instrument_page
 from potpyri_like.registry import Registry, load_registry
 from potpyri_like.testing import NightPlan, check_instrument, simulate_night
 
@@ -120,7 +121,7 @@ def reduce_command(
     if night.is_dir():
         start_log(output, verbose)
     report = reduce_night(instrument, night, out=out, options=options, origins=origins, progress=progress_for(sys.stderr))
-    for line in closing_lines(report, output):
+    for line in closing_lines(report, folder=output):
         click.echo(line)
     raise SystemExit(report.exit_status)
 
@@ -207,10 +208,41 @@ def instruments(ctx: click.Context) -> None:
 @click.pass_context
 def check(ctx: click.Context, name: str, quick: bool) -> None:
     """Test an instrument's declaration: cards, sections, times, and a synthetic night reduced to its truth."""
-    results = check_instrument(known_instrument(registry_of(ctx), name), quick=quick)
+    results = check_instrument(known_instrument(registry_of(ctx), name), night=not quick)
     for result in results:
         click.echo(f"{'ok    ' if result.passed else 'FAILED'} {result.name}" + ("" if result.passed else f": {result.message}"))
     raise SystemExit(ALL_IS_WELL if all(result.passed for result in results) else NOTHING_REDUCED)
+
+
+@cli.command("simulate")
+@click.argument("instrument")
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same bytes.")
+@click.option("--frames", type=click.IntRange(1), default=60, show_default=True, help="Science frames of each camera.")
+@click.option("--size", type=click.IntRange(64), default=None, metavar="PIXELS", help="Side of the images, where the declaration leaves it open.")
+@click.option("--exposure", type=float, default=30.0, show_default=True, metavar="SECONDS")
+@click.option("--hours", type=float, default=3.0, show_default=True, help="From the first frame to the last.")
+@click.option("--bands", default="", metavar="B,B,...", help="The bands, of those that the cameras have.")
+@click.option("--depth", type=float, default=0.015, show_default=True, help="Of the transit.")
+@click.option("--stars", type=click.IntRange(0), default=80, show_default=True, help="Faint stars in the field.")
+@click.option("--drift", type=float, default=30.0, show_default=True, metavar="PIXELS", help="Of the field in the night.")
+@click.option("--flip/--no-flip", default=True, show_default=True, help="A meridian flip in the night.")
+@click.option("--folders", is_flag=True, help="One folder for each camera.")
+@click.option("--bad", multiple=True, type=click.Choice(["truncated", "zeros", "no exposure", "shape"]), help="Add a frame that cannot be used (repeat for more).")
+@click.pass_context
+def simulate(ctx: click.Context, instrument: str, folder: Path, size: int | None, bands: str, flip: bool, **plan: Any) -> None:
+    """Write a night of synthetic raw frames of INSTRUMENT into DIR, with truth.ecsv."""
+    night = NightPlan(
+        size=None if size is None else (size, size),
+        bands=tuple(band for band in bands.split(",") if band),
+        flip=NightPlan.flip if flip else None,
+        **plan,
+    )
+    known = known_instrument(registry_of(ctx), instrument)
+    truth = simulate_night(known, folder, night)
+    camera, (x, y) = next(iter(truth.target_xy.items()))
+    click.echo(f"{len(truth.frames)} science frames in {folder}; what is true of them is in {folder / 'truth.ecsv'}")
+    click.echo(f"reduce {known.name} {folder} --target-xy {camera}:{x:.1f},{y:.1f}")
 
 
 def show_command(registry: Registry, name: str) -> click.Command:

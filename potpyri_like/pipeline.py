@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
@@ -26,9 +26,9 @@ from potpyri_like.instruments import Instrument
 from potpyri_like.night import Night, ObservationSet, scan
 from potpyri_like.options import Options
 from potpyri_like.primitives import RECIPES, FrameOutcome, FrameStage, Recipe, Setup, Work
-from potpyri_like.products import write_night, write_set
+from potpyri_like.products import night_page, page_images, run_json, set_tables, write_images, write_tables
 from potpyri_like.results import Choice, Problem, RunReport, SetResult
-from potpyri_like.store import Output, read_table
+from potpyri_like.store import Output, read_table, sha256
 
 __all__ = ["Progress", "Silent", "reduce_night"]
 
@@ -98,18 +98,34 @@ def reduce_night(
         runner = Runner(output, options, progress or Silent(), executor)
         with runner:
             works = [work for group in by_target(night, sets, options) for work in run_recipe(recipe, group, runner)]
-    results = tuple(write_set(work.result, output) for work in works)
     report = RunReport(
         instrument=instrument.name,
         recipe=recipe.name,
         night=night,
-        sets=results,
+        sets=tuple(work.result for work in works),
         status=statuses(night, works),
         options={name: (value, (origins or {}).get(name, "default")) for name, value in options.named().items()},
         timings=dict(runner.seconds),
     )
     output.write_table(NIGHT_TABLE, night.table(report.status))
-    return write_night(report, output)
+    return publish(report, output)
+
+
+def publish(report: RunReport, output: Output) -> RunReport:
+    """Write the tables, the figures, the page and run.json; the report with the products' names."""
+    images = page_images(report)
+    write_images(output, images)
+    sets = []
+    for result in report.sets:
+        tables = set_tables(result)
+        write_tables(output, tables)
+        own = [name for name in (*tables, *images) if name.startswith(f"{result.observed.folder}/")]
+        sets.append(replace(result, products={**result.products, **{Path(name).name: name for name in own}}))
+    report = replace(report, sets=tuple(sets))
+    output.write_text("report.html", night_page(report, images))
+    used = {row.file: row.info.path for row in report.night.rows if row.info is not None and row.status == "use"}
+    output.write_json("run.json", run_json(report, sha256={file: sha256(path) for file, path in used.items()}))
+    return report
 
 
 def earlier_table(output: Output) -> Any:

@@ -12,7 +12,7 @@ import json
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,12 +20,11 @@ from typing import Any, BinaryIO
 import numpy as np
 from astropy.io import fits
 from astropy.table import Table
-from astropy.utils.exceptions import AstropyUserWarning
 
 from potpyri_like.errors import HeaderError, PixelError, ProductError
 from potpyri_like.header import RawHeader
 
-__all__ = ["Output", "Scratch", "is_raw_name", "read_header", "read_images", "read_table", "sha256"]
+__all__ = ["Output", "Scratch", "is_raw_name", "read_header", "read_raw", "read_table", "sha256"]
 
 SUFFIXES = (".fit", ".fits", ".fts")
 PACKED = (".gz", ".fz", ".bz2")
@@ -87,32 +86,38 @@ def naxis_product(header: fits.Header) -> int:
     return int(np.prod(axes, dtype=np.int64)) if axes else 0
 
 
-def read_images(path: Path, hdus: tuple[int, ...], *, plane: int | None = None) -> dict[int, np.ndarray]:
-    """The images of a raw file as they are, in native byte order.
+def read_raw(
+    path: Path, wanted: Callable[[RawHeader], Iterable[int]], *, plane: int | None = None
+) -> tuple[RawHeader, dict[int, np.ndarray]]:
+    """The headers of a raw file and those of its images that are wanted, as they are, in native byte order.
 
     Parameters
     ----------
     path : Path
-    hdus : tuple of int
-        The HDUs wanted.
+    wanted : callable
+        Gets the headers; gives the HDUs wanted.
     plane : int or None
         The plane of a cube.
 
     Returns
     -------
-    dict of int to ndarray
+    header : RawHeader
+    images : dict of int to ndarray
         2-D arrays by HDU.
 
     Raises
     ------
+    HeaderError
+        `wanted` raised it.
     PixelError
-        The pixels cannot be read.
+        The pixels cannot be read, or are all the same.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", AstropyUserWarning)
+            warnings.simplefilter("ignore")
             with fits.open(path, mode="readonly", memmap=False) as file:
-                images = {hdu: native(file[hdu].data, plane) for hdu in hdus}
+                header = RawHeader(path, tuple(hdu.header.copy() for hdu in file), path.name)
+                images = {hdu: native(file[hdu].data, plane) for hdu in wanted(header)}
     except BROKEN as error:
         raise PixelError(f"{path.name}: its pixels cannot be read ({error}); the frame is left out") from error
     for hdu, image in images.items():
@@ -120,7 +125,7 @@ def read_images(path: Path, hdus: tuple[int, ...], *, plane: int | None = None) 
             raise PixelError(
                 f"{path.name}: every pixel of HDU {hdu} is {image.flat[0]:g}: no exposure; the frame is left out"
             )
-    return images
+    return header, images
 
 
 def native(data: np.ndarray, plane: int | None) -> np.ndarray:

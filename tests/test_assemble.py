@@ -138,18 +138,17 @@ def test_a_small_integer_below_the_level_is_negative_and_does_not_wrap():
 
 def test_the_variance_is_that_of_simulated_dark_rows(rng):
     """Read noise, rounding to whole ADU, and the error of the level that is subtracted."""
-    gain, read_noise = 2.5, 3.0
+    gain, read_noise, of_level = 5.0, 3.0, 0.2
     values = []
     for _ in range(400):
-        analogue = 200 + rng.normal(0, read_noise / gain, (10, 20))
-        raw = np.rint(analogue).astype(np.uint16)
-        level = 200 + rng.normal(0, 0.5, 10)
-        image = assemble(
-            [Piece(raw, gain, read_noise, level=level, level_variance=np.full(10, 0.25))], shape=(10, 20)
-        )
+        raw = np.rint(200 + rng.normal(0, read_noise / gain, (10, 20))).astype(np.uint16)
+        level = 200 + rng.normal(0, of_level, 10)
+        piece = Piece(raw, gain, read_noise, level=level, level_variance=np.full(10, of_level**2))
+        image = assemble([piece], shape=(10, 20))
         values.append(image.data)
-    # 4000 independent levels, 80 000 pixels
-    assert np.var(values) == pytest.approx(image.variance.mean(), rel=4 * np.sqrt(2 / 4000))
+    # 80 000 pixels, and 4000 levels that make a twelfth of the variance
+    allowed = 4 * (np.sqrt(2 / 80_000) + np.sqrt(2 / 4000) / 12)
+    assert np.var(values) == pytest.approx(image.variance.mean(), rel=allowed)
 
 
 def test_saturation_is_judged_on_raw_values():

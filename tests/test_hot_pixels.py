@@ -135,10 +135,10 @@ def test_without_the_contrast_rule_sharp_stars_would_be_eaten(rng):
     clean, _, image = field(rng, 2.5, hot_share=0)
     eaten = filter_hot_pixels(as_pixels(image), mode="selective", contrast=0.0)
     spared = filter_hot_pixels(as_pixels(image), mode="selective")
-    assert (eaten.mask & MaskBit.HOT).any()
-    core = np.s_[45:56, 45:56]
-    assert eaten.data[core].sum() < 0.9 * clean[core].sum()
-    np.testing.assert_array_equal(spared.data[core], np.float32(image)[core])
+    stars = [np.s_[y - 5 : y + 6, x - 5 : x + 6] for x in range(50, 500, 100) for y in range(50, 500, 100)]
+    true, left, kept = (sum(data[each].sum() for each in stars) for data in (clean, eaten.data, spared.data))
+    assert left < 0.8 * true  # published: 32 % of the flux
+    assert kept == pytest.approx(true, rel=1e-4)
 
 
 def test_warm_pixels_of_a_dark_are_found_about_a_level_of_zero(rng):

@@ -8,9 +8,9 @@ proposals among unrelated lists (the verification of Lang et al. 2010 in its sim
 Positions are complex numbers, ``z = x + iy``: a similarity is ``w = a z + b``, a mirrored one of ``x - iy``.
 
 What it cannot know. A pattern that looks the same after a turn is refused as ambiguous. Hot pixels stand
-still and agree with themselves, in brightness too; so a match that stands still is believed only after the stars
-which it leaves over were asked whether they agree on a movement, but fewer than six or so cannot prove one:
-clean hot pixels first. When the field moved by less than the tolerance, their place does not betray them.
+still and agree with themselves, in brightness too; so a match that stands still is believed only after the
+stars which it leaves over were asked whether they agree on a movement, but fewer than six or so cannot prove
+one: clean hot pixels first. When the field moved by less than the tolerance, their place tells nothing.
 """
 
 from __future__ import annotations
@@ -276,8 +276,9 @@ def _no_match(problem: Problem, solutions: list[Solution], tried: int) -> str:
         return f"{_lists(problem)}: none of {tried} trial transforms agrees on three stars"
     best = solutions[0]
     return (
-        f"{_lists(problem)}: the best of {tried} trial transforms agrees on {best.agreeing} stars, but chance "
-        f"gives {best.chance:.2g} such matches and {MAX_CHANCE:g} are allowed; more stars or a closer scale help"
+        f"{_lists(problem)}: the best of {tried} trial transforms agrees on {best.agreeing} stars, but "
+        f"chance gives {best.chance:.2g} such matches and {MAX_CHANCE:g} are allowed; more stars or a closer "
+        "scale would help"
     )
 
 
@@ -391,16 +392,17 @@ def _iterate(problem: Problem, transform: Transform, *, affine: bool):
         pairs, distance = _nearest_pairs(transform(source), tree, reach)
         if np.array_equal(pairs, before):
             break
-        transform = _fit(source[pairs[:, 0]], target[pairs[:, 1]], transform, affine)
+        plane = affine and _spans_a_plane(target[pairs[:, 1]], problem.tolerance)
+        transform = _fit(source[pairs[:, 0]], target[pairs[:, 1]], transform, affine=plane)
         reach = _reach(distance, problem.tolerance)
     pairs, distance = _nearest_pairs(transform(source), tree, problem.tolerance)
     rms = float(np.sqrt(np.mean(distance**2))) if len(distance) else np.nan
     return transform, pairs, rms
 
 
-def _fit(source, target, transform: Transform, affine: bool) -> Transform:
-    """The affine transform where it is wanted and enough stars hold it, else the similarity."""
-    if affine and len(source) >= 6:
+def _fit(source, target, transform: Transform, *, affine: bool) -> Transform:
+    """The affine transform, or the similarity of the same parity as the one so far."""
+    if affine:
         return fit_affine(source, target)
     return fit_similarity(source, target, flip=transform.flipped)
 

@@ -34,7 +34,7 @@ def median3x3(image: np.ndarray, *, mask: np.ndarray | None = None) -> np.ndarra
     -----
     Each vertical triple is sorted; of three adjacent triples, the median of the nine is the median
     of the largest minimum, the middle one of the middles and the smallest maximum (Smith 1996,
-    Xilinx Cell 23). Done in bands of rows that fit the cache.
+    XCell 23). Done in bands of rows that fit the cache.
     """
     native = _native(image)
     if mask is None:

@@ -388,6 +388,10 @@ class Instrument(ABC):
         columns = max(r.x0 + r.data.shape[1] for r in readouts)
         return Layout((rows, columns), readouts)
 
+    def image_hdus(self, header: RawHeader) -> tuple[int, ...]:
+        """The HDUs that the image is made of."""
+        return tuple(dict.fromkeys(readout.hdu for readout in self.layout(header).readouts))
+
     def pedestal(self, header: RawHeader) -> tuple[float, float]:
         """Level and its uncertainty, adu, to subtract where a night has neither overscan nor bias frames."""
         camera = self.camera_of(header)
@@ -580,6 +584,7 @@ def blank_amplifier(
             columns += 32
     header["NAXIS1"], header["NAXIS2"] = columns, rows
     for quantity, typical in (("gain", 1.5), ("read_noise", 5.0), ("saturation", 60000.0)):
-        value = getattr(declared, quantity, None) or getattr(camera, quantity)
+        own = getattr(declared, quantity, None)
+        value = getattr(camera, quantity) if own is None else own
         if isinstance(value, Keyword):
             header[value.card] = typical

@@ -169,10 +169,14 @@ def frame_fwhm(image, x, y, *, sky, radius: float = 30.0) -> float:
     values = values - np.broadcast_to(np.asarray(sky, dtype=float), len(xy))[:, None]
     centre = xy - np.rint(xy)
     s = (dx - centre[:, :1]) ** 2 + (dy - centre[:, 1:]) ** 2
-    good = np.isfinite(values) & (s <= radius**2)
-    half = _first_half_width(values, s, good, radius)
-    amplitude = np.nanmax(np.where(good, values, np.nan), axis=1, initial=0)
-    for _ in range(4):
+    good = np.isfinite(values)
+    distance = np.hypot(dx, dy)
+    half = _first_half_width(values, distance)
+    if np.isfinite(half):  # the rest is not looked at again
+        near = distance < 2 * half + 3
+        values, s, good = values[:, near], s[:, near], good[:, near]
+    amplitude = np.max(np.where(good, values, 0), axis=1, initial=0)
+    for _ in range(6):
         if not np.isfinite(half):
             return float("nan")
         amplitude, half = _profile_step(values, s, good, amplitude, half)
@@ -336,8 +340,8 @@ def _half_light_widths(data, x, y, rough) -> np.ndarray:
 def _width_within(data, x, y, radius) -> np.ndarray:
     """FWHM from the radius that holds half of the light within a circle of about one FWHM.
 
-    The circle keeps wings and neighbours out: the result is 0.98 FWHM for a Gaussian, 1.09 for a Moffat profile
-    of beta = 3, where the half-light radius of all the light would give 1.26.
+    The circle keeps wings and neighbours out: the result is 0.98 FWHM for a Gaussian and 1.09 for a Moffat
+    profile of beta = 3, where the half-light radius of all the light would give 1.26.
     """
     return 2 * sep.flux_radius(data, x, y, radius, 0.5, subpix=5)[0] / 0.97
 
@@ -438,23 +442,24 @@ def _no_stars() -> Stars:
 # ---------------------------------------------------------------- the mean profile
 
 
-def _first_half_width(values, s, good, radius: float) -> float:
-    """Where the median profile in rings of one pixel first falls below half its maximum."""
-    total = np.sum(np.where(good, values, 0), axis=1)
-    usable = good & (total > 0)[:, None]
-    scaled, ring = values / np.where(total > 0, total, 1)[:, None], np.floor(np.sqrt(s)).astype(int)
-    rings = [scaled[usable & (ring == n)] for n in range(int(radius))]
-    profile = np.array([np.median(ring) if ring.size else np.nan for ring in rings])
-    if not np.isfinite(profile).any():
-        return float("nan")
-    below = np.flatnonzero(profile < np.nanmax(profile) / 2)
-    below = below[below > np.nanargmax(profile)]
+def _first_half_width(values, distance) -> float:
+    """Where the median profile in rings of one pixel first falls below half its maximum.
+
+    `distance` is that of each column of `values` from the star's rounded position.
+    """
+    total = np.nansum(values, axis=1)
+    scaled = values[total > 0] / total[total > 0, None]
+    rings = [scaled[:, np.floor(distance) == n] for n in range(int(distance.max()) + 1)]
+    known = [ring[np.isfinite(ring)] for ring in rings]
+    profile = np.array([np.median(ring) if ring.size else 0.0 for ring in known])
+    below = np.flatnonzero(profile < profile.max() / 2)
+    below = below[below > np.argmax(profile)]
     return float(max(0.8, below[0])) if len(below) else float("nan")
 
 
 def _profile_step(values, s, good, amplitude, half: float) -> tuple[np.ndarray, float]:
     """Better amplitudes and a better half width, from a parabola through the logarithm of the profile."""
-    used = good & (s < (1.5 * half) ** 2) & (amplitude > 0)[:, None]
+    used = good & (s < max(1.5 * half, 1.7) ** 2) & (amplitude > 0)[:, None]
     scaled = values / np.where(amplitude > 0, amplitude, 1)[:, None]
     s_ring, v_ring = _rings(s[used], scaled[used])
     positive = v_ring > 0.05 * v_ring.max(initial=0)
@@ -470,8 +475,8 @@ def _profile_step(values, s, good, amplitude, half: float) -> tuple[np.ndarray, 
 def _half_width(curve: np.ndarray, guess: float) -> float:
     """Where the profile, freed from the width of the pixels, has half its central value.
 
-    A pixel of side 1 averages f to g = f + (1/24) laplacian(f) at lowest order; so f = g - (1/24) laplacian(g), and
-    in s = r**2 the laplacian is 4 (s g'' + g').
+    A pixel of side 1 averages f to g = f + (1/24) laplacian(f) at lowest order, so f = g - (1/24)
+    laplacian(g); in s = r**2 the laplacian is 4 (s g'' + g').
     """
     s = np.linspace(0, (1.8 * guess) ** 2, 400)
     slope, bend = np.polyval(np.polyder(curve), s), np.polyder(curve, 2)[0]

@@ -193,7 +193,8 @@ def annulus_sky(image, xy, *, inner: float, outer: float, mask=None, sigma: floa
     """The sky in an annulus: the mean of the pixels that survive iterated clipping about their median.
 
     The mean, since the median of a Poisson sky lies 1/6 of a count too low whatever its level, which an
-    aperture multiplies by its area; the mean clipped at 3 sigma lies 0.04 low, and has two thirds of the variance.
+    aperture multiplies by its area; the mean clipped at 3 sigma lies 0.04 low and has two thirds of the
+    variance.
 
     Parameters
     ----------

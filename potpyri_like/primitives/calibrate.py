@@ -5,17 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from potpyri_like.frame import Frame
-from potpyri_like.imaging import calibrate
+import numpy as np
+
+from potpyri_like.frame import Frame, MaskBit
+from potpyri_like.imaging import Pixels, calibrate, fill_bad
 from potpyri_like.primitives.stage import Setup, exposure_of, pixels_of, to_ccd
 from potpyri_like.results import Master, Masters
 
-__all__ = ["Calibrate"]
+__all__ = ["UNUSABLE", "Calibrate"]
+
+UNUSABLE = MaskBit.BAD | MaskBit.COSMIC_RAY
 
 
 @dataclass(frozen=True)
 class Calibrate:
-    """Subtract bias and dark, divide by the flat, and add the photons' noise to the variance."""
+    """Subtract bias and dark, divide by the flat, add the photons' noise to the variance, and fill bad pixels.
+
+    A filled pixel has the mean of its good neighbours, and keeps its bit in the mask.
+    """
 
     per: ClassVar[str] = "frame"
 
@@ -29,6 +36,9 @@ class Calibrate:
             flat=masters.flat.pixels if masters.flat else None,
             flat_floor=setup.instrument.calibration.flat_floor,
         )
+        factor = np.float32(frame.results.get("noise_factor", 1.0))
+        variance = pixels.variance if factor == 1 else pixels.variance * factor
+        pixels = Pixels(fill_bad(pixels, int(UNUSABLE)), variance, pixels.mask)
         used = [f"{m.kind} ({m.rung})" for m in (masters.bias, dark, masters.flat) if m is not None]
         return frame.after(f"calibrated with {', '.join(used) or 'nothing'}", ccd=to_ccd(pixels, frame.ccd.wcs))
 

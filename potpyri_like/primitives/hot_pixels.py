@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from potpyri_like.frame import Frame
-from potpyri_like.imaging import filter_hot_pixels
+from potpyri_like.imaging import MEDIAN_NOISE_FACTOR, filter_hot_pixels
 from potpyri_like.primitives.stage import Setup, pixels_of, to_ccd
 
 __all__ = ["HotPixels"]
@@ -14,11 +14,15 @@ __all__ = ["HotPixels"]
 
 @dataclass(frozen=True)
 class HotPixels:
-    """Filter a trimmed frame in the mode that the set's setup names; a frame filtered before is left alone."""
+    """Filter a trimmed frame in the mode that the set's setup names; a frame filtered before is left alone.
+
+    What the filter does to the noise of an aperture is handed on, since the photons' noise is not known yet.
+    """
 
     per: ClassVar[str] = "frame"
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
         mode = "none" if setup.instrument.is_filtered(frame.info) else setup.filter_mode
-        pixels = filter_hot_pixels(pixels_of(frame), mode=mode)
-        return frame.after(f"3x3 filter: {mode}", ccd=to_ccd(pixels, frame.ccd.wcs), filtered=mode)
+        pixels = filter_hot_pixels(pixels_of(frame), mode=mode, noise_factor=1.0)
+        factor = MEDIAN_NOISE_FACTOR if mode == "median" else 1.0
+        return frame.after(f"3x3 filter: {mode}", ccd=to_ccd(pixels, frame.ccd.wcs), noise_factor=factor)

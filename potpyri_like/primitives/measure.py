@@ -9,7 +9,6 @@ import numpy as np
 
 from potpyri_like.frame import Frame
 from potpyri_like.photometry import measure_stars
-from potpyri_like.primitives.register import filled
 from potpyri_like.primitives.stage import Setup
 from potpyri_like.results import Reference
 
@@ -42,7 +41,7 @@ class Measure:
         assert reference is not None
         positions = frame.results["transform"](np.vstack([reference.xy, setup.forced]))
         measurement = measure_stars(
-            filled(frame),
+            frame.data,
             frame.variance,
             frame.mask,
             positions,

@@ -11,9 +11,9 @@ import numpy as np
 from potpyri_like.astrometry import match_stars
 from potpyri_like.errors import RegistrationError
 from potpyri_like.frame import Frame, FrameInfo, MaskBit
-from potpyri_like.imaging import fill_bad
 from potpyri_like.photometry import Stars, annulus_sky, detect_stars, frame_fwhm
-from potpyri_like.primitives.stage import FrameOutcome, FrameStage, Setup, Tools, Work, pixels_of
+from potpyri_like.primitives.calibrate import UNUSABLE
+from potpyri_like.primitives.stage import FrameOutcome, FrameStage, Setup, Tools, Work
 from potpyri_like.results import Choice, Reference
 
 __all__ = ["ChooseReference", "Find", "Register"]
@@ -21,7 +21,6 @@ __all__ = ["ChooseReference", "Find", "Register"]
 log = logging.getLogger(__name__)
 
 MATCHED_ON = 60  # the brightest stars
-UNUSABLE = MaskBit.BAD | MaskBit.COSMIC_RAY
 FEW_STARS = 5
 
 
@@ -42,14 +41,13 @@ class Find:
     keep_image: bool = False
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
-        image = filled(frame)
         stars = detect_stars(
-            image,
+            frame.data,
             mask=(frame.mask & UNUSABLE) > 0,
             max_stars=self.stars,
             saturated=(frame.mask & MaskBit.SATURATED) > 0,
         )
-        kept = {"image": image, "wcs": frame.ccd.wcs} if self.keep_image else {}
+        kept = {"image": frame.data, "wcs": frame.ccd.wcs} if self.keep_image else {}
         return frame.after(f"{len(stars)} stars found", stars=stars, **kept)
 
 
@@ -104,8 +102,7 @@ class Register:
         match = match_stars(
             reference.xy[:few], stars.xy, source_flux=reference.flux[:few], target_flux=stars.flux
         )
-        image = filled(frame)
-        fwhm = seeing(image, stars)
+        fwhm = seeing(frame.data, stars)
         return found.after(
             f"matched on {len(match.pairs)} stars, rms {match.rms:.2f} pixel",
             transform=match.transform,
@@ -113,11 +110,6 @@ class Register:
             rms=match.rms,
             fwhm=fwhm if np.isfinite(fwhm) else reference.fwhm,
         )
-
-
-def filled(frame: Frame) -> np.ndarray:
-    """The image with its bad pixels filled from their neighbours."""
-    return fill_bad(pixels_of(frame), int(UNUSABLE))
 
 
 def seeing(image: np.ndarray, stars: Stars) -> float:

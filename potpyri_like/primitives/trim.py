@@ -12,7 +12,7 @@ from potpyri_like.header import RawHeader
 from potpyri_like.imaging import Piece, assemble, overscan_level
 from potpyri_like.instruments import Instrument, Layout, Readout
 from potpyri_like.primitives.stage import Setup, to_ccd
-from potpyri_like.store import read_header, read_images
+from potpyri_like.store import read_raw
 
 __all__ = ["Trim"]
 
@@ -31,9 +31,8 @@ class Trim:
 
     def __call__(self, info: FrameInfo, setup: Setup) -> Frame:
         instrument = setup.instrument
-        header = read_header(info.path)
+        header, images = read_raw(info.path, instrument.image_hdus, plane=info.plane)
         layout = instrument.layout(header)
-        images = read_images(info.path, tuple(r.hdu for r in layout.readouts), plane=info.plane)
         pedestal = (0.0, 0.0) if setup.masters.bias else instrument.pedestal(header)
         pieces = [piece(r, images[r.hdu], instrument, pedestal) for r in layout.readouts]
         pixels = assemble(pieces, shape=layout.shape)

@@ -159,16 +159,21 @@ def time_axis(top: Axes, bottom: Axes, time: np.ndarray, label: str) -> None:
     bottom.set_xlabel(label)
     bottom.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 2.5, 5, 10]))
     bottom.ticklabel_format(axis="x", style="plain", useOffset=False)
-    hours = top.secondary_xaxis(
-        "top", functions=(lambda day: (day - first) * 24, lambda hour: hour / 24 + first)
-    )
+
+    def to_hours(day: Any) -> Any:
+        return (day - first) * 24
+
+    def to_days(hour: Any) -> Any:
+        return hour / 24 + first
+
+    hours = top.secondary_xaxis("top", functions=(to_hours, to_days))
     hours.set_xlabel("hours from the first frame", labelpad=4)
 
 
 def trim_ticks(axes: Axes, count: int = 4, *, clear: float = 0.08) -> None:
     """Few ticks, none close to the ends, so that axes without a gap between them do not collide."""
     low, high = axes.get_ylim()
-    ticks = MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+    ticks = np.asarray(MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high))
     margin = clear * (high - low)
     axes.set_yticks(ticks[(ticks > low + margin) & (ticks < high - margin)])
     axes.ticklabel_format(axis="y", style="plain", useOffset=False)

@@ -149,7 +149,7 @@ def marked(curve: LightCurve) -> np.ndarray:
     flagged = np.zeros(len(flags), bool)
     for bit in (1 << n for n in range(16) if DOUBTFUL & (1 << n)):
         having = (flags & bit) > 0
-        if having.mean() <= 0.5:
+        if 2 * having.sum() <= len(flags):
             flagged |= having
     return flagged
 
@@ -183,7 +183,12 @@ def draw_bins(ax: Axes, time: np.ndarray, flux: np.ndarray, error: np.ndarray, *
     bins = bin_series(time, flux, error, width=BIN_MINUTES / 1440)
     if len(bins.n) and np.median(bins.n) >= 2:
         size = 5.5 if len(bins.n) < 100 else 3
-        style: dict[str, Any] = {"color": colour, "markerfacecolor": "white", "markersize": size, "markeredgewidth": size / 4}
+        style: dict[str, Any] = {
+            "color": colour,
+            "markerfacecolor": "white",
+            "markersize": size,
+            "markeredgewidth": size / 4,
+        }
         ax.errorbar(
             bins.time, bins.value, bins.error, fmt="o", zorder=4, label=f"{BIN_MINUTES}-minute bins", **style
         )
@@ -263,7 +268,9 @@ def draw_bands(figure: Figure, curves: Sequence[LightCurve]) -> None:
         blank(ax, "no light curve was made")
         return
     kept = [curve for curve in curves if curve.time_name == curves[0].time_name]
-    left_out = "".join(f"; {c.band} is in another time and left out" for c in curves if c not in kept)
+    left_out = "".join(
+        f"; {c.band} is in another time and left out" for c in curves if c.time_name != kept[0].time_name
+    )
     title(
         figure,
         curves[0].target,
@@ -459,7 +466,12 @@ def field_legend(ax: Axes, count: int, target: int | None, weights: Mapping[int,
         for colour, width, label in entries
     ]
     if handles:
-        above: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.1, "borderpad": 0.4}
+        above: dict[str, Any] = {
+            "loc": "lower left",
+            "bbox_to_anchor": (0, 1),
+            "borderaxespad": 0.1,
+            "borderpad": 0.4,
+        }
         ax.legend(handles=handles, ncols=3, frameon=False, handletextpad=0.3, **above)
 
 
@@ -501,7 +513,7 @@ def draw_master(figure: Figure, master: Master) -> None:
     data = thinned(np.asarray(master.pixels.data))
     good = data[np.isfinite(data) & (thinned(np.asarray(master.pixels.mask)) == 0)]
     image_axes = figure.add_axes((0.03, 0.05, 0.52, 0.71))
-    histogram_axes = figure.add_axes((0.65, 0.17, 0.32, 0.5))
+    histogram_axes = figure.add_axes((0.67, 0.17, 0.3, 0.42))
     unit = "relative to 1" if master.kind == "flat" else "e⁻"
     title(figure, master_name(master), f"{plural(len(master.inputs), 'frame')}, {master.rung}", x=0.03)
     low, high = np.percentile(good, (1, 99)) if good.size else (0.0, 1.0)
@@ -530,7 +542,7 @@ def master_statistics(master: Master) -> str:
     if not good.size:
         return "every pixel is masked"
     low, middle, high = np.percentile(good, (15.87, 50, 84.13))
-    spread = f"median {short(middle, 4)}, 68 % within ±{short((high - low) / 2)}"
+    spread = f"median {short(middle, 4)}\n68 % within ±{short((high - low) / 2)}"
     return f"{spread}\n{short(100 * masked.mean(), 2)} % masked"
 
 
@@ -558,12 +570,12 @@ def thinned(image: np.ndarray, most: int = 1024) -> np.ndarray:
 
 def noise_plot(result: SetResult) -> bytes:
     """The rms of every star against its flux, and the rms that its errors promise."""
-    return picture(draw_noise, result, size=(8.5, 5.4))
+    return picture(draw_noise, result, size=(6.4, 4.6))
 
 
 def draw_noise(figure: Figure, result: SetResult) -> None:
-    ax = figure.add_axes((0.095, 0.105, 0.88, 0.765))
-    title(figure, set_title(result), "noise of the relative light curves at the chosen aperture", x=0.095)
+    ax = figure.add_axes((0.12, 0.12, 0.85, 0.73))
+    title(figure, set_title(result), "noise of the relative light curves at the chosen aperture", x=0.12)
     stars = result.stars
     shown = np.zeros(0, bool) if stars is None else (stars.flux > 0) & (stars.rms > 0)
     if stars is None or not shown.any():
@@ -586,51 +598,54 @@ def draw_noise(figure: Figure, result: SetResult) -> None:
 
 
 def draw_noise_points(ax: Axes, result: SetResult, shown: np.ndarray) -> None:
-    """One point per star; the numbers of those that matter."""
+    """One point per star, a second for the target's white noise; the numbers of those that stand out."""
     stars = result.stars
     if stars is None:
         return
     target, weights = roles(result)
-    compared = np.isin(np.arange(len(shown)), list(weights))
-    aimed = np.arange(len(shown)) == (-1 if target is None else target)
-    groups = (
-        (shown & ~compared & ~aimed, OTHER, 5, "#b36b00", "other stars"),
-        (shown & compared, COMPARISON, 6, "#7a0000", "comparison stars"),
-        (shown & aimed, TARGET, 11, INK, f"target, star {target}"),
+    flux, rms = stars.flux, 1e3 * stars.rms
+    compared = shown & np.isin(np.arange(len(shown)), list(weights))
+    aimed = shown & (np.arange(len(shown)) == (-1 if target is None else target))
+    others = shown & ~compared & ~aimed
+    draw_group(ax, flux[others], rms[others], "o", 5, (OTHER, "#b36b00"), "other stars")
+    draw_group(ax, flux[compared], rms[compared], "o", 6, (COMPARISON, "#7a0000"), "comparison stars")
+    draw_group(ax, flux[aimed], rms[aimed], "*", 11, (TARGET, INK), f"target, star {target}")
+    quiet = aimed & (stars.point_to_point > 0)
+    draw_group(
+        ax, flux[quiet], 1e3 * stars.point_to_point[quiet], "*", 10, ("white", INK), "target, point-to-point"
     )
-    for which, colour, size, edge, label in groups:
-        if which.any():
-            style: dict[str, Any] = {"color": colour, "markersize": size, "markeredgecolor": edge, "markeredgewidth": 0.8}
-            ax.plot(
-                stars.flux[which], 1e3 * stars.rms[which], "*" if size > 10 else "o", label=label, **style
-            )
-    if aimed.any() and stars.point_to_point[aimed] > 0:
-        style: dict[str, Any] = {"color": "white", "markersize": 10, "markeredgecolor": INK, "markeredgewidth": 0.9}
-        ax.plot(
-            stars.flux[aimed], 1e3 * stars.point_to_point[aimed], "*", label="target, point-to-point", **style
-        )
     for star in np.flatnonzero(shown & (aimed | (stars.score > 3))):
-        ax.annotate(
-            str(star),
-            (stars.flux[star], 1e3 * stars.rms[star]),
-            (6, 5),
-            textcoords="offset points",
-            fontsize=8,
-        )
+        ax.annotate(str(star), (flux[star], rms[star]), (6, 5), textcoords="offset points", fontsize=8)
+
+
+def draw_group(
+    ax: Axes,
+    flux: np.ndarray,
+    noise: np.ndarray,
+    marker: str,
+    size: float,
+    colours: tuple[str, str],
+    label: str,
+) -> None:
+    """Some stars in a colour of their own with an edge of another, where there are any."""
+    if len(flux):
+        face, edge = colours
+        style: dict[str, Any] = {"color": face, "markeredgecolor": edge, "markeredgewidth": 0.8}
+        ax.plot(flux, noise, marker, markersize=size, label=label, **style)
 
 
 def comparison_plot(result: SetResult) -> bytes:
     """The comparison stars' own relative light curves, heaviest first, stacked; at most eight."""
     count = min(MOST_COMPARISONS, max(1, len(roles(result)[1])))
-    return picture(draw_comparisons, result, size=(8.5, 2.2 + 0.85 * count))
+    return picture(draw_comparisons, result, size=(6.4, 2.0 + 0.65 * count))
 
 
 def draw_comparisons(figure: Figure, result: SetResult) -> None:
     height = figure.get_size_inches()[1]
-    ax = figure.add_axes((0.095, 0.55 / height, 0.7, 1 - 1.55 / height))
+    ax = figure.add_axes((0.12, 0.55 / height, 0.64, 1 - 1.55 / height))
     _, weights = roles(result)
     chosen = sorted(weights, key=lambda star: -weights[star])[:MOST_COMPARISONS]
-    title(figure, set_title(result), comparison_words(len(chosen), len(weights)), x=0.095)
+    title(figure, set_title(result), comparison_words(len(chosen), len(weights)), x=0.12)
     if result.series is None or result.stars is None or not chosen:
         blank(ax, "no comparison stars were chosen")
         return
@@ -642,7 +657,7 @@ def draw_comparisons(figure: Figure, result: SetResult) -> None:
             time, curve - step * place, "o", markersize=2.6, markeredgewidth=0, color="#334e68", alpha=0.8
         )
         ax.axhline(1 - step * place, color=COMPARISON, linewidth=0.6, alpha=0.6)
-        words = f"star {star}\nweight {short(weights[star], 2)}, rms {in_ppt(result.stars.rms[star])} ppt"
+        words = f"star {star}, weight {short(weights[star], 2)}\nrms {in_ppt(result.stars.rms[star])} ppt"
         ax.text(1.015, 1 - step * place, words, transform=ax.get_yaxis_transform(), va="center", fontsize=8)
     ax.set_ylim(1 - step * (len(chosen) - 0.3), 1 + step * 0.7)
     ax.set_ylabel("relative flux + offset")

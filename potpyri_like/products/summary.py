@@ -19,7 +19,7 @@ from astropy.units import Quantity
 from potpyri_like import __version__
 from potpyri_like.frame import FrameInfo, FrameKind
 from potpyri_like.night import FrameRow
-from potpyri_like.products.words import clean, in_mmag, plural, set_title
+from potpyri_like.products.words import clean, in_mmag, plural
 from potpyri_like.results import Master, Problem, RunReport, SetResult
 
 __all__ = [
@@ -37,7 +37,9 @@ __all__ = [
 
 PACKAGES = ("numpy", "scipy", "astropy", "photutils", "sep", "ccdproc", "matplotlib")
 NAMED_ALONE = 4  # so many frames refused for the same reason are named one by one
+NOISE_WORDS = (("point_to_point", "point-to-point"), ("expected", "expected"))
 REFUSED = "refused"
+FRAME = "frame"  # the stage of a problem with a raw frame that no stage told of
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class FrameCounts:
     refused: int
 
 
-# -- what there is to say --------------------------------------------------------------------------------------
+# -- what there is to say ------------------------------------------------------------------------------------
 
 
 def final_rows(report: RunReport) -> list[FrameRow]:
@@ -95,18 +97,13 @@ def flagged_frames(result: SetResult) -> list[tuple[str, str]]:
 
 
 def count_frames(report: RunReport, result: SetResult) -> FrameCounts:
-    """How many frames of a set came to what."""
-    refused = sum(row.info is not None and belongs(row.info, result) for row in refusals(report))
+    """How many frames of a set came to what; those refused by their shape count among all."""
     files = {frame_file(report, info) for info in result.observed.frames}
-    before = sum(row.status == REFUSED and row.file not in files for row in report.night.rows if ours(row, result))
+    refused = [row.file for row in refusals(report) if row.info is not None and belongs(row.info, result)]
     series = result.series
     measured = 0 if series is None else int(np.isfinite(series.flux).any(axis=(1, 2)).sum())
     flagged = 0 if series is None else int(np.count_nonzero(series.flags))
-    return FrameCounts(len(result.observed.frames) + before, measured, flagged, refused)
-
-
-def ours(row: FrameRow, result: SetResult) -> bool:
-    return row.info is not None and belongs(row.info, result)
+    return FrameCounts(len(files.union(refused)), measured, flagged, len(refused))
 
 
 def belongs(info: FrameInfo, result: SetResult) -> bool:
@@ -121,12 +118,16 @@ def missing(report: RunReport) -> list[Problem]:
     """Everything that failed or is missing, each once: of the run, of its sets, and the frames refused."""
     problems = list(report.problems)
     for result in report.sets:
-        where = set_title(result)
-        problems += [Problem(f"{where}: {p.what}", p.stage, p.why) for p in result.problems]
-    said = " ".join(f"{p.what} {p.why}" for p in problems)
-    named = set(re.findall(r"[^\s,;:()]+", said))
-    frames = [Problem(row.file, "frame", row.reason) for row in refusals(report) if row.file not in named]
+        problems += [Problem(f"{result.observed.name}: {p.what}", p.stage, p.why) for p in result.problems]
+    frames = [Problem(row.file, FRAME, row.reason) for row in refusals(report) if not told(report, row)]
     return [*problems, *frames]
+
+
+def told(report: RunReport, row: FrameRow) -> bool:
+    """Whether a problem already says what befell a frame."""
+    problems = [*report.problems, *(p for result in report.sets for p in result.problems)]
+    label = PurePath(row.file).name
+    return any(p.what == row.file or (p.what == label and p.why == row.reason) for p in problems)
 
 
 def masters_of(result: SetResult) -> list[Master]:
@@ -144,7 +145,7 @@ def with_subject(what: str, why: str) -> str:
     return why if why.startswith((what, name)) else f"{what}: {why}"
 
 
-# -- run.json --------------------------------------------------------------------------------------------------
+# -- run.json ------------------------------------------------------------------------------------------------
 
 
 def run_json(report: RunReport, *, sha256: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -288,7 +289,7 @@ def plain(value: Any) -> Any:
     return clean(str(value))
 
 
-# -- the last lines on the screen --------------------------------------------------------------------------------
+# -- the last lines on the screen ----------------------------------------------------------------------------
 
 
 def closing_lines(report: RunReport, *, folder: str | Path = "red") -> list[str]:
@@ -316,15 +317,12 @@ def set_cells(report: RunReport, result: SetResult, folder: str | Path) -> list[
     cells.append(f"{counts.measured} of {plural(counts.total, 'frame')}")
     noise = result.light_curve.noise if result.light_curve is not None else {}
     if "rms" in noise:
-        others = [(key, words) for key, words in NOISE_WORDS if key in noise]
-        cells += [f"rms {in_mmag(noise['rms'])} mmag", "  ".join(f"{w} {in_mmag(noise[k])}" for k, w in others)]
+        others = [f"{words} {in_mmag(noise[key])}" for key, words in NOISE_WORDS if key in noise]
+        cells += [f"rms {in_mmag(noise['rms'])} mmag", "  ".join(others)]
     else:
         cells += ["no light curve", ""]
     product = main_product(result)
     return [*cells, str(Path(folder) / product) if product else "no product"]
-
-
-NOISE_WORDS = (("point_to_point", "point-to-point"), ("expected", "expected"))
 
 
 def main_product(result: SetResult) -> str:
@@ -340,7 +338,9 @@ def main_product(result: SetResult) -> str:
 def aligned(rows: list[list[str]]) -> list[str]:
     """Rows of cells as lines with straight columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True) if w).rstrip() for row in rows]
+    return [
+        "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True) if w).rstrip() for row in rows
+    ]
 
 
 def unmeasured_lines(report: RunReport) -> list[str]:
@@ -351,8 +351,8 @@ def unmeasured_lines(report: RunReport) -> list[str]:
             continue
         lost = ~np.isfinite(result.series.flux).any(axis=(1, 2))
         told = zip(result.series.frames, result.series.reasons, lost, strict=True)
-        frames = [Problem(name, "frame", why or "not measured") for name, why, gone in told if gone]
-        lines += [f"not measured: {set_title(result)}: {line}" for line in grouped(frames)]
+        frames = [Problem(name, FRAME, why or "not measured") for name, why, gone in told if gone]
+        lines += [f"not measured: {result.observed.name}: {line}" for line in grouped(frames)]
     return lines
 
 
@@ -363,14 +363,14 @@ def grouped(problems: Iterable[Problem]) -> list[str]:
         kinds[kind_of(problem)].append(problem)
     lines = []
     for alike in kinds.values():
-        many = alike[0].stage == "frame" and len(alike) > NAMED_ALONE
+        many = alike[0].stage == FRAME and len(alike) > NAMED_ALONE
         lines += [many_frames(alike)] if many else [with_subject(p.what, p.why) for p in alike]
     return lines
 
 
 def kind_of(problem: Problem) -> str:
     """A reason without the names and numbers that differ from frame to frame."""
-    if problem.stage != "frame":
+    if problem.stage != FRAME:
         return f"{problem.stage}|{problem.what}|{problem.why}"
     return re.sub(r"\d+(\.\d+)?", "#", bare_reason(problem))
 
@@ -384,7 +384,8 @@ def bare_reason(problem: Problem) -> str:
 def many_frames(alike: list[Problem]) -> str:
     """Many frames with one kind of reason, the first three by name."""
     first = ", ".join(PurePath(problem.what).name for problem in alike[:3])
-    return f"{plural(len(alike), 'frame')}: {bare_reason(alike[0])} ({first} and {len(alike) - 3} more; night.ecsv names each)"
+    rest = f"({first} and {len(alike) - 3} more; night.ecsv names each)"
+    return f"{plural(len(alike), 'frame')}: {bare_reason(alike[0])} {rest}"
 
 
 def one_line(text: str) -> str:

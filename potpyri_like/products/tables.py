@@ -230,7 +230,7 @@ def primary(result: SetResult) -> fits.PrimaryHDU:
     """The primary header of measurements.fits."""
     observed, series = result.observed, result.series
     hdu = fits.PrimaryHDU()
-    cards = [
+    cards: list[tuple[str, Any, str]] = [
         ("OBJECT", ascii_only(observed.target), "target"),
         ("CAMERA", ascii_only(observed.camera), "camera"),
         ("FILTER", ascii_only(observed.band), "band"),

@@ -81,13 +81,13 @@ def short(value: float, digits: int = 3) -> str:
     return f"{value:.{decimals}f}"
 
 
-def pixels_or_arcsec(pixels: Iterable[float], scale: float) -> str:
+def pixels_or_arcsec(pixels: Iterable[float], scale: float, *, digits: int = 3) -> str:
     """A length or a range of lengths in pixels and, where the scale is known, in arcsec."""
     values = list(pixels)
-    text = "–".join(short(value) for value in values) + " px"
+    text = "–".join(short(value, digits) for value in values) + " px"
     if not np.isfinite(scale):
         return text
-    return f"{text} ({'–'.join(short(value * scale) for value in values)}″)"
+    return f"{text} ({'–'.join(short(value * scale, digits) for value in values)}″)"
 
 
 def plural(count: int, noun: str) -> str:

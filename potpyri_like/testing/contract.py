@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 
 import astropy.units as u
 import numpy as np
+from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.time import Time, TimeDelta
 
@@ -29,8 +30,9 @@ from potpyri_like.frame import FrameInfo, FrameKind
 from potpyri_like.header import RawHeader
 from potpyri_like.imaging import Section
 from potpyri_like.instruments import Amplifier, Camera, Instrument, Keyword, Readout
-from potpyri_like.store import read_header
-from potpyri_like.testing.simulate import NightPlan, Truth, raw_header, simulate_night, usual_band
+from potpyri_like.store import is_raw_name, read_header
+from potpyri_like.testing.simulate import NightPlan, Truth, a_frame, raw_header, simulate_night, usual_band
+from potpyri_like.testing.sky import rotation_matrix
 
 __all__ = ["CheckResult", "InstrumentContract", "check_instrument"]
 
@@ -175,7 +177,7 @@ def check_cards(instrument: Instrument) -> None:
 
 
 def check_missing_cards(instrument: Instrument) -> None:
-    """Without its exposure or its time a science frame is refused by name; other cards are named or not needed."""
+    """Without exposure or time a science frame is refused; a refusal names the file and the card it misses."""
     for info in frames_of(instrument, kinds=(FrameKind.SCIENCE,)):
         header = raw_header(instrument, info, size=SIZE)
         start = info.mid_time - info.exposure / 2
@@ -185,7 +187,10 @@ def check_missing_cards(instrument: Instrument) -> None:
         }
         for what, cards in needed.items():
             error = refusal(instrument, without(header, cards))
-            require(error is not None, f"without {' and '.join(cards)} a science frame is not refused, as its {what} asks")
+            require(
+                error is not None,
+                f"without {' and '.join(cards)} a science frame is not refused, as its {what} asks",
+            )
             require_named(error, header, cards)
         for cards in optional_cards(instrument, info):
             require_named(refusal(instrument, without(header, cards)), header, cards)
@@ -198,17 +203,21 @@ def check_constants(instrument: Instrument) -> None:
             value = getattr(part, name, None)
             if isinstance(value, u.Quantity):
                 plausible = least <= value.to_value(unit) <= most and value.to_value(unit) > 0
-                require(plausible, f"camera {camera.name}: {name} = {value}; plausible is {least:g} to {most:g} {unit}")
+                require(
+                    plausible,
+                    f"camera {camera.name}: {name} = {value}; plausible is {least:g} to {most:g} {unit}",
+                )
     height = instrument.site.height.to_value(u.m)
     require(-500 < height < 9000, f"the site is {height:.0f} m above the sea")
     diameter = instrument.telescope_diameter
     require(
-        diameter is None or 0.01 < diameter.to_value(u.m) < 50, f"telescope_diameter = {diameter} is no telescope's"
+        diameter is None or 0.01 < diameter.to_value(u.m) < 50,
+        f"telescope_diameter = {diameter} is no telescope's",
     )
 
 
 def check_sections(instrument: Instrument) -> None:
-    """Data and overscan lie inside their images and share no pixel with each other or with another amplifier."""
+    """Data and overscan lie inside their images and share no pixel with each other or another amplifier."""
     for header, readouts in layouts_of(instrument):
         for readout in readouts:
             own = header.hdus[readout.hdu]
@@ -229,12 +238,19 @@ def check_layout(instrument: Instrument) -> None:
         covered = np.zeros(layout.shape, int)
         for readout in readouts:
             rows, columns = readout.data.shape
-            inside = 0 <= readout.y0 <= layout.shape[0] - rows and 0 <= readout.x0 <= layout.shape[1] - columns
-            require(inside, f"the amplifier of HDU {readout.hdu} leaves the image of {layout.shape} rows, columns")
+            inside = (
+                0 <= readout.y0 <= layout.shape[0] - rows and 0 <= readout.x0 <= layout.shape[1] - columns
+            )
+            require(
+                inside, f"the amplifier of HDU {readout.hdu} leaves the image of {layout.shape} rows, columns"
+            )
             covered[readout.y0 : readout.y0 + rows, readout.x0 : readout.x0 + columns] += 1
         require(covered.max() == 1, f"{np.sum(covered > 1)} pixels of the image come from two amplifiers")
         gaps = float(np.mean(covered == 0))
-        require(gaps < 0.05, f"{100 * gaps:.0f} % of the image of {layout.shape} rows, columns come from no amplifier")
+        require(
+            gaps < 0.05,
+            f"{100 * gaps:.0f} % of the image of {layout.shape} rows, columns come from no amplifier",
+        )
 
 
 def check_mid_time(instrument: Instrument) -> None:
@@ -259,15 +275,20 @@ def check_real_time(instrument: Instrument, path: str | Path, time: str) -> None
     found = instrument.describe(header)[0].mid_time
     require(found is not None, f"{header.path.name}: no mid-time is read from it; it is {time}")
     off = (found - Time(time, scale="utc")).to_value(u.s)  # type: ignore[operator]
-    require(abs(off) <= MILLISECOND, f"{header.path.name}: its mid-time is {time}; {off:+.3f} s off that is read")
+    require(
+        abs(off) <= MILLISECOND, f"{header.path.name}: its mid-time is {time}; {off:+.3f} s off that is read"
+    )
 
 
 def check_synthetic_night(instrument: Instrument) -> None:
     """A small night, with all that the instrument does to the light, gives back the light."""
     with tempfile.TemporaryDirectory() as folder:
         truth = simulate_night(instrument, Path(folder, "night"), small_night(instrument))
-        check = check_light_curves if instrument.recipe == "timeseries" else check_fluxes
-        check(truth, reduced(instrument, truth, Path(folder, "red")))
+        out = Path(folder, "red")
+        report = reduced(instrument, truth, out)
+        check = check_light_curve if report.recipe == "timeseries" else check_fluxes
+        for result in report.sets:
+            check(truth, result, out / result.observed.folder)
 
 
 # -- the synthetic night ------------------------------------------------------------------------------------
@@ -286,7 +307,6 @@ def small_night(instrument: Instrument) -> NightPlan:
         drift=8,
         sky=20 / (fwhm / 4) ** 2,
         stars=25,
-        biases=None,
         vignetting=0.1,
         dust=1,
     )
@@ -304,6 +324,203 @@ def reduced(instrument: Instrument, truth: Truth, out: Path) -> Any:
         jobs=1,
     )
     report = reduce_night(instrument, truth.folder, out=out, options=options)
-    problems = [f"{p.what}: {p.why}" for p in (*report.problems, *(q for s in report.sets for q in s.problems))]
+    problems = [
+        f"{p.what}: {p.why}" for p in (*report.problems, *(q for s in report.sets for q in s.problems))
+    ]
     require(not problems, f"the synthetic night was not reduced without problems: {'; '.join(problems[:3])}")
     return report
+
+
+def check_light_curve(truth: Truth, result: Any, folder: Path) -> None:
+    """The transit has the depth and the times of the truth, and the scatter is what the errors say."""
+    from potpyri_like.products.tables import read_light_curve
+
+    curve = read_light_curve(folder / "lightcurve.ecsv")
+    rows = truth_of(truth, result.observed.camera, curve.frames)
+    where = f"{result.observed.name}: "
+    good = np.isfinite(curve.flux) & np.isfinite(curve.flux_err)
+    require(good.mean() >= 0.9, f"{where}only {good.sum()} of {good.size} frames were measured")
+    require(curve.time_name == "bjd_tdb", f"{where}its times are {curve.time_name}, not bjd_tdb")
+    off = 86400 * np.max(np.abs(curve.time - rows["bjd_tdb"]))
+    require(off < 2 * MILLISECOND, f"{where}a time is {off:.3f} s off")
+    depth = truth.depth[result.observed.band]
+    found, error, scatter = fitted_depth(
+        curve.flux[good], curve.flux_err[good], (1 - np.asarray(rows["target_factor"])[good]) / depth
+    )
+    told = f"the depth is {found:.5f} +- {error:.5f}, in truth {depth:.5f}"
+    require(abs(found - depth) < 4 * error and error < depth / 5, where + told)
+    require(0.5 < scatter < 2, f"{where}the scatter is {scatter:.1f} times what the errors say")
+
+
+def fitted_depth(flux: np.ndarray, error: np.ndarray, shape: np.ndarray) -> tuple[float, float, float]:
+    """Depth, its error, and the scatter in units of the errors, of flux = level (1 - depth shape)."""
+    design = np.stack([np.ones_like(flux), -shape], axis=1) / error[:, None]
+    solution, *_ = np.linalg.lstsq(design, flux / error, rcond=None)
+    covariance = np.linalg.inv(design.T @ design)
+    scatter = np.sqrt(np.sum((flux / error - design @ solution) ** 2) / max(flux.size - 2, 1))
+    depth_error = np.sqrt(covariance[1, 1]) / solution[0] * max(1.0, scatter)
+    return float(solution[1] / solution[0]), float(depth_error), float(scatter)
+
+
+def check_fluxes(truth: Truth, result: Any, folder: Path) -> None:
+    """The stars' fluxes are those of the truth, over the whole image."""
+    from potpyri_like.products.tables import read_measurements
+
+    found = read_measurements(folder / "measurements.fits")
+    where, camera = f"{result.observed.name}: ", result.observed.camera
+    rows = truth_of(truth, camera, [str(name) for name in found.frames["file"]])
+    stars = truth.stars[(truth.stars["camera"] == camera) & (truth.stars["band"] == result.observed.band)]
+    stars = stars[stars["flux"] > 0.03 * np.max(stars["flux"])]
+    wanted = moved_to(truth, camera, result.reference, np.stack([stars["x"], stars["y"]], axis=1))
+    distance = np.hypot(*(wanted[:, None] - np.stack([found.stars["x"], found.stars["y"]], axis=1)).T)
+    nearest = np.argmin(distance, axis=0)
+    near = distance.min(axis=0) < 2
+    require(near.sum() >= 5, f"{where}only {near.sum()} of {len(stars)} bright stars were found")
+    light = truth.plan.exposure * np.asarray(rows["transparency"]) * np.asarray(stars["flux"])[near, None]
+    changing = np.where(np.asarray(stars["star"])[near, None] == 0, np.asarray(rows["target_factor"]), 1.0)
+    ratio = np.nanmedian(found.flux[nearest[near], -1] / (light * changing), axis=1)
+    require(
+        bool(np.all(np.abs(ratio - 1) < 0.03)),
+        f"{where}the stars' fluxes are {ratio.min():.3f} to {ratio.max():.3f} of the truth",
+    )
+
+
+def truth_of(truth: Truth, camera: str, frames: Any) -> Any:
+    """The rows of the truth for these frames of a camera, in their order."""
+    rows = {Path(row["file"]).name: i for i, row in enumerate(truth.frames) if row["camera"] == camera}
+    return truth.frames[[rows[Path(name).name] for name in frames]]
+
+
+def moved_to(truth: Truth, camera: str, reference: Any, xy: np.ndarray) -> np.ndarray:
+    """Positions of the first frame, in the frame that the others were registered to."""
+    row = truth_of(truth, camera, [reference.info.path.name])[0]
+    centre = (np.array(reference.image.shape[::-1]) - 1) / 2
+    turn = rotation_matrix(np.radians(row["rotation"]))
+    return (xy - centre) @ turn.T + centre + [row["dx"], row["dy"]]
+
+
+# -- frames and headers to check with -----------------------------------------------------------------------
+
+
+def frames_of(instrument: Instrument, *, kinds: tuple[FrameKind, ...] | None = None) -> Iterator[FrameInfo]:
+    """A frame of each kind that the rules know, camera, band and binning."""
+    known = dict.fromkeys(rule.kind for rule in instrument.rules if rule.kind is not FrameKind.OTHER)
+    for kind, camera, binning in product(kinds or known, instrument.cameras, binnings(instrument)):
+        lit = kind in (FrameKind.SCIENCE, FrameKind.FLAT)
+        for band in bands_of(instrument, camera) if lit else ("",):
+            yield a_frame(
+                kind,
+                camera,
+                band=band,
+                target="WASP-0" if kind is FrameKind.SCIENCE else "",
+                exposure=0.0 if kind is FrameKind.BIAS else 10.25,
+                binning=binning,
+                pointing=SkyCoord(153.5 * u.deg, 16.05 * u.deg),
+            )
+
+
+def bands_of(instrument: Instrument, camera: Camera) -> tuple[str, ...]:
+    return camera.bands or (usual_band(instrument, camera),)
+
+
+def binnings(instrument: Instrument) -> tuple[tuple[int, int], ...]:
+    return ((1, 1), (2, 2)) if instrument.keywords.binning is not None else ((1, 1),)
+
+
+def layouts_of(instrument: Instrument) -> Iterator[tuple[RawHeader, tuple[Readout, ...]]]:
+    """The header of a science frame of each camera and binning, and its amplifiers."""
+    for info in frames_of(instrument, kinds=(FrameKind.SCIENCE,)):
+        header = raw_header(instrument, info, size=SIZE)
+        yield header, instrument.layout(header).readouts
+
+
+def named_sections(readout: Readout) -> Iterator[tuple[str, Section]]:
+    yield f"the data section of HDU {readout.hdu}", readout.data
+    if readout.overscan is not None:
+        yield f"the overscan section of HDU {readout.hdu}", readout.overscan
+
+
+def overlap(one: Section, other: Section) -> bool:
+    """Whether two sections share a pixel."""
+    across = max(one.x0, other.x0) < min(one.x1, other.x1)
+    return across and max(one.y0, other.y0) < min(one.y1, other.y1)
+
+
+def optional_cards(instrument: Instrument, info: FrameInfo) -> Iterator[tuple[str, ...]]:
+    """The cards of each declared quantity but the exposure, and of each constant taken from the header."""
+    for quantity, keyword in instrument.keywords.items().items():
+        if quantity != "exposure":
+            yield keyword.cards
+    camera = instrument.camera_named(info.camera)
+    parts: tuple[Camera | Amplifier, ...] = (camera, *camera.amplifiers)
+    for part, name in product(
+        parts, ("gain", "read_noise", "saturation", "data_section", "overscan_section")
+    ):
+        value = getattr(part, name, None)
+        if isinstance(value, Keyword):
+            yield value.cards
+
+
+def without(header: RawHeader, cards: tuple[str, ...]) -> RawHeader:
+    """A header that lacks these cards in every HDU."""
+    hdus = tuple(hdu.copy() for hdu in header.hdus)
+    for hdu, card in product(hdus, cards):
+        hdu.remove(card, ignore_missing=True)
+    return replace(header, hdus=hdus)
+
+
+def refusal(instrument: Instrument, header: RawHeader) -> HeaderError | None:
+    """The error with which a header is refused; None where it is accepted."""
+    try:
+        instrument.describe(header)
+        instrument.layout(header)
+    except HeaderError as error:
+        return error
+    return None
+
+
+def require_named(error: HeaderError | None, header: RawHeader, cards: tuple[str, ...]) -> None:
+    """Where a frame is refused for a missing card, the message has the file's name and the card's."""
+    if error is not None:
+        named = header.path.name in str(error) and any(card in str(error) for card in cards)
+        require(
+            named,
+            f"without {' and '.join(cards)} a frame is refused without naming file and card: {error}",
+        )
+
+
+def real_header(path: Path) -> RawHeader:
+    """The header of a FITS file, or of a text with one card per line and HDUs parted by ``--- HDU n ---``."""
+    if is_raw_name(path.name):
+        return read_header(path)
+    text = path.read_text(encoding="ascii", errors="replace")
+    parts = re.split(r"^--- HDU \d+ ---\s*$", text, flags=re.MULTILINE)
+    return RawHeader(path, tuple(text_header(part) for part in parts[1:] or parts), path.name)
+
+
+def text_header(text: str) -> fits.Header:
+    """The cards among the lines of a text."""
+    cards = [
+        line for line in text.splitlines() if re.match(r"[A-Z0-9_-]{1,8} *=|COMMENT|HISTORY|CONTINUE", line)
+    ]
+    return fits.Header.fromstring("\n".join(cards), sep="\n")
+
+
+def made(instrument: Instrument | type[Instrument]) -> Instrument:
+    return instrument() if isinstance(instrument, type) else instrument
+
+
+def require(condition: bool, sentence: str) -> None:
+    """Raise an AssertionError with that sentence unless the condition holds."""
+    if not condition:
+        raise AssertionError(sentence)
+
+
+CHECKS: Mapping[str, Callable[[Instrument], None]] = {
+    "declared cards are written and read back": check_cards,
+    "a missing card is named": check_missing_cards,
+    "constants are plausible": check_constants,
+    "sections lie inside the detector": check_sections,
+    "the layout covers the image once": check_layout,
+    "mid-time is start plus half the exposure": check_mid_time,
+}

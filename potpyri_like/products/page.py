@@ -1,0 +1,387 @@
+"""The page of the night: what was made from what, and why, in one self-contained file."""
+
+from __future__ import annotations
+
+import base64
+import re
+import struct
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import PurePath
+from typing import Any
+from urllib.parse import quote
+
+import astropy.units as u
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from potpyri_like.night import FrameRow
+from potpyri_like.products.drawing import band_colour
+from potpyri_like.products.files import set_images
+from potpyri_like.products.plots import bands_plot, masters_plot
+from potpyri_like.products.summary import (
+    count_frames,
+    final_rows,
+    grouped,
+    masters_of,
+    missing,
+    remarks,
+    versions,
+)
+from potpyri_like.products.words import (
+    SOFTWARE,
+    clean,
+    in_mmag,
+    in_ppt,
+    pixels_or_arcsec,
+    plural,
+    short,
+)
+from potpyri_like.results import Choice, Master, RunReport, SetResult
+
+__all__ = ["night_page", "page_images"]
+
+TEMPLATE = "page.html.j2"
+MOST_OPEN_ROWS = 20
+VERDICTS = {
+    0: ("good", "Everything was reduced; nothing is missing."),
+    1: ("bad", "Nothing could be reduced."),
+    3: ("fair", "The night was reduced, and something is missing."),
+}
+
+
+@dataclass(frozen=True)
+class Image:
+    """A PNG on the page.
+
+    Attributes
+    ----------
+    src : Markup
+        A data URI, which needs no escaping.
+    width, height : int
+        Pixels.
+    alt : str
+    """
+
+    src: Markup
+    width: int
+    height: int
+    alt: str
+
+
+@dataclass(frozen=True)
+class Link:
+    """A file of the run: what to call it and its address relative to the page."""
+
+    name: str
+    href: str
+
+
+# -- the images ----------------------------------------------------------------------------------------------
+
+
+def page_images(report: RunReport) -> dict[str, bytes]:
+    """The PNGs that the page shows, by their path within the output folder."""
+    images: dict[str, bytes] = {}
+    for result in report.sets:
+        images |= set_images(result)
+        for master in masters_of(result):
+            name = master_image(result, master)
+            if name not in images:
+                images[name] = masters_plot(master)
+    for results in by_target(report).values():
+        curves = [result.light_curve for result in results if result.light_curve is not None]
+        if len(curves) > 1:
+            images[bands_image(results)] = bands_plot(curves)
+    return images
+
+
+def master_image(result: SetResult, master: Master) -> str:
+    """The path of a master's figure: beside its product, else in the folder of its set."""
+    if master.product:
+        return PurePath(master.product).with_suffix(".png").as_posix()
+    exposure = f"_{short(master.exposure)}s" if master.kind == "dark" else ""
+    return f"{result.observed.folder}/master_{master.kind}{exposure}.png"
+
+
+def bands_image(results: list[SetResult]) -> str:
+    """The path of the figure with all bands of a target."""
+    return (PurePath(results[0].observed.folder).parent / "bands.png").as_posix()
+
+
+def by_target(report: RunReport) -> dict[str, list[SetResult]]:
+    """The sets of a run by target, in the order of the run."""
+    groups: dict[str, list[SetResult]] = defaultdict(list)
+    for result in report.sets:
+        groups[result.observed.target.casefold()].append(result)
+    return groups
+
+
+def image(images: Mapping[str, bytes], name: str, alt: str) -> Image | None:
+    """A figure for the page; None where there is none of that name."""
+    png = images.get(name)
+    if png is None:
+        return None
+    width, height = struct.unpack(">II", png[16:24])
+    return Image(Markup("data:image/png;base64," + base64.b64encode(png).decode()), width, height, alt)
+
+
+# -- the page ------------------------------------------------------------------------------------------------
+
+
+def night_page(report: RunReport, images: Mapping[str, bytes]) -> str:
+    """report.html: one file without script, font or image from elsewhere.
+
+    Parameters
+    ----------
+    report : RunReport
+    images : mapping of str to bytes
+        PNGs by their path within the output folder, as `page_images` makes them; those that are not there are
+        left out of the page.
+    """
+    environment = Environment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: clean(value) if type(value) is str else value,  # not what is markup already
+    )
+    source = resources.files("potpyri_like.products").joinpath(TEMPLATE).read_text("utf-8")
+    return environment.from_string(source).render(page_view(report, images))
+
+
+def page_view(report: RunReport, images: Mapping[str, bytes]) -> dict[str, Any]:
+    """What the template shows, in its words."""
+    remarked = remarks(report)
+    verdict, sentence = VERDICTS[report.exit_status]
+    return {
+        "night": report.night.root.resolve().name or str(report.night.root),
+        "folder": str(report.night.root),
+        "instrument": report.instrument,
+        "recipe": report.recipe,
+        "when": when(report),
+        "software": SOFTWARE,
+        "versions": versions(),
+        "verdict": verdict,
+        "sentence": sentence,
+        "missing": [subject_and_reason(line) for line in grouped(missing(report))],
+        "tally": tally(report),
+        "targets": [target_view(report, results, images) for results in by_target(report).values()],
+        "masters": master_views(report, images),
+        "remarked": [row_view(row) for row in remarked],
+        "remarks_open": len(remarked) <= MOST_OPEN_ROWS,
+        "options": [(name, str(value), origin) for name, (value, origin) in sorted(report.options.items())],
+        "timings": [(stage, f"{seconds:.1f}") for stage, seconds in report.timings.items()],
+        "frames": [row_view(row) for row in final_rows(report)],
+    }
+
+
+def when(report: RunReport) -> str:
+    """From when to when the science frames were taken."""
+    times = [
+        info.mid_time.utc for s in report.sets for info in s.observed.frames if info.mid_time is not None
+    ]
+    if not times:
+        return ""
+    first, last = min(times), max(times)
+    to = "%H:%M" if first.strftime("%F") == last.strftime("%F") else "%Y-%m-%d %H:%M"
+    return f"{first.strftime('%Y-%m-%d %H:%M')} to {last.strftime(to)} UTC"
+
+
+def tally(report: RunReport) -> list[tuple[str, str]]:
+    """Numbers for the head of the page."""
+    counts = [count_frames(report, result) for result in report.sets]
+    targets = len(by_target(report))
+    remarked = remarks(report)
+    return [
+        (f"{len(report.night.rows):,}", "raw frame" if len(report.night.rows) == 1 else "raw frames"),
+        (f"{sum(c.measured for c in counts):,}", "measured"),
+        (f"{sum(row.status == 'flagged' for row in remarked):,}", "flagged"),
+        (f"{sum(row.status == 'refused' for row in remarked):,}", "refused"),
+        (str(targets), "target" if targets == 1 else "targets"),
+        (str(sum(result.light_curve is not None for result in report.sets)), "light curves"),
+    ]
+
+
+def subject_and_reason(line: str) -> tuple[str, str]:
+    """What is missing, and why, taken apart at the last colon before the reason."""
+    match = re.match(r"(.{1,100}?(?:: [^:]{1,60})?): (?=\S)(.*)", line, re.DOTALL)
+    return (match.group(1), match.group(2)) if match else (line, "")
+
+
+def target_view(report: RunReport, results: list[SetResult], images: Mapping[str, bytes]) -> dict[str, Any]:
+    """One target: its sets, and all its bands in one figure."""
+    name = results[0].observed.target
+    bands = ", ".join(result.observed.band or result.observed.camera for result in results)
+    alt = f"Light curves of {name} in {bands}, one above the other on one axis of time."
+    return {
+        "name": name,
+        "bands": image(images, bands_image(results), alt),
+        "sets": [set_view(report, result, images) for result in results],
+    }
+
+
+def set_view(report: RunReport, result: SetResult, images: Mapping[str, bytes]) -> dict[str, Any]:
+    """One set of a target."""
+    observed = result.observed
+    return {
+        "id": "set-" + str([r is result for r in report.sets].index(True) + 1),
+        "name": observed.name,
+        "band": observed.band or "no filter",
+        "camera": observed.camera,
+        "colour": band_colour(observed.band),
+        "noise": noise_view(result),
+        "facts": set_facts(report, result),
+        "links": [Link(name, quote(path)) for name, path in result.products.items()],
+        "curve": image(images, f"{observed.folder}/lightcurve.png", curve_alt(result)),
+        "field": field_figure(result, images),
+        "figures": set_figures(result, images),
+        "choices": set_choices(result),
+        "notes": result.notes,
+    }
+
+
+def noise_view(result: SetResult) -> list[tuple[str, str, str]]:
+    """Noise figures: name, ppt, mmag."""
+    noise = result.light_curve.noise if result.light_curve is not None else {}
+    named = (("rms", "rms"), ("point_to_point", "point-to-point"), ("expected", "expected"))
+    return [(words, in_ppt(noise[key]), in_mmag(noise[key])) for key, words in named if key in noise]
+
+
+def set_facts(report: RunReport, result: SetResult) -> list[tuple[str, str]]:
+    """What a set is and how it was measured, in a few words each."""
+    counts = count_frames(report, result)
+    facts = [
+        ("Frames", f"{counts.measured} of {counts.total} measured"),
+        ("Flagged, refused", f"{counts.flagged}, {counts.refused}"),
+        ("Exposure", exposure_words(result)),
+        ("Masters", masters_words(result)),
+    ]
+    if result.series is not None:
+        facts += series_facts(result)
+    if result.light_curve is not None:
+        facts.append(("Comparison stars", str(len(result.light_curve.comparisons))))
+        facts.append(
+            ("Time", {"bjd_tdb": "BJD_TDB"}.get(result.light_curve.time_name, "JD_UTC, not barycentric"))
+        )
+    return facts
+
+
+def masters_words(result: SetResult) -> str:
+    """Which masters calibrated a set, and which it lacks."""
+    kinds = dict.fromkeys(master.kind for master in masters_of(result))
+    lacking = [f"no {kind}" for kind in ("bias", "dark", "flat") if kind not in kinds]
+    return ", ".join([*kinds, *lacking])
+
+
+def exposure_words(result: SetResult) -> str:
+    """The exposures of a set: one number, or a range."""
+    seconds = [float(info.exposure.to_value(u.s)) for info in result.observed.frames]
+    known = sorted({value for value in seconds if np.isfinite(value)})
+    return "–".join(short(value) for value in dict.fromkeys(known[:1] + known[-1:])) + " s" if known else "–"
+
+
+def series_facts(result: SetResult) -> list[tuple[str, str]]:
+    """Seeing and aperture of a set."""
+    series = result.series
+    if series is None:
+        return []
+    facts = []
+    fwhm = series.fwhm[np.isfinite(series.fwhm)]
+    if fwhm.size:
+        facts.append(("FWHM", pixels_or_arcsec((fwhm.min(), fwhm.max()), result.pixel_scale, digits=2)))
+    if result.aperture < len(series.radii):
+        radius = pixels_or_arcsec([series.radii[result.aperture]], result.pixel_scale)
+        facts.append(("Aperture", f"{radius} = {short(series.radii_fwhm[result.aperture])} FWHM"))
+    facts.append(("Stars measured", str(len(series.reference_xy))))
+    return facts
+
+
+def curve_alt(result: SetResult) -> str:
+    """The light curve in words."""
+    noise = " ".join(f"{words} {ppt} ppt," for words, ppt, _ in noise_view(result)).rstrip(",")
+    below = "Below it airmass, FWHM, sky, comparison counts and drift."
+    return f"Relative flux of {result.observed.name} against time; {noise or 'noise not known'}. {below}"
+
+
+def field_figure(result: SetResult, images: Mapping[str, bytes]) -> Image | None:
+    """The field of a set."""
+    stars = 0 if result.reference is None else len(result.reference.xy)
+    alt = f"The field of {result.observed.name}: {plural(stars, 'numbered star')}, apertures and sky annuli."
+    return image(images, f"{result.observed.folder}/field.png", alt)
+
+
+def set_figures(result: SetResult, images: Mapping[str, bytes]) -> list[Image]:
+    """The noise and the comparison stars of a set."""
+    folder, name = result.observed.folder, result.observed.name
+    alts = (
+        ("noise", f"Noise of every star of {name} against its flux, with the expected noise."),
+        ("comparisons", f"Light curves of the comparison stars of {name}."),
+    )
+    found = (image(images, f"{folder}/{key}.png", alt) for key, alt in alts)
+    return [figure for figure in found if figure is not None]
+
+
+def set_choices(result: SetResult) -> list[Choice]:
+    """What was chosen for a set, and why, each once."""
+    choices = list(result.choices)
+    named = {choice.what for choice in choices}
+    if result.reference is not None and "reference" not in named:
+        choices.append(Choice("reference", result.reference.info.label, result.reference.why))
+    if result.light_curve is not None:
+        reasons = result.light_curve.reasons.items()
+        choices += [Choice(what, chosen(result, what), why) for what, why in reasons if what not in named]
+    return choices
+
+
+def chosen(result: SetResult, what: str) -> str:
+    """What a light curve says was chosen as its target, aperture or comparison stars."""
+    curve = result.light_curve
+    if curve is None:
+        return ""
+    if what == "comparisons":
+        return "stars " + ", ".join(str(star) for star in sorted(curve.comparisons))
+    return {"target": f"star {curve.star}", "aperture": f"{short(curve.radius_fwhm)} FWHM"}.get(what, "")
+
+
+def master_views(report: RunReport, images: Mapping[str, bytes]) -> list[dict[str, Any]]:
+    """Every master of the run once, with the sets that it calibrated."""
+    found: dict[str, tuple[SetResult, Master]] = {}
+    used: dict[str, list[str]] = defaultdict(list)
+    for result in report.sets:
+        for master in masters_of(result):
+            name = master_image(result, master)
+            found.setdefault(name, (result, master))
+            used[name].append(result.observed.name)
+    return [master_view(master, name, used[name], images) for name, (_, master) in found.items()]
+
+
+def master_view(master: Master, name: str, used: list[str], images: Mapping[str, bytes]) -> dict[str, Any]:
+    """One master."""
+    exposure = f"{short(master.exposure)} s" if master.exposure > 0 else ""
+    alt = f"Master {master.kind} {exposure}: image and distribution of its pixels.".replace(" :", ":")
+    return {
+        "kind": master.kind,
+        "exposure": exposure,
+        "rung": master.rung,
+        "count": plural(len(master.inputs), "frame"),
+        "inputs": master.inputs,
+        "used": used,
+        "link": Link(PurePath(master.product).name, quote(master.product)) if master.product else None,
+        "image": image(images, name, alt),
+    }
+
+
+def row_view(row: FrameRow) -> dict[str, str]:
+    """One raw file."""
+    info = row.info
+    known = {} if info is None else {"kind": str(info.kind), "camera": info.camera, "band": info.band}
+    time = "" if info is None or info.mid_time is None else info.mid_time.utc.isot[:19].replace("T", " ")
+    exposure = "" if info is None else short(float(info.exposure.to_value(u.s)))
+    empty = {"kind": "", "camera": "", "band": ""}
+    target = "" if info is None else info.target
+    words = {"file": row.file, "status": row.status, "reason": row.reason}
+    return {**empty, **known, **words, "target": target, "time": time, "exposure": exposure}

@@ -1,0 +1,207 @@
+"""Registration by star patterns, against transforms that are known."""
+
+from time import perf_counter
+
+import numpy as np
+import pytest
+
+from potpyri_like.astrometry.matching import match_stars
+from potpyri_like.astrometry.transform import Transform
+from potpyri_like.errors import RegistrationError
+
+FIELD = 1000.0
+
+
+def random_transform(rng, *, scale=(0.98, 1.02), rotation=(0, 360), shift=300, flip=False):
+    """About the middle of the field."""
+    angle, size = np.radians(rng.uniform(*rotation)), rng.uniform(*scale)
+    matrix = size * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    if flip:
+        matrix = matrix @ np.diag([1, -1])
+    middle = np.full(2, FIELD / 2)
+    return Transform(matrix, middle - matrix @ middle + rng.uniform(-shift, shift, 2))
+
+
+def two_lists(rng, transform, *, true, false, noise=0.2):
+    """The same stars in two frames, each with false ones, in any order; fluxes agree to 5 % and a factor."""
+    stars, flux = rng.uniform(0, FIELD, (true, 2)), 10 ** rng.uniform(3, 5, true)
+    moved = transform(stars)
+    lists = []
+    for xy, factor in ((stars, 1.0), (moved, 1.7)):
+        junk = rng.uniform(xy.mean(axis=0) - FIELD / 2, xy.mean(axis=0) + FIELD / 2, (false, 2))
+        order = rng.permutation(true + false)
+        measured = factor * flux * np.exp(rng.normal(0, 0.05, true))
+        lists.append(np.vstack([xy + rng.normal(0, noise, xy.shape), junk])[order])
+        lists.append(np.concatenate([measured, 10 ** rng.uniform(3, 5, false)])[order])
+    source, source_flux, target, target_flux = lists
+    return stars, (source, target), {"source_flux": source_flux, "target_flux": target_flux}
+
+
+def rates(rng, trials, *, true, false, options=None, flux=True, **kind):
+    """Fractions of right and of wrong answers; right is within 3 px everywhere on the stars."""
+    right = wrong = 0
+    for _ in range(trials):
+        flip = bool(kind.get("flip")) and rng.random() < 0.5
+        transform = random_transform(rng, **{**kind, "flip": flip})
+        stars, lists, fluxes = two_lists(rng, transform, true=true, false=false)
+        try:
+            match = match_stars(*lists, **(fluxes if flux else {}), **(options or {}))
+        except RegistrationError:
+            continue
+        error = np.hypot(*(match.transform(stars) - transform(stars)).T).max()
+        right, wrong = right + (error < 3), wrong + (error >= 3)
+    return right / trials, wrong / trials
+
+
+@pytest.mark.parametrize("flux", [True, False])
+@pytest.mark.parametrize(("true", "false"), [(3, 1), (4, 1)])
+def test_four_or_five_stars_with_one_false_are_enough(true, false, flux):
+    right, wrong = rates(np.random.default_rng(true), 200, true=true, false=false, flux=flux)
+    assert right >= 0.95
+    assert wrong == 0
+
+
+def test_thirty_percent_false_stars_and_flips_do_no_harm():
+    options = {"allow_flip": True}
+    right, wrong = rates(np.random.default_rng(5), 40, true=21, false=9, flip=True, options=options)
+    assert (right, wrong) == (1, 0)
+
+
+def test_frames_of_different_cameras_match():
+    kind = {"scale": (0.9, 1.1), "options": {"scale": (0.9, 1.1)}}
+    right, wrong = rates(np.random.default_rng(6), 25, true=18, false=7, **kind)
+    assert (right, wrong) == (1, 0)
+
+
+def test_hundreds_of_stars_match_by_their_brightest_and_are_all_paired():
+    rng = np.random.default_rng(7)
+    transform = random_transform(rng)
+    _, lists, fluxes = two_lists(rng, transform, true=240, false=60)
+    match = match_stars(*lists, **fluxes)
+    assert len(match.pairs) >= 235
+    assert match.rms == pytest.approx(0.2 * 2, rel=0.15)  # 0.2 px in each of two lists and two axes
+
+
+@pytest.mark.parametrize(("n", "flux"), [(4, True), (5, False), (12, True), (25, True), (25, False)])
+def test_unrelated_lists_are_refused(n, flux):
+    rng, accepted = np.random.default_rng(8), 0
+    for _ in range(200 if n < 12 else 60):
+        source, target = rng.uniform(0, FIELD, (2, n, 2))
+        fluxes = {"source_flux": 10 ** rng.uniform(3, 5, n), "target_flux": 10 ** rng.uniform(3, 5, n)}
+        try:
+            match_stars(source, target, **(fluxes if flux else {}))
+            accepted += 1
+        except RegistrationError:
+            pass
+    assert accepted <= 2
+
+
+def test_a_meridian_flip_is_a_rotation_by_180_degrees():
+    rng = np.random.default_rng(9)
+    transform = random_transform(rng, rotation=(180, 180), scale=(1, 1), shift=60)
+    _, lists, fluxes = two_lists(rng, transform, true=10, false=3)
+    assert abs(match_stars(*lists, **fluxes).transform.rotation) == pytest.approx(180, abs=0.1)
+
+
+def test_pairs_are_one_to_one_and_name_the_stars_of_the_given_lists():
+    rng = np.random.default_rng(10)
+    stars = rng.uniform(0, FIELD, (30, 2))
+    order = rng.permutation(30)
+    source = np.vstack([[[np.nan, 3.0]], stars])
+    match = match_stars(source, stars[order] + 5, max_stars=30)
+    assert len(match.pairs) == 30
+    assert np.array_equal(match.pairs[:, 0] - 1, order[match.pairs[:, 1]])
+
+
+def test_hot_pixels_that_stand_still_do_not_win_over_stars_that_moved():
+    rng = np.random.default_rng(11)
+    hot, hot_flux = rng.uniform(0, FIELD, (14, 2)), 10 ** rng.uniform(3, 5, 14)
+    stars, flux = rng.uniform(0, FIELD, (9, 2)), 10 ** rng.uniform(3, 5, 9)
+    for shift in ([0.0, 40.0], [7.0, -5.0], [200.0, 1.0]):
+        match = match_stars(
+            np.vstack([hot, stars]),
+            np.vstack([hot, stars + shift]),
+            source_flux=np.concatenate([hot_flux, flux]),
+            target_flux=np.concatenate([hot_flux, flux]),
+        )
+        assert match.transform.offset == pytest.approx(shift, abs=1e-6)
+        assert set(match.pairs[:, 0]) == set(range(14, 23))
+
+
+def test_stars_that_stand_still_match_without_movement():
+    rng = np.random.default_rng(12)
+    _, lists, fluxes = two_lists(rng, Transform.identity(), true=18, false=7)
+    match = match_stars(*lists, **fluxes)
+    assert match.transform.offset == pytest.approx([0, 0], abs=0.5)
+    assert len(match.pairs) >= 18
+
+
+def test_positions_that_agree_without_their_fluxes_are_weak_evidence():
+    rng = np.random.default_rng(13)
+    stars = rng.uniform(0, FIELD, (5, 2))
+    flux = np.array([1.0, 10, 100, 1e3, 1e4])
+    assert match_stars(stars, stars + 50, source_flux=flux, target_flux=flux).chance < 1e-4
+    with pytest.raises(RegistrationError):
+        match_stars(stars, stars + 50, source_flux=flux, target_flux=flux[::-1])
+
+
+def test_a_stretch_of_the_axes_needs_the_affine_transform():
+    rng = np.random.default_rng(14)
+    stars = rng.uniform(0, FIELD, (60, 2))
+    stretch = Transform(np.array([[1.12, 0.002], [-0.001, 1.13]]), np.array([-60.0, -40.0]))
+    match = match_stars(
+        stars, stretch(stars) + rng.normal(0, 0.2, stars.shape), scale=(1.0, 1.2), affine=True, tolerance=3
+    )
+    assert len(match.pairs) == 60
+    assert match.transform.matrix == pytest.approx(stretch.matrix, abs=5e-4)
+
+
+def test_stars_on_a_line_make_no_affine_transform():
+    x = np.sort(np.random.default_rng(15).uniform(0, FIELD, 12))
+    line = np.column_stack([x, 300 + 0.1 * x])
+    with pytest.raises(RegistrationError, match="12 stars agree, too few or too nearly on a line"):
+        match_stars(line, line + 30, affine=True)
+
+
+def test_a_pattern_that_looks_the_same_after_a_turn_is_refused():
+    square = np.array([[0.0, 0], [400, 0], [400, 400], [0, 400]])
+    turned = random_transform(np.random.default_rng(16), rotation=(30, 30))(square)
+    with pytest.raises(RegistrationError, match="two different transforms agree on 4 stars"):
+        match_stars(square, turned)
+
+
+def test_the_message_says_how_many_stars_there_were_and_how_many_agreed():
+    rng = np.random.default_rng(17)
+    with pytest.raises(RegistrationError, match="2 stars against 9: a pattern needs three"):
+        match_stars(rng.uniform(0, 9, (2, 2)), rng.uniform(0, 9, (9, 2)))
+    with pytest.raises(RegistrationError, match=r"20 stars against 25: .* agrees on \w+ stars"):
+        match_stars(rng.uniform(0, FIELD, (20, 2)), rng.uniform(0, FIELD, (25, 2)))
+    stars = rng.uniform(0, FIELD, (6, 2))
+    with pytest.raises(RegistrationError, match="6 stars agree, 8 are wanted"):
+        match_stars(stars, stars + 9, min_matched=8)
+    with pytest.raises(RegistrationError, match="0 stars against 6"):
+        match_stars(np.empty((0, 2)), stars)
+
+
+def test_a_guess_and_frames_of_one_camera_spare_the_full_search():
+    rng = np.random.default_rng(18)
+    near = random_transform(rng, scale=(1, 1), rotation=(-0.3, 0.3), shift=50)
+    far = random_transform(rng, rotation=(120, 120))
+    for transform, guess in ((near, None), (far, far)):
+        _, lists, fluxes = two_lists(rng, transform, true=20, false=5)
+        times = []
+        for _ in range(5):
+            start = perf_counter()
+            match = match_stars(*lists, **fluxes, guess=guess)
+            times.append(perf_counter() - start)
+        assert len(match.pairs) >= 20
+        assert min(times) < 0.010
+
+
+def test_the_lists_are_not_changed():
+    rng = np.random.default_rng(19)
+    _, lists, fluxes = two_lists(rng, random_transform(rng), true=12, false=0)
+    given = [*lists, *fluxes.values()]
+    before = [a.copy() for a in given]
+    match_stars(*lists, **fluxes)
+    assert all(np.array_equal(a, b) for a, b in zip(given, before, strict=True))
