@@ -294,6 +294,7 @@ class Runner:
     executor: Executor | None = None
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     jobs_sent: int = 0
+    job: tuple[Setup, tuple[FrameStage, ...], Path] | None = None
 
     def __enter__(self) -> Runner:
         return self
@@ -322,13 +323,21 @@ class Runner:
         self, infos: Sequence[FrameInfo], stages: tuple[FrameStage, ...], setup: Setup
     ) -> Iterator[FrameOutcome]:
         """The outcomes in the order of the frames, from the workers where that is worth while."""
-        if self.executor is None or len(infos) < FRAMES_WORTH_A_WORKER:
+        if self.executor is None or len(infos) < 2:
             yield from (run_frame(info, stages, setup) for info in infos)
             return
-        self.jobs_sent += 1
-        job = self.output.write_bytes(f".work/{self.jobs_sent}.pickle", pickle.dumps((stages, setup), protocol=5))
+        job = self.job_for(stages, setup)
         yield from self.executor.map(run_frame_of_job, infos, [str(job)] * len(infos), chunksize=1)
-        job.unlink()
+
+    def job_for(self, stages: tuple[FrameStage, ...], setup: Setup) -> Path:
+        """The file from which workers read what their frames share; written once for as long as it serves."""
+        if self.job is None or self.job[0] is not setup or self.job[1] != stages:
+            if self.job is not None:
+                self.job[2].unlink()
+            self.jobs_sent += 1
+            content = pickle.dumps((stages, setup), protocol=5)
+            self.job = setup, stages, self.output.write_bytes(f".work/{self.jobs_sent}.pickle", content)
+        return self.job[2]
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:

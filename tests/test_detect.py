@@ -30,7 +30,7 @@ def noisy(clean, rng):
 
 
 def field(psf, fwhm, rng, *, spacing=100, grid=5, signal=(20, 500)):
-    """Stars on a loose grid, their fluxes in units of the noise within one FWHM: clean image, positions, fluxes."""
+    """Stars on a loose grid, their fluxes in units of the noise within one FWHM: image, positions, fluxes."""
     noise = np.sqrt(np.pi * fwhm**2 * (SKY + READ_NOISE**2))
     clean, xy = np.zeros((grid * spacing, grid * spacing)), []
     flux = noise * np.geomspace(*signal, grid**2)
@@ -61,9 +61,9 @@ def test_all_stars_and_nothing_else_are_found_at_any_seeing(psf, fwhm):
     assert (found >= 0).all()
     assert false <= 1
     bright = found[-10:]
-    assert np.median(np.hypot(*(stars.xy[bright] - xy[-10:]).T)) < 0.03 * fwhm
-    # 0.98 FWHM for a Gaussian and 1.09 for this Moffat profile, by its definition; the pixels blur the narrowest.
-    assert 0.9 * fwhm < np.median(stars.fwhm[bright]) < 1.25 * fwhm
+    assert np.median(np.hypot(*(stars.xy[bright] - xy[-10:]).T)) < max(0.1, 0.03 * fwhm)
+    # 0.98 FWHM for a Gaussian and 1.09 for this Moffat profile, by its definition; pixels blur the narrowest.
+    assert 0.9 * fwhm < np.median(stars.fwhm[bright]) < (1.2 if fwhm > 2 else 1.35) * fwhm
 
 
 @pytest.mark.parametrize("fwhm", [2.5, 5.0, 12.0])
@@ -166,11 +166,12 @@ def test_stars_can_be_taken_by_index_or_truth_value():
 
 
 def test_an_image_that_is_no_star_field_is_refused_with_advice():
-    checks = np.indices((700, 700)).sum(axis=0) // 40 % 2 * 1000.0 + np.random.default_rng(11).normal(
-        0, 1, (700, 700)
-    )
+    image = np.random.default_rng(11).normal(0, 1, (1000, 1000))
+    comb = np.arange(1000) % 25 < 11
+    image[:, comb] += 1000
+    image[:11] = 1000
     with pytest.raises(PixelError, match="raise the threshold"):
-        detect_stars(checks, threshold=0.01, binning=1)
+        detect_stars(image, binning=1, threshold=1)
 
 
 @pytest.mark.parametrize(

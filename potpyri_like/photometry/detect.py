@@ -191,9 +191,8 @@ def _flatten(image, mask) -> tuple[Flat, Binned]:
     bad = _bad_pixels(image, mask)
     factor = _coarse(image.shape)
     raw = _bin(Flat(image if bad is None else np.where(bad, np.float32(0), image), bad, 1.0), factor)
-    # A box holds the largest stars with room around them, and there are several boxes in small images.
-    box = min(128 // factor, max(8, min(raw.data.shape) // 3))
-    sky = sep.Background(raw.data, mask=raw.hole, bw=box, bh=box).back()
+    bh, bw = (_box(n, 128 // factor) for n in raw.data.shape)
+    sky = sep.Background(raw.data, mask=raw.hole, bw=bw, bh=bh).back()
     data = _less(image, sky, factor)
     if bad is not None:
         data[bad] = 0
@@ -205,6 +204,11 @@ def _flatten(image, mask) -> tuple[Flat, Binned]:
     if bad is not None or factor == 1:
         return flat, _bin(flat, factor)
     return flat, _binned_less(raw, sky, image.shape[1], hot, surplus)
+
+
+def _box(length: int, wanted: int) -> int:
+    """A side for the boxes of the sky: large against stars, three to an image at least, none a sliver."""
+    return int(np.ceil(length / max(3, round(length / wanted))))
 
 
 def _coarse(shape) -> int:

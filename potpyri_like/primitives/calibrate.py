@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from potpyri_like.frame import Frame, MaskBit
-from potpyri_like.imaging import Pixels, calibrate, fill_bad
+from potpyri_like.imaging import calibrate, fill_bad
 from potpyri_like.primitives.stage import Setup, exposure_of, pixels_of, to_ccd
 from potpyri_like.results import Master, Masters
 
@@ -35,10 +33,9 @@ class Calibrate:
             dark=dark.pixels if dark else None,
             flat=masters.flat.pixels if masters.flat else None,
             flat_floor=setup.instrument.calibration.flat_floor,
+            poisson_factor=frame.results.get("poisson_factor", 1.0),
         )
-        factor = np.float32(frame.results.get("noise_factor", 1.0))
-        variance = pixels.variance if factor == 1 else pixels.variance * factor
-        pixels = Pixels(fill_bad(pixels, int(UNUSABLE)), variance, pixels.mask)
+        pixels = pixels._replace(data=fill_bad(pixels, int(UNUSABLE)))
         used = [f"{m.kind} ({m.rung})" for m in (masters.bias, dark, masters.flat) if m is not None]
         return frame.after(f"calibrated with {', '.join(used) or 'nothing'}", ccd=to_ccd(pixels, frame.ccd.wcs))
 

@@ -23,6 +23,6 @@ class HotPixels:
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
         mode = "none" if setup.instrument.is_filtered(frame.info) else setup.filter_mode
-        pixels = filter_hot_pixels(pixels_of(frame), mode=mode, noise_factor=1.0)
+        pixels = filter_hot_pixels(pixels_of(frame), mode=mode)
         factor = MEDIAN_NOISE_FACTOR if mode == "median" else 1.0
-        return frame.after(f"3x3 filter: {mode}", ccd=to_ccd(pixels, frame.ccd.wcs), noise_factor=factor)
+        return frame.after(f"3x3 filter: {mode}", ccd=to_ccd(pixels, frame.ccd.wcs), poisson_factor=factor)

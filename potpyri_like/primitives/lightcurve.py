@@ -26,6 +26,7 @@ from potpyri_like.photometry import (
     rank_variables,
     relative_flux,
     rms,
+    scintillation,
 )
 from potpyri_like.primitives.measure import Measure, annulus_of, radii_of
 from potpyri_like.primitives.register import FEW_STARS
@@ -181,7 +182,22 @@ def series_of(outcomes: Sequence[FrameOutcome], setup: Setup, reference: Referen
         radii_fwhm=np.asarray(stage.grid),
         annulus=annulus_of(stage, reference),
     )
+    series = with_scintillation(series, setup)
     return with_flags(series, [any(note.startswith("time:") for note in o.info.notes) for o in outcomes])
+
+
+def with_scintillation(series: Series, setup: Setup) -> Series:
+    """The series with the atmosphere's own noise in its errors, where the telescope's diameter is declared."""
+    diameter = setup.instrument.telescope_diameter
+    if diameter is None:
+        return series
+    height = setup.instrument.site.height.to_value("m")
+    through = np.where(np.isfinite(series.airmass), series.airmass, 1.0)
+    relative = [
+        scintillation(t, x, diameter=diameter.to_value("m"), altitude=height) if t > 0 else 0.0
+        for t, x in zip(series.exposure, through, strict=True)
+    ]
+    return replace(series, flux_err=np.hypot(series.flux_err, series.flux * np.array(relative)[:, None, None]))
 
 
 def with_flags(series: Series, doubtful: Sequence[bool]) -> Series:

@@ -48,7 +48,7 @@ def timeseries() -> Recipe:
             Compare(),
             PickVariable(),
             DrawLightCurve(),
-            Stack((*calibration, Register()), best=15),
+            Stack(calibration, best=15),
         ),
     )
 
@@ -67,7 +67,7 @@ def imaging() -> Recipe:
             measure,
             GatherSeries(measure),
             Compare(),
-            Stack((*calibration, Register())),
+            Stack(calibration),
         ),
     )
 

@@ -2,51 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from astropy.io import fits
 
+from potpyri_like.astrometry import Transform
 from potpyri_like.frame import Frame, MaskBit
-from potpyri_like.imaging import Pixels, combine, warp
+from potpyri_like.imaging import Combined, Pixels, combine, warp
 from potpyri_like.photometry import Series
-from potpyri_like.primitives.stage import FrameOutcome, FrameStage, Setup, Tools, Work, pixels_of, to_ccd
+from potpyri_like.primitives.stage import FrameStage, Setup, Tools, Work, pixels_of
 from potpyri_like.results import Choice, Reference
 from potpyri_like.store import Scratch
 
 __all__ = ["Align", "Stack"]
 
+AT_A_TIME = 8  # frames held in memory
+
 
 @dataclass(frozen=True)
 class Align:
-    """Resample a registered frame to the reference's pixels."""
+    """Resample a calibrated frame to the reference's pixels.
 
+    Attributes
+    ----------
+    transforms : mapping of str to Transform
+        From the reference's pixels to the frame's, by the frame's label.
+    """
+
+    transforms: Mapping[str, Transform]
     per: ClassVar[str] = "frame"
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
         assert setup.reference is not None
-        to_reference = frame.results["transform"].inverse()
+        to_reference = self.transforms[frame.info.label].inverse()
         pixels = warp(
             pixels_of(frame), to_reference.matrix, to_reference.offset, shape=setup.reference.image.shape
         )
-        return frame.after("resampled to the reference", ccd=to_ccd(pixels), aligned=pixels)
+        return frame.after("resampled to the reference", aligned=without_sky(pixels))
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Combine the frames, each without its sky and scaled to the reference's transparency.
+    """Combine the frames, each without its sky and scaled to the typical transparency.
 
     Attributes
     ----------
-    registration : tuple of FrameStage
-        The stages up to `Register`.
+    calibration : tuple of FrameStage
+        The stages before a frame is aligned.
     best : int or None
         The sharpest so many frames; None: all.
     """
 
-    registration: tuple[FrameStage, ...]
+    calibration: tuple[FrameStage, ...]
     per: ClassVar[str] = "set"
     best: int | None = None
 
@@ -54,40 +64,49 @@ class Stack:
         series, reference = work.result.series, work.setup.reference
         assert series is not None and reference is not None
         chosen = sharpest(series, self.best)
-        if not len(chosen):
-            return work
-        by_name = {outcome.info.label: outcome for outcome in work.outcomes}
         with Scratch(reference.image.shape, tools.output.root) as scratch:
-            for index in chosen:
-                self.add(scratch, by_name[series.frames[index]], work, tools, scale_to_reference(series, index))
+            self.fill(scratch, work, tools, series, chosen)
             if not len(scratch):
                 return work
-            stacked = combine(scratch, method="clipped mean")
-        why = "all frames that were matched" if self.best is None else "the sharpest frames without a flag"
+            pixels = as_pixels(combine(scratch, method="clipped mean"))
         name = f"{work.observed.folder}/stack.fits"
-        empty = ~np.isfinite(stacked.value)
-        pixels = Pixels(
-            np.where(empty, 0, stacked.value),
-            np.where(empty | ~np.isfinite(stacked.variance), 0, stacked.variance),
-            np.where(empty, np.uint8(MaskBit.BAD), np.uint8(0)),
-        )
         tools.output.write_fits(name, stack_hdus(pixels, work, reference, [series.frames[i] for i in chosen]))
+        why = "all frames that were matched" if self.best is None else "the sharpest frames without a flag"
         return work.found(
-            products={**work.result.products, "stack": name},
+            products={**work.result.products, "stack.fits": name},
             choices=[Choice("frames of the stack", str(len(chosen)), why)],
         )
 
-    def add(self, scratch: Scratch, outcome: FrameOutcome, work: Work, tools: Tools, scale: float) -> None:
-        """One frame onto the disk, aligned, without sky, scaled."""
-        again = tools.run_frames([outcome.info], (*self.registration, Align()), work.setup, what="")[0]
-        if again.reason:
-            return
-        pixels: Pixels = again.results["aligned"]
-        bad = (pixels.mask & MaskBit.BAD) > 0
-        if bad.all():
-            return
-        sky = np.median(pixels.data[~bad])
-        scratch.append(np.where(bad, np.nan, (pixels.data - sky) * np.float32(scale)))
+    def fill(self, scratch: Scratch, work: Work, tools: Tools, series: Series, chosen: np.ndarray) -> None:
+        """The chosen frames onto the disk, some at a time: aligned, without sky, scaled."""
+        by_label = {outcome.info.label: outcome for outcome in work.outcomes}
+        frames = [by_label[series.frames[i]] for i in chosen]
+        align = Align({outcome.info.label: outcome.results["transform"] for outcome in frames})
+        stages = (*self.calibration, align)
+        for first in range(0, len(frames), AT_A_TIME):
+            some = [outcome.info for outcome in frames[first : first + AT_A_TIME]]
+            done = tools.run_frames(some, stages, work.setup, what="")
+            for index, outcome in zip(chosen[first:], done, strict=False):
+                if not outcome.reason:
+                    scratch.append(outcome.results["aligned"] * np.float32(scale_to_typical(series, index)))
+
+
+def without_sky(pixels: Pixels) -> np.ndarray:
+    """The data above the median, NaN where a pixel is bad."""
+    bad = (pixels.mask & MaskBit.BAD) > 0
+    sky = np.median(pixels.data[~bad][::7]) if not bad.all() else 0
+    return np.where(bad, np.float32(np.nan), pixels.data - np.float32(sky))
+
+
+def as_pixels(stacked: Combined) -> Pixels:
+    """Data, variance and a mask where no frame had a value."""
+    empty = ~np.isfinite(stacked.value)
+    unknown = empty | ~np.isfinite(stacked.variance)
+    return Pixels(
+        np.where(empty, 0, stacked.value),
+        np.where(unknown, 0, stacked.variance),
+        np.where(empty, np.uint8(MaskBit.BAD), np.uint8(0)),
+    )
 
 
 def sharpest(series: Series, count: int | None) -> np.ndarray:
@@ -100,7 +119,7 @@ def sharpest(series: Series, count: int | None) -> np.ndarray:
     return np.sort(usable)
 
 
-def scale_to_reference(series: Series, index: int) -> float:
+def scale_to_typical(series: Series, index: int) -> float:
     """Typical flux of the stars over all frames, over that in one frame, at the middle aperture."""
     middle = series.flux[:, :, len(series.radii) // 2]
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -235,13 +235,18 @@ def set_view(report: RunReport, result: SetResult, images: Mapping[str, bytes]) 
         "colour": band_colour(observed.band),
         "noise": noise_view(result),
         "facts": set_facts(report, result),
-        "links": [Link(name, quote(path)) for name, path in result.products.items()],
+        "links": [Link(name, address(path)) for name, path in result.products.items()],
         "curve": image(images, f"{observed.folder}/lightcurve.png", curve_alt(result)),
         "field": field_figure(result, images),
         "figures": set_figures(result, images),
         "choices": set_choices(result),
         "notes": result.notes,
     }
+
+
+def address(path: str) -> str:
+    """A path within the output folder as a relative address; undecodable bytes stay as they are."""
+    return quote(path.encode("utf-8", "surrogateescape"))
 
 
 def noise_view(result: SetResult) -> list[tuple[str, str, str]]:
@@ -370,7 +375,7 @@ def master_view(master: Master, name: str, used: list[str], images: Mapping[str,
         "count": plural(len(master.inputs), "frame"),
         "inputs": master.inputs,
         "used": used,
-        "link": Link(PurePath(master.product).name, quote(master.product)) if master.product else None,
+        "link": Link(PurePath(master.product).name, address(master.product)) if master.product else None,
         "image": image(images, name, alt),
     }
 

@@ -362,13 +362,13 @@ def field_words(result: SetResult) -> str:
 
 
 def asinh_norm(image: np.ndarray) -> ImageNormalize:
-    """From the sky to the bright stars: the lower limit of zscale, the 99.9th percentile, asinh between."""
+    """From the sky to the bright stars: the lower limit of zscale, the 99.97th percentile, asinh between."""
     finite = image[np.isfinite(image)]
     if not finite.size:
         return ImageNormalize(vmin=0, vmax=1)
     low, middle = ZScaleInterval().get_limits(finite)
-    high = max(float(np.percentile(finite, 99.9)), middle, low + 1e-6)
-    return ImageNormalize(vmin=low, vmax=high, stretch=AsinhStretch(0.05), clip=True)
+    high = max(float(np.percentile(finite, 99.97)), middle, low + 1e-6)
+    return ImageNormalize(vmin=low, vmax=high, stretch=AsinhStretch(0.15), clip=True)
 
 
 def roles(result: SetResult) -> tuple[int | None, dict[int, float]]:
@@ -495,7 +495,7 @@ def draw_scale(ax: Axes, shape: tuple[int, ...], scale: float) -> None:
         bbox=box,
         zorder=9,
     )
-    ax.plot([right - pixels, right], [y, y], color="white", linewidth=5, solid_capstyle="butt", zorder=8)
+    ax.plot([right - pixels, right], [y, y], color="white", linewidth=6, solid_capstyle="butt", zorder=8)
     ax.plot([right - pixels, right], [y, y], color=INK, linewidth=2.4, solid_capstyle="butt", zorder=9)
     ax.set_xlim(-0.5, shape[1] - 0.5)
     ax.set_ylim(-0.5, shape[0] - 0.5)
