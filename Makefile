@@ -15,8 +15,8 @@ VENV ?= .venv
 # The night of the demonstration, in the words of `reduce simulate`.
 NIGHT ?= --frames 40 --exposure 20
 
-# Two processes, for the suite does not fit one core's patience.
-PYTEST ?= -n 2 tests examples/potpyri-like-hall42/tests
+# In as many processes as there are cores, but for large machines.
+PYTEST ?= -n auto --maxprocesses 4 tests examples/potpyri-like-hall42/tests
 
 BIN = $(VENV)/bin
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)

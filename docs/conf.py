@@ -12,11 +12,12 @@ from potpyri_like.registry import load_registry
 
 project = "potpyri_like"
 author = "the potpyri_like developers"
-copyright = "2026, the potpyri_like developers"  # noqa: A001
+copyright = "2026, the potpyri_like developers"
 release = metadata.version("potpyri-like")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "numpydoc"]
 exclude_patterns = ["_build"]
+smartquotes = False  # an option begins with two hyphens
 html_theme = "furo"
 html_title = f"potpyri_like {release}"
 html_static_path = ["_static"]

@@ -57,7 +57,7 @@ class RawHeader(Mapping[str, Any]):
     @property
     def images(self) -> tuple[int, ...]:
         """The HDUs that hold an image."""
-        return tuple(i for i, header in enumerate(self.hdus) if header.get("NAXIS", 0) >= 2)
+        return tuple(i for i, header in enumerate(self.hdus) if has_image(header))
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -72,6 +72,11 @@ class RawHeader(Mapping[str, Any]):
             raise HeaderError(f"{self.path.name}: no image in it; the file is left out")
         header = self.hdus[self.images[0]]
         return tuple(int(header[f"NAXIS{axis}"]) for axis in range(int(header["NAXIS"]), 0, -1))
+
+
+def has_image(header: fits.Header) -> bool:
+    """Whether an HDU holds an image; a table has two axes, too."""
+    return header.get("NAXIS", 0) >= 2 and header.get("XTENSION", "IMAGE").strip() == "IMAGE"
 
 
 def card_value(header: fits.Header, card: str) -> Any:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import astropy.units as u
 import numpy as np
-from astropy.coordinates import FK5, EarthLocation, SkyCoord
+from astropy.coordinates import FK5, ICRS, EarthLocation, SkyCoord
 from astropy.io import fits
 from astropy.time import Time, TimeDelta
 from astropy.wcs import WCS
@@ -19,14 +19,16 @@ from potpyri_like.errors import DeclarationError, HeaderError
 from potpyri_like.frame import FrameInfo, FrameKind
 from potpyri_like.header import RawHeader
 from potpyri_like.imaging import Section, parse_section
-from potpyri_like.instruments.cameras import Amplifier, Camera, Layout, Readout
+from potpyri_like.instruments.cameras import Amplifier, Camera, Layout, Readout, check_unit
 from potpyri_like.instruments.celestial import celestial_wcs
-from potpyri_like.instruments.keywords import Compound, HeaderKeywords, Keyword, number
+from potpyri_like.instruments.keywords import HeaderKeywords, Keyword
 from potpyri_like.instruments.rules import Rule, rules_from_table
 
 __all__ = ["Calibration", "Instrument", "PixelFilter"]
 
-CALIBRATIONS = (FrameKind.BIAS, FrameKind.DARK, FrameKind.FLAT)
+RECIPES = ("timeseries", "imaging")
+# What reading a header may raise where it says what nobody thought of.
+FAULTS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,9 @@ class Calibration:
 
     def __post_init__(self) -> None:
         if self.combine not in ("median", "clipped mean"):
-            raise DeclarationError(f"Calibration: combine = {self.combine!r}; it is 'median' or 'clipped mean'")
+            raise DeclarationError(
+                f"Calibration: combine = {self.combine!r}; it is 'median' or 'clipped mean'"
+            )
 
 
 @dataclass(frozen=True)
@@ -77,10 +81,8 @@ class PixelFilter:
     def __post_init__(self) -> None:
         if self.mode not in self.MODES:
             raise DeclarationError(f"PixelFilter: mode = {self.mode!r}; it is one of {', '.join(self.MODES)}")
-        if self.minimum_exposure is not None and not u.Quantity(self.minimum_exposure).unit.is_equivalent(u.s):
-            raise DeclarationError(
-                f"PixelFilter: minimum_exposure = {self.minimum_exposure!r}; give a time, as in 10 * u.s"
-            )
+        if self.minimum_exposure is not None:
+            check_unit("PixelFilter", "minimum_exposure", self.minimum_exposure, u.s)
 
     def for_exposure(self, exposure: u.Quantity) -> str:
         """The mode for science frames of this exposure, and for their calibrations."""
@@ -92,8 +94,9 @@ class PixelFilter:
 class Instrument(ABC):
     """What the software has to know of an instrument; a subclass states it, mostly in tables.
 
-    A subclass is checked when it is made: what it lacks, or what contradicts itself, is a DeclarationError on
-    the author's own line. ``class Family(Instrument, abstract=True)`` leaves a family of instruments unchecked.
+    A subclass is checked when it is made: what it lacks, or what contradicts itself, is a DeclarationError
+    on the author's own line. ``class Family(Instrument, abstract=True)`` leaves a family of instruments
+    unchecked.
 
     Attributes
     ----------
@@ -134,15 +137,13 @@ class Instrument(ABC):
 
     rules: ClassVar[tuple[Rule, ...]] = ()
 
-    def __init_subclass__(cls, *, abstract: bool = False, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
+    def __init_subclass__(cls, *, abstract: bool = False) -> None:
+        super().__init_subclass__()
         if not abstract:
             check_declaration(cls)
-            cls.rules = (
-                rules_from_table(kind_card(cls), cls.kinds) if isinstance(cls.kinds, Mapping) else tuple(cls.kinds)
-            )
+            cls.rules = declared_rules(cls)
 
-    # -- header keywords ---------------------------------------------------------------------------------------
+    # -- header keywords -----------------------------------------------------------------------------------
 
     @abstractmethod
     def mid_time(self, header: RawHeader, exposure: u.Quantity) -> Time:
@@ -184,30 +185,40 @@ class Instrument(ABC):
         HeaderError
             The file cannot be used; the message says why.
         """
-        kind, because = self.kind_wanted(header, kind)
-        exposure = self.exposure_of(header, kind)
-        which = self.camera_named(camera) if camera else self.camera_of(header)
-        *planes, rows, columns = header.image_shape
-        common: dict[str, Any] = dict(
-            path=header.path,
-            kind=kind,
-            camera=which.name,
-            band=(band or self.band_of(header, which)) if kind in (FrameKind.SCIENCE, FrameKind.FLAT) else "",
-            target=(target or self.target_of(header)) if kind is FrameKind.SCIENCE else "",
-            binning=self.binning_of(header),
-            exposure=exposure,
-            shape=(rows, columns),
-            pointing=self.pointing_of(header),
-            readout=self.readout_of(header),
-            clock=self.clock_of(header),
-            decided_by=because,
-            notes=tuple(self.remarks(header)),
-        )
-        if not planes:
-            return (FrameInfo(mid_time=self.time_of(header, exposure, kind), **common),)
+        try:
+            what, because = self.kind_wanted(header, kind)
+            exposure = self.exposure_of(header, what)
+            which = self.camera_wanted(header, camera)
+            *planes, rows, columns = header.image_shape
+            lit = what in (FrameKind.SCIENCE, FrameKind.FLAT)
+            info = FrameInfo(
+                path=header.path,
+                kind=what,
+                camera=which.name,
+                band=(band or self.band_of(header, which)) if lit else "",
+                target=(target or self.target_of(header)) if what is FrameKind.SCIENCE else "",
+                binning=self.binning_of(header),
+                exposure=exposure,
+                mid_time=None if planes else self.time_of(header, exposure, what),
+                shape=(rows, columns),
+                pointing=self.pointing_of(header),
+                readout=self.readout_of(header),
+                clock=self.clock_of(header),
+                decided_by=because,
+                notes=tuple(self.remarks(header, which)),
+            )
+        except FAULTS as error:
+            raise HeaderError(
+                f"{header.path.name}: {self.name} cannot make sense of its header"
+                f" ({type(error).__name__}: {error}); the frame is left out"
+            ) from error
+        return self.planes_of(header, info, int(np.prod(planes))) if planes else (info,)
+
+    def planes_of(self, header: RawHeader, info: FrameInfo, number: int) -> tuple[FrameInfo, ...]:
+        """The planes of a cube, each with its own time."""
         return tuple(
-            FrameInfo(mid_time=self.time_of(header, exposure, kind, plane), plane=plane, **common)
-            for plane in range(int(np.prod(planes)))
+            replace(info, plane=plane, mid_time=self.time_of(header, info.exposure, info.kind, plane))
+            for plane in range(number)
         )
 
     def settle(self, infos: tuple[FrameInfo, ...]) -> tuple[FrameInfo, ...]:
@@ -219,11 +230,11 @@ class Instrument(ABC):
         for rule in self.rules:
             if rule.when(header):
                 return rule.kind, f"{rule.why}: {rule.when}" if rule.why else str(rule.when)
-        says = self.keywords.kind.read(header) if self.keywords.kind else None
+        says = self.read("kind", header, optional=True)
         raise HeaderError(
             f"{header.path.name}: no rule of {self.name} says what kind of frame this is"
-            + (f" ({self.keywords.kind.cards[0]} = {says!r})" if says else "")
-            + "; the frame is left out (say what it is in the kind column of night.ecsv)"
+            f" (its type is {'absent' if says is None else repr(says)}); the frame is left out"
+            " (say what it is in the kind column of night.ecsv)"
         )
 
     def kind_wanted(self, header: RawHeader, wanted: FrameKind | None) -> tuple[FrameKind, str]:
@@ -238,16 +249,15 @@ class Instrument(ABC):
 
     def exposure_of(self, header: RawHeader, kind: FrameKind) -> u.Quantity:
         """The open-shutter time; 0 for a bias, NaN for a flat whose header lacks it."""
-        try:
-            exposure = self.read("exposure", header)
-        except HeaderError:
-            if kind is FrameKind.BIAS:
-                return 0 * u.s
-            if kind in (FrameKind.FLAT, FrameKind.OTHER):
-                return np.nan * u.s
-            raise
-        if exposure is None or not np.isfinite(exposure) or exposure < 0 * u.s:
-            raise HeaderError(f"{header.path.name}: an exposure of {exposure} cannot be; the frame is left out")
+        may_lack = {FrameKind.BIAS: 0 * u.s, FrameKind.FLAT: np.nan * u.s, FrameKind.OTHER: np.nan * u.s}
+        exposure = self.read("exposure", header, optional=kind in may_lack)
+        if exposure is None and kind in may_lack:
+            return may_lack[kind]
+        if not isinstance(exposure, u.Quantity) or not 0 <= exposure.to_value(u.s) < np.inf:
+            cards = " and ".join(self.keywords.exposure.cards)
+            raise HeaderError(
+                f"{header.path.name}: an exposure of {exposure} ({cards}) cannot be; the frame is left out"
+            )
         return exposure.to(u.s)
 
     def time_of(
@@ -257,20 +267,21 @@ class Instrument(ABC):
         duration = exposure if np.isfinite(exposure) else 0 * u.s
         try:
             if plane is None:
-                return self.mid_time(header, duration)
-            return self.plane_time(header, duration, plane)
-        except (HeaderError, KeyError, ValueError) as error:
+                return self.mid_time(header, duration).utc
+            return self.plane_time(header, duration, plane).utc
+        except (HeaderError, *FAULTS) as error:
             if kind is not FrameKind.SCIENCE:
                 return None
+            missing = f"no {error} card" if isinstance(error, KeyError) else str(error)
             raise HeaderError(
-                f"{header.path.name}: no believable time in the header ({error}); the frame is left out"
+                f"{header.path.name}: no believable time in the header ({missing}); the frame is left out"
             ) from error
 
     def camera_of(self, header: RawHeader) -> Camera:
         """The camera that took the frame: by its card, else by the band, else by folder or file name."""
         if len(self.cameras) == 1:
             return self.cameras[0]
-        says = str(self.read("camera", header) or "").lower()
+        says = str(self.read("camera", header, optional=True) or "").lower()
         band = self.band_of(header, None)
         for fits_ in (
             [c for c in self.cameras if says and says in (c.name.lower(), *map(str.lower, c.ids))],
@@ -284,6 +295,15 @@ class Instrument(ABC):
             f" (camera card: {says or 'absent'}; band: {band or 'absent'}); the frame is left out"
         )
 
+    def camera_wanted(self, header: RawHeader, wanted: str | None) -> Camera:
+        """The camera that the observer says took the frame, else that of the header."""
+        if not wanted:
+            return self.camera_of(header)
+        try:
+            return self.camera_named(wanted)
+        except HeaderError as error:
+            raise HeaderError(f"{header.path.name}: {error}; the frame is left out") from error
+
     def camera_named(self, name: str) -> Camera:
         """The camera of that name.
 
@@ -295,7 +315,9 @@ class Instrument(ABC):
         for camera in self.cameras:
             if camera.name.lower() == name.lower():
                 return camera
-        raise HeaderError(f"{self.name} has no camera {name!r}: it has {', '.join(c.name for c in self.cameras)}")
+        raise HeaderError(
+            f"{self.name} has no camera {name!r}: it has {', '.join(c.name for c in self.cameras)}"
+        )
 
     def site_of(self, camera: str) -> EarthLocation:
         """Where that camera stands."""
@@ -321,20 +343,29 @@ class Instrument(ABC):
         if len(factors) == 1:
             factors = factors * 2 if factors[0] < 10 else [factors[0] // 10, factors[0] % 10]
         if len(factors) != 2 or min(factors) < 1:
-            raise HeaderError(f"{header.path.name}: a binning of {says!r} is not understood; the frame is left out")
+            raise HeaderError(
+                f"{header.path.name}: a binning of {says!r} is not understood; the frame is left out"
+            )
         return factors[0], factors[1]
 
     def pointing_of(self, header: RawHeader) -> SkyCoord | None:
         """Where the telescope looked, ICRS; None where the header says nothing believable."""
         ra, dec = self.read("ra", header, optional=True), self.read("dec", header, optional=True)
-        if ra is None or dec is None:
+        frame = self.equinox_of(header)
+        if ra is None or dec is None or frame is None:
             return None
-        equinox = self.read("equinox", header, optional=True)
-        frame = "icrs" if equinox is None else FK5(equinox=Time(float(u.Quantity(equinox).value), format="jyear"))
         try:
             return SkyCoord(ra, dec, unit=(u.hourangle, u.deg), frame=frame).icrs
         except (ValueError, u.UnitsError):
             return None
+
+    def equinox_of(self, header: RawHeader) -> ICRS | FK5 | None:
+        """The frame of the coordinates: FK5 of the equinox, else ICRS; None where the equinox cannot be."""
+        equinox = self.read("equinox", header, optional=True)
+        if equinox is None:
+            return ICRS()
+        year = float(u.Quantity(equinox, u.yr).value)
+        return FK5(equinox=Time(year, format="jyear")) if 1850 < year < 2150 else None
 
     def readout_of(self, header: RawHeader) -> str:
         """What calibrations must share besides camera, binning and shape: mode, region, amplifiers."""
@@ -344,7 +375,7 @@ class Instrument(ABC):
         """What set the time: "GPS", "NTP", "PC"; "" where it is not known."""
         return ""
 
-    def remarks(self, header: RawHeader) -> Iterable[str]:
+    def remarks(self, header: RawHeader, camera: Camera) -> Iterable[str]:
         """What was guessed, repaired or doubted about a frame, in sentences."""
         return ()
 
@@ -362,24 +393,30 @@ class Instrument(ABC):
         try:
             return keyword.read(header)
         except HeaderError as error:
-            if optional or quantity == "camera":
+            if optional:
                 return None
             raise HeaderError(
                 f"{error}, which {self.name} frames need; the frame is left out"
                 f" (reduce instruments {self.name} lists the cards)"
             ) from error
 
-    # -- trimming ----------------------------------------------------------------------------------------------
+    # -- trimming ------------------------------------------------------------------------------------------
 
-    def layout(self, header: RawHeader) -> Layout:
+    def layout(self, header: RawHeader, camera: Camera | None = None) -> Layout:
         """Where in the file the pixels of the image are, amplifier by amplifier.
+
+        Parameters
+        ----------
+        header : RawHeader
+        camera : Camera, optional
+            That took the frame, where the header does not tell.
 
         Raises
         ------
         HeaderError
             A card that the declaration needs is missing.
         """
-        camera, binning = self.camera_of(header), self.binning_of(header)
+        camera, binning = camera or self.camera_of(header), self.binning_of(header)
         if not camera.amplifiers:
             readout = resolve_readout(header, header.images[0], camera, camera, binning)
             return Layout(readout.data.shape, (readout,))
@@ -388,13 +425,13 @@ class Instrument(ABC):
         columns = max(r.x0 + r.data.shape[1] for r in readouts)
         return Layout((rows, columns), readouts)
 
-    def image_hdus(self, header: RawHeader) -> tuple[int, ...]:
+    def image_hdus(self, header: RawHeader, camera: Camera | None = None) -> tuple[int, ...]:
         """The HDUs that the image is made of."""
-        return tuple(dict.fromkeys(readout.hdu for readout in self.layout(header).readouts))
+        return tuple(dict.fromkeys(readout.hdu for readout in self.layout(header, camera).readouts))
 
-    def pedestal(self, header: RawHeader) -> tuple[float, float]:
+    def pedestal(self, header: RawHeader, camera: Camera | None = None) -> tuple[float, float]:
         """Level and its uncertainty, adu, to subtract where a night has neither overscan nor bias frames."""
-        camera = self.camera_of(header)
+        camera = camera or self.camera_of(header)
         level, error = camera.pedestal, camera.pedestal_error
         return (
             0.0 if level is None else float(level.to_value(u.adu)),
@@ -415,13 +452,25 @@ class Instrument(ABC):
         first = layout.readouts[0]
         return celestial_wcs(header.of(first.hdu), first.data) if len(layout.readouts) == 1 else None
 
-    # -- frames that a simulated night is made of ----------------------------------------------------------------
+    # -- frames that a simulated night is made of ------------------------------------------------------------
 
     def cards(self, info: FrameInfo) -> dict[str, Any]:
         """The primary cards that a frame so described has: `describe` read backwards."""
-        camera = self.camera_named(info.camera)
         rule = next((rule for rule in self.rules if rule.kind is info.kind), None)
-        cards = dict(rule.when.example()) if rule else {}
+        of_kind = rule.when.example() if rule else {}
+        values, declared = self.values(info), self.keywords.items()
+        cards = declared["target"].write(values.pop("target")) if "target" in declared else {}
+        cards |= of_kind  # of the target's name a rule may know the kind
+        for quantity, value in values.items():
+            if quantity in declared:
+                cards |= declared[quantity].write(value)
+        if info.mid_time is not None:
+            cards |= self.time_cards(info.mid_time - info.exposure / 2, info.exposure)
+        return cards
+
+    def values(self, info: FrameInfo) -> dict[str, Any]:
+        """The quantities of a frame so described, as its cards say them."""
+        camera = self.camera_named(info.camera)
         values: dict[str, Any] = {
             "exposure": info.exposure,
             "band": next((raw for raw, ours in self.band_names.items() if ours == info.band), info.band),
@@ -429,14 +478,7 @@ class Instrument(ABC):
             "camera": camera.ids[0] if camera.ids else camera.name,
             "binning": f"{info.binning[0]}x{info.binning[1]}",
         }
-        if info.pointing is not None:
-            values |= self.pointing_values(info.pointing)
-        for quantity, keyword in self.keywords.items().items():
-            if quantity in values:
-                cards = keyword.write(values[quantity]) | cards if quantity == "target" else cards | keyword.write(values[quantity])
-        if info.mid_time is not None:
-            cards |= self.time_cards(info.mid_time - info.exposure / 2, info.exposure)
-        return cards
+        return values if info.pointing is None else values | self.pointing_values(info.pointing)
 
     def pointing_values(self, pointing: SkyCoord) -> dict[str, Any]:
         """What the `ra` and `dec` cards of a frame say that looked there."""
@@ -451,7 +493,7 @@ class Instrument(ABC):
         return text | ({"equinox": 2000 * u.yr} if self.keywords.equinox is not None else {})
 
     def blank(self, camera: Camera, *, size: tuple[int, int], binning: tuple[int, int]) -> list[fits.Header]:
-        """The headers of a raw file without pixels: one for each HDU, with NAXIS1 and NAXIS2 where it has an image.
+        """The headers of a raw file without pixels: one for each HDU, with NAXIS1 and NAXIS2 for an image.
 
         Parameters
         ----------
@@ -471,47 +513,77 @@ def check_declaration(cls: type[Instrument]) -> None:
         "name": "the word on the command line",
         "keywords": "HeaderKeywords(exposure=Keyword('EXPTIME', u.s), ...)",
         "kinds": "{'light': FrameKind.SCIENCE, ...} or a tuple of Rule",
-        "cameras": "(Camera('main', ...),)",
+        "cameras": "(Camera(name='main', ...),)",
         "site": "EarthLocation.from_geodetic(...)",
     }.items():
         if getattr(cls, attribute, None) is None:
             raise DeclarationError(f"{cls.__name__}: {attribute} is not declared; give {what}")
     if getattr(cls.mid_time, "__isabstractmethod__", False):
         raise DeclarationError(f"{cls.__name__}: mid_time is not defined; no default would be honest")
+    check_types(cls)
+    check_cameras(cls)
+
+
+def check_types(cls: type[Instrument]) -> None:
+    """What is declared is of the right sort."""
     for attribute, wanted in {
+        "name": str,
         "keywords": HeaderKeywords,
-        "site": EarthLocation,
+        "kinds": (Mapping, list, tuple),
+        "band_names": Mapping,
+        "cameras": (list, tuple),
         "calibration": Calibration,
         "pixel_filter": PixelFilter,
+        "site": EarthLocation,
     }.items():
-        if not isinstance(getattr(cls, attribute), wanted):
-            raise DeclarationError(
-                f"{cls.__name__}: {attribute} = {getattr(cls, attribute)!r} is not of type {wanted.__name__}"
-            )
-    check_names(cls)
-    kind_card(cls)
-
-
-def check_names(cls: type[Instrument]) -> None:
-    """The name is a word, the cameras are cameras of different names."""
+        value = getattr(cls, attribute)
+        if not isinstance(value, wanted):
+            names = " or ".join(w.__name__ for w in (wanted if isinstance(wanted, tuple) else (wanted,)))
+            comma = "; a tuple of one needs a comma, (x,)" if attribute in ("cameras", "kinds") else ""
+            raise DeclarationError(f"{cls.__name__}: {attribute} = {value!r} is not of type {names}{comma}")
     if not re.fullmatch(r"[A-Z][A-Z0-9_-]*", cls.name):
-        raise DeclarationError(f"{cls.__name__}: name = {cls.name!r}; give capital letters and digits, as in 'OPTICAM'")
+        raise DeclarationError(
+            f"{cls.__name__}: name = {cls.name!r}; give capital letters and digits, as in 'OPTICAM'"
+        )
+    if cls.recipe not in RECIPES:
+        raise DeclarationError(f"{cls.__name__}: recipe = {cls.recipe!r}; it is one of {', '.join(RECIPES)}")
+    if cls.telescope_diameter is not None:
+        check_unit(cls.__name__, "telescope_diameter", cls.telescope_diameter, u.m)
+
+
+def check_cameras(cls: type[Instrument]) -> None:
+    """There are cameras, with different names, and a header or a path can tell them apart."""
     if not cls.cameras or not all(isinstance(camera, Camera) for camera in cls.cameras):
-        raise DeclarationError(f"{cls.__name__}: cameras = {cls.cameras!r}; give a tuple of Camera, (Camera(...),)")
+        raise DeclarationError(
+            f"{cls.__name__}: cameras = {cls.cameras!r}; give a tuple of Camera, (Camera(...),)"
+        )
     names = [camera.name for camera in cls.cameras]
-    if len(set(names)) < len(names):
+    if len({name.casefold() for name in names}) < len(names):
         raise DeclarationError(f"{cls.__name__}: two cameras have one name among {', '.join(names)}")
+    alike = [camera.name for camera in cls.cameras if not camera.bands and not camera.folder]
+    if len(names) > 1 and alike and cls.keywords.camera is None:
+        raise DeclarationError(
+            f"{cls.__name__}: nothing tells camera {alike[0]} from the others; declare keywords' camera card,"
+            " or its bands, or its folder"
+        )
 
 
-def kind_card(cls: type[Instrument]) -> str:
-    """The card whose values `kinds` lists; "" where `kinds` is made of rules."""
+def declared_rules(cls: type[Instrument]) -> tuple[Rule, ...]:
+    """The rules that decide the kind of a frame; those of a table look at the `kind` card."""
+    if not cls.kinds:
+        raise DeclarationError(f"{cls.__name__}: kinds is empty; no frame would be of any kind")
     if not isinstance(cls.kinds, Mapping):
-        if not cls.kinds or not all(isinstance(rule, Rule) for rule in cls.kinds):
+        if not all(isinstance(rule, Rule) for rule in cls.kinds):
             raise DeclarationError(f"{cls.__name__}: kinds is neither a table nor a tuple of Rule")
-        return ""
+        return tuple(cls.kinds)
     if not isinstance(cls.keywords.kind, Keyword):
-        raise DeclarationError(f"{cls.__name__}: kinds is a table, so keywords needs kind=Keyword('IMAGETYP')")
-    return cls.keywords.kind.card
+        raise DeclarationError(
+            f"{cls.__name__}: kinds is a table, so keywords needs kind=Keyword('IMAGETYP')"
+        )
+    try:
+        return rules_from_table(cls.keywords.kind.card, cls.kinds)
+    except DeclarationError as error:
+        raise DeclarationError(f"{cls.__name__}: kinds: {error}") from error
 
 
 def resolve_readout(
@@ -524,17 +596,20 @@ def resolve_readout(
     read_noise = resolve(noise, own, u.electron)
     if camera.binned_after_reading:
         read_noise *= float(np.sqrt(binning[0] * binning[1]))
+    shape = int(header.hdus[hdu]["NAXIS2"]), int(header.hdus[hdu]["NAXIS1"])
     data = resolve_section(declared.data_section or camera.data_section, own, binning)
-    columns, rows = int(header.hdus[hdu]["NAXIS1"]), int(header.hdus[hdu]["NAXIS2"])
-    data = data or Section(0, columns, 0, rows)
-    if not data.inside((rows, columns)):
-        raise HeaderError(
-            f"{header.path.name}: the data section {data.fits()} leaves the image of {columns} x {rows} pixels"
-        )
+    overscan = resolve_section(declared.overscan_section or camera.overscan_section, own, binning)
+    data = data or Section(0, shape[1], 0, shape[0])
+    for name, section in (("data", data), ("overscan", overscan)):
+        if section is not None and not section.inside(shape):
+            raise HeaderError(
+                f"{header.path.name}: the {name} section {section.fits()} leaves the image of"
+                f" {shape[1]} x {shape[0]} pixels; the frame is left out"
+            )
     return Readout(
         hdu=hdu,
         data=data,
-        overscan=resolve_section(declared.overscan_section or camera.overscan_section, own, binning),
+        overscan=overscan,
         gain=resolve(gain, own, u.electron / u.adu),
         read_noise=read_noise,
         saturation=resolve(camera.saturation, own, u.adu),
@@ -557,10 +632,14 @@ def resolve_section(
     """A section in pixels of the file; None where there is none."""
     if declared is None:
         return None
-    if isinstance(declared, Keyword):
-        text = declared.read(header)
+    if isinstance(declared, str):
+        return parse_section(declared).binned(*binning)
+    text = declared.read(header)
+    try:
         return None if text is None else parse_section(text)
-    return parse_section(declared).binned(*binning)
+    except HeaderError as error:
+        cards = " or ".join(declared.cards)
+        raise HeaderError(f"{header.path.name}: {cards}: {error}; the frame is left out") from error
 
 
 def blank_amplifier(
@@ -573,12 +652,14 @@ def blank_amplifier(
     """Fill in NAXIS1, NAXIS2 and the cards that an amplifier's declaration names."""
     data_section = declared.data_section or camera.data_section
     overscan_section = declared.overscan_section or camera.overscan_section
-    columns, rows = size
-    if isinstance(data_section, str):
-        sections = [parse_section(s).binned(*binning) for s in (data_section, overscan_section) if isinstance(s, str)]
-        columns, rows = max(s.x1 for s in sections), max(s.y1 for s in sections)
+    left, low, (columns, rows) = header.get("NAXIS1", 0), header.get("NAXIS2", 0), size
+    if isinstance(data_section, str):  # several amplifiers may share an image
+        texts = [text for text in (data_section, overscan_section) if isinstance(text, str)]
+        sections = [parse_section(text).binned(*binning) for text in texts]
+        columns, rows = max(left, *(s.x1 for s in sections)), max(low, *(s.y1 for s in sections))
     elif isinstance(data_section, Keyword):
-        header[data_section.card] = f"[1:{columns},1:{rows}]"
+        header[data_section.card] = f"[{left + 1}:{left + columns},1:{rows}]"
+        columns += left
         if isinstance(overscan_section, Keyword):
             header[overscan_section.card] = f"[{columns + 1}:{columns + 32},1:{rows}]"
             columns += 32

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +44,7 @@ class Amplifier:
     read_noise: u.Quantity | Keyword | None = None
 
     def __post_init__(self) -> None:
-        check_amplifier(f"Amplifier of HDU {self.hdu}", self)
+        check_amplifier(f"Amplifier of HDU {self.hdu}", self, optional=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +72,11 @@ class Camera:
     pedestal, pedestal_error : Quantity or None
         The level to subtract, and its uncertainty, where a night has neither overscan nor bias.
     binned_after_reading : bool
-        Binning adds pixels that were each read with `read_noise` (CMOS): it grows with the root of their number.
+        Binning adds pixels that were each read with `read_noise` (CMOS): it grows with the root of their
+        number.
     rotation, centre : Quantity, (float, float)
-        Relative to the first camera: the angle of its field, counter-clockwise in the array, and where the first
-        camera's centre falls, in unbinned pixels from this one's.
+        Relative to the first camera: the angle of its field, counter-clockwise in the array, and where the
+        first camera's centre falls, in unbinned pixels from this one's.
     flipped : bool
         It sees the field mirrored in x, relative to the first camera.
     amplifiers : tuple of Amplifier
@@ -108,23 +110,28 @@ class Camera:
 
     def __post_init__(self) -> None:
         where = f"Camera {self.name!r}"
-        check_unit(where, "pixel_scale", self.pixel_scale, u.arcsec / u.pix, required=True)
-        check_unit(where, "saturation", self.saturation, u.adu, required=True)
-        check_unit(where, "pedestal", self.pedestal, u.adu)
-        check_unit(where, "pedestal_error", self.pedestal_error, u.adu)
-        check_unit(where, "rotation", self.rotation, u.deg)
-        check_unit(where, "dark_current", self.dark_current, u.electron / u.s)
-        check_amplifier(where, self, required=True)
-        if self.size is not None:
-            self.check_sections(where)
+        check_unit(where, "pixel_scale", self.pixel_scale, u.arcsec / u.pix)
+        check_unit(where, "saturation", self.saturation, u.adu, card=True)
+        for name, unit in {
+            "pedestal": u.adu,
+            "pedestal_error": u.adu,
+            "rotation": u.deg,
+            "dark_current": u.electron / u.s,
+        }.items():
+            if getattr(self, name) is not None:
+                check_unit(where, name, getattr(self, name), unit)
+        check_amplifier(where, self)
+        check_pattern(where, "folder", self.folder)
+        self.check_size(where)
 
-    def check_sections(self, where: str) -> None:
+    def check_size(self, where: str) -> None:
         """A declared data section fits the size that is declared beside it."""
         if isinstance(self.data_section, str) and self.size is not None:
             rows, columns = parse_section(self.data_section).shape
             if (columns, rows) != tuple(self.size):
                 raise DeclarationError(
-                    f"{where}: data_section = {self.data_section!r} has {columns} x {rows} pixels, size says {self.size}"
+                    f"{where}: data_section = {self.data_section!r} has {columns} x {rows} pixels,"
+                    f" size says {self.size}"
                 )
 
 
@@ -178,24 +185,44 @@ class Layout:
         return all(readout.overscan is not None for readout in self.readouts)
 
 
-def check_amplifier(where: str, declared: Any, *, required: bool = False) -> None:
-    """Gain, read noise and sections are of the right sort."""
-    check_unit(where, "gain", declared.gain, u.electron / u.adu, required=required)
-    check_unit(where, "read_noise", declared.read_noise, u.electron, required=required)
+def check_amplifier(where: str, declared: Any, *, optional: bool = False) -> None:
+    """Raise a DeclarationError unless gain, read noise and sections are of the right sort."""
+    for name, unit in {"gain": u.electron / u.adu, "read_noise": u.electron}.items():
+        value = getattr(declared, name)
+        if value is not None or not optional:
+            check_unit(where, name, value, unit, card=True)
     for name in ("data_section", "overscan_section"):
-        section = getattr(declared, name)
-        if isinstance(section, str):
-            try:
-                parse_section(section)
-            except HeaderError as error:
-                raise DeclarationError(f"{where}: {name} = {section!r}: {error}") from error
+        check_section(where, name, getattr(declared, name))
 
 
-def check_unit(where: str, name: str, value: Any, unit: u.UnitBase, *, required: bool = False) -> None:
-    """Raise a DeclarationError unless the value is a quantity of that unit, a keyword of it, or absent."""
-    if value is None and not required:
-        return
+def check_unit(where: str, name: str, value: Any, unit: u.UnitBase, *, card: bool = False) -> None:
+    """Raise a DeclarationError unless this is a quantity of that unit or, where allowed, a card of it."""
+    if isinstance(value, Keyword) and not card:
+        raise DeclarationError(f"{where}: {name} = {value!r} is a card; give a number in {unit}")
+    if isinstance(value, Keyword) and value.optional:
+        raise DeclarationError(
+            f"{where}: {name} = {value!r} is optional; a frame without {name} has no errors"
+        )
     found = value.unit if isinstance(value, Keyword | u.Quantity) else None
     if found is None or not found.is_equivalent(unit):
         got = "no unit" if found is None else f"the unit {found}"
         raise DeclarationError(f"{where}: {name} = {value!r} has {got}; give it in {unit}")
+
+
+def check_section(where: str, name: str, section: Any) -> None:
+    """Raise a DeclarationError unless this is a FITS section, a card, or None."""
+    if not isinstance(section, str | Keyword | None):
+        raise DeclarationError(f"{where}: {name} = {section!r}; give '[x1:x2,y1:y2]' or Keyword('DATASEC')")
+    if isinstance(section, str):
+        try:
+            parse_section(section)
+        except HeaderError as error:
+            raise DeclarationError(f"{where}: {name} = {section!r}: {error}") from error
+
+
+def check_pattern(where: str, name: str, pattern: str) -> None:
+    """Raise a DeclarationError unless this is a regular expression."""
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise DeclarationError(f"{where}: {name} = {pattern!r} is no regular expression: {error}") from error

@@ -13,14 +13,16 @@ from potpyri_like.imaging import Section
 
 __all__ = ["celestial_wcs"]
 
-CARDS = re.compile(r"(CTYPE|CUNIT|CRVAL|CRPIX|CDELT|CROTA)[12]$|(CD|PC)[12]_[12]$|PV[12]_\d+$|RADESYS$|EQUINOX$")
+CARDS = re.compile(
+    r"(CTYPE|CUNIT|CRVAL|CRPIX|CDELT|CROTA)[12]$|(CD|PC)[12]_[12]$|PV[12]_\d+$|RADESYS$|EQUINOX$"
+)
 
 
 def celestial_wcs(header: RawHeader, data: Section) -> WCS | None:
     """The WCS of the data section of one image; None where the header has no usable one.
 
-    Numbers written as text are read as numbers. A TAN solution with PV cards is one of SCAMP, whose distortion
-    is that of the TPV convention.
+    Numbers written as text are read as numbers. A TAN solution with PV cards is one of SCAMP, whose
+    distortion is that of the TPV convention.
     """
     cards = {card: header[card] for card in header if CARDS.match(card) and card in header}
     kinds = str(cards.get("CTYPE1", "")), str(cards.get("CTYPE2", ""))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import astropy.units as u
-from astropy.coordinates import EarthLocation
+from astropy.coordinates import EarthLocation, SkyCoord
 from astropy.io import fits
 from astropy.time import Time, TimeDelta
 
@@ -17,19 +18,22 @@ from potpyri_like.hookspecs import hookimpl
 from potpyri_like.imaging import parse_section
 from potpyri_like.instruments.base import Calibration, Instrument
 from potpyri_like.instruments.cameras import Camera, Layout, Readout
-from potpyri_like.instruments.keywords import Compound, HeaderKeywords, Keyword
+from potpyri_like.instruments.keywords import Compound, HeaderKeywords, Keyword, number
 from potpyri_like.instruments.rules import Has, Is, Matches, Rule
 
 SCIENCE, BIAS, DARK, FLAT, OTHER = FrameKind
+NO_MASK = Is("MASKTYP", 0, absent=True)
 
 MAUNA_KEA = EarthLocation.from_geodetic(lon=-155.46904 * u.deg, lat=19.82383 * u.deg, height=4213 * u.m)
 CERRO_PACHON = EarthLocation.from_geodetic(lon=-70.73669 * u.deg, lat=-30.24074 * u.deg, height=2722 * u.m)
 CHIP = 2048  # unbinned columns of each chip, all generations
+# Where a header lacks them: the Hamamatsu chips' typical values.
+USUAL = {"GAIN": 1.63, "RDNOISE": 4.14}
 
 
 @dataclass(frozen=True)
 class Generation:
-    """What a generation of detectors fixes: amplifiers of each chip, rows, gap between chips, unbinned pixels."""
+    """What a generation of detectors fixes: each chip's amplifiers and rows, and the gap between chips."""
 
     amplifiers: int
     rows: int
@@ -39,7 +43,13 @@ class Generation:
 # Gaps: Gemini's tile geometry. A gap is cut to whole binned pixels.
 EEV, E2V = Generation(1, 4608, 37), Generation(2, 4608, 37)
 HAMAMATSU_N, HAMAMATSU_S = Generation(4, 4224, 67), Generation(4, 4224, 61)
-GENERATIONS = {"GMOS-N EEV": EEV, "GMOS-N e2v": E2V, "GMOS-N Ham": HAMAMATSU_N, "GMOS-S EEV": EEV, "GMOS-S Ham": HAMAMATSU_S}
+GENERATIONS = {
+    "GMOS-N EEV": EEV,
+    "GMOS-N e2v": E2V,
+    "GMOS-N Ham": HAMAMATSU_N,
+    "GMOS-S EEV": EEV,
+    "GMOS-S Ham": HAMAMATSU_S,
+}
 
 
 def detector(name: str, detectors: tuple[str, ...], scale: float, site: EarthLocation) -> Camera:
@@ -59,18 +69,22 @@ def detector(name: str, detectors: tuple[str, ...], scale: float, site: EarthLoc
 
 def filters(first: str, second: str) -> str:
     """The band from both filter wheels: "i" of "open1-0" and "i_G0302"; "" when both are open."""
-    names = [str(name).partition("_")[0] for name in (first, second) if not str(name).lower().startswith("open")]
+    names = [
+        str(name).partition("_")[0] for name in (first, second) if not str(name).lower().startswith("open")
+    ]
     return "+".join(names)
 
 
 class Gmos(Instrument):
-    """GMOS North and South, imaging: EEV, e2v and Hamamatsu detectors, 3 to 12 amplifiers, any region."""
+    """Gemini's GMOS North and South, imaging: EEV, e2v and Hamamatsu chips, any amplifiers and regions."""
 
     name = "GMOS"
     keywords = HeaderKeywords(
         exposure=Keyword("EXPTIME", u.s),
         kind=Keyword("OBSTYPE"),
-        band=Compound(("FILTER1", "FILTER2"), filters, lambda band: ("open1-6", f"{band or 'open2-8'}_G0301")),
+        band=Compound(
+            ("FILTER1", "FILTER2"), filters, lambda band: ("open1-6", f"{band or 'open2-8'}_G0301")
+        ),
         target=Keyword("OBJECT"),
         camera=Compound(
             ("INSTRUME", "DETTYPE"),
@@ -81,17 +95,18 @@ class Gmos(Instrument):
         ra=Keyword("RA", u.deg),
         dec=Keyword("DEC", u.deg),
     )
-    imaging = Is("GRATING", "MIRROR")
     kinds = (
         Rule(OTHER, Is("RAWGEMQA", "FAIL"), why="failed the observatory's quality check"),
         Rule(BIAS, Is("OBSTYPE", "BIAS")),
         Rule(DARK, Is("OBSTYPE", "DARK")),
-        Rule(OTHER, Has("GRATING") & ~imaging, why="a spectrum"),
-        Rule(FLAT, Is("OBSTYPE", "FLAT") & imaging),
-        Rule(OTHER, ~Is("MASKTYP", 0, absent=True), why="taken through a mask or the IFU"),
-        Rule(FLAT, Is("OBSTYPE", "OBJECT") & imaging & Matches("OBJECT", "twilight|skyflat")),
+        Rule(OTHER, Is("OBSTYPE", "ARC"), why="an arc lamp"),
+        Rule(OTHER, Has("GRATING") & ~Is("GRATING", "MIRROR"), why="a spectrum"),
+        Rule(FLAT, Is("OBSTYPE", "FLAT") & Is("GRATING", "MIRROR")),
+        Rule(OTHER, ~NO_MASK, why="taken through a mask or the IFU"),
+        Rule(FLAT, Is("OBSTYPE", "OBJECT") & Matches("OBJECT", "^(twilight|sky ?flat)")),
         Rule(OTHER, Is("OBSCLASS", "acq", "acqCal"), why="an acquisition"),
-        Rule(SCIENCE, Is("OBSTYPE", "OBJECT") & imaging & Is("SHUTTER", "OPEN", absent=True)),
+        Rule(OTHER, Is("SHUTTER", "CLOSED"), why="the shutter was closed"),
+        Rule(SCIENCE, Is("OBSTYPE", "OBJECT") & Is("GRATING", "MIRROR")),
         Rule(OTHER, Has("OBSTYPE"), why="neither image nor imaging calibration"),
     )
     cameras = (
@@ -107,6 +122,7 @@ class Gmos(Instrument):
     recipe = "imaging"
 
     def mid_time(self, header: RawHeader, exposure: u.Quantity) -> Time:
+        """DATE-OBS and UTSTART, else TIME-OBS, plus half of the exposure."""
         time = header.get("UTSTART") or header["TIME-OBS"]
         return Time(f"{header['DATE-OBS']}T{time}", scale="utc") + TimeDelta(exposure / 2)
 
@@ -115,45 +131,41 @@ class Gmos(Instrument):
         return {"DATE-OBS": date, "TIME-OBS": time, "UTSTART": time}
 
     def band_of(self, header: RawHeader, camera: Camera | None) -> str:
-        """The filter; with the name of the slit mask, where there is one, since its flats serve no open field."""
+        """The filter; with the name of the slit mask, where there is one: its flats serve no open field."""
         band = super().band_of(header, camera)
-        masked = str(header.get("MASKTYP", 0)) != "0"
-        return f"{band} through {header.get('MASKNAME', 'a mask')}" if masked else band
+        through = f"{band} through {header.get('MASKNAME', 'a mask')}"
+        return band if NO_MASK(header) else through
+
+    def pointing_of(self, header: RawHeader) -> SkyCoord | None:
+        """RA and DEC, unless they are azimuth and elevation, as at the zenith."""
+        return None if str(header.get("FRAME", "")).startswith("AZEL") else super().pointing_of(header)
 
     def readout_of(self, header: RawHeader) -> str:
-        """Number of amplifiers and the regions that were read."""
-        regions = sorted({str(header.of(hdu).get("DETSEC", "")).split(",")[-1] for hdu in header.images})
-        return f"{len(header.images)} images, rows {' '.join(regions)}"
+        """Amplifiers, regions, gain, and whether charge was shuffled."""
+        own = [header.of(hdu) for hdu in header.images]
+        regions = {parse_section(one["DETSEC"]) for one in own if "DETSEC" in one}
+        rows = sorted({(region.y0 + 1, region.y1) for region in regions})
+        words = [f"{len(own)} amplifiers", *(f"rows {low}:{high}" for low, high in rows)]
+        if regions:
+            words.append(f"columns {min(r.x0 for r in regions) + 1}:{max(r.x1 for r in regions)}")
+        words += [f"gain {number(one, 'GAIN'):.2f}" for one in own[:1] if "GAIN" in one]
+        return ", ".join(words) + ", shuffled" * ("NODPIX" in header)
 
-    def layout(self, header: RawHeader) -> Layout:
+    def remarks(self, header: RawHeader, camera: Camera) -> Iterator[str]:
+        """The constants that had to be assumed."""
+        for card, value in USUAL.items():
+            if lacking := [hdu for hdu in header.images if card not in header.of(hdu)]:
+                yield f"no {card} in HDU {', '.join(map(str, lacking))}: {value} assumed"
+
+    def layout(self, header: RawHeader, camera: Camera | None = None) -> Layout:
         """Amplifiers where DETSEC says, chips set apart by the gap of their generation."""
-        camera, binning = self.camera_of(header), self.binning_of(header)
-        gap = GENERATIONS[camera.name].gap
-        placed = [self.readout(header, hdu, camera, binning, gap) for hdu in header.images]
+        camera, binning = camera or self.camera_of(header), self.binning_of(header)
+        placed = [readout(header, hdu, camera, binning) for hdu in header.images]
         left, low = min(r.x0 for r in placed), min(r.y0 for r in placed)
-        readouts = tuple(moved(r, -left, -low) for r in placed)
+        readouts = tuple(replace(r, x0=r.x0 - left, y0=r.y0 - low) for r in placed)
         rows = max(r.y0 + r.data.shape[0] for r in readouts)
         columns = max(r.x0 + r.data.shape[1] for r in readouts)
         return Layout((rows, columns), readouts)
-
-    def readout(self, header: RawHeader, hdu: int, camera: Camera, binning: tuple[int, int], gap: int) -> Readout:
-        """One amplifier, placed on the focal plane in binned pixels."""
-        own = header.of(hdu)
-        try:
-            data, detector = parse_section(own["DATASEC"]), parse_section(own["DETSEC"])
-        except KeyError as card:
-            raise HeaderError(f"{header.path.name}: no {card} card in HDU {hdu}; the frame is left out") from card
-        overscan = parse_section(own["BIASSEC"]) if "BIASSEC" in own else None
-        return Readout(
-            hdu=hdu,
-            data=data,
-            overscan=overscan,
-            gain=float(own.get("GAIN", 1.63)),
-            read_noise=float(own.get("RDNOISE", 4.14)),
-            saturation=float(camera.saturation.to_value(u.adu)),  # type: ignore[union-attr]
-            x0=detector.x0 // binning[0] + detector.x0 // CHIP * (gap // binning[0]),
-            y0=detector.y0 // binning[1],
-        )
 
     def blank(self, camera: Camera, *, size: tuple[int, int], binning: tuple[int, int]) -> list[fits.Header]:
         """All chips in x, the middle rows of the detector in y, with gains that differ as real ones do."""
@@ -170,13 +182,33 @@ class Gmos(Instrument):
             header["DETSEC"] = f"[{left + 1}:{left + width},{low + 1}:{low + rows * binning[1]}]"
             header["DATASEC"] = f"[{data}:{data + columns - 1},1:{rows}]"
             header["BIASSEC"] = f"[{overscan}:{overscan + 31},1:{rows}]"
-            header["GAIN"], header["RDNOISE"] = round(1.6 + 0.05 * index, 3), round(3.9 + 0.1 * (index % 4), 2)
+            header["GAIN"], header["RDNOISE"] = (
+                round(1.6 + 0.05 * index, 3),
+                round(3.9 + 0.1 * (index % 4), 2),
+            )
             headers.append(header)
         return headers
 
 
-def moved(readout: Readout, columns: int, rows: int) -> Readout:
-    return replace(readout, x0=readout.x0 + columns, y0=readout.y0 + rows)
+def readout(header: RawHeader, hdu: int, camera: Camera, binning: tuple[int, int]) -> Readout:
+    """One amplifier, placed on the focal plane in binned pixels."""
+    own, gap = header.of(hdu), GENERATIONS[camera.name].gap // binning[0]
+    missing = [card for card in ("DATASEC", "DETSEC") if card not in own]
+    if missing:
+        raise HeaderError(
+            f"{header.path.name}: no {' and no '.join(missing)} card in HDU {hdu}; the frame is left out"
+        )
+    detector = parse_section(own["DETSEC"])
+    return Readout(
+        hdu=hdu,
+        data=parse_section(own["DATASEC"]),
+        overscan=parse_section(own["BIASSEC"]) if "BIASSEC" in own else None,
+        gain=number(own, "GAIN") if "GAIN" in own else USUAL["GAIN"],
+        read_noise=number(own, "RDNOISE") if "RDNOISE" in own else USUAL["RDNOISE"],
+        saturation=float(camera.saturation.to_value(u.adu)),  # type: ignore[union-attr]
+        x0=detector.x0 // binning[0] + detector.x0 // CHIP * gap,
+        y0=detector.y0 // binning[1],
+    )
 
 
 @hookimpl

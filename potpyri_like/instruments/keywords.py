@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 import astropy.units as u
 
@@ -39,6 +39,13 @@ class Keyword:
     def cards(self) -> tuple[str, ...]:
         return (self.card, *self.also)
 
+    def __post_init__(self) -> None:
+        check_cards(f"Keyword({self.card!r})", self.cards if isinstance(self.also, tuple) else self.also)
+        if self.unit is not None and not isinstance(self.unit, u.UnitBase):
+            raise DeclarationError(
+                f"Keyword({self.card!r}): unit = {self.unit!r}; give one of astropy, as in u.s, or none for text"
+            )
+
     def read(self, header: RawHeader) -> Any:
         """The value: a Quantity where a unit is declared, else text; None where an optional card is absent.
 
@@ -47,12 +54,12 @@ class Keyword:
         HeaderError
             No card of that name, or no number in it.
         """
-        value = next((header[card] for card in self.cards if card in header), None)
-        if value is None:
+        card = next((card for card in self.cards if card in header), None)
+        if card is None:
             if self.optional:
                 return None
             raise HeaderError(f"{header.path.name}: no {' or '.join(self.cards)} card")
-        return str(value).strip() if self.unit is None else number(header, self.card, value) * self.unit
+        return str(header[card]).strip() if self.unit is None else number(header, card) * self.unit
 
     def write(self, value: Any) -> dict[str, Any]:
         """The card that a frame with this value has: `read` backwards."""
@@ -80,6 +87,9 @@ class Compound:
     split: Callable[[Any], tuple[Any, ...]]
     optional: bool = False
 
+    def __post_init__(self) -> None:
+        check_cards("Compound", self.cards)
+
     def read(self, header: RawHeader) -> Any:
         """The combined value; None where an optional one is incomplete.
 
@@ -95,7 +105,7 @@ class Compound:
             raise HeaderError(f"{header.path.name}: no {' and no '.join(missing)} card")
         try:
             return self.combine(*(header[card] for card in self.cards))
-        except (TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             found = ", ".join(f"{card} = {header[card]!r}" for card in self.cards)
             raise HeaderError(f"{header.path.name}: {found} cannot be combined ({error})") from error
 
@@ -132,19 +142,27 @@ class HeaderKeywords:
     dec: Keyword | Compound | None = None
     equinox: Keyword | Compound | None = None
 
+    UNITS: ClassVar[Mapping[str, u.UnitBase]] = {"exposure": u.s, "ra": u.deg, "dec": u.deg, "equinox": u.yr}
+
     def __post_init__(self) -> None:
-        for item in fields(self):
-            value = getattr(self, item.name)
+        for quantity in (field.name for field in fields(self)):
+            value = getattr(self, quantity)
             if value is not None and not isinstance(value, Keyword | Compound):
                 raise DeclarationError(
-                    f"HeaderKeywords: {item.name} = {value!r}; give Keyword({value!r}) or a Compound"
+                    f"HeaderKeywords: {quantity} = {value!r}; give Keyword({value!r}) or a Compound"
                 )
-        if isinstance(self.exposure, Keyword) and (
-            self.exposure.unit is None or not self.exposure.unit.is_equivalent(u.s)
-        ):
+            if isinstance(value, Keyword):
+                self.check_unit(quantity, value)
+
+    def check_unit(self, quantity: str, keyword: Keyword) -> None:
+        """Raise a DeclarationError where a keyword's unit is not one of its quantity."""
+        wanted, unit = self.UNITS.get(quantity), keyword.unit
+        if unit is None and quantity != "exposure":
+            return
+        if unit is None or wanted is None or not unit.is_equivalent(wanted):
             raise DeclarationError(
-                f"HeaderKeywords: exposure = {self.exposure.card} has the unit {self.exposure.unit}; "
-                "give a unit of time, as in Keyword('EXPTIME', u.s)"
+                f"HeaderKeywords: {quantity} = {keyword.card} has the unit {unit}; "
+                + (f"give one like u.{wanted}" if wanted is not None else "it is text: give none")
             )
 
     def items(self) -> Mapping[str, Keyword | Compound]:
@@ -152,9 +170,15 @@ class HeaderKeywords:
         return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
 
 
-def number(header: RawHeader, card: str, value: Any) -> float:
+def number(header: RawHeader, card: str) -> float:
     """A card's value as a number, or an error that names file, card and value."""
     try:
-        return float(value)
+        return float(header[card])
     except (TypeError, ValueError) as error:
-        raise HeaderError(f"{header.path.name}: {card} = {value!r} is not a number") from error
+        raise HeaderError(f"{header.path.name}: {card} = {header[card]!r} is not a number") from error
+
+
+def check_cards(where: str, cards: Any) -> None:
+    """Raise a DeclarationError unless these are the names of header cards."""
+    if not isinstance(cards, tuple) or not cards or not all(isinstance(c, str) and c.strip() for c in cards):
+        raise DeclarationError(f"{where}: {cards!r} are no cards; give a tuple of names, as in ('UT', 'UTC')")

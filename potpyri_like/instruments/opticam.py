@@ -1,10 +1,11 @@
-"""OPTICAM: three simultaneous cameras on the 2.1 m telescope of OAN-SPM (Castro et al. 2019, RMxAA 55, 363)."""
+"""OPTICAM: three simultaneous cameras at the 2.1 m of OAN-SPM (Castro et al. 2019, RMxAA 55, 363)."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import astropy.units as u
@@ -17,8 +18,8 @@ from potpyri_like.header import RawHeader
 from potpyri_like.hookspecs import hookimpl
 from potpyri_like.instruments.base import Calibration, Instrument, PixelFilter
 from potpyri_like.instruments.cameras import Camera, Layout
-from potpyri_like.instruments.keywords import HeaderKeywords, Keyword
-from potpyri_like.instruments.rules import Always, Below, Has, InPath, Is, Matches, Rule
+from potpyri_like.instruments.keywords import HeaderKeywords, Keyword, number
+from potpyri_like.instruments.rules import Always, Below, Has, InPath, Is, Matches, Rule, numeric
 
 SCIENCE, BIAS, DARK, FLAT, OTHER = FrameKind
 A_DAY = TimeDelta(1 * u.day)
@@ -26,9 +27,16 @@ DATE_DOUBTFUL = "time: the header gives a time without a date, and DATE-OBS may 
 DATE_SETTLED = "time: the header gives no date with it; it was settled by the other frames of the night"
 FILTERED = "it was median filtered before (PROFE); it is not filtered again"
 
-FULL_DATE = re.compile(r"(\d{4}-\d\d-\d\d)[T ]+(\d\d:\d\d:\d\d(?:\.\d{1,9})?)")
-TIME_ONLY = re.compile(r"(\d\d:\d\d:\d\d(?:\.\d{1,9})?)")
+# Dates before 2000 come from clocks that were never set.
+FULL_DATE = re.compile(r"(20\d\d-\d\d-\d\d)[T ]+(\d\d:\d\d:\d\d(?:\.\d{1,9})?)")
+DATE_ONLY = re.compile(r"20\d\d-\d\d-\d\d")
+TIME_ONLY = re.compile(r"^(?!00:00:00\.?0*$)\d\d:\d\d:\d\d(?:\.\d{1,9})?")
 SEXAGESIMAL = re.compile(r"[+-]?\d{1,3}[: ]\d\d?[: ]\d")
+# What the camera's software and opticam_pipe call a file: date, camera, filter, number, kind.
+FILE_NAME = re.compile(r"(?:^|/)\d{6}(?:C[123])?([ugriz])\d{9}[a-z]\.", re.IGNORECASE)
+SLOAN = re.compile(r"(?:SDSS[ _-]?)?([ugriz])['′p]?", re.IGNORECASE)
+# A calibration's OBJECT: the word alone, or with filters, cameras, numbers or exposures behind it.
+ALONE = r"([ _-]*(fields?|frames?|[ugriz][p']?|c[123]|\d+(\.\d+)?s?))*$"
 
 
 def zyla(name: str, serial: str, bands: tuple[str, ...], scale: float, **placement: Any) -> Camera:
@@ -37,7 +45,7 @@ def zyla(name: str, serial: str, bands: tuple[str, ...], scale: float, **placeme
         name=name,
         ids=(serial,),
         bands=bands,
-        folder=rf"(^|[/_])(opticam)?{name}([/_.]|\d|$)",
+        folder=rf"(^|[/_-]|(^|/)\d{{6}})(opticam)?{name}([/_.-]|\d|[ugriz]\d|$)",
         size=(2048, 2048),
         pixel_scale=scale * u.arcsec / u.pix,
         gain=0.45 * u.electron / u.adu,  # maker, 16-bit mode; photon transfer on frames allows 0.3 to 0.7
@@ -52,7 +60,7 @@ def zyla(name: str, serial: str, bands: tuple[str, ...], scale: float, **placeme
 
 
 class Opticam(Instrument):
-    """OPTICAM, three simultaneous sCMOS cameras (u g | r | i z), 2.1 m telescope, OAN San Pedro Martir."""
+    """Three simultaneous sCMOS cameras (u g | r | i z) at the 2.1 m telescope of OAN San Pedro Martir."""
 
     name = "OPTICAM"
     keywords = HeaderKeywords(
@@ -67,19 +75,24 @@ class Opticam(Instrument):
         equinox=Keyword("EQUINOX", u.yr, optional=True),
     )
     kinds = (
+        Rule(
+            OTHER,
+            Matches("HISTORY", "3x3 median filter applied by PROFE") & InPath("(^|/)corrected_3x3/"),
+            why="PROFE's filtered copy of a frame",
+        ),
         Rule(FLAT, Matches("IMGTYPE", r"^(sky|dome|twi\w*)?[ _-]*flats?$", like="flat")),
         Rule(DARK, Matches("IMGTYPE", r"^darks?$", like="dark")),
         Rule(BIAS, Matches("IMGTYPE", r"^(bias(es)?|zeros?)$", like="bias")),
-        Rule(FLAT, Matches("OBJECT", r"^(sky|dome|twi\w*)?[ _-]*flats?([ _-]|$)")),
-        Rule(DARK, Matches("OBJECT", r"^darks?([ _-]|$)")),
-        Rule(BIAS, Matches("OBJECT", r"^(bias(es)?|zeros?)([ _-]|$)")),
+        Rule(FLAT, Matches("OBJECT", r"^(sky|dome|twi\w*)?[ _-]*flats?" + ALONE)),
+        Rule(DARK, Matches("OBJECT", r"^darks?" + ALONE)),
+        Rule(BIAS, Matches("OBJECT", r"^(bias(es)?|zeros?)" + ALONE)),
+        Rule(BIAS, Below("EXPOSURE", 0.0)),
         Rule(SCIENCE, Is("IMGTYPE", "object")),
-        Rule(OTHER, Has("IMGTYPE") & Is("IMGTYPE", "other", "focus", "test"), why="neither science nor calibration"),
+        Rule(OTHER, Is("IMGTYPE", "other", "focus", "test"), why="neither science nor calibration"),
         Rule(SCIENCE, Has("OBJECT")),
         Rule(FLAT, InPath(r"(^|[/_.-])(sky|dome)?flats?([/_.-]|\d|$)")),
         Rule(DARK, InPath(r"(^|[/_.-])darks?([/_.-]|\d|$)")),
         Rule(BIAS, InPath(r"(^|[/_.-])(bias(es)?|zeros?)([/_.-]|\d|$)")),
-        Rule(BIAS, Below("EXPOSURE", 0.0)),
         Rule(SCIENCE, Always()),
     )
     # Scales: tabulated; star matches put C2 5 to 6 % higher against the others. Rotations and centres: star
@@ -90,7 +103,7 @@ class Opticam(Instrument):
         zyla("C3", "VSC-05522", ("i", "z"), 0.1661, rotation=-0.33 * u.deg, centre=(-6.0, 78.6)),
     )
     calibration = Calibration(bias=False)
-    # The published reduction filters 10 s and longer, where warm pixels outshine the noise (Paez et al. 2026).
+    # The published reduction filters 10 s and longer: warm pixels outshine the noise (Paez et al. 2026).
     pixel_filter = PixelFilter("median", minimum_exposure=10 * u.s)
     site = EarthLocation.from_geodetic(lon=-115.463611 * u.deg, lat=31.044167 * u.deg, height=2790 * u.m)
     telescope_diameter = 2.1 * u.m
@@ -100,14 +113,14 @@ class Opticam(Instrument):
         return self.start_time(header) + TimeDelta(exposure / 2)
 
     def start_time(self, header: RawHeader) -> Time:
-        """The start of the exposure, UTC, from the first card that has a date and a time."""
-        for card in ("GPSTIME", "UT", "DATE-OBS"):
-            if found := FULL_DATE.search(str(header.get(card, ""))):
-                return Time(f"{found[1]}T{found[2]}", scale="utc")
-        time, date = TIME_ONLY.search(str(header.get("UT", ""))), str(header.get("DATE-OBS", ""))
-        if time is None or not re.fullmatch(r"\d{4}-\d\d-\d\d", date):
-            raise HeaderError(f"GPSTIME, UT and DATE-OBS are {[header.get(c) for c in ('GPSTIME', 'UT', 'DATE-OBS')]}")
-        return Time(f"{date}T{time[1]}", scale="utc")
+        """The start of the exposure, UTC."""
+        full = date_and_time(header, "GPSTIME") or date_and_time(header, "UT")
+        start = full or time_and_date(header) or date_and_time(header, "DATE-OBS")
+        if start is None:
+            raise HeaderError(
+                ", ".join(f"{card} = {header.get(card)!r}" for card in ("GPSTIME", "UT", "DATE-OBS"))
+            )
+        return start
 
     def time_cards(self, start: Time, exposure: u.Quantity) -> dict[str, Any]:
         date, time = start.utc.isot.split("T")
@@ -115,108 +128,164 @@ class Opticam(Instrument):
 
     def settle(self, infos: tuple[FrameInfo, ...]) -> tuple[FrameInfo, ...]:
         """Put times without a date into the one night that all frames can belong to, if there is just one."""
-        doubtful = [info for info in infos if DATE_DOUBTFUL in info.notes and info.mid_time is not None]
-        if not doubtful:
-            return infos
         timed = [info for info in infos if info.mid_time is not None]
+        if not any(DATE_DOUBTFUL in info.notes for info in timed):
+            return infos
         nights = set.intersection(*(self.possible_nights(info) for info in timed))
         if len(nights) != 1:
             return infos
-        return tuple(self.settled(info, next(iter(nights))) if info in doubtful else info for info in infos)
+        settled = tuple(self.settled(info, min(nights)) for info in infos)
+        return settled if in_order(infos, settled) else infos
 
     def possible_nights(self, info: FrameInfo) -> set[int]:
         """The nights, as day numbers from local noon, to which the frame can belong."""
-        assert info.mid_time is not None
-        night = self.night_number(info.mid_time)
+        night = self.night_number(info)
         return {night, night + 1} if DATE_DOUBTFUL in info.notes else {night}
 
-    def night_number(self, time: Time) -> int:
+    def night_number(self, info: FrameInfo) -> int:
         """Days since 1858-11-17 at local mean noon."""
-        return int((time.mjd + self.site.lon.deg / 360 - 0.5) // 1)
+        return int((info.mid_time.mjd + self.site.lon.deg / 360 - 0.5) // 1)  # type: ignore[union-attr]
 
     def settled(self, info: FrameInfo, night: int) -> FrameInfo:
-        assert info.mid_time is not None
-        late = self.night_number(info.mid_time) < night
+        """A frame of doubtful date, moved to that night."""
+        if DATE_DOUBTFUL not in info.notes or info.mid_time is None:
+            return info
         notes = tuple(DATE_SETTLED if note == DATE_DOUBTFUL else note for note in info.notes)
+        late = self.night_number(info) < night
         return replace(info, mid_time=info.mid_time + A_DAY if late else info.mid_time, notes=notes)
 
     def band_of(self, header: RawHeader, camera: Camera | None) -> str:
-        """u, g, r, i or z, also for the primed names."""
-        return super().band_of(header, camera).rstrip("'p′").lower()
+        """u, g, r, i or z, also for the primed names; from the file's name where there is no FILTER."""
+        says = super().band_of(header, None)
+        if not says and (named := FILE_NAME.search(header.inside)):
+            return named[1].lower()
+        if primed := SLOAN.fullmatch(says):
+            return primed[1].lower()
+        return says or super().band_of(header, camera)
 
     def binning_of(self, header: RawHeader) -> tuple[int, int]:
-        """BINNING, checked against CCDXBIN and CCDYBIN."""
-        binning = super().binning_of(header)
-        cards = header.get("CCDXBIN"), header.get("CCDYBIN")
-        if None not in cards and (int(cards[0]), int(cards[1])) != binning:
+        """BINNING, else CCDXBIN and CCDYBIN; where both are there they agree."""
+        columns, rows = numeric(header.get("CCDXBIN")), numeric(header.get("CCDYBIN"))
+        if columns is None or rows is None:
+            return super().binning_of(header)
+        cards = int(columns), int(rows)
+        if "BINNING" in header and super().binning_of(header) != cards:
             raise HeaderError(
-                f"{header.path.name}: BINNING says {binning}, CCDXBIN and CCDYBIN say {cards}; the frame is left out"
+                f"{header.path.name}: BINNING says {header['BINNING']}, CCDXBIN and CCDYBIN say"
+                f" {cards[0]}x{cards[1]}; the frame is left out"
             )
-        return binning
+        return cards
 
     def pointing_of(self, header: RawHeader) -> SkyCoord | None:
         """RA and DEC of date, to a few arcminutes; the placeholders 0 and 31 are no coordinates."""
-        texts = [str(header.get(card, "")) for card in ("RA", "DEC")]
-        return super().pointing_of(header) if all(SEXAGESIMAL.match(text) for text in texts) else None
+        ra, dec = (str(header.get(card, "")) for card in ("RA", "DEC"))
+        believable = SEXAGESIMAL.match(ra) and SEXAGESIMAL.match(dec) and re.search("[1-9]", ra)
+        return super().pointing_of(header) if believable else None
 
     def pointing_values(self, pointing: SkyCoord) -> dict[str, Any]:
         of_date = pointing.transform_to(FK5(equinox="J2024.8"))
         return super().pointing_values(of_date) | {"equinox": 2024.8 * u.yr}
 
+    def readout_of(self, header: RawHeader) -> str:
+        """The readout rate; 000 MHz is a card that was not filled."""
+        mode = str(header.get("CCDMODE", ""))
+        return "" if mode.startswith("000") else mode
+
     def clock_of(self, header: RawHeader) -> str:
-        if "GPSTIME" in header or "INITTIME" in header:
+        """GPS; the camera's clock running free after a GPS start; or the PC's clock, in whole seconds."""
+        since_start = numeric(header.get("CAM_TIME")) or 0.0
+        if "GPSTIME" in header or ("INITTIME" in header and not since_start):
             return "GPS"
-        return "PC" if str(header.get("UT", "")).endswith(".000") else ""
+        if "INITTIME" in header:
+            return "GPS + free run"
+        return "PC" if str(header.get("UT", "")).endswith(".000") and not since_start else ""
 
-    def layout(self, header: RawHeader) -> Layout:
-        """A float image comes from a simulator, which states its true gain."""
-        layout = super().layout(header)
-        if not is_float(header) or "GAIN" not in header:
+    def layout(self, header: RawHeader, camera: Camera | None = None) -> Layout:
+        """A simulator states its true gain, in GAIN."""
+        layout = super().layout(header, camera)
+        if not is_simulated(header) or "GAIN" not in header:
             return layout
-        return replace(layout, readouts=tuple(replace(r, gain=float(header["GAIN"])) for r in layout.readouts))
+        gain = number(header, "GAIN")
+        return replace(layout, readouts=tuple(replace(readout, gain=gain) for readout in layout.readouts))
 
-    def pedestal(self, header: RawHeader) -> tuple[float, float]:
-        return (0.0, 0.0) if is_float(header) else super().pedestal(header)
+    def pedestal(self, header: RawHeader, camera: Camera | None = None) -> tuple[float, float]:
+        """None in the images of a simulator."""
+        return (0.0, 0.0) if is_simulated(header) else super().pedestal(header, camera)
 
     def is_filtered(self, info: FrameInfo) -> bool:
         return FILTERED in info.notes
 
-    def remarks(self, header: RawHeader) -> Iterator[str]:
-        if not any(FULL_DATE.search(str(header.get(card, ""))) for card in ("GPSTIME", "UT", "DATE-OBS")):
-            if TIME_ONLY.search(str(header.get("UT", ""))):
-                yield DATE_DOUBTFUL
+    def remarks(self, header: RawHeader, camera: Camera) -> Iterator[str]:
+        yield from time_remarks(header)
         if self.pointing_of(header) is None:
             yield "RA and DEC are absent or placeholders"
-        yield from camera_remarks(self, header)
-        yield from clock_remarks(header)
-        if "3x3 median filter applied by PROFE" in str(header.hdus[0].get("HISTORY", "")):
+        yield from band_remarks(self.band_of(header, None), camera, header)
+        if "3x3 median filter applied by PROFE" in str(header.get("HISTORY", "")):
             yield FILTERED
-        columns = header.image_shape[-1] * self.binning_of(header)[0]
-        if columns < self.cameras[0].size[0]:  # type: ignore[index]
-            yield f"a window of {columns} of 2048 columns, whose place on the chip no card tells"
+        columns, wanted = header.image_shape[-1], 2048 // self.binning_of(header)[0]
+        if columns < wanted:
+            yield f"a window of {columns} of {wanted} columns, whose place on the chip no card tells"
 
 
-def camera_remarks(instrument: Opticam, header: RawHeader) -> Iterable[str]:
-    """A filter that the camera of that serial number does not have."""
-    camera, band = instrument.camera_of(header), instrument.band_of(header, None)
-    if band and camera.bands and band not in camera.bands:
-        yield f"camera {camera.name} by its serial number, though the filter {band} belongs to another"
+def date_and_time(header: RawHeader, card: str) -> Time | None:
+    """The time in a card that has both; a T, blanks, and more behind it do not matter."""
+    found = FULL_DATE.search(str(header.get(card, "")))
+    return Time(f"{found[1]}T{found[2]}", scale="utc") if found else None
 
 
-def clock_remarks(header: RawHeader) -> Iterable[str]:
-    """UT against the GPS time of the first frame plus the camera's own clock (they agree to the last digit)."""
-    start, now = (FULL_DATE.search(str(header.get(card, ""))) for card in ("INITTIME", "UT"))
-    if start is None or now is None or "CAM_TIME" not in header:
-        return
-    elapsed = TimeDelta(float(header["CAM_TIME"]) * u.ms)
-    expected = Time(f"{start[1]}T{start[2]}", scale="utc") + elapsed
-    off = (Time(f"{now[1]}T{now[2]}", scale="utc") - expected).to_value(u.ms)
-    if abs(off) > 1.5:
-        yield f"UT differs from INITTIME + CAM_TIME by {off:.1f} ms"
+def time_and_date(header: RawHeader) -> Time | None:
+    """The time in UT with the date in DATE-OBS, which may be that of the evening."""
+    time, date = (
+        pattern.match(str(header.get(card, "")))
+        for pattern, card in ((TIME_ONLY, "UT"), (DATE_ONLY, "DATE-OBS"))
+    )
+    return Time(f"{date[0]}T{time[0]}", scale="utc") if time and date else None
 
 
-def is_float(header: RawHeader) -> bool:
-    return header.hdus[header.images[0]].get("BITPIX", 16) < 0
+def date_is_doubtful(header: RawHeader) -> bool:
+    """Whether UT is a time only, and no time in DATE-OBS bears out the date."""
+    guess, stated = time_and_date(header), date_and_time(header, "DATE-OBS")
+    if guess is None:
+        return False
+    return stated is None or abs((stated - guess).to_value(u.min)) > 1
+
+
+def time_remarks(header: RawHeader) -> Iterator[str]:
+    """What is doubtful about the time; UT is GPS at the start plus the camera's clock, to the last digit."""
+    now, start = date_and_time(header, "UT"), date_and_time(header, "INITTIME")
+    if now is None and date_and_time(header, "GPSTIME") is None and date_is_doubtful(header):
+        yield DATE_DOUBTFUL
+    elapsed = numeric(header.get("CAM_TIME"))
+    if now is not None and start is not None and elapsed is not None:
+        off = (now - start).to_value(u.ms) - elapsed
+        if abs(off) > 1.5:
+            yield f"time: UT differs from INITTIME + CAM_TIME by {off:.1f} ms"
+    if (numeric(header.get("EXPCOAD")) or 1) > 1:
+        yield f"time: {header['EXPCOAD']} exposures were added; no card tells whether EXPOSURE is their sum"
+
+
+def band_remarks(band: str, camera: Camera, header: RawHeader) -> Iterator[str]:
+    """A filter that the camera does not have, or none."""
+    if "FILTER" not in header:
+        yield "no FILTER card" + (f"; {band} by the file's name" if band else "")
+    elif band not in camera.bands:
+        yield f"the filter {band} is not one of camera {camera.name}"
+    if "SERIALN" in header and header["SERIALN"] not in camera.ids:
+        yield f"the serial number {header['SERIALN']} is not that of camera {camera.name}"
+
+
+def in_order(before: tuple[FrameInfo, ...], after: tuple[FrameInfo, ...]) -> bool:
+    """Whether no camera's doubtful dates run backwards, now that its frames have their times."""
+    dates: dict[str, list[tuple[float, int]]] = {}
+    for was, now in zip(before, after, strict=True):
+        if DATE_DOUBTFUL in was.notes and was.mid_time is not None and now.mid_time is not None:
+            dates.setdefault(was.camera, []).append((now.mid_time.mjd, int(was.mid_time.mjd)))
+    return all(early <= late for pairs in dates.values() for (_, early), (_, late) in pairwise(sorted(pairs)))
+
+
+def is_simulated(header: RawHeader) -> bool:
+    """Whether the opticam package made it: real pixels are integers, of a camera with a serial number."""
+    return header.hdus[header.images[0]].get("BITPIX", 16) < 0 and "SERIALN" not in header
 
 
 @hookimpl

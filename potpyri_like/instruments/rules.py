@@ -10,6 +10,7 @@ from typing import Any
 from potpyri_like.errors import DeclarationError
 from potpyri_like.frame import FrameKind
 from potpyri_like.header import RawHeader
+from potpyri_like.instruments.cameras import check_pattern
 
 __all__ = ["Above", "Always", "Below", "Condition", "Has", "InPath", "Is", "Matches", "Rule"]
 
@@ -36,7 +37,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class Is(Condition):
-    """The card says one of the given values, in any letter case; an absent card decides as `absent` says."""
+    """The card says one of the values, in any letter case, numbers as numbers; `absent`: or is not there."""
 
     card: str
     values: tuple[str, ...]
@@ -51,7 +52,7 @@ class Is(Condition):
 
     def __call__(self, header: RawHeader) -> bool:
         value = header.get(self.card)
-        return self.absent if value is None else str(value).strip().lower() in self.values
+        return self.absent if value is None else any(same(value, wanted) for wanted in self.values)
 
     def example(self) -> dict[str, Any]:
         return {self.card: self.values[0].upper()}
@@ -70,10 +71,7 @@ class Matches(Condition):
     absent: bool = False
 
     def __post_init__(self) -> None:
-        try:
-            re.compile(self.pattern)
-        except re.error as error:
-            raise DeclarationError(f"Matches({self.card!r}, {self.pattern!r}): {error}") from error
+        check_pattern(f"Matches({self.card!r})", "pattern", self.pattern)
 
     def __call__(self, header: RawHeader) -> bool:
         value = header.get(self.card)
@@ -140,6 +138,9 @@ class InPath(Condition):
     """The regular expression is found in the file's name or in that of a folder within the night."""
 
     pattern: str
+
+    def __post_init__(self) -> None:
+        check_pattern("InPath", "pattern", self.pattern)
 
     def __call__(self, header: RawHeader) -> bool:
         return bool(re.search(self.pattern, header.inside or header.path.name, re.IGNORECASE))
@@ -214,16 +215,32 @@ class Rule:
     when: Condition
     why: str = ""
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.kind, FrameKind):
+            kinds = ", ".join(f"FrameKind.{kind.name}" for kind in FrameKind)
+            raise DeclarationError(f"Rule: kind = {self.kind!r}; it is one of {kinds}")
+        if not isinstance(self.when, Condition):
+            raise DeclarationError(
+                f"Rule: when = {self.when!r}; give a condition, as in Is('IMAGETYP', 'flat')"
+            )
+
     def __str__(self) -> str:
         return f"{self.kind}: {self.when}" + (f" ({self.why})" if self.why else "")
 
 
 def rules_from_table(card: str, table: Mapping[str, FrameKind]) -> tuple[Rule, ...]:
     """One rule for each value of the card that says a frame's type."""
-    return tuple(Rule(FrameKind(kind), Is(card, value)) for value, kind in table.items())
+    return tuple(Rule(kind, Is(card, value)) for value, kind in table.items())
+
+
+def same(value: Any, wanted: str) -> bool:
+    """Whether a card's value is the one wanted, as text or as a number."""
+    number = numeric(value)
+    return str(value).strip().lower() == wanted or (number is not None and number == numeric(wanted))
 
 
 def numeric(value: Any) -> float | None:
+    """A number, also from text; None for what is none."""
     try:
         return float(value)
     except (TypeError, ValueError):

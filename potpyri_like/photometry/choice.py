@@ -14,6 +14,8 @@ from potpyri_like.photometry.noise import expected, nan_median, point_to_point, 
 
 __all__ = ["ApertureChoice", "choose_aperture", "rank_variables"]
 
+MOST_ALIKE = 8  # comparison stars that help a target choose its aperture
+
 Metric = Callable[[np.ndarray, np.ndarray | None], float]
 
 
@@ -56,8 +58,8 @@ def choose_aperture(
     """The smallest aperture whose light curve is within 1 % of the least noisy.
 
     In every aperture the comparison stars are weighted anew and the light curves divided. The noise is that
-    of the target or, without a target, the mean of the comparison stars', with the same weights in every
-    aperture. Noise figures are noisy themselves: what is compared is the figure or, if larger, the running
+    of the target and of the comparison stars within a factor of two of its flux or, without a target, the mean
+    of the comparison stars', with the same weights in every aperture. Noise figures are noisy themselves: what is compared is the figure or, if larger, the running
     median over three apertures.
 
     Parameters
@@ -89,10 +91,11 @@ def choose_aperture(
         ensemble_weights(flux[..., a], error[..., a], usable=usable, target=target, excluded=excluded)
         for a in apertures
     ]
-    judges = _judges(ensembles, target)
+    judges = _judges(ensembles, target, nan_median(flux[..., flux.shape[2] // 2]))
     curves = [relative_flux(flux[..., a], error[..., a], ensembles[a].weights)[0] for a in apertures]
-    figure = np.array([_noise(curve, time, judges, metric) for curve in curves])
-    whose = "comparison stars" if target is None else "target"
+    figure = _noise(curves, time, judges, metric, target)
+    alike = np.count_nonzero(judges) - 1
+    whose = "comparison stars" if target is None else "target" if not alike else f"target and {alike} stars like it"
     if not np.isfinite(figure).any():
         note = next((e.note for e in ensembles if e.note), "too few measurements")
         raise ReductionError(
@@ -136,20 +139,40 @@ def rank_variables(relflux, relflux_err, time):
     return score, np.argsort(np.where(np.isnan(score), np.inf, -score), kind="stable")
 
 
-def _judges(ensembles, target):
-    """Weight of each star in the verdict on an aperture."""
+def _judges(ensembles, target, level):
+    """Weight of each star in the verdict on an aperture: with a target, it and the comparison stars like it."""
     weights = np.mean([ensemble.weights for ensemble in ensembles], axis=0)
     if target is None:
         return weights
-    return (np.arange(weights.size) == target).astype(float)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        away = np.abs(np.log(level / level[target]))
+    away[~((weights > 0) & (away < np.log(2)))] = np.inf
+    away[target] = 0
+    alike = np.argsort(away, kind="stable")[: 1 + MOST_ALIKE]
+    judges = np.zeros(weights.size)
+    judges[alike[np.isfinite(away[alike])]] = 1
+    return judges
 
 
-def _noise(curves, time, judges, metric):
-    """Mean of the metric over the judging stars, those without a value left out."""
+def _noise(curves, time, judges, metric, target):
+    """The metric in each aperture, a weighted mean over the judging stars.
+
+    Beside a target the others only add to how surely apertures are told apart: each figure counts relative to
+    its star's median over the apertures, and the mean is given on the target's scale.
+    """
     stars = np.flatnonzero(judges > 0)
-    values = np.array([metric(curves[:, star], time) for star in stars], float)
-    good = np.isfinite(values)
-    return np.average(values[good], weights=judges[stars][good]) if good.any() else np.nan
+    values = np.array([[metric(curve[:, star], time) for star in stars] for curve in curves], float)
+    weights = judges[stars] * np.isfinite(values)
+    if target is not None:
+        own = values[:, stars == target][:, 0]
+        weights[~np.isfinite(own)] = 0
+        scale = np.array([nan_median(column) for column in values.T])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            values = values / scale * scale[stars == target]
+        weights *= np.isfinite(values)
+    total = weights.sum(axis=1)
+    mean = (weights * np.nan_to_num(values)).sum(axis=1) / np.where(total > 0, total, 1)
+    return np.where(total > 0, mean, np.nan)
 
 
 def _smallest_of_the_best(figure, tolerance):

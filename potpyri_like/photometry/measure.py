@@ -320,13 +320,28 @@ def _indices(shape, xy, dx, dy) -> tuple[np.ndarray, np.ndarray | None]:
 
 def _gather(image, xy, dx, dy, mask) -> np.ndarray:
     """Pixel values around each star, shape (n_star, n_pixel); NaN for masked pixels and those outside."""
-    index, outside = _indices(image.shape, xy, dx, dy)
-    values = image.ravel()[index]
-    if mask is not None:
-        values[np.asarray(mask).ravel()[index] != 0] = np.nan
-    if outside is not None:
-        values[outside] = np.nan
+    centre = np.rint(np.nan_to_num(xy, nan=-1e6)).astype(np.intp)
+    reach = int(max(np.abs(dx).max(), np.abs(dy).max()))
+    in_box = (dy + reach) * (2 * reach + 1) + dx + reach
+    values = np.empty((len(centre), len(dx)), dtype=image.dtype)
+    for row, (x, y), leaves in zip(values, centre, _leaves(image.shape, centre, reach + 0.5), strict=True):
+        if leaves:
+            row[:] = _gather_partly(image, x + dx, y + dy, mask)
+            continue
+        # A box is copied row by row, several times faster than pixel by pixel from the whole image.
+        box = slice(y - reach, y + reach + 1), slice(x - reach, x + reach + 1)
+        np.take(image[box], in_box, out=row, mode="clip")
+        if mask is not None and mask[box].any():
+            row[np.take(mask[box], in_box) != 0] = np.nan
     return values
+
+
+def _gather_partly(image, x, y, mask) -> np.ndarray:
+    """Pixel values at whole positions, NaN where masked or outside."""
+    inside = (x >= 0) & (y >= 0) & (x < image.shape[1]) & (y < image.shape[0])
+    x, y = np.where(inside, x, 0), np.where(inside, y, 0)
+    good = inside if mask is None else inside & (np.asarray(mask)[y, x] == 0)
+    return np.where(good, image[y, x], np.nan)
 
 
 def _stamps(image, centre, half: int, mask) -> tuple[np.ndarray, np.ndarray]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from potpyri_like.frame import Frame, MaskBit
 from potpyri_like.imaging import calibrate, fill_bad
 from potpyri_like.primitives.stage import Setup, exposure_of, pixels_of, to_ccd
@@ -12,7 +14,7 @@ from potpyri_like.results import Master, Masters
 
 __all__ = ["UNUSABLE", "Calibrate"]
 
-UNUSABLE = MaskBit.BAD | MaskBit.COSMIC_RAY
+UNUSABLE = np.uint8(MaskBit.BAD | MaskBit.COSMIC_RAY)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from potpyri_like.results import Reference
 
 __all__ = ["Measure", "radii_of"]
 
-GRID = tuple(np.round(np.geomspace(0.5, 3.5, 20), 3))
+GRID = tuple(np.round(np.geomspace(0.6, 3.0, 20), 3))
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Measure:
 
     per: ClassVar[str] = "frame"
     grid: tuple[float, ...] = GRID
-    annulus: tuple[float, float] = (4.0, 6.5)
+    annulus: tuple[float, float] = (4.0, 6.0)
     recentre: float = 0.5
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:

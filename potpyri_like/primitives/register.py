@@ -43,9 +43,10 @@ class Find:
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
         stars = detect_stars(
             frame.data,
-            mask=(frame.mask & UNUSABLE) > 0,
+            mask=frame.mask & UNUSABLE,
             max_stars=self.stars,
-            saturated=(frame.mask & MaskBit.SATURATED) > 0,
+            saturated=(frame.mask & np.uint8(MaskBit.SATURATED)) > 0,
+            fwhm=setup.reference.fwhm if setup.reference is not None else None,
         )
         kept = {"image": frame.data, "wcs": frame.ccd.wcs} if self.keep_image else {}
         return frame.after(f"{len(stars)} stars found", stars=stars, **kept)

@@ -1,0 +1,196 @@
+import ast
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "potpyri_like"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+BUILT_IN = ("instruments/opticam.py", "instruments/gmos.py")
+NUMERICS = ("imaging", "photometry", "astrometry")
+PUBLIC = (
+    *NUMERICS,
+    "cli",
+    "errors",
+    "frame",
+    "header",
+    "hookspecs",
+    "instruments",
+    "night",
+    "options",
+    "pipeline",
+    "primitives",
+    "products",
+    "registry",
+    "results",
+    "store",
+    "testing",
+)
+
+
+def inside(path):
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def nodes(path, kind):
+    return [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, kind)]
+
+
+def imported(path):
+    """The modules that a file imports, by their full names."""
+    for node in nodes(path, (ast.Import, ast.ImportFrom)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        else:
+            yield "." * node.level + (node.module or "")
+
+
+def names_in(handler):
+    """The names of the exceptions that an except clause catches."""
+    if handler.type is None:
+        return {"BaseException"}
+    return {node.id for node in ast.walk(handler.type) if isinstance(node, ast.Name)}
+
+
+def called(path):
+    """The names of the functions that a file calls, with the module for `sys.exit` and its like."""
+    return {ast.unparse(call.func) for call in nodes(path, ast.Call)}
+
+
+def test_imports_go_downwards_only():
+    pytest.importorskip("importlinter", reason="import-linter is not installed; make lint asks the same")
+    code = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_every_module_has_its_layer():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    (contract,) = project["tool"]["importlinter"]["contracts"]
+    layers = {name for layer in contract["layers"] for name in layer.split(" | ")}
+    assert layers == {path.stem for path in PACKAGE.iterdir() if not path.name.startswith("_")}
+
+
+def test_imports_are_absolute():
+    relative = {inside(path) for path in MODULES for name in imported(path) if name.startswith(".")}
+    assert not relative
+
+
+def test_the_numerics_read_no_file_and_know_no_instrument():
+    forbidden = re.compile(
+        r"astropy\.(io|nddata)|pathlib|os\b|potpyri_like\.(instruments|store|night|registry)"
+    )
+    found = [
+        (inside(path), name)
+        for package in NUMERICS
+        for path in (PACKAGE / package).rglob("*.py")
+        for name in imported(path)
+        if forbidden.match(name)
+    ]
+    assert not found
+
+
+def test_the_core_names_no_instrument():
+    found = [
+        f"{inside(path)}:{number}: {line.strip()}"
+        for path in (*MODULES, *PACKAGE.rglob("*.j2"))
+        if inside(path) not in BUILT_IN
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1)
+        if re.search("opticam|gmos|hall42", line, re.IGNORECASE)
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_the_library_neither_prints_nor_exits():
+    forbidden = {"print", "sys.exit", "exit", "quit", "os._exit"}
+    assert not [(inside(path), calls) for path in MODULES if (calls := called(path) & forbidden)]
+    exits = {inside(path) for path in MODULES if "SystemExit" in called(path)}
+    assert exits == {"cli.py"}
+
+
+def translates(handler):
+    """Whether a clause only says the same as another error (sep, for one, raises nothing but Exception)."""
+    (*before, last) = handler.body
+    return not before and isinstance(last, ast.Raise) and last.exc is not None and last.cause is not None
+
+
+def test_everything_is_caught_in_two_places_only():
+    broad = [
+        inside(path)
+        for path in MODULES
+        for handler in nodes(path, ast.ExceptHandler)
+        if names_in(handler) & {"Exception", "BaseException"} and not translates(handler)
+    ]
+    assert sorted(broad) == ["pipeline.py", "registry.py"]
+
+
+def test_a_plugin_that_imports_the_hooks_imports_nothing_else():
+    code = (
+        "import sys, potpyri_like.hookspecs; print([m for m in sys.modules if m.startswith('potpyri_like.')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['potpyri_like.hookspecs']"
+
+
+def test_importing_the_package_is_cheap():
+    code = "import sys, potpyri_like; print({'numpy', 'astropy', 'matplotlib'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def members(thing):
+    """A class's own public methods and properties, by name."""
+    if not inspect.isclass(thing):
+        return
+    for name, member in vars(thing).items():
+        if not name.startswith("_") and (
+            inspect.isfunction(member) or isinstance(member, property | classmethod)
+        ):
+            yield f"{thing.__name__}.{name}", getattr(thing, name)
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_everything_public_is_documented(module):
+    public = importlib.import_module(f"potpyri_like.{module}")
+    things = [getattr(public, name) for name in public.__all__]
+    things = [thing for thing in things if inspect.isclass(thing) or inspect.isfunction(thing)]
+    bare = [thing.__name__ for thing in things if not (thing.__doc__ or "").strip()]
+    assert not bare
+
+
+def test_the_methods_that_an_author_overrides_are_documented():
+    from potpyri_like.instruments import Instrument
+
+    bare = [name for name, member in members(Instrument) if not inspect.getdoc(member)]
+    assert not bare
+
+
+def test_every_module_says_what_it_is():
+    assert not [inside(path) for path in MODULES if not ast.get_docstring(ast.parse(path.read_text("utf-8")))]
+
+
+def test_all_is_what_there_is():
+    for module in PUBLIC:
+        public = importlib.import_module(f"potpyri_like.{module}")
+        assert not [name for name in public.__all__ if not hasattr(public, name)], module
+        assert len(set(public.__all__)) == len(public.__all__), module
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(tmp_path):
+    builder = pytest.importorskip(
+        "hatchling.builders.wheel", reason="hatchling is not installed"
+    ).WheelBuilder
+    (wheel,) = builder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.partition("/")[0] for name in names if ".dist-info/" not in name} == {"potpyri_like"}
+    files = {
+        p.relative_to(ROOT).as_posix() for p in PACKAGE.rglob("*") if p.suffix in (".py", ".j2", ".typed")
+    }
+    assert files <= set(names)
