@@ -1,42 +1,85 @@
 """The only reader of raw files and the only writer of anything.
 
-Raw files are opened read-only. What is written goes to a temporary name in the same folder, is synced, and only
-then gets its own name: a product is whole or absent.
+Raw files are opened read-only, and with distrust. What is written goes to a temporary name in the same
+folder, is synced, and only then gets its own name: a product is whole or absent.
 """
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import hashlib
+import importlib
 import io
 import json
+import math
 import os
+import struct
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from astropy.io import fits
 from astropy.table import Table
 
-from potpyri_like.errors import HeaderError, PixelError, ProductError
+from potpyri_like.errors import FrameError, HeaderError, PixelError, ProductError
 from potpyri_like.header import RawHeader
 
-__all__ = ["Output", "Scratch", "is_raw_name", "read_header", "read_raw", "read_table", "sha256"]
+__all__ = [
+    "Output",
+    "Scratch",
+    "is_raw_name",
+    "one_line",
+    "printable",
+    "read_header",
+    "read_raw",
+    "read_table",
+    "sha256",
+    "unpacked_name",
+]
 
 SUFFIXES = (".fit", ".fits", ".fts")
 PACKED = (".gz", ".fz", ".bz2")
-BROKEN = (OSError, EOFError, ValueError, TypeError, KeyError, IndexError, fits.VerifyError)
+UNPACK: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open}
+BITPIX = (8, 16, 32, 64, -32, -64)
+MOST_PIXELS = 2**29  # of one image; the largest detectors have 2**28
+MOST_PLANES = 100_000
+MOST_UNPACKED = 2**32  # bytes
+REMEDY = "make room or give the right to write there, or choose another folder with --out DIR"
+IMAGES = (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)
+STANDARD = (*IMAGES, fits.BinTableHDU, fits.TableHDU, fits.GroupsHDU, fits.hdu.base.NonstandardExtHDU)
+BROKEN = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    fits.VerifyError,
+)
 
 
 def is_raw_name(name: str) -> bool:
     """Whether a file of that name may hold a raw frame."""
-    lower = name.lower()
+    return unpacked_name(name).lower().endswith(SUFFIXES) and not name.startswith(".")
+
+
+def unpacked_name(name: str) -> str:
+    """The name without .gz, .fz or .bz2."""
     for packed in PACKED:
-        lower = lower.removesuffix(packed)
-    return lower.endswith(SUFFIXES) and not name.startswith(".")
+        if name.lower().endswith(packed):
+            return name[: -len(packed)]
+    return name
 
 
 def read_header(path: Path, *, inside: str = "") -> RawHeader:
@@ -51,43 +94,27 @@ def read_header(path: Path, *, inside: str = "") -> RawHeader:
     Raises
     ------
     HeaderError
-        It is no FITS file, cannot be read, or is shorter than its header says.
+        It is no FITS file, or cannot be read.
+    PixelError
+        It is shorter than its header says, or says what no detector has.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with fits.open(path, mode="readonly", memmap=False) as hdus:
-                headers = tuple(hdu.header.copy() for hdu in hdus)
-                check_length(path, hdus)
+        with opened(path) as hdus:
+            return RawHeader(path, tuple(hdu.header.copy() for hdu in hdus), inside or path.name)
+    except FrameError:
+        raise
     except PermissionError as error:
-        raise HeaderError(f"{path.name}: it may not be read ({error.strerror}); the frame is left out") from error
-    except BROKEN as error:
-        raise HeaderError(f"{path.name}: it is not a readable FITS file ({error}); the frame is left out") from error
-    return RawHeader(path, headers, inside or path.name)
-
-
-def check_length(path: Path, hdus: fits.HDUList) -> None:
-    """Raise a PixelError where a plain file ends before its last image does."""
-    if path.suffix.lower() in PACKED[::2]:
-        return
-    last = hdus[-1].fileinfo()
-    if last is None:
-        return
-    wanted, found = last["datLoc"] + last["datSpan"], path.stat().st_size
-    unpadded = last["datLoc"] + abs(hdus[-1].header.get("BITPIX", 8)) // 8 * naxis_product(hdus[-1].header)
-    if found < min(wanted, unpadded):
-        raise PixelError(
-            f"{path.name}: truncated: {found} bytes where its header announces {wanted}; the frame is left out"
-        )
-
-
-def naxis_product(header: fits.Header) -> int:
-    axes = [int(header[f"NAXIS{i}"]) for i in range(1, int(header.get("NAXIS", 0)) + 1)]
-    return int(np.prod(axes, dtype=np.int64)) if axes else 0
+        raise HeaderError(
+            f"{path.name}: it may not be read ({error.strerror}); the frame is left out"
+        ) from error
+    except (*BROKEN, cfitsio_error()) as error:
+        raise HeaderError(
+            f"{path.name}: it is not a readable FITS file ({told(error)}); the frame is left out"
+        ) from error
 
 
 def read_raw(
-    path: Path, wanted: Callable[[RawHeader], Iterable[int]], *, plane: int | None = None
+    path: Path, wanted: Callable[[RawHeader], Iterable[int]], *, plane: int | None = None, inside: str = ""
 ) -> tuple[RawHeader, dict[int, np.ndarray]]:
     """The headers of a raw file and those of its images that are wanted, as they are, in native byte order.
 
@@ -97,7 +124,9 @@ def read_raw(
     wanted : callable
         Gets the headers; gives the HDUs wanted.
     plane : int or None
-        The plane of a cube.
+        The plane of a cube: no other is read.
+    inside : str
+        Its path within the night.
 
     Returns
     -------
@@ -113,25 +142,145 @@ def read_raw(
         The pixels cannot be read, or are all the same.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with fits.open(path, mode="readonly", memmap=False) as file:
-                header = RawHeader(path, tuple(hdu.header.copy() for hdu in file), path.name)
-                images = {hdu: native(file[hdu].data, plane) for hdu in wanted(header)}
-    except BROKEN as error:
-        raise PixelError(f"{path.name}: its pixels cannot be read ({error}); the frame is left out") from error
+        with opened(path) as hdus:
+            header = RawHeader(path, tuple(hdu.header.copy() for hdu in hdus), inside or path.name)
+            images = {hdu: native(hdus[hdu], plane) for hdu in wanted(header)}
+    except FrameError:
+        raise
+    except (*BROKEN, cfitsio_error()) as error:
+        raise PixelError(
+            f"{path.name}: its pixels cannot be read ({told(error)}); the frame is left out"
+        ) from error
     for hdu, image in images.items():
-        if image.min() == image.max():
-            raise PixelError(
-                f"{path.name}: every pixel of HDU {hdu} is {image.flat[0]:g}: no exposure; the frame is left out"
-            )
+        check_exposed(path, hdu, image)
     return header, images
 
 
-def native(data: np.ndarray, plane: int | None) -> np.ndarray:
+# -- reading, with distrust ----------------------------------------------------------------------------------
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[fits.HDUList]:
+    """A raw file, read-only, its headers checked; a packed one is unpacked in memory, its checksum verified.
+
+    astropy reads .gz and .bz2 itself, but overlooks a wrong checksum and never ends with some spoilt headers.
+    """
+    with path.open("rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        source = unpacked(path, file)
+        length = source.seek(0, os.SEEK_END)
+        source.seek(0)
+        with fits.open(source, mode="readonly", memmap=False) as hdus:
+            for number, hdu in enumerate(hdus):
+                check_hdu(path, number, hdu)
+            check_length(path, hdus, length)
+            yield hdus
+
+
+def unpacked(path: Path, file: IO[bytes]) -> IO[bytes]:
+    """The file, or the content of a .gz or .bz2 file, known by its first bytes."""
+    start = file.read(3)
+    file.seek(0)
+    for magic, unpack in UNPACK.items():
+        if start.startswith(magic):
+            return copied(path, unpack(file))
+    return file
+
+
+def copied(path: Path, packed: IO[bytes]) -> io.BytesIO:
+    """All that comes out of a packed file, within reason."""
+    content = io.BytesIO()
+    while chunk := packed.read(2**20):
+        if content.tell() > MOST_UNPACKED:
+            raise PixelError(f"{path.name}: more than {MOST_UNPACKED} bytes unpacked; unpack it beforehand")
+        content.write(chunk)
+    return content
+
+
+def check_hdu(path: Path, number: int, hdu: Any) -> None:
+    """Raise a PixelError for what no detector makes, before memory is taken for it."""
+    header = hdu.header
+    naxis, bitpix = header.get("NAXIS"), header.get("BITPIX")
+    known = isinstance(naxis, int) and 0 <= naxis <= 999
+    axes: list[Any] = [header.get(f"NAXIS{axis}") for axis in range(1, naxis + 1)] if known else [None]
+    if bitpix not in BITPIX or not all(isinstance(n, int) and n >= 0 for n in axes):
+        what = f"BITPIX = {bitpix!r}, NAXIS = {naxis!r}" + "".join(f", {n!r}" for n in axes if known)
+        raise PixelError(f"{path.name}: HDU {number} says {what}, which cannot be; the frame is left out")
+    if not isinstance(hdu, STANDARD):
+        raise HeaderError(f"{path.name}: the header of HDU {number} is spoilt; the frame is left out")
+    if isinstance(hdu, IMAGES) and (math.prod(axes[:2]) > MOST_PIXELS or math.prod(axes[2:]) > MOST_PLANES):
+        size = " x ".join(map(str, axes))
+        raise PixelError(
+            f"{path.name}: HDU {number} announces {size} pixels: too large; the frame is left out"
+        )
+
+
+def check_length(path: Path, hdus: fits.HDUList, found: int) -> None:
+    """Raise a PixelError where a file ends before its last image, or its last extension.
+
+    Parameters
+    ----------
+    path : Path
+    hdus : HDUList
+    found : int
+        The length of the file, bytes.
+    """
+    last = hdus[-1].fileinfo()
+    wanted = last["datLoc"] + min(last["datSpan"], hdus[-1].size)
+    if found < wanted:
+        raise PixelError(
+            f"{path.name}: truncated: {found} bytes where its header announces {wanted};"
+            " the frame is left out"
+        )
+    announced = hdus[0].header.get("NEXTEND", 0)
+    if isinstance(announced, int) and len(hdus) - 1 < announced:
+        raise PixelError(
+            f"{path.name}: truncated: {len(hdus) - 1} extensions where its header announces {announced};"
+            " the frame is left out"
+        )
+
+
+def native(hdu: Any, plane: int | None) -> np.ndarray:
     """One image in native byte order, C-contiguous."""
-    image = data if plane is None else data.reshape(-1, *data.shape[-2:])[plane]
+    image = hdu.data if plane is None else hdu.section[np.unravel_index(plane, hdu.shape[:-2])]
+    if image is None or image.ndim != 2:
+        raise ValueError(f"its shape is {hdu.shape}, where one image is wanted")
     return np.ascontiguousarray(image, dtype=image.dtype.newbyteorder("="))
+
+
+def check_exposed(path: Path, hdu: int, image: np.ndarray) -> None:
+    """Raise a PixelError where no pixel differs from the others."""
+    finite = True if image.dtype.kind in "iu" else np.isfinite(image)
+    if not np.any(finite):
+        raise PixelError(f"{path.name}: no pixel of HDU {hdu} is a number; the frame is left out")
+    some = image.flat[np.argmax(finite)]
+    if np.min(image, where=finite, initial=some) == np.max(image, where=finite, initial=some):
+        raise PixelError(
+            f"{path.name}: every pixel of HDU {hdu} is {some:g}: no exposure; the frame is left out"
+        )
+
+
+def cfitsio_error() -> type[Exception]:
+    """What astropy raises for a spoilt tile of a compressed image; it has no public name."""
+    for module in ("hdu.compressed._compression", "_tiled_compression._compression"):
+        with suppress(ImportError):
+            return importlib.import_module(f"astropy.io.fits.{module}").CfitsioException
+    return OSError
+
+
+def told(error: BaseException) -> str:
+    """What another library's error says, in one line."""
+    return one_line(str(error))[:200] or type(error).__name__
+
+
+def one_line(text: str) -> str:
+    """Text without line breaks or anything else that does not print."""
+    return printable(" ".join(text.split()))
+
+
+def printable(text: str) -> str:
+    """Text in which what does not print, or is no Unicode (a file name in another encoding), is escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def read_table(path: Path) -> Table:
@@ -146,7 +295,8 @@ def read_table(path: Path) -> Table:
         return Table.read(path, format="ascii.ecsv")
     except BROKEN as error:
         raise HeaderError(
-            f"{path.name}: it cannot be read as a table any more ({error}); mend it, or delete it to start afresh"
+            f"{path.name}: it cannot be read as a table any more ({told(error)});"
+            " mend it, or delete it to start afresh"
         ) from error
 
 
@@ -181,7 +331,8 @@ class Output:
                 pass
         except OSError as error:
             raise ProductError(
-                f"{self.root}: nothing can be written there ({error.strerror}); choose another folder with --out DIR"
+                f"{self.root}: nothing can be written there ({error.strerror or error});"
+                " choose another folder with --out DIR"
             ) from error
 
     def write(self, name: str, fill: Callable[[BinaryIO], Any]) -> Path:
@@ -203,7 +354,7 @@ class Output:
         temporary = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".writing_", delete=False) as file:
                 temporary = Path(file.name)
                 fill(file)  # type: ignore[arg-type]
                 file.flush()
@@ -211,7 +362,9 @@ class Output:
             temporary.chmod(0o666 & ~current_umask())
             temporary.replace(path)
         except OSError as error:
-            raise ProductError(f"{path}: it cannot be written ({error.strerror or error})") from error
+            raise ProductError(
+                f"{path}: it cannot be written ({error.strerror or error}); {REMEDY}"
+            ) from error
         finally:
             if temporary is not None and temporary.exists():
                 temporary.unlink()
@@ -251,11 +404,14 @@ class Scratch:
     ----------
     shape : (int, int)
         Rows, columns of each frame, float32.
+    folder : Path
+        On whose disk they wait.
     """
 
     def __init__(self, shape: tuple[int, int], folder: Path) -> None:
         self.shape = shape
-        self._file = tempfile.TemporaryFile(dir=folder)
+        self.folder = folder
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by __exit__
         self._frames = 0
 
     def __enter__(self) -> Scratch:
@@ -268,9 +424,25 @@ class Scratch:
         return self._frames
 
     def append(self, image: np.ndarray) -> None:
-        """Keep one frame."""
-        self._file.write(np.ascontiguousarray(image, dtype=np.float32).data)
-        self._file.flush()
+        """Keep one frame.
+
+        Raises
+        ------
+        PixelError
+            Its shape is not that of the others.
+        ProductError
+            The disk is full.
+        """
+        if image.shape != self.shape:
+            raise PixelError(
+                f"an image of shape {image.shape} cannot be combined with others of {self.shape}"
+            )
+        try:
+            self._file.write(np.ascontiguousarray(image, dtype=np.float32).data)
+            self._file.flush()
+        except OSError as error:
+            where = f"{self.folder}: no room for frames waiting to be combined"
+            raise ProductError(f"{where} ({error.strerror or error}); {REMEDY}") from error
         self._frames += 1
 
     def chunk(self, first: int, last: int) -> np.ndarray:

@@ -4,7 +4,8 @@ import astropy.units as u
 from astropy.coordinates import EarthLocation
 from astropy.time import Time
 
-from potpyri_like.instruments import Calibration, Camera, FrameKind, HeaderKeywords, Instrument, Keyword, hookimpl
+from potpyri_like.hookspecs import hookimpl
+from potpyri_like.instruments import Calibration, Camera, FrameKind, HeaderKeywords, Instrument, Keyword
 
 
 class Hall42(Instrument):
@@ -20,7 +21,7 @@ class Hall42(Instrument):
         ra=Keyword("RA"),
         dec=Keyword("DEC"),
     )
-    kinds = {"OBJECT": FrameKind.SCIENCE, "BIAS": FrameKind.BIAS, "SKYFLAT": FrameKind.FLAT, "DOMEFLAT": FrameKind.FLAT}
+    kinds = {"OBJECT": FrameKind.SCIENCE, "BIAS": FrameKind.BIAS, "SKYFLAT": FrameKind.FLAT}
     cameras = (
         Camera(
             name="NASA42",

@@ -43,7 +43,7 @@ class Keyword:
         check_cards(f"Keyword({self.card!r})", self.cards if isinstance(self.also, tuple) else self.also)
         if self.unit is not None and not isinstance(self.unit, u.UnitBase):
             raise DeclarationError(
-                f"Keyword({self.card!r}): unit = {self.unit!r}; give one of astropy, as in u.s, or none for text"
+                f"Keyword({self.card!r}): unit = {self.unit!r}; give astropy's, as in u.s, or none for text"
             )
 
     def read(self, header: RawHeader) -> Any:

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import astropy.units as u
+import numpy as np
 from astropy.coordinates import FK5, EarthLocation, SkyCoord
 from astropy.time import Time, TimeDelta
 
@@ -34,9 +35,9 @@ TIME_ONLY = re.compile(r"^(?!00:00:00\.?0*$)\d\d:\d\d:\d\d(?:\.\d{1,9})?")
 SEXAGESIMAL = re.compile(r"[+-]?\d{1,3}[: ]\d\d?[: ]\d")
 # What the camera's software and opticam_pipe call a file: date, camera, filter, number, kind.
 FILE_NAME = re.compile(r"(?:^|/)\d{6}(?:C[123])?([ugriz])\d{9}[a-z]\.", re.IGNORECASE)
-SLOAN = re.compile(r"(?:SDSS[ _-]?)?([ugriz])['′p]?", re.IGNORECASE)
+SLOAN = re.compile(r"(?:SDSS[ _-]?)?([ugriz])['p]?", re.IGNORECASE)
 # A calibration's OBJECT: the word alone, or with filters, cameras, numbers or exposures behind it.
-ALONE = r"([ _-]*(fields?|frames?|[ugriz][p']?|c[123]|\d+(\.\d+)?s?))*$"
+ALONE = r"([ _-]+([a-z]p?'?|c?[\d.]+s?)|\d+)*$"
 
 
 def zyla(name: str, serial: str, bands: tuple[str, ...], scale: float, **placement: Any) -> Camera:
@@ -83,7 +84,7 @@ class Opticam(Instrument):
         Rule(FLAT, Matches("IMGTYPE", r"^(sky|dome|twi\w*)?[ _-]*flats?$", like="flat")),
         Rule(DARK, Matches("IMGTYPE", r"^darks?$", like="dark")),
         Rule(BIAS, Matches("IMGTYPE", r"^(bias(es)?|zeros?)$", like="bias")),
-        Rule(FLAT, Matches("OBJECT", r"^(sky|dome|twi\w*)?[ _-]*flats?" + ALONE)),
+        Rule(FLAT, Matches("OBJECT", r"^(sky|dome|twi\w*)?[ _-]*flats?([ _-]?fields?)?" + ALONE)),
         Rule(DARK, Matches("OBJECT", r"^darks?" + ALONE)),
         Rule(BIAS, Matches("OBJECT", r"^(bias(es)?|zeros?)" + ALONE)),
         Rule(BIAS, Below("EXPOSURE", 0.0)),
@@ -131,28 +132,12 @@ class Opticam(Instrument):
         timed = [info for info in infos if info.mid_time is not None]
         if not any(DATE_DOUBTFUL in info.notes for info in timed):
             return infos
-        nights = set.intersection(*(self.possible_nights(info) for info in timed))
+        longitude = self.site.lon.deg
+        nights = set.intersection(*(possible_nights(info, longitude) for info in timed))
         if len(nights) != 1:
             return infos
-        settled = tuple(self.settled(info, min(nights)) for info in infos)
+        settled = tuple(moved_to(min(nights), info, longitude) for info in infos)
         return settled if in_order(infos, settled) else infos
-
-    def possible_nights(self, info: FrameInfo) -> set[int]:
-        """The nights, as day numbers from local noon, to which the frame can belong."""
-        night = self.night_number(info)
-        return {night, night + 1} if DATE_DOUBTFUL in info.notes else {night}
-
-    def night_number(self, info: FrameInfo) -> int:
-        """Days since 1858-11-17 at local mean noon."""
-        return int((info.mid_time.mjd + self.site.lon.deg / 360 - 0.5) // 1)  # type: ignore[union-attr]
-
-    def settled(self, info: FrameInfo, night: int) -> FrameInfo:
-        """A frame of doubtful date, moved to that night."""
-        if DATE_DOUBTFUL not in info.notes or info.mid_time is None:
-            return info
-        notes = tuple(DATE_SETTLED if note == DATE_DOUBTFUL else note for note in info.notes)
-        late = self.night_number(info) < night
-        return replace(info, mid_time=info.mid_time + A_DAY if late else info.mid_time, notes=notes)
 
     def band_of(self, header: RawHeader, camera: Camera | None) -> str:
         """u, g, r, i or z, also for the primed names; from the file's name where there is no FILTER."""
@@ -178,9 +163,7 @@ class Opticam(Instrument):
 
     def pointing_of(self, header: RawHeader) -> SkyCoord | None:
         """RA and DEC of date, to a few arcminutes; the placeholders 0 and 31 are no coordinates."""
-        ra, dec = (str(header.get(card, "")) for card in ("RA", "DEC"))
-        believable = SEXAGESIMAL.match(ra) and SEXAGESIMAL.match(dec) and re.search("[1-9]", ra)
-        return super().pointing_of(header) if believable else None
+        return super().pointing_of(header) if has_position(header) else None
 
     def pointing_values(self, pointing: SkyCoord) -> dict[str, Any]:
         of_date = pointing.transform_to(FK5(equinox="J2024.8"))
@@ -217,7 +200,7 @@ class Opticam(Instrument):
 
     def remarks(self, header: RawHeader, camera: Camera) -> Iterator[str]:
         yield from time_remarks(header)
-        if self.pointing_of(header) is None:
+        if not has_position(header):
             yield "RA and DEC are absent or placeholders"
         yield from band_remarks(self.band_of(header, None), camera, header)
         if "3x3 median filter applied by PROFE" in str(header.get("HISTORY", "")):
@@ -227,10 +210,16 @@ class Opticam(Instrument):
             yield f"a window of {columns} of {wanted} columns, whose place on the chip no card tells"
 
 
+def has_position(header: RawHeader) -> bool:
+    """Whether RA and DEC are more than placeholders: sexagesimal, and not at 0 hours sharp."""
+    ra, dec = (str(header.get(card, "")) for card in ("RA", "DEC"))
+    return bool(SEXAGESIMAL.match(ra) and SEXAGESIMAL.match(dec) and re.search("[1-9]", ra))
+
+
 def date_and_time(header: RawHeader, card: str) -> Time | None:
     """The time in a card that has both; a T, blanks, and more behind it do not matter."""
     found = FULL_DATE.search(str(header.get(card, "")))
-    return Time(f"{found[1]}T{found[2]}", scale="utc") if found else None
+    return Time(f"{found[1]}T{found[2]}", scale="utc", format="isot") if found else None
 
 
 def time_and_date(header: RawHeader) -> Time | None:
@@ -239,7 +228,7 @@ def time_and_date(header: RawHeader) -> Time | None:
         pattern.match(str(header.get(card, "")))
         for pattern, card in ((TIME_ONLY, "UT"), (DATE_ONLY, "DATE-OBS"))
     )
-    return Time(f"{date[0]}T{time[0]}", scale="utc") if time and date else None
+    return Time(f"{date[0]}T{time[0]}", scale="utc", format="isot") if time and date else None
 
 
 def date_is_doubtful(header: RawHeader) -> bool:
@@ -274,12 +263,34 @@ def band_remarks(band: str, camera: Camera, header: RawHeader) -> Iterator[str]:
         yield f"the serial number {header['SERIALN']} is not that of camera {camera.name}"
 
 
+def possible_nights(info: FrameInfo, longitude: float) -> set[int]:
+    """The nights to which the frame can belong."""
+    night = night_number(info, longitude)
+    return {night, night + 1} if DATE_DOUBTFUL in info.notes else {night}
+
+
+def night_number(info: FrameInfo, longitude: float) -> int:
+    """Days since 1858-11-17 at local mean noon; longitude in degrees."""
+    assert info.mid_time is not None
+    return int((info.mid_time.mjd + longitude / 360 - 0.5) // 1)
+
+
+def moved_to(night: int, info: FrameInfo, longitude: float) -> FrameInfo:
+    """A frame of doubtful date, in that night."""
+    if DATE_DOUBTFUL not in info.notes or info.mid_time is None:
+        return info
+    notes = tuple(DATE_SETTLED if note == DATE_DOUBTFUL else note for note in info.notes)
+    late = night_number(info, longitude) < night
+    return replace(info, mid_time=info.mid_time + A_DAY if late else info.mid_time, notes=notes)
+
+
 def in_order(before: tuple[FrameInfo, ...], after: tuple[FrameInfo, ...]) -> bool:
     """Whether no camera's doubtful dates run backwards, now that its frames have their times."""
     dates: dict[str, list[tuple[float, int]]] = {}
     for was, now in zip(before, after, strict=True):
         if DATE_DOUBTFUL in was.notes and was.mid_time is not None and now.mid_time is not None:
-            dates.setdefault(was.camera, []).append((now.mid_time.mjd, int(was.mid_time.mjd)))
+            half = np.nan_to_num(was.exposure.to_value(u.d)) / 2  # a flat's exposure may be unknown
+            dates.setdefault(was.camera, []).append((now.mid_time.mjd, int(was.mid_time.mjd - half)))
     return all(early <= late for pairs in dates.values() for (_, early), (_, late) in pairwise(sorted(pairs)))
 
 

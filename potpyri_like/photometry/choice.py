@@ -10,13 +10,19 @@ import numpy as np
 from potpyri_like.errors import ReductionError
 from potpyri_like.photometry.bins import bin_series
 from potpyri_like.photometry.ensemble import Ensemble, ensemble_weights, relative_flux
-from potpyri_like.photometry.noise import expected, nan_median, point_to_point, running_median, spikes
+from potpyri_like.photometry.noise import expected, nan_median, point_to_point, rms, running_median, spikes
 
 __all__ = ["ApertureChoice", "choose_aperture", "rank_variables"]
 
 MOST_ALIKE = 8  # comparison stars that help a target choose its aperture
+MOST_CONSTANT = 25  # comparison stars that choose without a target
 
 Metric = Callable[[np.ndarray, np.ndarray | None], float]
+
+
+def total_rms(flux, time=None) -> float:
+    """The scatter of a series at all time scales."""
+    return rms(flux)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,13 +59,14 @@ def choose_aperture(
     excluded: Mapping[int, str] | None = None,
     labels=None,
     metric: Metric = point_to_point,
+    constant_metric: Metric = total_rms,
     tolerance=0.01,
 ) -> ApertureChoice:
     """The smallest aperture whose light curve is within 1 % of the least noisy.
 
     In every aperture the comparison stars are weighted anew and the light curves divided. The noise is that
-    of the target and of the comparison stars within a factor of two of its flux or, without a target, the mean
-    of the comparison stars', with the same weights in every aperture. Noise figures are noisy themselves: what is compared is the figure or, if larger, the running
+    of the target and of the comparison stars within a factor of two of its flux or, without a target, that of
+    the comparison stars of most weight. Noise figures are noisy themselves: what is compared is the figure or, if larger, the running
     median over three apertures.
 
     Parameters
@@ -93,8 +100,8 @@ def choose_aperture(
     ]
     judges = _judges(ensembles, target, nan_median(flux[..., flux.shape[2] // 2]))
     curves = [relative_flux(flux[..., a], error[..., a], ensembles[a].weights)[0] for a in apertures]
-    figure = _noise(curves, time, judges, metric, target)
-    alike = np.count_nonzero(judges) - 1
+    figure = _noise(curves, time, judges, (metric, constant_metric), target)
+    alike = len(judges) - 1
     whose = "comparison stars" if target is None else "target" if not alike else f"target and {alike} stars like it"
     if not np.isfinite(figure).any():
         note = next((e.note for e in ensembles if e.note), "too few measurements")
@@ -103,7 +110,7 @@ def choose_aperture(
         )
     index, best, at_edge = _smallest_of_the_best(figure, tolerance)
     names = [f"aperture {a}" for a in apertures] if labels is None else list(labels)
-    reason = _reason(figure, names, index, best, f"of the {whose}", _name_of(metric))
+    reason = _reason(figure, names, index, best, f"of the {whose}", _name_of(constant_metric if target is None else metric))
     reason += "; best at the edge of the grid" if at_edge else ""
     return ApertureChoice(index, figure, ensembles[index], at_edge, reason)
 
@@ -139,40 +146,42 @@ def rank_variables(relflux, relflux_err, time):
     return score, np.argsort(np.where(np.isnan(score), np.inf, -score), kind="stable")
 
 
-def _judges(ensembles, target, level):
-    """Weight of each star in the verdict on an aperture: with a target, it and the comparison stars like it."""
+def _judges(ensembles, target, level) -> np.ndarray:
+    """The stars whose noise decides: the best comparison stars; with a target, it and those like it."""
     weights = np.mean([ensemble.weights for ensemble in ensembles], axis=0)
     if target is None:
-        return weights
+        best = np.argsort(-weights, kind="stable")[:MOST_CONSTANT]
+        return best[weights[best] > 0]
     with np.errstate(invalid="ignore", divide="ignore"):
         away = np.abs(np.log(level / level[target]))
     away[~((weights > 0) & (away < np.log(2)))] = np.inf
     away[target] = 0
     alike = np.argsort(away, kind="stable")[: 1 + MOST_ALIKE]
-    judges = np.zeros(weights.size)
-    judges[alike[np.isfinite(away[alike])]] = 1
-    return judges
+    return alike[np.isfinite(away[alike])]
 
 
-def _noise(curves, time, judges, metric, target):
-    """The metric in each aperture, a weighted mean over the judging stars.
+def _noise(curves, time, judges, metrics, target) -> np.ndarray:
+    """The metric in each aperture, the mean over the judging stars on the scale of the first of them.
 
-    Beside a target the others only add to how surely apertures are told apart: each figure counts relative to
-    its star's median over the apertures, and the mean is given on the target's scale.
+    Each star's figures count relative to their median over the apertures, so that a faint star tells apertures
+    apart as well as a bright one. Where a target was not measured the others do not speak for it.
     """
-    stars = np.flatnonzero(judges > 0)
-    values = np.array([[metric(curve[:, star], time) for star in stars] for curve in curves], float)
-    weights = judges[stars] * np.isfinite(values)
+    chosen = [metrics[0] if star == target else metrics[1] for star in judges]
+    values = np.array(
+        [[metric(curve[:, star], time) for star, metric in zip(judges, chosen, strict=True)] for curve in curves],
+        float,
+    ).reshape(len(curves), len(judges))
+    if not np.isfinite(values).any():
+        return np.full(len(curves), np.nan)
+    scale = nan_median(values)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        relative = values / scale
+    good = np.isfinite(relative)
     if target is not None:
-        own = values[:, stars == target][:, 0]
-        weights[~np.isfinite(own)] = 0
-        scale = np.array([nan_median(column) for column in values.T])
-        with np.errstate(invalid="ignore", divide="ignore"):
-            values = values / scale * scale[stars == target]
-        weights *= np.isfinite(values)
-    total = weights.sum(axis=1)
-    mean = (weights * np.nan_to_num(values)).sum(axis=1) / np.where(total > 0, total, 1)
-    return np.where(total > 0, mean, np.nan)
+        good[~good[:, 0]] = False
+    total = good.sum(axis=1)
+    mean = np.where(good, relative, 0).sum(axis=1) / np.maximum(total, 1)
+    return np.where(total > 0, mean * scale[np.isfinite(scale)][0], np.nan)
 
 
 def _smallest_of_the_best(figure, tolerance):

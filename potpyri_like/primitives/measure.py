@@ -14,7 +14,7 @@ from potpyri_like.results import Reference
 
 __all__ = ["Measure", "radii_of"]
 
-GRID = tuple(np.round(np.geomspace(0.6, 3.0, 20), 3))
+GRID = tuple(np.round(np.geomspace(0.7, 3.5, 20), 3))
 
 
 @dataclass(frozen=True)

@@ -74,9 +74,9 @@ class ChooseReference:
         looks = tools.run_frames(frames, stages, work.setup, what="reference")
         best, why = choose(looks, of=len(work.observed.frames))
         opened = tools.run_frames(
-            [best.info], (*self.calibration, Find(stars=tools.options.stars, keep_image=True)), work.setup, what=""
+            [best.info], (*self.calibration, Find(stars=10 * tools.options.stars, keep_image=True)), work.setup, what=""
         )[0]
-        reference = make_reference(opened, why)
+        reference = make_reference(opened, why, stars=tools.options.stars)
         log.info("%s: reference %s, %s", work.observed.name, best.info.label, why)
         work = work.with_(setup=work.setup.with_(reference=reference))
         return work.found(reference=reference, choices=[Choice("reference frame", best.info.label, why)])
@@ -154,18 +154,20 @@ def choose(looks: list[FrameOutcome], *, of: int) -> tuple[FrameOutcome, str]:
     )
 
 
-def make_reference(outcome: FrameOutcome, why: str) -> Reference:
-    """The reference from the frame that was chosen."""
+def make_reference(outcome: FrameOutcome, why: str, *, stars: int) -> Reference:
+    """The reference from the frame that was chosen: its brightest stars, and those that outshine them by saturation."""
     if outcome.reason:
         raise RegistrationError(f"the reference {outcome.info.label} could not be read again: {outcome.reason}")
-    stars, image = outcome.results["stars"], outcome.results["image"]
-    fwhm = seeing(image, stars)
+    found, image = outcome.results["stars"], outcome.results["image"]
+    fwhm = seeing(image, found)
+    unsaturated = np.cumsum(~found.saturated)
+    found = found.take(np.flatnonzero(unsaturated <= stars)[: 2 * stars])
     return Reference(
         info=outcome.info,
         image=image,
-        xy=stars.xy,
-        flux=stars.flux,
-        fwhm=fwhm if np.isfinite(fwhm) else float(np.median(stars.fwhm)),
+        xy=found.xy,
+        flux=found.flux,
+        fwhm=fwhm if np.isfinite(fwhm) else float(np.median(found.fwhm)),
         why=why,
         wcs=outcome.results["wcs"],
     )

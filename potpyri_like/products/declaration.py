@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import astropy.units as u
+from astropy.coordinates import EarthLocation
+from astropy.time import Time
 
 from potpyri_like.instruments import Camera, Compound, Instrument, Keyword
 
@@ -15,11 +17,13 @@ __all__ = ["instrument_page"]
 def instrument_page(instrument: Instrument, origin: str) -> list[str]:
     """The lines that `reduce instruments NAME` prints."""
     return [
-        f"{instrument.name}: {(type(instrument).__doc__ or '').strip().partition(chr(10))[0]}",
+        f"{instrument.name}: {first_line(type(instrument))}",
         f"from {origin}",
         "",
         "Header cards",
         *(f"  {quantity:<9} {card_words(card)}" for quantity, card in instrument.keywords.items().items()),
+        f"  {'mid-time':<9} {time_words(instrument)}",
+        *(f"  {raw:<9} as a filter's name is {ours}" for raw, ours in instrument.band_names.items()),
         "",
         "Kinds of frames: the first rule that applies decides",
         *(f"  {rule}" for rule in instrument.rules),
@@ -41,6 +45,19 @@ def card_words(card: Keyword | Compound) -> str:
     return words + (", may be absent" if card.optional else "")
 
 
+def first_line(described: object) -> str:
+    """The first line of a docstring."""
+    return (described.__doc__ or "").strip().partition("\n")[0]
+
+
+def time_words(instrument: Instrument) -> str:
+    """Where the time comes from: as the method says, else the cards that it reads back."""
+    if said := first_line(type(instrument).mid_time):
+        return said
+    cards = instrument.time_cards(Time("2000-01-01T00:00:00", scale="utc"), 1 * u.s)
+    return f"from {' and '.join(cards)}"
+
+
 def camera_lines(camera: Camera) -> Iterator[str]:
     """One camera: what it is known by, and its constants."""
     known_by = ", ".join((*camera.ids, *(f"band {band}" for band in camera.bands)))
@@ -54,7 +71,9 @@ def camera_lines(camera: Camera) -> Iterator[str]:
         "data section": camera.data_section,
         "overscan section": camera.overscan_section,
         "pedestal": camera.pedestal,
+        "its uncertainty": camera.pedestal_error,
         "amplifiers": len(camera.amplifiers) or None,
+        "site": camera.site,
     }
     for what, value in shown.items():
         if value is not None:
@@ -63,10 +82,9 @@ def camera_lines(camera: Camera) -> Iterator[str]:
 
 def constant_lines(instrument: Instrument) -> Iterator[str]:
     """Site, telescope, calibration, filter and recipe."""
-    lon, lat, height = instrument.site.to_geodetic()
     plan, pixel_filter = instrument.calibration, instrument.pixel_filter
     wanted = [kind for kind in ("bias", "dark", "flat") if getattr(plan, kind)]
-    yield f"  {'site':<17}{lat.deg:+.5f} deg N, {lon.deg:+.5f} deg E, {height.to_value(u.m):.0f} m"
+    yield f"  {'site':<17}{in_words(instrument.site)}"
     if instrument.telescope_diameter is not None:
         yield f"  {'telescope':<17}{instrument.telescope_diameter:g}"
     yield f"  {'calibration':<17}{', '.join(wanted) or 'nothing'} expected; masters by {plan.combine}"
@@ -78,7 +96,10 @@ def constant_lines(instrument: Instrument) -> Iterator[str]:
 
 
 def in_words(value: Any) -> str:
-    """A constant, or the card that holds it."""
+    """A constant, a place, or the card that holds a constant."""
     if isinstance(value, Keyword):
         return f"from the card {card_words(value)}"
+    if isinstance(value, EarthLocation):
+        lon, lat, height = value.to_geodetic()
+        return f"{lat.deg:+.5f} deg N, {lon.deg:+.5f} deg E, {height.to_value(u.m):.0f} m"
     return f"{value:g}" if isinstance(value, u.Quantity) else str(value)

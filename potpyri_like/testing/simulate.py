@@ -100,7 +100,7 @@ class NightPlan:
     target_flux : float or None, electron/s
         Above the atmosphere; None: its peak comes to 35 % of saturation at best.
     biases, darks, flats : int or None
-        Flats: of each band. None: 7, 5 and 7, of those that the instrument's calibration asks for.
+        Flats: of each band. None: 7, 5 and 15, of those that the instrument's calibration asks for.
     dark_exposures : tuple of float, s
         (): that of the science frames.
     flat_exposure : float, s
@@ -688,7 +688,7 @@ def calibration_shots(
     for kind, planned, usual, wanted, bands, exposures in (
         (FrameKind.BIAS, plan.biases, 7, asked.bias, ("",), (0.0,)),
         (FrameKind.DARK, plan.darks, 5, asked.dark, ("",), plan.dark_exposures or (plan.exposure,)),
-        (FrameKind.FLAT, plan.flats, 7, asked.flat, detector.bands, (plan.flat_exposure,)),
+        (FrameKind.FLAT, plan.flats, 15, asked.flat, detector.bands, (plan.flat_exposure,)),
     ):
         count = planned if planned is not None else usual * (wanted and kind in known)
         for band in bands:

@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+from headers import make_header
+
+from potpyri_like.errors import HeaderError
+from potpyri_like.header import RawHeader
+from potpyri_like.store import read_header
+
+
+def test_a_card_is_found_in_the_first_hdu_that_has_it():
+    header = make_header({"A": 1}, extensions=[{"A": 2, "B": 3}, {"B": 4, "C": 5}])
+    assert [header[card] for card in "ABC"] == [1, 3, 5]
+
+
+def test_the_cards_of_an_extension_come_first_then_the_primary_ones():
+    header = make_header({"A": 1, "D": 7}, extensions=[{"A": 2}, {"B": 4}])
+    assert (header.of(1)["A"], header.of(1)["D"]) == (2, 7)
+    assert "A" in header.of(2)
+    assert "B" not in header.of(1)
+    assert header.of(0) is header
+
+
+def test_text_comes_without_blanks_around_it():
+    assert make_header({"UT": " 2023-11-22 03:02:49.000  "})["UT"] == "2023-11-22 03:02:49.000"
+
+
+@pytest.mark.parametrize("value", ["", "    ", None, fits.card.Undefined()])
+def test_a_card_without_a_value_is_missing(value):
+    header = make_header({"OBJECT": value})
+    assert "OBJECT" not in header
+    assert header.get("OBJECT", "none") == "none"
+    with pytest.raises(KeyError, match="OBJECT"):
+        header["OBJECT"]
+
+
+def test_a_blank_card_leaves_it_to_the_next_hdu():
+    assert make_header({"OBJECT": "  "}, extensions=[{"OBJECT": "M51"}])["OBJECT"] == "M51"
+
+
+def test_a_card_that_cannot_be_parsed_is_missing():
+    broken = fits.Header.fromstring("GAIN    = 1.2.3.4 / no number" + " " * 51 + "EXPTIME = 5.0".ljust(80))
+    header = RawHeader(make_header().path, (broken,))
+    assert "GAIN" not in header
+    assert header["EXPTIME"] == 5.0
+
+
+def test_zero_and_false_are_values():
+    header = make_header({"EXPTIME": 0.0, "FLAG": False})
+    assert header["EXPTIME"] == 0
+    assert header["FLAG"] is False
+
+
+def test_it_is_a_mapping_of_all_cards():
+    header = make_header({"A": 1}, extensions=[{"A": 2, "B": 3}])
+    assert len(header) == len(list(header)) == len(set(header))
+    assert {"A", "B"} <= set(header)
+
+
+def test_tables_are_no_images(tmp_path):
+    path = tmp_path / "a.fits"
+    table = fits.BinTableHDU(Table({"slit": [1, 2]}))
+    image = fits.ImageHDU(np.arange(6, dtype=np.int16).reshape(2, 3))
+    fits.HDUList([fits.PrimaryHDU(), table, image]).writeto(path)
+    header = read_header(path)
+    assert header.images == (2,)
+    assert header.image_shape == (2, 3)
+
+
+def test_a_compressed_image_is_an_image(tmp_path):
+    path = tmp_path / "a.fits.fz"
+    fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(np.arange(600, dtype=np.int16).reshape(20, 30))]).writeto(path)
+    header = read_header(path)
+    assert header.images == (1,)
+    assert header.image_shape == (20, 30)
+
+
+def test_a_cube_has_three_axes():
+    assert make_header(shape=(5, 20, 30)).image_shape == (5, 20, 30)
+
+
+@pytest.mark.parametrize("hdus", [(fits.Header({"NAXIS": 0}),), (fits.Header({"NAXIS": 1, "NAXIS1": 2048}),)])
+def test_a_file_without_an_image_is_refused_by_its_name(hdus):
+    header = RawHeader(make_header(inside="spectrum.fits").path, hdus)
+    with pytest.raises(HeaderError, match=r"spectrum\.fits: no image in it"):
+        assert header.image_shape
