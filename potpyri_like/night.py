@@ -5,26 +5,40 @@ from __future__ import annotations
 import logging
 import os
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain, count
 from pathlib import Path
+from typing import Any
 
 import astropy.units as u
 import numpy as np
 from astropy.table import Table
 
-from potpyri_like.errors import FrameError, NightError
+from potpyri_like.edits import LEAVE_OUT, REFUSED, USE, Edit, read_edits, tell_unknown
+from potpyri_like.errors import FrameError, HeaderError, NightError, UsageError
 from potpyri_like.frame import FrameInfo, FrameKind
+from potpyri_like.header import RawHeader
 from potpyri_like.instruments import Instrument
-from potpyri_like.store import is_raw_name, read_header
+from potpyri_like.store import is_raw_name, one_line, printable, read_header, unpacked_name
 
-__all__ = ["LEAVE_OUT", "FrameRow", "Night", "ObservationSet", "scan", "slug"]
+__all__ = ["LEAVE_OUT", "NIGHT_TABLE", "FrameRow", "Night", "ObservationSet", "scan", "slug"]
 
 log = logging.getLogger(__name__)
 
-USE, LEAVE_OUT, REFUSED = "use", "leave out", "refused"
 OWN_FOLDER = "red"
+NIGHT_TABLE, RUN_RECORD = "night.ecsv", "run.json"
+OWN_NAMES = ("cals", "log", OWN_FOLDER, NIGHT_TABLE, RUN_RECORD, "report.html")
+LONGEST_NAME = 80  # bytes; file systems take 255, and names get prefixes and suffixes
+NOT_NEEDED = "neither science nor calibration"
+COLUMNS = ("file", "kind", "camera", "band", "target", "binning", "exposure", "mid_time", "clock")
+MORE_COLUMNS = ("decided_by", "notes", "status", "reason")
+HOW_TO_EDIT = (
+    "kind, camera, band and target may be changed, and status set to 'leave out' (or back to 'use');"
+    " the next run obeys. mid_time is UTC."
+)
 
 
 @dataclass(frozen=True)
@@ -115,7 +129,7 @@ class Night:
     def calibrations(self, kind: FrameKind, science: FrameInfo) -> Iterator[FrameInfo]:
         """Calibration frames with the science frame's camera, binning, readout and shape."""
         for info in self.frames:
-            if info.kind is kind and same_pixels(info, science):
+            if info.kind is kind and pixels_key(info) == pixels_key(science):
                 yield info
 
     def table(self, base: Mapping[str, tuple[str, str]] | None = None) -> Table:
@@ -130,23 +144,36 @@ class Night:
         rows = []
         for row in self.rows:
             status, reason = after.get(row.file, (row.status, row.reason))
-            rows.append((row.file, *row_values(row.info), status, reason))
-        names = ("file", "kind", "camera", "band", "target", "binning", "exposure", "mid_time", "clock", "decided_by")
-        table = Table(
-            rows=rows,
-            names=(*names, "notes", "status", "reason"),
-            dtype=[str] * 6 + [float] + [str] * 6,
-        )
+            rows.append((row.file, *row_values(row.info), status, one_line(reason)))
+        table = Table(rows=rows, names=COLUMNS + MORE_COLUMNS, dtype=[str] * 6 + [float] + [str] * 6)
         table["exposure"].unit = u.s
         table.meta["instrument"] = self.instrument.name
-        table.meta["edit"] = (
-            "kind, camera, band and target may be changed, and status set to 'leave out'; the next run obeys. "
-            "mid_time is UTC."
-        )
+        table.meta["edit"] = HOW_TO_EDIT
         return table
 
 
-def scan(root: Path, instrument: Instrument, *, edited: Table | None = None, skip: Path | None = None) -> Night:
+@dataclass(frozen=True)
+class Listing:
+    """What lies in a night's folder.
+
+    Attributes
+    ----------
+    files : tuple of Path
+        Those that may be raw frames, in order.
+    closed : tuple of OSError
+        What befell folders that cannot be looked into.
+    strangers : int
+        Links that leave the night; they are passed over.
+    """
+
+    files: tuple[Path, ...]
+    closed: tuple[OSError, ...] = ()
+    strangers: int = 0
+
+
+def scan(
+    root: Path, instrument: Instrument, *, edited: Table | None = None, skip: Path | None = None
+) -> Night:
     """Read the header of every raw file below a folder, once.
 
     Parameters
@@ -162,96 +189,221 @@ def scan(root: Path, instrument: Instrument, *, edited: Table | None = None, ski
     ------
     NightError
         The folder does not exist or holds no raw file.
+    UsageError
+        The products would go among the raw files.
     """
     if not root.is_dir():
-        raise NightError(f"{root}: there is no such folder")
-    files = sorted(raw_files(root, skip))
-    if not files:
-        raise NightError(f"{root}: no .fit, .fits or .fts file in it or below")
-    wishes = edits(edited)
-    rows = [row for path in files for row in describe(path, root, instrument, wishes)]
-    rows = settle(rows, instrument)
-    return Night(root, instrument, tuple(refuse_odd_shapes(rows)))
+        what = "that is a file, where a folder is wanted" if root.exists() else "there is no such folder"
+        raise NightError(f"{root}: {what}")
+    if skip is not None:
+        check_apart(root, skip)
+    listing = list_files(root, skip)
+    edits = read_edits(edited, instrument.name)
+    same = twins(listing.files)
+    rows = [row for path in listing.files for row in rows_of(path, same.get(path), root, instrument, edits)]
+    tell_unknown(edits, {row.file for row in rows})
+    rows = remark_unused(refuse_odd_shapes(settle(rows, instrument)))
+    return Night(root, instrument, (*closed_folders(listing, root), *rows))
 
 
-def raw_files(root: Path, skip: Path | None) -> Iterator[Path]:
-    """Raw files below a folder; hidden ones, products and links that leave the night are passed over."""
-    top = root.resolve()
-    for folder, folders, names in os.walk(root):
+def check_apart(root: Path, output: Path) -> None:
+    """Raise a UsageError where products would lie among raw files."""
+    if output.resolve() == root.resolve():
+        raise UsageError(
+            f"--out {output}: that is the night itself; choose a folder of its own for the products"
+        )
+    inside = output.is_dir() and output.resolve().is_relative_to(root.resolve())
+    if inside and output.name != OWN_FOLDER and not is_ours(output) and raw_names(output, None).files:
+        raise UsageError(f"--out {output}: raw files of the night lie there; choose another folder")
+
+
+def list_files(root: Path, skip: Path | None) -> Listing:
+    """The raw files below a folder.
+
+    Raises
+    ------
+    NightError
+        There is none.
+    """
+    if is_ours(root):
+        raise NightError(f"{root}: products of an earlier run lie there; give the folder of the raw frames")
+    listing = raw_names(root, skip)
+    if listing.strangers:
+        log.warning("%s: %d links that leave the night are passed over", root, listing.strangers)
+    if not listing.files:
+        closed = "".join(f"; {one_line(str(error))}" for error in listing.closed[:3])
+        links = f"; {listing.strangers} links that leave it are passed over" if listing.strangers else ""
+        raise NightError(f"{root}: no .fit, .fits or .fts file in it or below{links}{closed}")
+    return listing
+
+
+def raw_names(root: Path, skip: Path | None) -> Listing:
+    """Files that may be raw below a folder; products, hidden files and links elsewhere are passed over."""
+    top, avoid = root.resolve(), None if skip is None else skip.resolve()
+    files: list[Path] = []
+    closed: list[OSError] = []
+    strangers = 0
+    for folder, folders, names in os.walk(root, onerror=closed.append):
         here = Path(folder)
-        folders[:] = [f for f in folders if not f.startswith(".") and f != OWN_FOLDER and here / f != skip]
-        for name in names:
-            path = here / name
-            if is_raw_name(name) and path.is_file() and path.resolve().is_relative_to(top):
-                yield path
+        folders[:] = sorted(name for name in folders if is_searched(here / name, avoid))
+        paths = [here / name for name in sorted(names) if is_raw_name(name) and (here / name).is_file()]
+        own = [path for path in paths if path.resolve().is_relative_to(top)]
+        files += own
+        strangers += len(paths) - len(own)
+    return Listing(tuple(sorted(files)), tuple(closed), strangers)
 
 
-def edits(table: Table | None) -> dict[str, dict[str, str]]:
-    """What an observer wrote into night.ecsv, by file."""
-    if table is None:
-        return {}
-    columns = [c for c in ("kind", "camera", "band", "target", "status") if c in table.colnames]
-    return {str(row["file"]): {c: str(row[c] or "") for c in columns} for row in table.filled("")}
+def is_searched(folder: Path, avoid: Path | None) -> bool:
+    """Whether a folder within the night may hold raw files."""
+    if folder.name.startswith(".") or folder.name == OWN_FOLDER or is_ours(folder):
+        return False
+    return avoid is None or folder.resolve() != avoid
 
 
-def describe(
-    path: Path, root: Path, instrument: Instrument, wishes: Mapping[str, Mapping[str, str]]
+def is_ours(folder: Path) -> bool:
+    """Whether a folder holds the products of an earlier run."""
+    beside = ("log", "cals", RUN_RECORD)
+    return (folder / NIGHT_TABLE).is_file() and any((folder / name).exists() for name in beside)
+
+
+def twins(files: Iterable[Path]) -> dict[Path, Path]:
+    """Files that are the same frame as another: packed beside it, or a link to it."""
+    first: dict[Path, Path] = {}
+    found: dict[Path, Path] = {}
+    for path in sorted(files, key=lambda p: (p.is_symlink(), unpacked_name(p.name) != p.name, p)):
+        keys = {path.resolve(), path.with_name(unpacked_name(path.name))}
+        same = next((first[key] for key in keys if key in first), None)
+        if same is not None:
+            found[path] = same
+        first.update(dict.fromkeys(keys, same or path))
+    return found
+
+
+def closed_folders(listing: Listing, root: Path) -> Iterator[FrameRow]:
+    """A row for each folder that cannot be looked into."""
+    for error in listing.closed:
+        name = printable(os.path.relpath(error.filename, root))
+        yield FrameRow(f"{name}/", REFUSED, f"{name}/: the folder cannot be looked into ({error.strerror})")
+
+
+def rows_of(
+    path: Path, same: Path | None, root: Path, instrument: Instrument, edits: Mapping[str, Edit]
 ) -> list[FrameRow]:
     """The rows of one file: one, or one for each plane of a cube."""
     inside = path.relative_to(root).as_posix()
-    wish = wishes.get(inside) or wishes.get(f"{inside}[0]") or {}
+    file = printable(inside)
+    if same is not None:
+        return [
+            FrameRow(file, LEAVE_OUT, f"the same frame as {printable(same.relative_to(root).as_posix())}")
+        ]
     try:
-        infos = instrument.describe(read_header(path, inside=inside), **overrides(wish))
+        header = read_header(path, inside=inside)
+        if 0 in header.image_shape:
+            raise HeaderError(
+                f"{path.name}: an image without pixels, {header.image_shape}; the file is left out"
+            )
     except FrameError as error:
-        status = LEAVE_OUT if wish.get("status") == LEAVE_OUT else REFUSED
-        return [FrameRow(inside, status, str(error))]
-    rows = []
-    for info in infos:
-        file = inside if info.plane is None else f"{inside}[{info.plane}]"
-        if wishes.get(file, {}).get("status") == LEAVE_OUT:
-            rows.append(FrameRow(file, LEAVE_OUT, "left out by hand in night.ecsv", info))
-        elif info.kind is FrameKind.OTHER:
-            rows.append(FrameRow(file, LEAVE_OUT, info.decided_by, info))
-        else:
-            rows.append(FrameRow(file, USE, "", info))
-    return rows
+        return [refused(file, error, edits)]
+    planes = int(np.prod(header.image_shape[:-2]))
+    names = [file] if len(header.image_shape) == 2 else [f"{file}[{plane}]" for plane in range(planes)]
+    return list(described(header, names, instrument, edits))
 
 
-def overrides(wish: Mapping[str, str]) -> dict[str, object]:
+def described(
+    header: RawHeader, names: list[str], instrument: Instrument, edits: Mapping[str, Edit]
+) -> Iterator[FrameRow]:
+    """A row for each plane: what the header says, or the observer."""
+    known: dict[tuple, tuple[FrameInfo, ...]] = {}
+    for plane, name in enumerate(names):
+        try:
+            edit = edits.get(name, Edit()).checked(name)
+            asked = overrides(edit)
+            key = tuple(sorted(asked.items()))
+            if key not in known:
+                known[key] = instrument.describe(header, **asked)
+            yield decided(name, known[key][plane], edit)
+        except FrameError as error:
+            yield refused(name, error, edits)
+
+
+def decided(file: str, info: FrameInfo, edit: Edit) -> FrameRow:
+    """The row of a frame that is understood: to be used, or left out."""
+    if info.kind is FrameKind.OTHER:
+        return FrameRow(file, LEAVE_OUT, f"{NOT_NEEDED} ({info.decided_by})", info)
+    if edit.status == LEAVE_OUT and not edit.reason.startswith(NOT_NEEDED):
+        return FrameRow(file, LEAVE_OUT, "left out by hand in night.ecsv", info)
+    return FrameRow(file, USE, "", info)
+
+
+def refused(file: str, error: FrameError, edits: Mapping[str, Edit]) -> FrameRow:
+    """The row of a frame that cannot be used, unless the observer wants it left out anyway."""
+    by_hand = edits.get(file, Edit()).status.lower() == LEAVE_OUT
+    return FrameRow(file, LEAVE_OUT if by_hand else REFUSED, one_line(str(error)))
+
+
+def overrides(edit: Edit) -> dict[str, Any]:
     """The arguments of `Instrument.describe` that a row of night.ecsv asks for."""
-    given: dict[str, object] = {name: wish[name] for name in ("camera", "band", "target") if wish.get(name)}
-    if wish.get("kind") in set(FrameKind):
-        given["kind"] = FrameKind(wish["kind"])
-    return given
+    given: dict[str, Any] = {"camera": edit.camera, "band": edit.band, "target": edit.target}
+    given = {name: value for name, value in given.items() if value}
+    return given | ({"kind": FrameKind(edit.kind)} if edit.kind else {})
 
 
 def settle(rows: list[FrameRow], instrument: Instrument) -> list[FrameRow]:
     """Let the instrument look at all frames together."""
-    known = [row for row in rows if row.info is not None]
-    settled = dict(zip((id(row) for row in known), instrument.settle(tuple(r.info for r in known if r.info)), strict=True))
-    return [replace(row, info=settled.get(id(row), row.info)) for row in rows]
+    infos = tuple(row.info for row in rows if row.info is not None)
+    settled = iter(instrument.settle(infos))
+    return [row if row.info is None else replace(row, info=next(settled)) for row in rows]
 
 
-def refuse_odd_shapes(rows: list[FrameRow]) -> Iterator[FrameRow]:
+def refuse_odd_shapes(rows: list[FrameRow]) -> list[FrameRow]:
     """Refuse science frames whose shape is not that of most frames of their set."""
     shapes: dict[tuple, Counter] = defaultdict(Counter)
-    for row in rows:
-        if row.status == USE and row.info is not None and row.info.kind is FrameKind.SCIENCE:
-            shapes[set_key(row.info)][row.info.shape] += 1
-    for row in rows:
-        info = row.info
-        if row.status == USE and info is not None and info.kind is FrameKind.SCIENCE:
-            usual, count = shapes[set_key(info)].most_common(1)[0]
-            if info.shape != usual:
-                yield replace(
-                    row,
-                    status=REFUSED,
-                    reason=f"{info.label}: {info.shape[1]} x {info.shape[0]} pixels, where the {count} others of "
-                    f"{info.target or 'its set'} in {info.band or info.camera} have {usual[1]} x {usual[0]};"
-                    " the frame is left out",
-                )
-                continue
-        yield row
+    for info in used(rows, FrameKind.SCIENCE):
+        shapes[set_key(info)][info.shape] += 1
+    return [with_usual_shape(row, shapes) for row in rows]
+
+
+def with_usual_shape(row: FrameRow, shapes: Mapping[tuple, Counter]) -> FrameRow:
+    """The row, refused where its shape is not the most frequent of its set."""
+    info = row.info
+    if row.status != USE or info is None or info.kind is not FrameKind.SCIENCE:
+        return row
+    (usual, count), *_ = shapes[set_key(info)].most_common(1)
+    if info.shape == usual:
+        return row
+    reason = (
+        f"{info.label}: {info.shape[1]} x {info.shape[0]} pixels, where {count} others of"
+        f" {info.target or 'its set'} in {info.band or info.camera} have {usual[1]} x {usual[0]};"
+        " the frame is left out"
+    )
+    return replace(row, status=REFUSED, reason=reason)
+
+
+def remark_unused(rows: list[FrameRow]) -> list[FrameRow]:
+    """The rows, calibration frames that fit no science frame with that as their reason."""
+    science = used(rows, FrameKind.SCIENCE)
+    pixels = {pixels_key(info) for info in science}
+    bands = {(pixels_key(info), info.band) for info in science}
+    return [with_remark(row, pixels, bands) for row in rows] if science else rows
+
+
+def with_remark(row: FrameRow, pixels: set[tuple], bands: set[tuple]) -> FrameRow:
+    """The row, with a reason where no science frame has the frame's pixels, or a flat's band."""
+    info = row.info
+    if row.status != USE or info is None or info.kind is FrameKind.SCIENCE:
+        return row
+    if pixels_key(info) not in pixels:
+        return replace(row, reason=f"fits no science frame: none of {info.camera} has its size and readout")
+    if info.kind is FrameKind.FLAT and (pixels_key(info), info.band) not in bands:
+        return replace(
+            row, reason=f"fits no science frame: none of {info.camera} is in {info.band or 'its band'}"
+        )
+    return row
+
+
+def used(rows: Iterable[FrameRow], kind: FrameKind) -> list[FrameInfo]:
+    """The frames of that kind that are to be used."""
+    return [row.info for row in rows if row.status == USE and row.info is not None and row.info.kind is kind]
 
 
 def set_key(info: FrameInfo) -> tuple:
@@ -259,41 +411,72 @@ def set_key(info: FrameInfo) -> tuple:
     return info.target.casefold(), info.camera, info.band, info.binning, info.readout
 
 
-def same_pixels(one: FrameInfo, other: FrameInfo) -> bool:
-    """Whether a calibration frame and a science frame come from the same pixels."""
-    return (one.camera, one.binning, one.readout, one.shape) == (other.camera, other.binning, other.readout, other.shape)
+def pixels_key(info: FrameInfo) -> tuple:
+    """What a calibration frame and a science frame share that come from the same pixels."""
+    return info.camera, info.binning, info.readout, info.shape
 
 
 def set_folders(firsts: Mapping[tuple, FrameInfo]) -> dict[tuple, str]:
-    """A folder for each set: target/band, with camera and binning where two sets would share one."""
-    plain = {key: f"{slug(info.target or 'unnamed')}/{slug(info.band or 'clear')}" for key, info in firsts.items()}
+    """A folder for each set: target/band, with more where two sets would share one.
+
+    Parameters
+    ----------
+    firsts : mapping of tuple to FrameInfo
+        A frame of each set, by `set_key`.
+    """
+    keys = sorted(firsts, key=str)
+    targets = different({key[0]: slug(firsts[key].target or "unnamed") for key in keys})
+    plain = {key: f"{targets[key[0]]}/{slug(firsts[key].band or 'clear')}" for key in keys}
     shared = Counter(name.casefold() for name in plain.values())
-    return {
-        key: name
-        if shared[name.casefold()] == 1
-        else f"{name}_{slug(firsts[key].camera)}_{firsts[key].binning[0]}x{firsts[key].binning[1]}"
-        + (f"_{slug(firsts[key].readout)}" if firsts[key].readout else "")
-        for key, name in plain.items()
-    }
+    return different(
+        {
+            key: name if shared[name.casefold()] == 1 else name + suffix(firsts[key])
+            for key, name in plain.items()
+        }
+    )
+
+
+def suffix(info: FrameInfo) -> str:
+    """Camera, binning and readout, for the name of a folder."""
+    parts = [
+        slug(info.camera),
+        f"{info.binning[0]}x{info.binning[1]}",
+        *([slug(info.readout)] if info.readout else []),
+    ]
+    return "".join(f"_{part}" for part in parts)
+
+
+def different(names: Mapping[Any, str]) -> dict[Any, str]:
+    """The names, numbered where two are the same in any letter case."""
+    found: dict[Any, str] = {}
+    taken: set[str] = set()
+    for key, name in names.items():
+        numbered = chain([name], (f"{name}_{number}" for number in count(2)))
+        found[key] = next(other for other in numbered if other.casefold() not in taken)
+        taken.add(found[key].casefold())
+    return found
 
 
 def slug(text: str) -> str:
-    """A name that is safe as a folder: letters, digits, ``+ - _ .``; never hidden, never one of ours."""
-    clean = re.sub(r"[^\w+.-]+", "_", text.strip()).strip("._") or "unnamed"
-    return f"{clean}_" if clean.lower() in ("cals", "log", "red") else clean[:80]
+    """A name that is safe as a folder: letters, digits, ``+ - _ .``; short, not hidden, none of ours."""
+    clean = re.sub(r"[^\w+.-]+", "_", unicodedata.normalize("NFC", text)).strip("._").lstrip("-._")
+    clean = clean.encode()[:LONGEST_NAME].decode(errors="ignore").rstrip("._") or "unnamed"
+    return f"{clean}_" if clean.casefold() in OWN_NAMES else clean
 
 
 def row_values(info: FrameInfo | None) -> tuple:
     """The cells of one row that come from the header."""
     if info is None:
         return ("", "", "", "", "", np.nan, "", "", "", "")
-    time = info.mid_time.isot if info.mid_time is not None else ""
-    binning = f"{info.binning[0]}x{info.binning[1]}"
-    exposure = info.exposure.to_value(u.s)
-    notes = "; ".join(info.notes)
-    return (str(info.kind), info.camera, info.band, info.target, binning, exposure, time, info.clock, info.decided_by, notes)
-
-
-def named(rows: Iterable[FrameRow]) -> str:
-    """The files of some rows, for a message."""
-    return ", ".join(row.file for row in rows)
+    return (
+        str(info.kind),
+        info.camera,
+        one_line(info.band),
+        one_line(info.target),
+        f"{info.binning[0]}x{info.binning[1]}",
+        info.exposure.to_value(u.s),
+        info.mid_time.isot if info.mid_time is not None else "",
+        info.clock,
+        one_line(info.decided_by),
+        one_line("; ".join(info.notes)),
+    )

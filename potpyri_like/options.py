@@ -3,20 +3,56 @@
 from __future__ import annotations
 
 import difflib
+import math
+import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from potpyri_like.errors import UsageError
 
-__all__ = ["Options", "read_config"]
+__all__ = ["COMMAND_LINE", "Options", "public_name", "read_config", "value_type"]
+
+COMMAND_LINE = "command line"
+ON_THE_LINE_ONLY = ("out", "config", "verbose")
+NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?"
+WHERE = r"\s*([^:,]+:)?\s*"  # a camera, if it is named
+PIXEL = rf"{WHERE}{NUMBER}\s*,\s*{NUMBER}\s*"
+STARS = rf"{WHERE}\d+\s*(,\s*\d+\s*)*"
+COORDINATES = r"[\d+-][\dhmsd:.°'\"]*([ ,]+[\d+-][\dhmsd:.°'\"]*)+"
 
 
-def option(default: Any, help_: str, **more: Any) -> Any:
-    """A field of `Options` with its help text."""
-    return field(default=default, metadata={"help": help_, **more})
+def option(
+    help_: str,
+    default: Any = None,
+    *,
+    name: str = "",
+    metavar: str = "",
+    choices: tuple[str, ...] = (),
+    form: str = ".+",
+    give: str = "",
+) -> Any:
+    """A field of `Options`.
+
+    Parameters
+    ----------
+    help_ : str
+    default : Any
+    name : str
+        What people call it; that of the field by default.
+    metavar : str
+        What stands for its value in the help.
+    choices : tuple of str
+        All values that there are.
+    form : str
+        The regular expression of its text.
+    give : str
+        What to give instead of a wrong value.
+    """
+    about = {"help": help_, "name": name, "metavar": metavar, "choices": choices, "form": form, "give": give}
+    return field(default=default, metadata=about)
 
 
 @dataclass(frozen=True)
@@ -24,33 +60,40 @@ class Options:
     """What an observer may decide; None leaves the decision to the instrument or to the data."""
 
     target_xy: str | None = option(
-        None,
-        "The target's pixel, counted from 0, in the first science frame of a camera: X,Y or CAMERA:X,Y. "
-        "One camera is enough: the others find the same star.",
+        "The target's pixel, counted from 0, in the first science frame of a camera. One camera is enough:"
+        " the others find the same star.",
         metavar="[CAMERA:]X,Y",
+        form=PIXEL,
+        give="X,Y or CAMERA:X,Y, as in 512,480 or C1:512,480",
     )
     target_frame: str | None = option(
-        None, "The raw file in which --target-xy was read off, if not the first.", metavar="FILE"
+        "The raw file in which --target-xy was read off, if not the first.", metavar="FILE"
     )
-    target: str | None = option(None, "Reduce this target only (its name, or a part of it).", metavar="NAME")
+    target: str | None = option("Reduce this target only (its name, or a part of it).", metavar="NAME")
     radec: str | None = option(
-        None,
-        "The target's coordinates, ICRS: '08:18:29.9 +25:19:59' (hours, degrees) or '124.625 25.333' (degrees). "
-        "They give BJD_TDB and airmass, and the target where the frames have a WCS.",
+        "The target's coordinates, ICRS: '08:18:29.9 +25:19:59' (hours, degrees) or '124.625 25.333'"
+        " (degrees). They give BJD_TDB and airmass, and the target where the frames have a WCS.",
         metavar="'RA DEC'",
+        form=COORDINATES,
+        give="'HH:MM:SS.S +DD:MM:SS' or degrees, as in '124.625 25.333'",
     )
     comparisons: str | None = option(
-        None, "Compare with these stars only, by their numbers in stars.ecsv: 3,5,8 or CAMERA:3,5,8.", metavar="N,N,..."
+        "Compare with these stars only, by their numbers in the table STARS of measurements.fits.",
+        metavar="[CAMERA:]N,N,...",
+        form=STARS,
+        give="star numbers, as in 3,5,8 or C1:3,5,8",
     )
     aperture: float | None = option(
-        None, "Radius of the aperture in FWHM, instead of the one of least noise.", metavar="FWHM"
+        "Radius of the aperture in FWHM, instead of the one of least noise.", metavar="FWHM"
     )
     filter_: str | None = option(
-        None, "The 3x3 filter: median, selective or none.", name="filter", choices=("median", "selective", "none")
+        "The 3x3 filter, instead of the instrument's rule.",
+        name="filter",
+        choices=("median", "selective", "none"),
     )
-    recipe: str | None = option(None, "The recipe: timeseries or imaging.", choices=("timeseries", "imaging"))
-    stars: int = option(150, "Measure at most so many stars.", metavar="N")
-    jobs: int | None = option(None, "Worker processes; as many as there are cores by default.", metavar="N")
+    recipe: str | None = option("The recipe, instead of the instrument's.", choices=("timeseries", "imaging"))
+    stars: int = option("Measure at most so many stars.", 150, metavar="N")
+    jobs: int | None = option("Worker processes, instead of one for each core.", metavar="N")
 
     def named(self) -> dict[str, Any]:
         """The values by the names that people use."""
@@ -59,47 +102,94 @@ class Options:
     def merged(self, given: Mapping[str, Any], *, where: str) -> Options:
         """The same, with the values given under people's names.
 
+        Parameters
+        ----------
+        given : mapping of str to Any
+            Names with - or _; None says nothing.
+        where : str
+            Where they were given, for the message: `COMMAND_LINE` or a file.
+
         Raises
         ------
         UsageError
             An unknown name, or a value that cannot be.
         """
         known = {public_name(item): item for item in fields(self)}
-        changes = {}
-        for name, value in given.items():
-            key = name.replace("-", "_")
-            if key not in known:
-                near = difflib.get_close_matches(key, known, n=1)
-                hint = f"; did you mean {near[0]}?" if near else ""
-                raise UsageError(f"{where}: there is no option {name!r}{hint} Known: {', '.join(known)}")
-            changes[known[key].name] = checked(known[key], value, where)
-        return replace(self, **changes)
+        items = {name: known.get(name.replace("-", "_")) for name in given}
+        for name, item in items.items():
+            if item is None:
+                raise UsageError(f"{where}: {unknown(name, list(known))}")
+        return replace(
+            self,
+            **{
+                item.name: checked(item, given[name], where)
+                for name, item in items.items()
+                if item is not None and given[name] is not None
+            },
+        )
 
 
-def public_name(item: Any) -> str:
+def unknown(name: str, known: list[str]) -> str:
+    """That there is no such option, and which is the nearest."""
+    if name in ON_THE_LINE_ONLY:
+        return f"{name} is an option of the command line only (--{name})"
+    near = difflib.get_close_matches(name.lower().replace("-", "_"), known, n=1, cutoff=0.5)
+    hint = f" did you mean {near[0]}?" if near else ""
+    return f"there is no option {name!r};{hint} known are {', '.join(known)}"
+
+
+def public_name(item: Field[Any]) -> str:
     """The name on the command line and in reduce.toml, with underscores."""
-    return str(item.metadata.get("name", item.name))
+    return str(item.metadata["name"] or item.name)
 
 
-def checked(item: Any, value: Any, where: str) -> Any:
-    """The value in the option's type, or an error that names both."""
-    name, choices = public_name(item), item.metadata.get("choices")
-    if value is None:
-        return None
-    if choices and value not in choices:
-        raise UsageError(f"{where}: {name} = {value!r}; choose one of {', '.join(choices)}")
-    wanted: type = next(t for t in (int, float, str) if t.__name__ in str(item.type))
-    if wanted is str and isinstance(value, list | tuple):
-        value = ",".join(map(str, value))
-    try:
-        if isinstance(value, bool):
-            raise ValueError("a truth value")
-        result = wanted(value)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{where}: {name} = {value!r}; give {'a number' if wanted is not str else 'text'}") from error
-    if wanted in (int, float) and result <= 0:
-        raise UsageError(f"{where}: {name} = {value!r}; give a number above 0")
+def value_type(item: Field[Any]) -> type:
+    """The type of an option's value: int, float or str."""
+    return next(kind for kind in (int, float, str) if str(item.type).startswith(kind.__name__))
+
+
+def checked(item: Field[Any], value: Any, where: str) -> Any:
+    """The value in the option's type.
+
+    Raises
+    ------
+    UsageError
+        It has none, or is out of range; the message says what to give.
+    """
+    wanted = value_type(item)
+    result = as_text(item, value) if wanted is str else as_number(value, wanted)
+    if result is None:
+        name = public_name(item)
+        given = (
+            f"--{name.replace('_', '-')} {value}" if where == COMMAND_LINE else f"{where}: {name} = {value!r}"
+        )
+        raise UsageError(f"{given}: give {what_to_give(item)}")
     return result
+
+
+def what_to_give(item: Field[Any]) -> str:
+    """What a value of the option looks like."""
+    usual = {int: "a whole number above 0", float: "a number above 0", str: "text"}
+    return " or ".join(item.metadata["choices"]) or item.metadata["give"] or usual[value_type(item)]
+
+
+def as_text(item: Field[Any], value: Any) -> str | None:
+    """The text of an option, lists joined by commas; None where it cannot be."""
+    parts = value if isinstance(value, list | tuple) else [value]
+    if not all(isinstance(part, str | int | float) and not isinstance(part, bool) for part in parts):
+        return None
+    text = ",".join(map(str, parts)).strip()
+    choices = item.metadata["choices"]
+    if choices:
+        return text.lower() if text.lower() in choices else None
+    return text if re.fullmatch(item.metadata["form"], text, re.IGNORECASE | re.DOTALL) else None
+
+
+def as_number(value: Any, wanted: type) -> int | float | None:
+    """The number, finite and above 0; None where it cannot be."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return wanted(value) if value > 0 and wanted(value) == value else None
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -111,6 +201,8 @@ def read_config(path: Path) -> dict[str, Any]:
         It cannot be read.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path}: it cannot be read as TOML ({error})") from error
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise UsageError(f"{path}: it cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise UsageError(f"{path}: it is no TOML ({error})") from error

@@ -122,7 +122,8 @@ def load_registry(entry_points: Iterable[metadata.EntryPoint] | None = None) -> 
         try:
             found += load_plugin(entry)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, the others go on
-            cause = f"{type(error).__name__}: {error}{author_line(error, entry.module)}"
+            said = " ".join(str(error).split())
+            cause = f"{type(error).__name__}: {said}{author_line(error, entry.module)}"
             log.warning("plugin %s (%s) could not be loaded: %s", entry.value, origin_of(entry), cause)
             failures.append(Failure(entry.value, origin_of(entry), cause, mentions=(entry.name.upper(),)))
     return without_rivals(found, failures)

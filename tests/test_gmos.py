@@ -11,7 +11,6 @@ from potpyri_like.frame import FrameKind, MaskBit
 from potpyri_like.header import RawHeader
 from potpyri_like.imaging import Piece, assemble, parse_section
 from potpyri_like.instruments.gmos import Gmos
-from potpyri_like.night import same_pixels
 from potpyri_like.testing.simulate import a_frame, raw_header
 
 GMOS = Gmos()
@@ -42,7 +41,14 @@ def frame_of(camera, *, binning=(2, 2), size=(512, 200), **cards):
     """The header of a frame of any generation, from the declaration read backwards."""
     header = raw_header(
         GMOS,
-        a_frame(FrameKind.SCIENCE, GMOS.camera_named(camera), band="r", target="M51", exposure=60.0, binning=binning),
+        a_frame(
+            FrameKind.SCIENCE,
+            GMOS.camera_named(camera),
+            band="r",
+            target="M51",
+            exposure=60.0,
+            binning=binning,
+        ),
         size=size,
     )
     header.hdus[0].update(cards)
@@ -115,9 +121,8 @@ class TestRealHeaders:
     def test_a_dark_with_shuffled_charge_serves_no_other(self, real):
         dark = real("S20090620S0145")
         plain = real("S20090620S0145")
-        for card in ("NODPIX",):
-            plain.hdus[0].remove(card)
-        assert not same_pixels(described(dark), described(plain))
+        plain.hdus[0].remove("NODPIX")
+        assert described(dark).readout != described(plain).readout
 
     @pytest.mark.parametrize(
         ("name", "amplifiers", "shape", "columns"),
@@ -200,7 +205,7 @@ class TestGenerations:
         layout = GMOS.layout(header)
         assert layout.shape[1] == 1024
         assert [readout.x0 for readout in layout.readouts] == [0, 256, 512, 768]
-        assert not same_pixels(described(header), described(whole))
+        assert described(header).readout != described(whole).readout
 
     def test_a_coded_image_is_assembled_in_the_order_of_the_sky(self):
         """Each pixel holds its own column on the detector; the gaps are bad."""
@@ -280,7 +285,7 @@ class TestBand:
 
 class TestMissing:
     def test_an_unknown_detector_is_refused_with_what_was_found(self):
-        with pytest.raises(HeaderError, match="GMOS-N EEV.*DETTYPE: CCD47"):
+        with pytest.raises(HeaderError, match=r"GMOS-N EEV.*DETTYPE: CCD47"):
             described(primary(DETTYPE="CCD47"))
 
     @pytest.mark.parametrize("card", ["DETSEC", "DATASEC"])

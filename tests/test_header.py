@@ -70,7 +70,9 @@ def test_tables_are_no_images(tmp_path):
 
 def test_a_compressed_image_is_an_image(tmp_path):
     path = tmp_path / "a.fits.fz"
-    fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(np.arange(600, dtype=np.int16).reshape(20, 30))]).writeto(path)
+    fits.HDUList(
+        [fits.PrimaryHDU(), fits.CompImageHDU(np.arange(600, dtype=np.int16).reshape(20, 30))]
+    ).writeto(path)
     header = read_header(path)
     assert header.images == (1,)
     assert header.image_shape == (20, 30)

@@ -10,9 +10,11 @@ from potpyri_like.photometry.measure import (
     annulus_sky,
     aperture_flags,
     aperture_sums,
+    disks,
     measure_stars,
     native_float32,
     refine_positions,
+    sky_between_stars,
 )
 
 SKY, READ_NOISE = 200.0, 5.0
@@ -272,3 +274,36 @@ def test_nothing_given_is_changed():
     before = [a.copy() for a in given]
     measure_stars(*given, fwhm=4, radii=[5], annulus=(15, 30), recentre=2)
     assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(given, before, strict=True))
+
+
+def test_the_sky_of_a_star_leaves_its_neighbours_out(rng):
+    size, fwhm = 240, 8.0
+    y, x = np.mgrid[:size, :size]
+    xy = np.array([[120.0, 120.0], [165.0, 120.0], [120.0, 78.0], [83.0, 137.0]])
+    core = fwhm / (2 * np.sqrt(2 ** (1 / 3) - 1))
+    image = rng.normal(100.0, 10.0, (size, size))
+    for x0, y0 in xy[1:]:
+        image += 2e6 / (np.pi * core**2) * 2 * (1 + ((x - x0) ** 2 + (y - y0) ** 2) / core**2) ** -3
+    mask = np.zeros((size, size), np.uint8)
+    whole = sky_between_stars(image, xy[:1], (32.0, 48.0), mask=mask)
+    between = sky_between_stars(image, xy[:1], (32.0, 48.0), mask=mask | disks(mask.shape, xy[1:], 25))
+    reached = sky_between_stars(image, xy, (32.0, 48.0), mask=mask, reach=[0.0, 25.0, 25.0, 25.0])
+    assert reached.level[0] == between.level[0]
+    assert whole.level[0] - 100 > 1.8 * (reached.level[0] - 100)
+
+
+def test_where_stars_cover_the_annulus_it_is_used_whole(rng):
+    image = rng.normal(50.0, 5.0, (120, 120))
+    mask = np.zeros(image.shape, np.uint8)
+    xy = [[60.0, 60.0], [60.0, 61.0]]
+    covered = sky_between_stars(image, xy, (10.0, 20.0), mask=mask, reach=[40.0, 40.0])
+    whole = sky_between_stars(image, xy, (10.0, 20.0), mask=mask)
+    assert (covered.level == whole.level).all()
+    assert (covered.n == whole.n).all()
+
+
+def test_disks_hold_the_pixels_whose_centres_are_within_the_radius():
+    y, x = np.mgrid[:30, :40]
+    covered = disks((30, 40), [[10.3, 12.0], [39.0, 1.0], [np.nan, 3.0]], [4.5, 6.0, 9.0])
+    expected = (np.hypot(x - 10.3, y - 12) <= 4.5) | (np.hypot(x - 39, y - 1) <= 6)
+    assert (covered == expected).all()

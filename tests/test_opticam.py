@@ -98,7 +98,10 @@ class TestTime:
             ({"DATE-OBS": "2021-11-05T04:05:06.789"}, "2021-11-05T04:05:06.789"),
             ({"GPSTIME": "2022-05-01 04:05:06.789123+0000"}, "2022-05-01T04:05:06.789"),
             ({"GPSTIME": "2022-05-01 04:05:06.789123456789 GPS"}, "2022-05-01T04:05:06.789"),
-            ({"GPSTIME": "2022-05-01 04:05:06.789", "UT": "2022-05-01 04:05:09.000"}, "2022-05-01T04:05:06.789"),
+            (
+                {"GPSTIME": "2022-05-01 04:05:06.789", "UT": "2022-05-01 04:05:09.000"},
+                "2022-05-01T04:05:06.789",
+            ),
             ({"UT": "2022-12-01 04:05:06.789"}, "2022-12-01T04:05:06.789"),
             ({"UT": "2022-12-01T04:05:06.789"}, "2022-12-01T04:05:06.789"),
             ({"UT": "2022-12-01 04:05:06.789 ", "DATE-OBS": "2022-11-30"}, "2022-12-01T04:05:06.789"),
@@ -165,7 +168,9 @@ class TestTime:
 
     def test_the_mid_time_of_a_millisecond_exposure_is_not_rounded(self):
         info = described(GPS | {"EXPOSURE": 0.001})
-        assert (info.mid_time - Time("2024-11-04T05:59:34.688", scale="utc")).to_value(u.us) == pytest.approx(500)
+        assert (info.mid_time - Time("2024-11-04T05:59:34.688", scale="utc")).to_value(u.us) == pytest.approx(
+            500
+        )
 
     def test_time_cards_are_read_back(self):
         start = Time("2025-02-28T23:59:59.999", scale="utc", precision=3)
@@ -208,7 +213,9 @@ class TestEvening:
     def settle(self, *stamps, camera="C1", **cards):
         serial = {"C1": "VSC-05535", "C2": "VSC-05530", "C3": "VSC-05522"}[camera]
         infos = tuple(
-            described(RAW | {"SERIALN": serial, "DATE-OBS": date, "UT": time} | cards, inside=f"{camera}_{i}.fit")
+            described(
+                RAW | {"SERIALN": serial, "DATE-OBS": date, "UT": time} | cards, inside=f"{camera}_{i}.fit"
+            )
             for i, (date, time) in enumerate(stamps)
         )
         return OPTICAM.settle(infos)
@@ -292,8 +299,8 @@ class TestEvening:
         assert set(self.days(settled)) == {"2023-02-02"}
 
     def test_a_night_on_disk_is_settled_when_it_is_scanned(self, tmp_path):
-        for name, date, time in (("a", "2023-02-01", "05:00:00.5"), ("b", "2023-02-02", "09:00:00.5")):
-            write(tmp_path / f"{name}.fit", RAW | {"DATE-OBS": date, "UT": time})
+        for name, date, ut in (("a", "2023-02-01", "05:00:00.5"), ("b", "2023-02-02", "09:00:00.5")):
+            write(tmp_path / f"{name}.fit", RAW | {"DATE-OBS": date, "UT": ut})
         write(tmp_path / "c.fit", RAW | {"DATE-OBS": "garbage", "UT": "garbage"})
         night = scan(tmp_path, OPTICAM)
         assert [row.status for row in night.rows] == ["use", "use", "refused"]
@@ -318,7 +325,12 @@ def write(path, cards, *, pixels=None):
 class TestCamera:
     @pytest.mark.parametrize(
         ("serial", "band", "camera"),
-        [("VSC-05535", "g", "C1"), ("VSC-05530", "r", "C2"), ("VSC-05522", "z", "C3"), ("vsc-05522", "i", "C3")],
+        [
+            ("VSC-05535", "g", "C1"),
+            ("VSC-05530", "r", "C2"),
+            ("VSC-05522", "z", "C3"),
+            ("vsc-05522", "i", "C3"),
+        ],
     )
     def test_it_is_known_by_its_serial_number(self, serial, band, camera):
         info = described(RAW | {"SERIALN": serial, "FILTER": band})
@@ -441,8 +453,12 @@ class TestKind:
 
     def test_the_rule_that_decided_is_told(self):
         assert described(RAW).decided_by == "IMGTYPE is 'object'"
-        assert described(without(RAW, "IMGTYPE"), inside="darks/x.fit").decided_by.startswith("the path matches")
-        assert described(RAW | {"IMGTYPE": "other"}).decided_by.startswith("neither science nor calibration: ")
+        assert described(without(RAW, "IMGTYPE"), inside="darks/x.fit").decided_by.startswith(
+            "the path matches"
+        )
+        assert described(RAW | {"IMGTYPE": "other"}).decided_by.startswith(
+            "neither science nor calibration: "
+        )
 
     def test_a_blank_object_leaves_the_target_unnamed(self):
         assert described(RAW).target == ""
@@ -480,7 +496,9 @@ class TestProfe:
         assert not OPTICAM.is_filtered(described(GPS))
 
     def test_a_raw_frame_with_a_filtered_copy_is_raw(self):
-        (info,) = OPTICAM.describe(self.header("PROFE: raw image, 3x3 median copy exists at x", "T/raw/d/x.fit"))
+        (info,) = OPTICAM.describe(
+            self.header("PROFE: raw image, 3x3 median copy exists at x", "T/raw/d/x.fit")
+        )
         assert not OPTICAM.is_filtered(info)
 
     def test_the_copy_beside_its_raw_frame_is_left_out(self):
@@ -640,8 +658,11 @@ def test_a_header_that_nobody_thought_of_refuses_the_frame_and_not_the_night(tmp
 class TestRealFrames:
     @pytest.mark.parametrize(
         ("name", "camera", "band", "scale"),
-        [("get_last_c1.fit", "C1", "g", 0.1397), ("get_last_c2.fit", "C2", "r", 0.1406)]
-        + [("get_last_c3.fit", "C3", "z", 0.1661)],
+        [
+            ("get_last_c1.fit", "C1", "g", 0.1397),
+            ("get_last_c2.fit", "C2", "r", 0.1406),
+            ("get_last_c3.fit", "C3", "z", 0.1661),
+        ],
     )
     def test_a_frame_of_2023_11_22(self, real_data, name, camera, band, scale):
         header = read_header(real_data / "opticam" / name)

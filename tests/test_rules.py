@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from headers import make_header
 
@@ -67,8 +69,6 @@ def test_not_of_an_absent_card_holds():
 
 
 def test_without_a_night_the_path_is_the_file_s_name():
-    from dataclasses import replace
-
     assert not InPath("Flats")(replace(HEADER, inside="x.fits"))
     assert InPath("^x_")(replace(HEADER, inside="", path=HEADER.path.with_name("x_1.fits")))
 
@@ -112,7 +112,10 @@ def test_its_example_makes_it_true(condition):
 @pytest.mark.parametrize(
     ("make", "culprit"),
     [
-        (lambda: Matches("OBJECT", "(flat"), r"Matches\('OBJECT'\): pattern = '\(flat' is no regular expression"),
+        (
+            lambda: Matches("OBJECT", "(flat"),
+            r"Matches\('OBJECT'\): pattern = '\(flat' is no regular expression",
+        ),
         (lambda: InPath("[a-"), r"InPath: pattern = '\[a-'"),
         (lambda: Is("IMAGETYP"), r"Is\('IMAGETYP'\): give at least one value"),
         (lambda: Rule("scienze", Always()), "Rule: kind = 'scienze'; it is one of FrameKind.SCIENCE"),

@@ -206,7 +206,8 @@ def check_unit(where: str, name: str, value: Any, unit: u.UnitBase, *, card: boo
     found = value.unit if isinstance(value, Keyword | u.Quantity) else None
     if found is None or not found.is_equivalent(unit):
         got = "no unit" if found is None else f"the unit {found}"
-        raise DeclarationError(f"{where}: {name} = {value!r} has {got}; give it in {unit}")
+        shown = str(value) if isinstance(value, u.Quantity) else repr(value)
+        raise DeclarationError(f"{where}: {name} = {shown} has {got}; give it in {unit}")
 
 
 def check_section(where: str, name: str, section: Any) -> None:

@@ -19,14 +19,17 @@ __all__ = [
     "annulus_sky",
     "aperture_flags",
     "aperture_sums",
+    "disks",
     "measure_stars",
     "native_float32",
     "pixels_around",
     "refine_positions",
+    "sky_between_stars",
 ]
 
 FWHM_PER_SIGMA = 2.3548
 MIN_SKY_PIXELS = 10
+CROWDED = 0.2  # of an annulus
 BLOCK = 250_000  # pixels gathered at a time: their indices stay in the cache
 
 STAR_FLAG_OF = {
@@ -93,6 +96,7 @@ def measure_stars(
     annulus: tuple[float, float],
     recentre: float | None = None,
     flag_radius: float | None = None,
+    reach=None,
 ) -> Measurement:
     """Measure stars in concentric apertures above their local sky.
 
@@ -113,6 +117,9 @@ def measure_stars(
         Let each position follow its star by so many pixels at most; positions are kept without it.
     flag_radius : float, optional
         Where masked pixels raise a flag; the largest aperture by default.
+    reach : array_like, shape (n_star,), pixels, optional
+        How far each star's light counts: the sky of the others leaves those pixels out. Where that would leave
+        less than a fifth of an annulus, it is used whole.
     """
     image, variance = native_float32(image), native_float32(variance)
     xy, radii = np.array(xy, dtype=float).reshape(-1, 2), np.asarray(radii, dtype=float)
@@ -120,7 +127,7 @@ def measure_stars(
     if recentre is not None:
         xy, ok = refine_positions(image, xy, fwhm=fwhm, max_shift=recentre)
         flags[~ok] |= StarFlag.NO_CENTROID
-    sky = annulus_sky(image, xy, inner=annulus[0], outer=annulus[1], mask=mask)
+    sky = sky_between_stars(image, xy, annulus, mask=mask, reach=reach)
     sums, variances = aperture_sums(image, variance, xy, radii)
     area = pi * radii**2
     flags |= aperture_flags(mask, xy, radii.max() if flag_radius is None else flag_radius)
@@ -222,6 +229,47 @@ def annulus_sky(image, xy, *, inner: float, outer: float, mask=None, sigma: floa
     ]
     level, scatter, n = (np.concatenate(part) for part in zip(*parts, strict=True))
     return Sky(level, scatter, n, scatter**2 / np.maximum(n, 1))
+
+
+def sky_between_stars(image, xy, annulus: tuple[float, float], *, mask, reach=None) -> Sky:
+    """The sky in each star's annulus, without the pixels within reach of any star (see `measure_stars`)."""
+    inner, outer = annulus
+    if reach is None:
+        return annulus_sky(image, xy, inner=inner, outer=outer, mask=mask)
+    covered = disks(image.shape, xy, reach) | (np.asarray(mask) != 0)
+    sky = annulus_sky(image, xy, inner=inner, outer=outer, mask=covered)
+    crowded = np.flatnonzero(sky.n < CROWDED * np.pi * (outer**2 - inner**2))
+    if len(crowded):
+        whole = annulus_sky(image, np.asarray(xy)[crowded], inner=inner, outer=outer, mask=mask)
+        for name, values in vars(whole).items():
+            getattr(sky, name)[crowded] = values
+    return sky
+
+
+def disks(shape: tuple[int, int], xy, radii) -> np.ndarray:
+    """Which pixels have their centre within the given radius of any of some positions.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Rows, columns.
+    xy : array_like, shape (n, 2), pixels
+    radii : array_like, shape (n,), pixels
+
+    Returns
+    -------
+    ndarray of bool, shape (rows, columns)
+    """
+    covered = np.zeros(shape, dtype=bool)
+    for (x, y), radius in zip(np.asarray(xy, float), np.broadcast_to(radii, len(xy)), strict=True):
+        if not np.isfinite(x + y):
+            continue
+        low_x, high_x = max(int(np.ceil(x - radius)), 0), min(int(x + radius) + 1, shape[1])
+        low_y, high_y = max(int(np.ceil(y - radius)), 0), min(int(y + radius) + 1, shape[0])
+        if low_x < high_x and low_y < high_y:
+            dx, dy = np.arange(low_x, high_x) - x, np.arange(low_y, high_y) - y
+            covered[low_y:high_y, low_x:high_x] |= dx**2 + (dy**2)[:, None] <= radius**2
+    return covered
 
 
 def aperture_sums(image, variance, xy, radii) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,177 @@
+"""What an observer wrote into night.ecsv, in an editor or a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from astropy.table import Table
+
+from potpyri_like.errors import HeaderError, NightError
+from potpyri_like.frame import FrameKind
+from potpyri_like.store import one_line
+
+__all__ = ["FLAGGED", "LEAVE_OUT", "MEASURED", "REFUSED", "USE", "Edit", "read_edited", "read_edits"]
+
+log = logging.getLogger(__name__)
+
+USE, LEAVE_OUT, REFUSED, MEASURED, FLAGGED = "use", "leave out", "refused", "measured", "flagged"
+STATUSES = (USE, LEAVE_OUT, REFUSED, MEASURED, FLAGGED)
+KINDS = tuple(str(kind) for kind in FrameKind)
+DELIMITERS = (",", ";", "\t", " ")
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One row of an edited night.ecsv; "" where it says nothing.
+
+    Attributes
+    ----------
+    kind, camera, band, target, status : str
+        What the frame is, and what becomes of it, whatever its header says.
+    reason : str
+        Why it had that status in the run that wrote the row.
+    """
+
+    kind: str = ""
+    camera: str = ""
+    band: str = ""
+    target: str = ""
+    status: str = ""
+    reason: str = ""
+
+    def checked(self, file: str) -> Edit:
+        """The same, kind and status in lower case.
+
+        Raises
+        ------
+        HeaderError
+            The kind or the status is none that there is.
+        """
+        kind, status = self.kind.lower(), " ".join(self.status.lower().replace("_", " ").split())
+        for name, said, known in (("kind", kind, KINDS), ("status", status, STATUSES)):
+            if said and said not in known:
+                raise HeaderError(
+                    f"{file}: night.ecsv says {name} {said!r}; write {', '.join(known[:-1])} or {known[-1]}"
+                )
+        return Edit(kind, self.camera, self.band, self.target, status, self.reason)
+
+
+def read_edits(table: Table | None, instrument: str) -> dict[str, Edit]:
+    """The rows of an edited night.ecsv, by file.
+
+    Parameters
+    ----------
+    table : Table or None
+        Of text or as we wrote it; columns may be missing, and others may be there.
+    instrument : str
+        A table of another instrument's run says nothing of this one's frames.
+
+    Raises
+    ------
+    NightError
+        There is no column of files.
+    """
+    if table is None:
+        return {}
+    if "file" not in table.colnames:
+        raise NightError("night.ecsv: no column 'file' in it; mend it, or delete it to start afresh")
+    other = str(table.meta.get("instrument", instrument) or instrument)
+    if other.upper() != instrument.upper():
+        log.warning("night.ecsv is of a run with %s: what it says is not used", other)
+        return {}
+    columns = [item.name for item in fields(Edit) if item.name in table.colnames]
+    return {text(row["file"]): Edit(**{name: text(row[name]) for name in columns}) for row in table}
+
+
+def text(value: object) -> str:
+    """A cell as text; "" where it is masked."""
+    return "" if value is np.ma.masked else str(value).strip()
+
+
+def tell_unknown(edits: Mapping[str, Edit], files: Collection[str]) -> None:
+    """Warn of rows whose file is not in the night."""
+    unknown = sorted(set(edits) - set(files) - {""})
+    if unknown:
+        log.warning("night.ecsv has rows of files that are not there: %s", ", ".join(unknown))
+
+
+def read_edited(path: Path) -> Table:
+    """The text in a table that we wrote and somebody edited.
+
+    Only the line with the columns' names is needed, with `file` among them; cells are set apart by commas,
+    semicolons, tabs or blanks.
+
+    Returns
+    -------
+    Table
+        Of text; a cell left empty is "". `meta["instrument"]`, where a comment still tells it.
+
+    Raises
+    ------
+    NightError
+        It cannot be read any more.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        head, names, delimiter = columns_line(lines)
+        body = csv.reader(lines[head + 1 :], delimiter=delimiter, strict=True)
+        rows = [
+            cells(row, names, head + 1 + body.line_num, delimiter)
+            for row in body
+            if any(cell.strip() for cell in row)
+        ]
+    except (OSError, ValueError, csv.Error) as error:
+        raise NightError(
+            f"{path}: it cannot be read any more ({one_line(str(error))});"
+            " mend it, or delete it to start afresh"
+        ) from error
+    kept = [name for name in dict.fromkeys(names) if name]
+    table = Table({name: np.array([row[name] for row in rows], dtype=str) for name in kept})
+    table.meta["instrument"] = next((word for line in lines[:head] for word in instrument_in(line)), "")
+    return table
+
+
+def columns_line(lines: list[str]) -> tuple[int, list[str], str]:
+    """Which line names the columns, their names, and what sets them apart.
+
+    Raises
+    ------
+    ValueError
+        None does.
+    """
+    for number, line in enumerate(lines):
+        if line.lstrip('"').startswith("#"):
+            continue
+        for delimiter in DELIMITERS:
+            names = [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
+            if "file" in names and len(names) > 1:
+                return number, names, delimiter
+    raise ValueError("no line names the columns, 'file' among them")
+
+
+def cells(row: list[str], names: list[str], line: int, delimiter: str) -> dict[str, str]:
+    """The cells of one row, by column.
+
+    Raises
+    ------
+    ValueError
+        There are more than columns; or fewer, and blanks set them apart.
+    """
+    short = len(row) < len(names) and delimiter == " "
+    if short or any(cell.strip() for cell in row[len(names) :]):
+        raise ValueError(
+            f"line {line} has {len(row)} cells for {len(names)} columns; text with blanks needs quotes"
+        )
+    filled = [cell.strip() for cell in row] + [""] * len(names)
+    return dict(zip(names, filled, strict=False))
+
+
+def instrument_in(comment: str) -> list[str]:
+    """The instrument that a comment names, if it names one."""
+    _, found, rest = comment.partition("instrument:")
+    return rest.strip(" {},;\"'\t").split()[:1] if found else []

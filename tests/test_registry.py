@@ -1,0 +1,323 @@
+import importlib
+import importlib.metadata as metadata
+import logging
+import re
+import sys
+from textwrap import dedent
+
+import pytest
+
+from potpyri_like.errors import PluginError, UnknownInstrument
+from potpyri_like.instruments.opticam import Opticam
+from potpyri_like.products.declaration import instrument_page
+from potpyri_like.registry import load_registry
+
+INSTRUMENT = dedent(
+    '''
+    import astropy.units as u
+    from astropy.coordinates import EarthLocation
+    from astropy.time import Time
+    from potpyri_like.instruments import Camera, FrameKind, HeaderKeywords, Instrument, Keyword, hookimpl
+
+    class Mine(Instrument):
+        """A camera of somebody.
+
+        More about it.
+        """
+
+        name = "MINE"
+        keywords = HeaderKeywords(kind=Keyword("IMAGETYP"), exposure=Keyword("EXPTIME", u.s))
+        kinds = {"light": FrameKind.SCIENCE}
+        cameras = (
+            Camera(
+                name="main",
+                pixel_scale=0.6 * u.arcsec / u.pix,
+                gain=1.3 * u.electron / u.adu,
+                read_noise=6 * u.electron,
+                saturation=60000 * u.adu,
+            ),
+        )
+        site = EarthLocation.from_geodetic(lon=10 * u.deg, lat=45 * u.deg)
+
+        def mid_time(self, header, exposure):
+            return Time(header["DATE-OBS"]) + exposure / 2
+    '''
+)
+HOOK = dedent(
+    """
+    @hookimpl
+    def register_instruments():
+        return [Mine]
+    """
+)
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Put a plugin on the path as pip would: a module, and beside it its distribution's metadata."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    made = []
+
+    def install(module, source, *, entry=None, version="1.2"):
+        (tmp_path / f"{module}.py").write_text(source)
+        info = tmp_path / f"{module}-{version}.dist-info"
+        info.mkdir()
+        name = module.replace("_", "-")
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (info / "entry_points.txt").write_text(f"[potpyri_like]\n{entry or module} = {module}\n")
+        made.append(module)
+        importlib.invalidate_caches()
+
+    yield install
+    for module in made:
+        sys.modules.pop(module, None)
+
+
+@pytest.fixture
+def registry(install):
+    """Install one more plugin, and load what is installed."""
+
+    def registry(source, *, module="plugin_of_mine", entry="mine"):
+        install(module, source, entry=entry)
+        return load_registry()
+
+    return registry
+
+
+def failure_of(registry, module="plugin_of_mine"):
+    """Its cause; the others are there nevertheless."""
+    assert {"OPTICAM", "GMOS"} <= set(registry.instruments)
+    (failure,) = [failure for failure in registry.failures if failure.plugin == module]
+    assert failure.origin == module.replace("_", "-") + " 1.2"
+    return failure.cause
+
+
+class TestInstalled:
+    def test_a_plugin_of_another_distribution_brings_its_instrument(self, registry):
+        found = registry(INSTRUMENT + HOOK)
+        assert found["MINE"].name == "MINE"
+        mine = found.instruments["MINE"]
+        assert (mine.plugin, mine.origin, mine.summary) == (
+            "plugin_of_mine",
+            "plugin-of-mine 1.2",
+            "A camera of somebody.",
+        )
+        assert not found.failures
+
+    def test_first_party_instruments_come_through_the_same_door(self):
+        mine = {
+            e.name for e in metadata.entry_points(group="potpyri_like") if e.value.startswith("potpyri_like.")
+        }
+        assert {"opticam", "gmos"} <= mine
+        found = load_registry()
+        assert found.instruments["OPTICAM"].origin.startswith("potpyri-like ")
+        assert isinstance(found["OPTICAM"], Opticam)
+        assert not load_registry([]).instruments
+
+    @pytest.mark.parametrize("name", ["OPTICAM", "opticam", "OptiCam"])
+    def test_a_name_is_known_in_any_letter_case(self, name):
+        assert load_registry()[name].name == "OPTICAM"
+
+    def test_a_plugin_may_bring_several(self, registry):
+        two = (
+            INSTRUMENT
+            + "\nclass Other(Mine):\n    name = 'OTHER'\n"
+            + HOOK.replace("[Mine]", "(Mine, Other)")
+        )
+        assert {"MINE", "OTHER"} <= set(registry(two).instruments)
+
+    def test_names_are_listed_in_order(self, registry):
+        names = list(registry(INSTRUMENT + HOOK).instruments)
+        assert names == sorted(names)
+
+
+class TestFailures:
+    """A plugin that fails is named with its cause, and never takes the others down."""
+
+    @pytest.mark.parametrize(
+        ("source", "cause"),
+        [
+            ("import no_such_module_at_all", "ModuleNotFoundError: .*no_such_module_at_all"),
+            ("1 / 0", r"ZeroDivisionError: division by zero \(plugin_of_mine.py, line 1\)"),
+            ("def broken(:", r"SyntaxError: .*\(plugin_of_mine.py, line 1\)"),
+            ("raise SystemExit('run me as a script')", "SystemExit: run me as a script"),
+            ("from potpyri_like.instruments import Instrumnet", "ImportError: .*Instrumnet"),
+            (
+                INSTRUMENT,
+                "PluginError: it implements no hook: mark a function register_instruments with @hookimpl",
+            ),
+            (INSTRUMENT + HOOK.replace("@hookimpl", ""), "PluginError: it implements no hook"),
+            (
+                INSTRUMENT + HOOK.replace("register_instruments", "register_instrument"),
+                "PluginError: .*register_instrument.*; the hooks are register_instruments$",
+            ),
+            (INSTRUMENT + HOOK.replace("()", "(config)"), "PluginValidationError: .*config"),
+            (
+                INSTRUMENT + HOOK.replace("[Mine]", "Mine"),
+                "PluginError: .*wanted is a list of Instrument classes",
+            ),
+            (INSTRUMENT + HOOK.replace("[Mine]", "None"), "PluginError: .*None; wanted is a list"),
+            (INSTRUMENT + HOOK.replace("[Mine]", "[]"), r"PluginError: .*\[\]; wanted is a list"),
+            (INSTRUMENT + HOOK.replace("[Mine]", "'MINE'"), "PluginError: .*'MINE'; wanted is a list"),
+            (
+                INSTRUMENT + HOOK.replace("[Mine]", "['MINE']"),
+                "PluginError: .*'MINE', which is not a subclass",
+            ),
+            (INSTRUMENT + HOOK.replace("[Mine]", "[Mine()]"), "PluginError: .*Mine object.*not a subclass"),
+            (INSTRUMENT + HOOK.replace("[Mine]", "[int]"), "PluginError: .*'int'>, which is not a subclass"),
+            (
+                INSTRUMENT
+                + "\nclass Family(Instrument, abstract=True):\n    pass\n"
+                + HOOK.replace("Mine", "Family"),
+                "DeclarationError: Family: name is not declared",
+            ),
+            (
+                INSTRUMENT + "    def __init__(self):\n        self.x = self.y\n" + HOOK,
+                "AttributeError: .*'y'.*plugin_of_mine.py, line",
+            ),
+        ],
+    )
+    def test_the_cause_is_told(self, registry, source, cause):
+        assert re.search(cause, failure_of(registry(source)))
+
+    @pytest.mark.parametrize(
+        ("wrong", "right", "cause"),
+        [
+            (
+                "6 * u.adu,",
+                "6 * u.electron,",
+                "Camera 'main': read_noise = 6.0 adu has the unit adu; give it in electron",
+            ),
+            ("1.3,", "1.3 * u.electron / u.adu,", "Camera 'main': gain = 1.3 has no unit"),
+            ('"EXPTIME", u.m)', '"EXPTIME", u.s)', "HeaderKeywords: exposure = EXPTIME has the unit m"),
+        ],
+    )
+    def test_a_wrong_unit_names_the_attribute_and_the_plugin_s_line(self, registry, wrong, right, cause):
+        source = INSTRUMENT.replace(right, wrong) + HOOK
+        told = failure_of(registry(source))
+        assert told.startswith(f"DeclarationError: {cause}")
+        line = int(told.rsplit("line ", 1)[1].rstrip(")"))
+        begins = "cameras = (" if "Camera" in cause else "keywords ="
+        lines = source.splitlines()
+        assert begins in "\n".join(lines[line - 3 : line])
+
+    @pytest.mark.parametrize("missing", ["name", "keywords", "kinds", "cameras", "site", "mid_time"])
+    def test_a_missing_declaration_names_the_class_and_the_attribute(self, registry, missing):
+        source = INSTRUMENT.replace(f"def {missing}", f"def not_{missing}").replace(
+            f"\n    {missing} =", f"\n    not_{missing} ="
+        )
+        assert f"DeclarationError: Mine: {missing} is not" in failure_of(registry(source + HOOK))
+
+    def test_a_missing_constant_is_named(self, registry):
+        source = INSTRUMENT.replace("            gain=1.3 * u.electron / u.adu,\n", "") + HOOK
+        assert "TypeError" in (cause := failure_of(registry(source)))
+        assert "'gain'" in cause
+
+    def test_it_is_logged(self, registry, caplog):
+        with caplog.at_level(logging.WARNING):
+            registry("1 / 0")
+        assert (
+            "plugin plugin_of_mine (plugin-of-mine 1.2) could not be loaded: ZeroDivisionError" in caplog.text
+        )
+
+    def test_asking_for_its_instrument_tells_the_cause(self, registry):
+        found = registry("1 / 0")
+        with pytest.raises(
+            PluginError, match=r"MINE: plugin_of_mine of plugin-of-mine 1\.2 .*division by zero"
+        ):
+            found["mine"]
+
+    def test_asking_for_an_instrument_of_another_name_tells_that_a_plugin_failed(self, registry):
+        found = registry("1 / 0", entry="somebody_s_cameras")
+        with pytest.raises(
+            UnknownInstrument, match=r"no instrument 'MINE'.*plugin_of_mine .*division by zero"
+        ):
+            found["MINE"]
+
+
+class TestRivals:
+    def test_a_name_that_two_plugins_claim_belongs_to_neither(self, install):
+        install("plugin_a", INSTRUMENT + HOOK)
+        install("plugin_b", INSTRUMENT + HOOK, version="2.0")
+        found = load_registry()
+        assert "MINE" not in found.instruments
+        assert {"OPTICAM", "GMOS"} <= set(found.instruments)
+        assert {failure.plugin for failure in found.failures} == {"plugin_a", "plugin_b"}
+        with pytest.raises(
+            PluginError, match=r"MINE is claimed by plugin_a of plugin-a 1\.2 and plugin_b of plugin-b 2\.0"
+        ):
+            found["mine"]
+
+    def test_the_other_instruments_of_a_rival_stay(self, install):
+        install("plugin_a", INSTRUMENT + HOOK)
+        two = (
+            INSTRUMENT
+            + "\nclass Other(Mine):\n    name = 'OTHER'\n"
+            + HOOK.replace("[Mine]", "[Mine, Other]")
+        )
+        install("plugin_b", two)
+        found = load_registry()
+        assert found["OTHER"].name == "OTHER"
+        assert "MINE" not in found.instruments
+
+    def test_a_plugin_cannot_take_the_name_of_a_built_in_unseen(self, registry):
+        found = registry(INSTRUMENT.replace('"MINE"', '"OPTICAM"') + HOOK)
+        with pytest.raises(PluginError, match=r"OPTICAM is claimed by .*plugin_of_mine.*uninstall one"):
+            found["opticam"]
+        assert "GMOS" in found.instruments
+
+
+class TestUnknown:
+    @pytest.mark.parametrize("wrong", ["OPTICOM", "optiam", "OPTICAM2"])
+    def test_the_nearest_name_is_suggested(self, wrong):
+        with pytest.raises(
+            UnknownInstrument, match=rf"no instrument '{wrong}'; did you mean OPTICAM\? Installed: GMOS"
+        ):
+            load_registry()[wrong]
+
+    def test_nothing_like_it_is_not_suggested(self):
+        with pytest.raises(UnknownInstrument, match=r"no instrument 'xyzzy'\. Installed: .*OPTICAM"):
+            load_registry()["xyzzy"]
+
+    def test_without_any_plugin_it_says_so(self):
+        with pytest.raises(UnknownInstrument, match="Installed: none"):
+            load_registry([])["OPTICAM"]
+
+
+class TestPage:
+    """What `reduce instruments NAME` prints."""
+
+    def page(self, name):
+        found = load_registry()
+        return "\n".join(instrument_page(found[name], found.instruments[name].origin))
+
+    def test_it_shows_cards_rules_cameras_and_constants(self, registry):
+        registry(INSTRUMENT + HOOK)
+        text = self.page("MINE")
+        for line in (
+            "MINE: A camera of somebody.",
+            "from plugin-of-mine 1.2",
+            "  exposure  EXPTIME [s]",
+            "  mid-time  from DATE-OBS",
+            "  science: IMAGETYP is 'light'",
+            "    gain             1.3 electron / adu",
+            "  site             +45.00000 deg N, +10.00000 deg E, 0 m",
+            "  3x3 filter       none",
+            "  recipe           timeseries",
+        ):
+            assert line in text.splitlines()
+
+    def test_the_page_of_opticam_tells_the_cameras_apart_and_the_time(self):
+        text = self.page("OPTICAM")
+        for serial in ("VSC-05535", "VSC-05530", "VSC-05522"):
+            assert serial in text
+        assert "GPSTIME, else UT, else DATE-OBS" in text
+        assert "    pedestal         100 adu" in text
+        assert "  3x3 filter       median, from exposures of 10 s on" in text
+
+    def test_the_page_of_gmos_tells_both_sites_and_the_cards_of_the_constants(self):
+        text = self.page("GMOS")
+        assert "  band      FILTER1 and FILTER2" in text
+        assert "    gain             from the card GAIN [electron / adu]" in text
+        assert "-30.24074 deg N" in text
+        assert "+19.82383 deg N" in text
