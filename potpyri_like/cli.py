@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import math
+import os
+import shlex
 import sys
 import time
-from dataclasses import fields
+from contextlib import suppress
+from dataclasses import Field, fields
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import click
@@ -15,17 +21,22 @@ from astropy.utils import iers
 from potpyri_like import __version__
 from potpyri_like.errors import ReductionError, UnknownInstrument, UsageError
 from potpyri_like.instruments import Instrument
-from potpyri_like.options import Options, public_name, read_config
-from potpyri_like.pipeline import reduce_night
+from potpyri_like.options import COMMAND_LINE, Options, public_name, read_config, value_type
+from potpyri_like.pipeline import parse_radec, reduce_night
 from potpyri_like.products import closing_lines
 from potpyri_like.products.declaration import instrument_page
 from potpyri_like.registry import Registry, load_registry
+from potpyri_like.store import is_raw_name
 from potpyri_like.testing import NightPlan, check_instrument, simulate_night
 
 __all__ = ["main"]
 
+log = logging.getLogger(__name__)
+
 ALL_IS_WELL, NOTHING_REDUCED, WRONG_COMMAND, SOMETHING_MISSING = 0, 1, 2, 3
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+PATH = click.Path(path_type=Path)
+SYNOPSIS = "INSTRUMENT NIGHT [OPTIONS]"
 
 
 class Reduce(click.Group):
@@ -55,6 +66,16 @@ class Instruments(click.Group):
         return tool if tool is not None else show_command(registry_of(ctx), name)
 
 
+class Finite(click.FloatRange):
+    """A number within a range, and neither NaN nor infinite."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        return (
+            number if math.isfinite(number) else self.fail(f"{value} is no number to work with.", param, ctx)
+        )
+
+
 def registry_of(ctx: click.Context) -> Registry:
     """The installed instruments, loaded once per call."""
     root = ctx.find_root()
@@ -63,7 +84,16 @@ def registry_of(ctx: click.Context) -> Registry:
     return root.obj
 
 
-@click.group(cls=Reduce, context_settings=CONTEXT, subcommand_metavar="INSTRUMENT NIGHT [OPTIONS]", no_args_is_help=True)
+def known_instrument(registry: Registry, name: str) -> Instrument:
+    """The instrument of that name; a wrong name is a wrong command line."""
+    try:
+        return registry[name]
+    except UnknownInstrument as error:
+        first = " The instrument comes first: reduce INSTRUMENT NIGHT." if Path(name).exists() else ""
+        raise click.UsageError(f"{error}{first}") from error
+
+
+@click.group(cls=Reduce, context_settings=CONTEXT, subcommand_metavar=SYNOPSIS, no_args_is_help=True)
 @click.version_option(__version__, prog_name="reduce")
 def cli() -> None:
     """From a night of raw telescope frames to calibrated light curves and images.
@@ -73,88 +103,162 @@ def cli() -> None:
     """
 
 
+# -- reduce INSTRUMENT NIGHT ---------------------------------------------------------------------------------
+
+
 def instrument_command(registry: Registry, name: str) -> click.Command:
     """The command that reduces a night of one instrument."""
-    try:
-        instrument = registry[name]
-    except UnknownInstrument as error:
-        raise click.UsageError(str(error)) from error
+    instrument = known_instrument(registry, name)
+    about = (type(instrument).__doc__ or "").strip()
 
     def run(night: Path, out: Path | None, config: Path | None, verbose: bool, **given: Any) -> None:
-        reduce_command(instrument, night, out, config, verbose, given)
+        reduce_command(instrument, night, out=out, config=config, verbose=verbose, given=given)
 
     return click.Command(
         instrument.name,
         callback=run,
         params=[
-            click.Argument(["night"], type=click.Path(path_type=Path)),
-            click.Option(["--out"], type=click.Path(path_type=Path), help="Write there instead of NIGHT/red.", metavar="DIR"),
-            *option_parameters(),
-            click.Option(["--config"], type=click.Path(path_type=Path), help="Read options from this file instead of NIGHT/reduce.toml.", metavar="FILE"),
+            click.Argument(["night"], type=PATH),
+            *map(option_parameter, fields(Options)),
+            click.Option(["--out"], type=PATH, metavar="DIR", help="Write there instead of NIGHT/red."),
+            click.Option(
+                ["--config"],
+                type=PATH,
+                metavar="FILE",
+                help="Read options from this file instead of NIGHT/reduce.toml.",
+            ),
             click.Option(["--verbose", "-v"], is_flag=True, help="Show the log on the screen."),
         ],
-        help=f"Reduce a night of {instrument.name}.\n\n{(type(instrument).__doc__ or '').strip()}",
-        short_help=(type(instrument).__doc__ or "").strip().partition("\n")[0],
+        help=f"Reduce a night of {instrument.name}.\n\n{about}",
+        short_help=about.partition("\n")[0],
     )
 
 
-def option_parameters() -> list[click.Parameter]:
-    """The options of a run, as declared in `Options`; None means that the command line does not say."""
-    parameters: list[click.Parameter] = []
-    for item in fields(Options):
-        flag = "--" + public_name(item).replace("_", "-")
-        choices = item.metadata.get("choices")
-        type_ = click.Choice(choices, case_sensitive=False) if choices else next(t for t in (int, float, str) if t.__name__ in str(item.type))
-        default = f" [{item.default}]" if item.default is not None else ""
-        parameters.append(
-            click.Option([flag, item.name], type=type_, default=None, metavar=item.metadata.get("metavar"), help=item.metadata["help"] + default)
-        )
-    return parameters
+def option_parameter(item: Field[Any]) -> click.Option:
+    """An option of a run, as declared in `Options`; None means that the command line does not say."""
+    choices = item.metadata["choices"]
+    default = f"  [default: {item.default}]" if item.default is not None else ""
+    return click.Option(
+        ["--" + public_name(item).replace("_", "-"), item.name],
+        type=click.Choice(choices, case_sensitive=False) if choices else value_type(item),
+        default=None,
+        metavar=item.metadata["metavar"] or None,
+        help=item.metadata["help"] + default,
+    )
 
 
 def reduce_command(
-    instrument: Instrument, night: Path, out: Path | None, config: Path | None, verbose: bool, given: dict[str, Any]
+    instrument: Instrument,
+    night: Path,
+    *,
+    out: Path | None,
+    config: Path | None,
+    verbose: bool,
+    given: dict[str, Any],
 ) -> None:
     """Reduce a night, say what came out, and exit with its status."""
-    output = out if out is not None else night / "red"
     options, origins = gather_options(night, config, given)
-    if night.is_dir():
-        start_log(output, verbose)
-    report = reduce_night(instrument, night, out=out, options=options, origins=origins, progress=progress_for(sys.stderr))
+    output = out if out is not None else night / "red"
+    with Journal(output, screen=verbose):
+        log.info("potpyri_like %s, %s", __version__, shlex.join(["reduce", instrument.name, str(night)]))
+        for name, where in origins.items():
+            log.info("%s = %s (%s)", name, options.named()[name], where)
+        report = reduce_night(
+            instrument, night, out=out, options=options, origins=origins, progress=progress_for(sys.stderr)
+        )
+        log.info("finished with exit status %d", report.exit_status)
     for line in closing_lines(report, folder=output):
         click.echo(line)
     raise SystemExit(report.exit_status)
 
 
 def gather_options(night: Path, config: Path | None, given: dict[str, Any]) -> tuple[Options, dict[str, str]]:
-    """The options in force and where each came from: the command line, then reduce.toml, then the default."""
+    """The options in force, and where those that were given came from: the command line, or reduce.toml.
+
+    Raises
+    ------
+    UsageError
+        One of them cannot be.
+    """
     path = config or night / "reduce.toml"
     from_file = read_config(path) if config or path.is_file() else {}
-    options = Options().merged(from_file, where=str(path))
     names = {item.name: public_name(item) for item in fields(Options)}
     from_line = {names[name]: value for name, value in given.items() if value is not None}
-    origins = {name.replace("-", "_"): path.name for name in from_file} | dict.fromkeys(from_line, "command line")
-    return options.merged(from_line, where="command line"), origins
+    options = Options().merged(from_file, where=str(path)).merged(from_line, where=COMMAND_LINE)
+    if options.radec is not None:
+        parse_radec(options.radec)
+    origins = {name.replace("-", "_"): path.name for name in from_file}
+    return options, origins | dict.fromkeys(from_line, COMMAND_LINE)
 
 
-def start_log(output: Path, verbose: bool) -> None:
-    """Log to a file in the output folder, and to the screen when asked."""
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)] if verbose else []
-    name = time.strftime("reduce_%Y%m%dT%H%M%S.log", time.gmtime())
-    try:
-        (output / "log").mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(output / "log" / name, encoding="utf-8"))
-    except OSError:
-        pass  # the pipeline says that the folder cannot be written to
-    logger = logging.getLogger("potpyri_like")
-    for old in list(logger.handlers):
-        logger.removeHandler(old)
-        old.close()
-    for handler in handlers:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
+# -- the log and the progress --------------------------------------------------------------------------------
+
+
+class LogFile(logging.FileHandler):
+    """A log in the output folder, begun once that is there: a run that cannot start leaves nothing behind."""
+
+    def __init__(self, output: Path) -> None:
+        name = time.strftime("reduce_%Y%m%dT%H%M%S.log", time.gmtime())
+        super().__init__(output / "log" / name, encoding="utf-8", delay=True, errors="backslashreplace")
+        self.output = output
+        self.path = output / "log" / name
+        self.waiting: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.waiting.append(record)
+        if self.stream is None and not self.output.is_dir():
+            return
+        with suppress(OSError):  # a folder that cannot be written to is the pipeline's to tell
+            self.path.parent.mkdir(exist_ok=True)
+            for waiting in self.waiting:
+                super().emit(waiting)
+            self.waiting.clear()
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """A full disk spoils the log, not the screen."""
+
+    def discard(self) -> None:
+        """Leave no log behind."""
+        self.close()
+        with suppress(OSError):
+            self.path.unlink(missing_ok=True)
+            self.path.parent.rmdir()
+
+
+class Journal:
+    """What the package logs goes to a file in the output folder, and to the screen if that is wanted."""
+
+    def __init__(self, output: Path, *, screen: bool) -> None:
+        self.file = LogFile(output)
+        self.handlers: list[logging.Handler] = [self.file]
+        if screen:
+            self.handlers.append(logging.StreamHandler(sys.stderr))
+        self.logger = logging.getLogger("potpyri_like")
+        self.before = self.logger.level, self.logger.propagate
+
+    def __enter__(self) -> None:
+        form = logging.Formatter("%(asctime)s UTC %(levelname)s %(name)s: %(message)s")
+        form.converter = time.gmtime
+        for handler in self.handlers:
+            handler.setFormatter(form)
+            self.logger.addHandler(handler)
+        self.logger.setLevel(logging.INFO)
+        self.logger.propagate = False
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, ReductionError):
+            log.error("%s", error)
+        elif kind is not None:
+            log.error("stopped by %s", kind.__name__, exc_info=error)
+        for handler in self.handlers:
+            self.logger.removeHandler(handler)
+            handler.close()
+        level, self.logger.propagate = self.before
+        self.logger.setLevel(level)
+        if isinstance(error, UsageError):
+            self.file.discard()
 
 
 class Bars:
@@ -186,7 +290,11 @@ class Lines:
 
 
 def progress_for(stream: Any) -> Bars | Lines:
+    """What suits a terminal, or a pipe."""
     return Bars() if stream.isatty() else Lines()
+
+
+# -- reduce instruments --------------------------------------------------------------------------------------
 
 
 @cli.group(cls=Instruments, invoke_without_command=True, subcommand_metavar="[NAME] | check NAME")
@@ -195,54 +303,30 @@ def instruments(ctx: click.Context) -> None:
     """List the installed instruments; with a NAME, its cards, cameras and constants."""
     if ctx.invoked_subcommand is None:
         registry = registry_of(ctx)
-        for name, item in registry.instruments.items():
-            click.echo(f"{name:<10} {item.origin:<28} {item.summary}")
+        items = registry.instruments.items()
+        wide = max((len(name) for name, _ in items), default=0)
+        wider = max((len(item.origin) for _, item in items), default=0)
+        for name, item in items:
+            click.echo(f"{name:<{wide}}  {item.origin:<{wider}}  {item.summary}")
         for failure in registry.failures:
             click.echo(f"{failure.plugin} of {failure.origin} could not be loaded: {failure.cause}", err=True)
         raise SystemExit(SOMETHING_MISSING if registry.failures else ALL_IS_WELL)
 
 
-@instruments.command("check")
+@instruments.command("check", short_help="Test an instrument's declaration, and a synthetic night with it.")
 @click.argument("name")
 @click.option("--quick", is_flag=True, help="Leave out the synthetic night.")
 @click.pass_context
 def check(ctx: click.Context, name: str, quick: bool) -> None:
-    """Test an instrument's declaration: cards, sections, times, and a synthetic night reduced to its truth."""
+    """Test the declaration of instrument NAME.
+
+    Its cards, sections and times are tested, and a synthetic night is reduced to its truth.
+    """
     results = check_instrument(known_instrument(registry_of(ctx), name), night=not quick)
     for result in results:
-        click.echo(f"{'ok    ' if result.passed else 'FAILED'} {result.name}" + ("" if result.passed else f": {result.message}"))
+        said = f"ok     {result.name}" if result.passed else f"FAILED {result.name}: {result.message}"
+        click.echo(said)
     raise SystemExit(ALL_IS_WELL if all(result.passed for result in results) else NOTHING_REDUCED)
-
-
-@cli.command("simulate")
-@click.argument("instrument")
-@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
-@click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same bytes.")
-@click.option("--frames", type=click.IntRange(1), default=60, show_default=True, help="Science frames of each camera.")
-@click.option("--size", type=click.IntRange(64), default=None, metavar="PIXELS", help="Side of the images, where the declaration leaves it open.")
-@click.option("--exposure", type=float, default=30.0, show_default=True, metavar="SECONDS")
-@click.option("--hours", type=float, default=3.0, show_default=True, help="From the first frame to the last.")
-@click.option("--bands", default="", metavar="B,B,...", help="The bands, of those that the cameras have.")
-@click.option("--depth", type=float, default=0.015, show_default=True, help="Of the transit.")
-@click.option("--stars", type=click.IntRange(0), default=80, show_default=True, help="Faint stars in the field.")
-@click.option("--drift", type=float, default=30.0, show_default=True, metavar="PIXELS", help="Of the field in the night.")
-@click.option("--flip/--no-flip", default=True, show_default=True, help="A meridian flip in the night.")
-@click.option("--folders", is_flag=True, help="One folder for each camera.")
-@click.option("--bad", multiple=True, type=click.Choice(["truncated", "zeros", "no exposure", "shape"]), help="Add a frame that cannot be used (repeat for more).")
-@click.pass_context
-def simulate(ctx: click.Context, instrument: str, folder: Path, size: int | None, bands: str, flip: bool, **plan: Any) -> None:
-    """Write a night of synthetic raw frames of INSTRUMENT into DIR, with truth.ecsv."""
-    night = NightPlan(
-        size=None if size is None else (size, size),
-        bands=tuple(band for band in bands.split(",") if band),
-        flip=NightPlan.flip if flip else None,
-        **plan,
-    )
-    known = known_instrument(registry_of(ctx), instrument)
-    truth = simulate_night(known, folder, night)
-    camera, (x, y) = next(iter(truth.target_xy.items()))
-    click.echo(f"{len(truth.frames)} science frames in {folder}; what is true of them is in {folder / 'truth.ecsv'}")
-    click.echo(f"reduce {known.name} {folder} --target-xy {camera}:{x:.1f},{y:.1f}")
 
 
 def show_command(registry: Registry, name: str) -> click.Command:
@@ -256,16 +340,85 @@ def show_command(registry: Registry, name: str) -> click.Command:
     return click.Command(name, callback=show, help=f"Show what is declared of {instrument.name}.")
 
 
-def known_instrument(registry: Registry, name: str) -> Instrument:
-    try:
-        return registry[name]
-    except UnknownInstrument as error:
-        raise click.UsageError(str(error)) from error
+# -- reduce simulate -----------------------------------------------------------------------------------------
+
+
+def plan_option(name: str, help_: str, **more: Any) -> Any:
+    """An option of `reduce simulate` whose default is that of the plan."""
+    return click.option(f"--{name}", default=getattr(NightPlan, name), show_default=True, help=help_, **more)
+
+
+@cli.command("simulate")
+@click.argument("instrument")
+@click.argument("folder", type=PATH, metavar="DIR")
+@plan_option("seed", "The same seed gives the same bytes.", type=click.IntRange(0), metavar="N")
+@plan_option("frames", "Science frames of each camera.", type=click.IntRange(1), metavar="N")
+@click.option(
+    "--size",
+    type=click.IntRange(64),
+    metavar="PIXELS",
+    help="Side of the images, where the declaration leaves it open.",
+)
+@plan_option("exposure", "Of each science frame.", type=Finite(0), metavar="SECONDS")
+@plan_option("hours", "From the first frame to the last.", type=Finite(0, min_open=True), metavar="H")
+@click.option("--bands", metavar="B,B,...", help="The bands, of those that the cameras have.")
+@plan_option("depth", "Of the transit; 0.01 is 1 %.", type=Finite(0, 1), metavar="D")
+@plan_option("stars", "Faint stars in the field.", type=click.IntRange(0), metavar="N")
+@plan_option("drift", "Of the field in the night.", type=Finite(0), metavar="PIXELS")
+@click.option("--flip/--no-flip", default=True, show_default=True, help="A meridian flip in the night.")
+@click.option("--folders", is_flag=True, help="One folder for each camera.")
+@click.option(
+    "--bad",
+    multiple=True,
+    type=click.Choice(["truncated", "zeros", "no exposure", "shape"]),
+    metavar="WHAT",
+    help="Add a frame that cannot be used: truncated, zeros, 'no exposure' or shape (repeat for more).",
+)
+@click.pass_context
+def simulate(
+    ctx: click.Context,
+    instrument: str,
+    folder: Path,
+    size: int | None,
+    bands: str | None,
+    flip: bool,
+    **plan: Any,
+) -> None:
+    """Write a night of synthetic raw frames of INSTRUMENT into DIR, with truth.ecsv."""
+    known = known_instrument(registry_of(ctx), instrument)
+    check_free(folder)
+    night = NightPlan(
+        size=None if size is None else (size, size),
+        bands=tuple(band.strip() for band in bands.split(",")) if bands else (),
+        flip=NightPlan.flip if flip else None,
+        **plan,
+    )
+    truth = simulate_night(known, folder, night)
+    camera, (x, y) = next(iter(truth.target_xy.items()))
+    told = folder / "truth.ecsv"
+    click.echo(f"{len(truth.frames)} science frames in {folder}; what is true of them is in {told}")
+    click.echo(shlex.join(["reduce", known.name, str(folder), "--target-xy", f"{camera}:{x:.1f},{y:.1f}"]))
+
+
+def check_free(folder: Path) -> None:
+    """Raise a UsageError where raw files lie in a folder: a synthetic night is not mixed with another."""
+    names = (name for _, _, names in os.walk(folder) for name in names)
+    raw = next((name for name in names if is_raw_name(name)), None)
+    if raw is not None:
+        raise UsageError(
+            f"{folder}: frames lie there already ({raw}, ...); give an empty folder, or a new one"
+        )
+
+
+# -- the program ---------------------------------------------------------------------------------------------
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; every deliberate error is one sentence on screen and an exit status."""
     iers.conf.auto_download = False  # nothing is fetched to know the time
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # no name of a file or a target is worth a traceback
+            stream.reconfigure(errors="backslashreplace")
     try:
         cli.main(args=arguments, prog_name="reduce", standalone_mode=True)
     except UsageError as error:

@@ -92,7 +92,7 @@ class Options:
         choices=("median", "selective", "none"),
     )
     recipe: str | None = option("The recipe, instead of the instrument's.", choices=("timeseries", "imaging"))
-    stars: int = option("Measure at most so many stars.", 150, metavar="N")
+    stars: int = option("Measure so many stars at most.", 150, metavar="N")
     jobs: int | None = option("Worker processes, instead of one for each core.", metavar="N")
 
     def named(self) -> dict[str, Any]:

@@ -70,7 +70,6 @@ class Masters:
     bias: Master | None = None
     darks: Mapping[float, Master] = field(default_factory=dict)
     flat: Master | None = None
-    pedestal: float = 0.0
 
 
 @dataclass(frozen=True)

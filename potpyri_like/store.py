@@ -173,7 +173,7 @@ def opened(path: Path) -> Iterator[fits.HDUList]:
         with fits.open(source, mode="readonly", memmap=False) as hdus:
             for number, hdu in enumerate(hdus):
                 check_hdu(path, number, hdu)
-            check_length(path, hdus, length)
+            check_length(path, hdus, source, length)
             yield hdus
 
 
@@ -215,15 +215,16 @@ def check_hdu(path: Path, number: int, hdu: Any) -> None:
         )
 
 
-def check_length(path: Path, hdus: fits.HDUList, found: int) -> None:
-    """Raise a PixelError where a file ends before its last image, or its last extension.
+def check_length(path: Path, hdus: fits.HDUList, source: IO[bytes], found: int) -> None:
+    """Raise a PixelError where a file ends before its last image does, or its last extension.
 
     Parameters
     ----------
     path : Path
     hdus : HDUList
+    source : file
     found : int
-        The length of the file, bytes.
+        Its length, bytes.
     """
     last = hdus[-1].fileinfo()
     wanted = last["datLoc"] + min(last["datSpan"], hdus[-1].size)
@@ -232,10 +233,11 @@ def check_length(path: Path, hdus: fits.HDUList, found: int) -> None:
             f"{path.name}: truncated: {found} bytes where its header announces {wanted};"
             " the frame is left out"
         )
+    source.seek(last["datLoc"] + last["datSpan"])
     announced = hdus[0].header.get("NEXTEND", 0)
-    if isinstance(announced, int) and len(hdus) - 1 < announced:
+    if source.read(8) == b"XTENSION" or (isinstance(announced, int) and len(hdus) - 1 < announced):
         raise PixelError(
-            f"{path.name}: truncated: {len(hdus) - 1} extensions where its header announces {announced};"
+            f"{path.name}: truncated or spoilt: only {len(hdus) - 1} extensions can be read;"
             " the frame is left out"
         )
 
@@ -374,7 +376,7 @@ class Output:
         return self.write(name, lambda file: file.write(content))
 
     def write_text(self, name: str, text: str) -> Path:
-        return self.write_bytes(name, text.encode())
+        return self.write_bytes(name, text.encode(errors="backslashreplace"))
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> Path:
         return self.write_text(name, json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n")

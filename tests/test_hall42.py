@@ -58,8 +58,7 @@ def test_its_distribution_names_its_module(plugin):
     assert project["project"]["entry-points"]["potpyri_like"] == {"hall42": plugin.__name__}
 
 
-@pytest.mark.parametrize("check", ["cards", "layout"])
-def test_it_keeps_the_contract(hall42, check):
+def test_it_keeps_the_contract(hall42):
     failed = [result for result in check_instrument(hall42, night=False) if not result.passed]
     assert not failed
 

@@ -445,7 +445,9 @@ class TestAmplifiers:
         assert layout.shape == (40 // binning, 90 // binning)
         y, x = np.mgrid[: layout.shape[0], : layout.shape[1]]
         sky = 1000.0 * y + x
-        image = assemble([self.read_out(sky, readout) for readout in layout.readouts], shape=layout.shape)
+        raws = [self.exposed(sky, amplifier, binning) for amplifier in Quad.cameras[0].amplifiers]
+        pieces = [self.piece(raw, readout) for raw, readout in zip(raws, layout.readouts, strict=True)]
+        image = assemble(pieces, shape=layout.shape)
         gap = slice(40 // binning, 50 // binning)
         assert np.all(image.mask[:, gap] == MaskBit.BAD)
         image.mask[:, gap] = 0
@@ -453,13 +455,17 @@ class TestAmplifiers:
         sky[:, gap] = 0
         assert np.array_equal(image.data, sky)
 
-    def read_out(self, sky, readout):
-        """What an amplifier makes of its part of the sky."""
-        rows, columns = readout.data.shape
-        part = sky[readout.y0 : readout.y0 + rows, readout.x0 : readout.x0 + columns]
-        part = part[:: -1 if readout.flip_y else 1, :: -1 if readout.flip_x else 1]
+    def exposed(self, sky, amplifier, binning):
+        """The part of the sky that an amplifier sees, read out as it is declared."""
+        x0, y0 = amplifier.x0 // binning, amplifier.y0 // binning
+        part = sky[y0 : y0 + 20 // binning, x0 : x0 + 40 // binning]
+        part = np.flipud(part) if amplifier.flip_y else part
+        return np.fliplr(part) if amplifier.flip_x else part
+
+    def piece(self, raw, readout):
+        assert raw.shape == readout.data.shape
         return Piece(
-            part / readout.gain,
+            raw / readout.gain,
             gain=readout.gain,
             read_noise=readout.read_noise,
             x0=readout.x0,
@@ -472,8 +478,8 @@ class TestAmplifiers:
         halves = tuple(
             Amplifier(hdu=0, data_section=data, overscan_section=over, x0=x0, y0=0)
             for data, over, x0 in (
-                ("[1:50,1:20]", "[101:110,1:20]", 0),
                 ("[51:100,1:20]", "[111:120,1:20]", 50),
+                ("[1:50,1:20]", "[101:110,1:20]", 0),
             )
         )
         toy = declare(cameras=(camera(data_section=None, overscan_section=None, amplifiers=halves),))()

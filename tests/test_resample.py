@@ -6,7 +6,7 @@ from scipy.ndimage import affine_transform, center_of_mass
 
 from potpyri_like.errors import PixelError
 from potpyri_like.frame import MaskBit
-from potpyri_like.imaging import Pixels, warp
+from potpyri_like.imaging import Pixels, rebin, warp
 
 IDENTITY = np.eye(2)
 
@@ -144,3 +144,16 @@ def test_the_image_and_the_map_are_left_alone(rng):
     warp(pixels, matrix, offset)
     for each, was in zip((*pixels, matrix, offset), before, strict=True):
         np.testing.assert_array_equal(each, was)
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3, 5])
+def test_rebinned_pixels_hold_what_their_squares_held(factor, rng):
+    data = rng.normal(100, 10, (31, 47)).astype(np.float32)
+    mask = (rng.random(data.shape) < 0.05).astype(np.uint8) * np.uint8(MaskBit.HOT)
+    binned = rebin(Pixels(data, data**2, mask), factor)
+    rows, cols = 31 // factor, 47 // factor
+    squares = data[: rows * factor, : cols * factor].reshape(rows, factor, cols, factor)
+    marked = mask[: rows * factor, : cols * factor].reshape(rows, factor, cols, factor)
+    assert np.allclose(binned.data, squares.sum(axis=(1, 3)), rtol=1e-6)
+    assert np.allclose(binned.variance, (squares.astype(float) ** 2).sum(axis=(1, 3)), rtol=1e-5)
+    assert (binned.mask == marked.max(axis=(1, 3))).all()

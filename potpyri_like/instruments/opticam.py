@@ -242,7 +242,7 @@ def date_is_doubtful(header: RawHeader) -> bool:
 def time_remarks(header: RawHeader) -> Iterator[str]:
     """What is doubtful about the time; UT is GPS at the start plus the camera's clock, to the last digit."""
     now, start = date_and_time(header, "UT"), date_and_time(header, "INITTIME")
-    if now is None and date_and_time(header, "GPSTIME") is None and date_is_doubtful(header):
+    if date_and_time(header, "GPSTIME") is None and date_is_doubtful(header):
         yield DATE_DOUBTFUL
     elapsed = numeric(header.get("CAM_TIME"))
     if now is not None and start is not None and elapsed is not None:
@@ -254,10 +254,10 @@ def time_remarks(header: RawHeader) -> Iterator[str]:
 
 
 def band_remarks(band: str, camera: Camera, header: RawHeader) -> Iterator[str]:
-    """A filter that the camera does not have, or none."""
-    if "FILTER" not in header:
-        yield "no FILTER card" + (f"; {band} by the file's name" if band else "")
-    elif band not in camera.bands:
+    """A band or a serial number that is not the camera's, or a band that no card tells."""
+    if band and "FILTER" not in header:
+        yield f"no FILTER card; {band} by the file's name"
+    elif band and band not in camera.bands:
         yield f"the filter {band} is not one of camera {camera.name}"
     if "SERIALN" in header and header["SERIALN"] not in camera.ids:
         yield f"the serial number {header['SERIALN']} is not that of camera {camera.name}"

@@ -22,6 +22,7 @@ __all__ = [
     "disks",
     "measure_stars",
     "native_float32",
+    "peaks",
     "pixels_around",
     "refine_positions",
     "sky_between_stars",
@@ -138,7 +139,7 @@ def measure_stars(
         flux_err=np.sqrt(variances + area**2 * sky.variance_of_level[:, None]),
         sky=sky.level,
         sky_scatter=sky.scatter,
-        peak=_peak(image, xy, fwhm),
+        peak=peaks(image, xy, fwhm),
         flags=flags,
     )
 
@@ -418,7 +419,7 @@ def _without_holes(image, variance) -> tuple[np.ndarray, np.ndarray, np.ndarray 
     return np.where(holes, zero, image), np.where(holes, zero, variance), holes.astype(np.float32)
 
 
-def _peak(image, xy, fwhm: float) -> np.ndarray:
+def peaks(image, xy, fwhm: float) -> np.ndarray:
     """The brightest pixel within one FWHM; NaN outside the image."""
     values, _, _ = pixels_around(image, xy, max(1.0, fwhm))
     peak = np.max(np.where(np.isfinite(values), values, -np.inf), axis=1, initial=-np.inf)

@@ -64,7 +64,11 @@ class GatherSeries:
         if not any("measurement" in outcome.results for outcome in usable):
             causes = "; ".join(list(dict.fromkeys(o.reason for o in work.outcomes if o.reason))[:3])
             raise RegistrationError(f"{work.observed.name}: no frame could be measured ({causes})")
-        return work.found(series=series_of(usable, work.setup, reference, self.measured))
+        problems = []
+        if work.setup.coordinates is None:
+            why = "the headers give no believable coordinates: times are JD_UTC; give --radec 'RA DEC' for BJD_TDB"
+            problems.append(Problem(work.observed.name, "time", why))
+        return work.found(series=series_of(usable, work.setup, reference, self.measured), problems=problems)
 
 
 @dataclass(frozen=True)

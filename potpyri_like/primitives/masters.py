@@ -13,7 +13,14 @@ from astropy.io import fits
 
 from potpyri_like.errors import FrameError
 from potpyri_like.frame import FrameInfo, MaskBit
-from potpyri_like.imaging import Pixels, calibrate, combine, normalise_flat
+from potpyri_like.imaging import (
+    MEDIAN_NOISE_FACTOR,
+    MEDIAN_PIXEL_FACTOR,
+    Pixels,
+    calibrate,
+    combine,
+    normalise_flat,
+)
 from potpyri_like.night import slug
 from potpyri_like.primitives.hot_pixels import HotPixels
 from potpyri_like.primitives.stage import Setup, Tools, Work, exposure_of, pixels_of
@@ -159,6 +166,8 @@ class Maker:
             if scratch is None or last is None:
                 return None
             pixels = combine_frames(scratch, last, self.setup.instrument.calibration.combine)
+            if self.setup.filter_mode == "median" and len(scratch) > 1:
+                pixels = with_hidden_noise(pixels)
         finally:
             if scratch is not None:
                 scratch.__exit__()
@@ -191,6 +200,15 @@ def combine_frames(scratch: Scratch, only: Pixels, method: str) -> Pixels:
         np.where(empty, 0, combined.variance).astype(np.float32),
         np.where(empty, np.uint8(MaskBit.BAD), np.uint8(0)),
     )
+
+
+def with_hidden_noise(pixels: Pixels) -> Pixels:
+    """A master of median filtered frames with the variance that counts in an aperture.
+
+    It was told from the scatter of its pixels, which the filter has made smaller and alike.
+    """
+    hidden = np.float32(MEDIAN_NOISE_FACTOR / MEDIAN_PIXEL_FACTOR)
+    return pixels._replace(variance=pixels.variance * hidden)
 
 
 def dark_ladder(exact: dict[float, Master], exposure: float, *, has_bias: bool) -> Master | None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 
 from potpyri_like.frame import Frame
-from potpyri_like.photometry import measure_stars
-from potpyri_like.primitives.stage import Setup
+from potpyri_like.imaging import rebin
+from potpyri_like.photometry import Measurement, measure_stars, peaks
+from potpyri_like.primitives.stage import Setup, pixels_of
 from potpyri_like.results import Reference
 
 __all__ = ["Measure", "radii_of"]
 
+FLAGGED = 1.5  # FWHM around a star in which masked pixels flag it
 GRID = tuple(np.round(np.geomspace(0.7, 3.5, 20), 3))
 
 
@@ -29,32 +31,53 @@ class Measure:
         Of the sky, in FWHM.
     recentre : float
         How far a star may be from where the transform puts it, in FWHM.
+    sampling : float
+        Pixels per FWHM that are enough: frames with twice as many are binned before they are measured, which
+        loses nothing of a star so well sampled and saves three quarters of the time.
     """
 
     per: ClassVar[str] = "frame"
     grid: tuple[float, ...] = GRID
     annulus: tuple[float, float] = (4.0, 6.0)
     recentre: float = 0.5
+    sampling: float = 5.0
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
         reference = setup.reference
         assert reference is not None
-        positions = frame.results["transform"](np.vstack([reference.xy, setup.forced]))
-        fwhm = frame.results["fwhm"]
+        factor = max(1, int(reference.fwhm / self.sampling))
+        xy = frame.results["transform"](np.vstack([reference.xy, setup.forced]))
+        fwhm, pixels = frame.results["fwhm"], rebin(pixels_of(frame), factor)
         flux = np.concatenate([reference.flux, np.zeros(len(setup.forced))])
-        measurement = measure_stars(
-            frame.data,
-            frame.variance,
-            frame.mask,
-            positions,
-            fwhm=fwhm,
-            radii=radii_of(self, reference),
-            annulus=annulus_of(self, reference),
-            recentre=max(1.0, self.recentre * reference.fwhm),
-            flag_radius=1.5 * reference.fwhm,
-            reach=reach_of(flux, fwhm, noise=sky_noise(frame.variance)),
+        reach = reach_of(flux, fwhm / factor, noise=sky_noise(pixels.variance))
+        measured = measure_stars(
+            *pixels,
+            (xy + 0.5) / factor - 0.5,
+            fwhm=fwhm / factor,
+            radii=radii_of(self, reference) / factor,
+            annulus=tuple(np.array(annulus_of(self, reference)) / factor),
+            recentre=max(1.0, self.recentre * reference.fwhm) / factor,
+            flag_radius=FLAGGED * reference.fwhm / factor,
+            reach=reach,
         )
-        return frame.after(f"{len(positions)} stars measured", measurement=measurement)
+        return frame.after(
+            f"{len(xy)} stars measured" + f", binned by {factor}" * (factor > 1),
+            measurement=unbinned(measured, frame.data, fwhm, factor),
+        )
+
+
+def unbinned(measured: Measurement, image: np.ndarray, fwhm: float, factor: int) -> Measurement:
+    """A measurement in binned pixels, told in the frame's own."""
+    if factor == 1:
+        return measured
+    xy = (measured.xy + 0.5) * factor - 0.5
+    return replace(
+        measured,
+        xy=xy,
+        sky=measured.sky / factor**2,
+        sky_scatter=measured.sky_scatter / factor,
+        peak=peaks(image, xy, fwhm),
+    )
 
 
 def radii_of(stage: Measure, reference: Reference) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 from potpyri_like.astrometry import match_stars
 from potpyri_like.errors import RegistrationError
 from potpyri_like.frame import Frame, FrameInfo, MaskBit
+from potpyri_like.imaging import MEDIAN_NOISE_FACTOR, flux_cost
 from potpyri_like.photometry import Stars, annulus_sky, detect_stars, frame_fwhm
 from potpyri_like.primitives.calibrate import UNUSABLE
 from potpyri_like.primitives.stage import FrameOutcome, FrameStage, Setup, Tools, Work
@@ -79,7 +80,8 @@ class ChooseReference:
         reference = make_reference(opened, why, stars=tools.options.stars)
         log.info("%s: reference %s, %s", work.observed.name, best.info.label, why)
         work = work.with_(setup=work.setup.with_(reference=reference))
-        return work.found(reference=reference, choices=[Choice("reference frame", best.info.label, why)])
+        notes = (*work.result.notes, *filter_notes(work.setup.filter_mode, reference.fwhm))
+        return work.found(reference=reference, choices=[Choice("reference frame", best.info.label, why)], notes=notes)
 
 
 @dataclass(frozen=True)
@@ -113,9 +115,20 @@ class Register:
         )
 
 
+def filter_notes(mode: str, fwhm: float) -> list[str]:
+    """What the 3x3 median cost, where it was used."""
+    if mode != "median":
+        return []
+    cost = flux_cost(fwhm)
+    return [
+        f"the 3x3 median takes {cost:.1%} of a star's light at FWHM {fwhm:.1f} pixel, from all stars alike, and adds"
+        f" {np.sqrt(MEDIAN_NOISE_FACTOR) - 1:.0%} to the sky's noise in an aperture (--filter none or selective spares that)"
+    ]
+
+
 def seeing(image: np.ndarray, stars: Stars) -> float:
     """The FWHM of the frame, pixels, from its best stars; NaN where it has none."""
-    good = np.flatnonzero(~stars.saturated & np.isfinite(stars.fwhm))[:15]
+    good = np.flatnonzero(~stars.saturated & np.isfinite(stars.fwhm))[:8]
     if not len(good):
         return float("nan")
     xy, width = stars.xy[good], float(np.median(stars.fwhm[good]))
@@ -131,7 +144,7 @@ def spread(frames: tuple[FrameInfo, ...], count: int) -> list[FrameInfo]:
 
 
 def choose(looks: list[FrameOutcome], *, of: int) -> tuple[FrameOutcome, str]:
-    """The sharpest of the frames that show nearly as many stars as the richest, and why.
+    """The sharpest of the frames that show nearly as many stars as the richest and the same field as most; and why.
 
     Raises
     ------
@@ -145,13 +158,36 @@ def choose(looks: list[FrameOutcome], *, of: int) -> tuple[FrameOutcome, str]:
     counts = np.array([len(look.results["stars"]) for look in usable])
     widths = np.array([np.median(look.results["stars"].fwhm[:30]) for look in usable])
     rich = np.flatnonzero(counts >= 0.8 * counts.max())
-    best = rich[np.argmin(widths[rich])]
+    best, alike = most_typical(usable, rich[np.argsort(widths[rich], kind="stable")])
     if of == 1:
         return usable[best], f"the only frame; {counts[best]} stars"
     return usable[best], (
         f"FWHM {widths[best]:.1f} pixel and {counts[best]} stars: the sharpest of {len(looks)} frames looked at"
-        f" (of {of}) among those with at least 80 % of the most stars, {counts.max()}"
+        f" (of {of}) among those with at least 80 % of the most stars, {counts.max()};"
+        f" its stars are those of {alike} of the {len(usable) - 1} others"
     )
+
+
+def most_typical(looks: list[FrameOutcome], candidates: np.ndarray) -> tuple[int, int]:
+    """The first candidate whose field half of the other frames show, else that which most show; and how many do."""
+    alike = np.full(len(looks), -1)
+    for candidate in candidates:
+        others = [look for i, look in enumerate(looks) if i != candidate]
+        alike[candidate] = sum(same_field(looks[candidate], other) for other in others)
+        if 2 * alike[candidate] >= len(others):
+            break
+    best = candidates[np.argmax(alike[candidates])] if alike[candidate] * 2 < len(looks) - 1 else candidate
+    return int(best), int(alike[best])
+
+
+def same_field(one: FrameOutcome, other: FrameOutcome) -> bool:
+    """Whether two frames show the same stars."""
+    a, b = one.results["stars"], other.results["stars"]
+    try:
+        match_stars(a.xy[:MATCHED_ON], b.xy[:MATCHED_ON], source_flux=a.flux[:MATCHED_ON], target_flux=b.flux[:MATCHED_ON])
+    except RegistrationError:
+        return False
+    return True
 
 
 def make_reference(outcome: FrameOutcome, why: str, *, stars: int) -> Reference:

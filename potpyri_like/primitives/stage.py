@@ -59,7 +59,7 @@ class FrameStage(Protocol):
 
     per: ClassVar[str]
 
-    def __call__(self, frame: Any, setup: Setup) -> Frame: ...
+    def __call__(self, frame: Any, setup: Setup, /) -> Frame: ...
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
 
 from potpyri_like.frame import Frame, FrameInfo
-from potpyri_like.header import RawHeader
 from potpyri_like.imaging import Piece, assemble, overscan_level
 from potpyri_like.instruments import Instrument, Layout, Readout
 from potpyri_like.primitives.stage import Setup, to_ccd
@@ -31,18 +31,20 @@ class Trim:
 
     def __call__(self, info: FrameInfo, setup: Setup) -> Frame:
         instrument = setup.instrument
-        header, images = read_raw(info.path, instrument.image_hdus, plane=info.plane)
-        layout = instrument.layout(header)
-        pedestal = (0.0, 0.0) if setup.masters.bias else instrument.pedestal(header)
+        camera = instrument.camera_named(info.camera)
+        header, images = read_raw(info.path, partial(instrument.image_hdus, camera=camera), plane=info.plane)
+        layout = instrument.layout(header, camera)
+        pedestal = (0.0, 0.0) if setup.masters.bias else instrument.pedestal(header, camera)
         pieces = [piece(r, images[r.hdu], instrument, pedestal) for r in layout.readouts]
         pixels = assemble(pieces, shape=layout.shape)
         frame = Frame(to_ccd(pixels, instrument.wcs(header, layout)), info)
-        return frame.after(said(layout, pedestal), zero_error=zero_error(header, layout, pedestal))
+        return frame.after(said(layout, pedestal))
 
 
 def piece(readout: Readout, image: np.ndarray, instrument: Instrument, pedestal: tuple[float, float]) -> Piece:
     """One amplifier's data section with the level to subtract."""
-    level, variance = pedestal[0], 0.0
+    level: float | np.ndarray = pedestal[0]
+    variance: float | np.ndarray = 0.0
     if readout.overscan is not None:
         strip = image[readout.overscan.slices]
         level, variance = overscan_level(strip, degree=instrument.calibration.overscan_degree)
@@ -64,8 +66,3 @@ def said(layout: Layout, pedestal: tuple[float, float]) -> str:
     """What the stage did, in words."""
     what = "overscan subtracted" if layout.has_overscan else f"pedestal of {pedestal[0]:g} adu subtracted"
     return f"trimmed to {layout.shape[1]} x {layout.shape[0]}, {what}, {len(layout.readouts)} amplifier(s)"
-
-
-def zero_error(header: RawHeader, layout: Layout, pedestal: tuple[float, float]) -> float:
-    """The uncertainty of the zero level that all pixels share, in electron; 0 where an overscan gave it."""
-    return 0.0 if layout.has_overscan else pedestal[1] * layout.readouts[0].gain

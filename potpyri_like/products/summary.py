@@ -6,7 +6,7 @@ import platform
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from importlib import metadata
 from pathlib import Path, PurePath
@@ -118,9 +118,17 @@ def missing(report: RunReport) -> list[Problem]:
     """Everything that failed or is missing, each once: of the run, of its sets, and the frames refused."""
     problems = list(report.problems)
     for result in report.sets:
-        problems += [Problem(f"{result.observed.name}: {p.what}", p.stage, p.why) for p in result.problems]
+        problems += [named_after(result.observed.name, problem) for problem in result.problems]
+    problems = list(dict.fromkeys(problems))
     frames = [Problem(row.file, FRAME, row.reason) for row in refusals(report) if not told(report, row)]
     return [*problems, *frames]
+
+
+def named_after(name: str, problem: Problem) -> Problem:
+    """The problem with the set's name before what it is about, unless that is a frame or begins with it."""
+    if problem.what.startswith(name) or problem.why.startswith(problem.what):
+        return problem
+    return replace(problem, what=f"{name}: {problem.what}")
 
 
 def told(report: RunReport, row: FrameRow) -> bool:
@@ -203,7 +211,6 @@ def set_json(report: RunReport, result: SetResult) -> dict[str, Any]:
         "frames": vars(counts),
         "files": [frame_file(report, info) for info in observed.frames],
         "masters": [master_json(master) for master in masters_of(result)],
-        "pedestal": result.masters.pedestal,
         "reference": None if result.reference is None else reference_json(report, result),
         "light_curve": light_curve_json(result),
         "choices": [vars(choice) for choice in result.choices],

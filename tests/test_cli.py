@@ -1,0 +1,549 @@
+import logging
+import os
+import pty
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import fields
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+from small_night import digests, run, run_json, small_night
+
+from potpyri_like import cli, pipeline
+from potpyri_like.cli import Bars, Journal, Lines, progress_for
+from potpyri_like.errors import NightError, UsageError
+from potpyri_like.options import Options, public_name
+from potpyri_like.registry import Failure, Registry, load_registry
+
+FLAGS = ["--" + public_name(item).replace("_", "-") for item in fields(Options)]
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory):
+    """A night of one camera, not to be written to."""
+    folder = tmp_path_factory.mktemp("cli") / "night"
+    return small_night(folder, frames=24)
+
+
+@pytest.fixture
+def without_figures(monkeypatch):
+    monkeypatch.setattr(pipeline, "page_images", lambda report: {})
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What the command asks of the pipeline, which does nothing."""
+    calls = []
+
+    def nothing(instrument, folder, **more):
+        calls.append((instrument, folder, more))
+        raise NightError("nothing was done")
+
+    monkeypatch.setattr(cli, "reduce_night", nothing)
+    return calls
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty working folder, of 80 columns."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    return tmp_path
+
+
+def one_sentence(ran):
+    """The error on the screen: one line, no traceback."""
+    assert not ran.out and ran.err.count("\n") == 1 and "Traceback" not in ran.err
+    return ran.err.strip()
+
+
+# -- help ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--help",
+        "-h",
+        "OPTICAM --help",
+        "gmos -h",
+        "simulate --help",
+        "instruments --help",
+        "instruments check -h",
+    ],
+)
+def test_every_help_fits_80_columns_and_is_complete(here, words):
+    ran = run(*words.split())
+    assert ran.status == 0 and not ran.err
+    assert max(map(len, ran.out.splitlines())) <= 80
+    assert "..." not in re.sub(r"\S,\.\.\.", "", ran.out)  # nothing is cut off
+    assert "None" not in ran.out
+
+
+def test_the_help_lists_instruments_and_tools(here):
+    out = run("--help").out
+    instruments, tools = out.split("Instruments:")[1].split("Tools:")
+    assert "OPTICAM" in instruments and "GMOS" in instruments
+    assert "instruments" in tools and "simulate" in tools
+    assert run().out.split() == out.split() or "Usage:" in run().err
+
+
+def test_the_help_of_an_instrument_lists_every_option_with_its_meaning(here):
+    out = run("opticam", "--help").out
+    for flag in [*FLAGS, "--out", "--config", "--verbose"]:
+        assert re.search(rf"^  (-\w, )?{flag} ", out, re.MULTILINE) or f", {flag} " in out, flag
+    assert "[default: 150]" in " ".join(out.split())
+
+
+def test_the_version_is_that_of_the_distribution(here):
+    assert run("--version").out == f"reduce, version {metadata.version('potpyri-like')}\n"
+
+
+# -- wrong commands ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("OPTICM night", r"no instrument 'OPTICM'.*did you mean OPTICAM\?"),
+        ("night OPTICAM", r"no instrument 'night'.*The instrument comes first: reduce INSTRUMENT NIGHT"),
+        ("OPTICAM", r"Missing argument 'NIGHT'"),
+        ("OPTICAM night more", r"unexpected extra argument"),
+        ("OPTICAM night --apertur 2", r"No such option.*--apertur"),
+        ("OPTICAM night --aperture wide", r"'wide' is not a valid float"),
+        ("OPTICAM night --aperture nan", r"--aperture nan: give a number above 0"),
+        ("OPTICAM night --aperture 0", r"--aperture 0.0: give a number above 0"),
+        ("OPTICAM night --stars 2.5", r"'2.5' is not a valid integer"),
+        ("OPTICAM night --jobs 0", r"--jobs 0: give a whole number above 0"),
+        ("OPTICAM night --filter mean", r"'mean' is not one of 'median', 'selective', 'none'"),
+        ("OPTICAM night --recipe cake", r"'cake' is not one of 'timeseries', 'imaging'"),
+        ("OPTICAM night --target-xy 5", r"--target-xy 5: give X,Y or CAMERA:X,Y"),
+        ("OPTICAM night --radec 400", r"--radec 400: give 'HH:MM:SS.S \+DD:MM:SS'"),
+        ("OPTICAM night --radec '10 95'", r"--radec '10 95': give"),
+        ("OPTICAM night --comparisons a,b", r"--comparisons a,b: give star numbers"),
+        ("OPTICAM night --config none.toml", r"none\.toml: it cannot be read \(No such file or directory\)"),
+        ("instruments OPTICM", r"did you mean OPTICAM\?"),
+        ("instruments check", r"Missing argument 'NAME'"),
+        ("instruments check OPTICM", r"did you mean OPTICAM\?"),
+        ("simulate OPTICM new", r"did you mean OPTICAM\?"),
+        ("simulate OPTICAM", r"Missing argument 'DIR'"),
+        ("simulate OPTICAM new --frames 0", r"0 is not in the range x>=1"),
+        ("simulate OPTICAM new --depth nan", r"nan is no number to work with"),
+        ("simulate OPTICAM new --hours inf", r"inf is no number to work with"),
+        ("simulate OPTICAM new --bands x", r"no camera of C1, C2, C3 has x"),
+        ("simulate OPTICAM night", r"frames lie there already \(a\.fits, \.\.\.\); give an empty folder"),
+        ("simulate OPTICAM new --bad luck", r"'luck' is not one of"),
+    ],
+)
+def test_a_wrong_command_is_exit_2_with_a_reason_and_leaves_no_file(here, words, told):
+    (here / "night").mkdir()
+    (here / "night/a.fits").write_bytes(b"raw")
+    before = digests(here)
+    ran = run(*shlex.split(words))
+    assert ran.status == 2
+    assert re.search(told, " ".join(ran.err.split())), ran.err
+    assert "Traceback" not in ran.err and not ran.out
+    assert digests(here) == before and sorted(path.name for path in here.iterdir()) == ["night"]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("apertur = 2", r"there is no option 'apertur'; did you mean aperture\?"),
+        ("stars = 'many'", r"stars = 'many': give a whole number above 0"),
+        ("out = 'elsewhere'", r"out is an option of the command line only"),
+        ("stars = ", r"it is no TOML"),
+        ("radec = '10 95'", r"--radec '10 95': give"),
+    ],
+)
+def test_a_wrong_option_in_the_nights_reduce_toml_is_exit_2_and_names_the_file(here, content, told):
+    (here / "night").mkdir()
+    (here / "night/reduce.toml").write_text(content)
+    ran = run("OPTICAM", "night")
+    assert ran.status == 2 and re.search(told, one_sentence(ran))
+    assert "reduce.toml" in ran.err or "--radec" in ran.err
+    assert sorted(path.name for path in (here / "night").iterdir()) == ["reduce.toml"]
+
+
+@pytest.mark.parametrize("out", [[], ["--out", "products"]])
+def test_a_night_that_is_not_there_or_empty_is_exit_1_with_one_sentence_and_no_file(here, out):
+    (here / "empty").mkdir()
+    (here / "file.fits").write_bytes(b"")
+    for name, told in {
+        "gone": "reduce: gone: there is no such folder",
+        "empty": "reduce: empty: no .fit, .fits or .fts file in it or below",
+        "file.fits": "reduce: file.fits: that is a file, where a folder is wanted",
+    }.items():
+        ran = run("OPTICAM", name, *out)
+        assert ran.status == 1 and one_sentence(ran) == told
+    assert sorted(path.name for path in here.rglob("*")) == ["empty", "file.fits"]
+
+
+def test_a_night_without_science_frames_is_exit_1_and_says_what_there_is(here):
+    truth = small_night(here / "night", frames=1, biases=2)
+    (truth.folder / truth.frames["file"][0]).unlink()
+    (here / "night/spoilt.fits").write_bytes(b"")
+    ran = run("OPTICAM", "night")
+    assert ran.status == 1 and not ran.out and "Traceback" not in ran.err
+    first, *refused = ran.err.strip().splitlines()
+    assert first.startswith("reduce: night: no science frames; there are ")
+    assert all(words in first for words in ("2 bias", "2 dark", "3 flat"))
+    assert [line.strip().split(":")[0] for line in refused] == ["spoilt.fits"]
+
+
+def test_an_output_folder_that_cannot_be_written_is_exit_1_with_one_sentence(here, night):
+    (here / "file").write_text("in the way")
+    for out in ("file", "file/below", "/proc/nowhere"):
+        ran = run("OPTICAM", night.folder, "--out", out)
+        assert ran.status == 1
+        assert re.fullmatch(
+            rf"reduce: {out}: nothing can be written there \(.+\); choose .* --out DIR", one_sentence(ran)
+        )
+    assert sorted(path.name for path in here.iterdir()) == ["file"]
+
+
+def test_products_are_not_written_among_the_raw_files(here, night):
+    before = digests(night.folder)
+    ran = run("OPTICAM", night.folder, "--out", night.folder)
+    assert ran.status == 2 and "that is the night itself" in one_sentence(ran)
+    assert digests(night.folder) == before
+
+
+# -- options -------------------------------------------------------------------------------------------------
+
+
+def test_an_instrument_is_known_in_any_letter_case(here, asked):
+    for name in ("OPTICAM", "opticam", "OptiCam"):
+        assert run(name, "night").status == 1
+    assert [instrument.name for instrument, *_ in asked] == ["OPTICAM"] * 3
+
+
+def test_the_command_line_is_above_reduce_toml_and_that_above_the_default(here, asked):
+    (here / "night").mkdir()
+    (here / "night/reduce.toml").write_text("stars = 20\naperture = 1.5\ntarget-xy = [5, 6]\n")
+    run("OPTICAM", "night", "--aperture", "2", "--filter", "NONE")
+    ((_, folder, more),) = asked
+    assert folder == Path("night") and more["out"] is None
+    assert more["options"] == Options(stars=20, aperture=2.0, target_xy="5,6", filter_="none")
+    wanted = {
+        "stars": "reduce.toml",
+        "aperture": "command line",
+        "target_xy": "reduce.toml",
+        "filter": "command line",
+    }
+    assert more["origins"] == wanted
+
+
+def test_another_file_of_options_stands_in_for_that_of_the_night(here, asked):
+    (here / "night").mkdir()
+    (here / "night/reduce.toml").write_text("stars = 20\n")
+    (here / "mine.toml").write_text("jobs = 3\n")
+    run("OPTICAM", "night", "--config", "mine.toml", "--out", "products")
+    ((_, _, more),) = asked
+    assert more["options"] == Options(jobs=3) and more["origins"] == {"jobs": "mine.toml"}
+    assert more["out"] == Path("products")
+
+
+def test_every_option_of_the_command_line_reaches_the_pipeline(here, asked):
+    values = {
+        "target_xy": "C1:5,6",
+        "target_frame": "a.fits",
+        "target": "WASP",
+        "radec": "10 -20",
+        "comparisons": "C1:3,5",
+        "aperture": 2.5,
+        "filter": "selective",
+        "recipe": "imaging",
+        "stars": 7,
+        "jobs": 2,
+    }
+    assert sorted(values) == sorted(Options().named())
+    run("OPTICAM", "night", *(f"--{name.replace('_', '-')}={value}" for name, value in values.items()))
+    ((_, _, more),) = asked
+    assert more["options"].named() == values
+    assert more["origins"] == dict.fromkeys(values, "command line")
+
+
+# -- the log and the progress --------------------------------------------------------------------------------
+
+
+def test_the_log_begins_when_the_output_folder_is_there_and_lacks_nothing(tmp_path):
+    log = logging.getLogger("potpyri_like.somewhere")
+    with Journal(tmp_path / "out", screen=False):
+        log.warning("before")
+        assert not (tmp_path / "out").exists()
+        (tmp_path / "out").mkdir()
+        log.info("after \udcff")
+    (file,) = (tmp_path / "out/log").iterdir()
+    assert re.fullmatch(r"reduce_\d{8}T\d{6}\.log", file.name)
+    first, second = file.read_text(encoding="utf-8").splitlines()
+    assert first.endswith("WARNING potpyri_like.somewhere: before") and second.endswith(r"after \udcff")
+    assert " UTC " in first
+
+
+def test_a_wrong_option_leaves_no_log(tmp_path):
+    with pytest.raises(UsageError), Journal(tmp_path, screen=False):
+        logging.getLogger("potpyri_like").info("begun")
+        raise UsageError("wrong")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_stops_a_run_is_in_the_log(tmp_path):
+    with pytest.raises(ZeroDivisionError), Journal(tmp_path, screen=False):
+        _ = 1 / 0
+    (file,) = (tmp_path / "log").iterdir()
+    assert "ERROR" in file.read_text() and "ZeroDivisionError: division by zero" in file.read_text()
+
+
+def test_logging_is_left_as_it_was_found(tmp_path):
+    logger = logging.getLogger("potpyri_like")
+    before = logger.level, logger.propagate, list(logger.handlers)
+    with Journal(tmp_path, screen=True):
+        assert len(logger.handlers) == len(before[2]) + 2
+    assert (logger.level, logger.propagate, list(logger.handlers)) == before
+
+
+def test_a_log_that_cannot_be_written_does_not_stop_the_run(tmp_path):
+    (tmp_path / "log").write_text("in the way")
+    with Journal(tmp_path, screen=False):
+        logging.getLogger("potpyri_like").warning("on we go")
+    assert (tmp_path / "log").read_text() == "in the way"
+
+
+def test_progress_in_a_pipe_is_plain_lines(capsys):
+    progress = progress_for(sys.stderr)
+    assert isinstance(progress, Lines)
+    progress.begin("WASP-0, C1 g", 12)
+    for _ in range(12):
+        progress.step()
+    progress.end()
+    assert capsys.readouterr() == ("", "WASP-0, C1 g: 12 frames\n")
+
+
+def test_progress_on_a_terminal_is_a_bar(monkeypatch):
+    ours, theirs = pty.openpty()
+    with open(theirs, "w") as screen:  # noqa: PTH123 - a descriptor, not a path
+        monkeypatch.setattr(sys, "stderr", screen)
+        progress = progress_for(screen)
+        assert isinstance(progress, Bars)
+        progress.begin("WASP-0, C1 g", 12)
+        for _ in range(12):
+            progress.step()
+        progress.end()
+        screen.flush()
+        shown = os.read(ours, 10_000).decode()
+    os.close(ours)
+    assert "WASP-0, C1 g" in shown and "100%" in shown
+
+
+# -- the tools -----------------------------------------------------------------------------------------------
+
+
+def test_the_instruments_are_listed_with_origin_and_description():
+    ran = run("instruments")
+    assert ran.status == 0 and not ran.err
+    version = metadata.version("potpyri-like")
+    lines = [line for line in ran.out.splitlines() if line.startswith(("OPTICAM ", "GMOS "))]
+    assert len(lines) == 2 and all(re.search(rf"  potpyri-like {version}  +\S.*\.$", line) for line in lines)
+
+
+def test_a_plugin_that_failed_is_named_with_its_cause_and_exit_3(monkeypatch):
+    known = load_registry().instruments
+    lost = Failure("their_module", "their-plugin 2.0", "ImportError: no gears", ("TOY",))
+    monkeypatch.setattr(cli, "load_registry", lambda: Registry(known, (lost,)))
+    ran = run("instruments")
+    assert ran.status == 3 and "OPTICAM" in ran.out
+    assert ran.err == "their_module of their-plugin 2.0 could not be loaded: ImportError: no gears\n"
+    ran = run("toy", "night")
+    assert ran.status == 1 and "their-plugin 2.0" in one_sentence(ran) and "no gears" in ran.err
+
+
+@pytest.mark.parametrize("name", ["OPTICAM", "opticam"])
+def test_an_instrument_is_shown_with_cards_cameras_and_constants(name):
+    ran = run("instruments", name)
+    assert ran.status == 0
+    for words in ("EXPOSURE [s]", "C3", "0.1661 arcsec / pix", "0.45 electron / adu", "2790 m", "median"):
+        assert words in ran.out
+
+
+def test_an_instrument_is_checked():
+    ran = run("instruments", "check", "opticam", "--quick")
+    assert ran.status == 0 and not ran.err
+    assert {line.split()[0] for line in ran.out.splitlines()} == {"ok"}
+
+
+def test_a_night_is_simulated_and_the_next_command_told(here):
+    words = ["simulate", "opticam", "new", "--frames", 2, "--size", 64, "--stars", 3, "--seed", 7]
+    words += ["--bands", "r", "--no-flip", "--bad", "zeros"]
+    ran = run(*words)
+    assert ran.status == 0 and not ran.err
+    first, command = ran.out.splitlines()
+    assert first == "2 science frames in new; what is true of them is in new/truth.ecsv"
+    assert re.fullmatch(r"reduce OPTICAM new --target-xy C2:[\d.]+,[\d.]+", command)
+    assert len(Table.read("new/truth.ecsv", format="ascii.ecsv")) == 2
+    run(*("again" if word == "new" else word for word in words))
+    assert digests(here / "new") == digests(here / "again")
+    assert run(*words).status == 2
+
+
+# -- end to end ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def plain(night, tmp_path_factory):
+    """The night reduced without any option."""
+    out = tmp_path_factory.mktemp("plain")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "page_images", lambda report: {})
+        ran = run("OPTICAM", night.folder, "--out", out, "--jobs", 1)
+    assert ran.status == 0, ran.err + ran.out
+    return out
+
+
+def measured(out, name="WASP-0/r/measurements.fits"):
+    return fits.open(out / name, memmap=False)
+
+
+def choices(out):
+    (one,) = run_json(out)["sets"]
+    return {choice["what"]: choice for choice in one["choices"]}
+
+
+@pytest.mark.slow
+def test_a_plain_run_is_exit_0_and_says_where_the_products_are(plain):
+    (log,) = (plain / "log").iterdir()
+    text = log.read_text()
+    assert "reduce OPTICAM" in text and "finished with exit status 0" in text
+    assert (plain / "report.html").stat().st_size > 1000
+    assert set(Table.read(plain / "night.ecsv", format="ascii.ecsv")["status"]) == {"use", "measured"}
+    with measured(plain) as hdus:
+        assert len(hdus["FRAMES"].data) == 24
+
+
+@pytest.mark.slow
+def test_every_option_of_a_run_does_what_it_says(night, plain, tmp_path, without_figures):
+    last = night.frames[-1]
+    (x, y), shift = night.target_xy["C2"], np.array([last["dx"], last["dy"]])
+    there = np.array([x, y]) + shift
+    assert np.hypot(*shift) > 4
+    words = ["--target-xy", f"C2:{there[0]:.1f},{there[1]:.1f}", "--target-frame", last["file"]]
+    words += [
+        "--comparisons",
+        "1,2,3,4",
+        "--aperture",
+        "2",
+        "--filter",
+        "none",
+        "--stars",
+        "8",
+        "--jobs",
+        "1",
+    ]
+    words += ["--radec", "124.5 25.5", "--out", tmp_path, "--verbose"]
+    ran = run("OPTICAM", night.folder, *words)
+    assert ran.status == 0, ran.err + ran.out
+    assert "INFO potpyri_like" in ran.err  # --verbose
+    curve = Table.read(tmp_path / "WASP-0/r/lightcurve.ecsv", format="ascii.ecsv")
+    with measured(tmp_path) as hdus:
+        stars = hdus["STARS"].data
+        assert len(stars) == 8
+        used = set(stars["star"][stars["weight"] > 0])
+        assert used and used <= {1, 2, 3, 4}
+    with measured(plain) as hdus:
+        assert len(hdus["STARS"].data) > 8
+    first = curve[list(curve["frame"]).index(night.frames["file"][0])]
+    assert np.hypot(first["x"] - x, first["y"] - y) < 0.5  # the pixel was given in the last frame
+    assert abs(curve.meta["aperture"]["fwhm"] - 2) < 0.15
+    assert "--radec" in curve.meta["reasons"]["time"]
+    assert choices(tmp_path)["3x3 filter"]["chosen"] == "none"
+    assert choices(plain)["3x3 filter"]["chosen"] == "median"
+    told = run_json(tmp_path)["options"]
+    assert told["stars"] == {"value": 8, "from": "command line"} and told["recipe"]["from"] == "default"
+
+
+@pytest.mark.slow
+def test_the_imaging_recipe_makes_a_stack_and_no_light_curve(night, plain, tmp_path, without_figures):
+    (tmp_path / "mine.toml").write_text("recipe = 'Imaging'\njobs = 1\n")
+    ran = run("opticam", night.folder, "--config", tmp_path / "mine.toml", "--out", tmp_path / "out")
+    assert ran.status == 0, ran.err + ran.out
+    assert (tmp_path / "out/WASP-0/r/stack.fits").is_file()
+    assert not (tmp_path / "out/WASP-0/r/lightcurve.ecsv").exists()
+    assert (plain / "WASP-0/r/lightcurve.ecsv").is_file()
+    assert run_json(tmp_path / "out")["options"]["recipe"] == {"value": "imaging", "from": "mine.toml"}
+
+
+@pytest.mark.slow
+def test_the_number_of_workers_changes_no_number(night, plain, tmp_path, without_figures):
+    ran = run("OPTICAM", night.folder, "--jobs", 2, "--out", tmp_path)
+    assert ran.status == 0, ran.err + ran.out
+    with measured(plain) as one, measured(tmp_path) as two:
+        np.testing.assert_array_equal(one["FLUX"].data, two["FLUX"].data)
+    one, two = (folder / "WASP-0/r/lightcurve.ecsv" for folder in (plain, tmp_path))
+    assert one.read_bytes() == two.read_bytes()
+
+
+@pytest.mark.slow
+def test_one_target_of_two_is_reduced_when_it_is_named(tmp_path, without_figures):
+    truth = small_night(tmp_path / "night", frames=10)
+    for file in truth.frames["file"][5:]:
+        fits.setval(truth.folder / file, "OBJECT", value="TOI-1 b")
+    ran = run("OPTICAM", truth.folder, "--target", "toi")
+    assert [
+        path.name for path in (truth.folder / "red").iterdir() if path.is_dir() and path.name[0].isupper()
+    ] == ["TOI-1_b"]
+    assert ran.status in (0, 3) and "WASP-0" not in ran.out.replace(str(tmp_path), "")
+    ran = run("OPTICAM", truth.folder, "--target", "HD 1", "--out", tmp_path / "new")
+    assert ran.status == 2
+    assert one_sentence(ran) == "reduce: --target HD 1: no such target; there are TOI-1 b, WASP-0"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("--target-xy C9:5,6", "C9"),
+        ("--target-xy 5,6 --target-frame gone.fits", "gone.fits"),
+        ("--comparisons 999", "999"),
+    ],
+)
+def test_an_option_that_does_not_fit_the_night_is_exit_2(night, tmp_path, without_figures, words, told):
+    ran = run("OPTICAM", night.folder, *words.split(), "--stars", 4, "--jobs", 1, "--out", tmp_path / "out")
+    assert ran.status == 2
+    message = ran.err.strip().splitlines()[-1]
+    assert message.startswith("reduce: --")
+    assert told in message and "Traceback" not in ran.err
+    assert not list(tmp_path.glob("out/log/*"))
+
+
+@pytest.mark.slow
+def test_the_installed_script_and_the_module_are_the_same_program(tmp_path):
+    script = Path(sys.executable).parent / "reduce"
+    told = set()
+    for command in (
+        [str(script)],
+        [sys.executable, "-m", "potpyri_like"],
+        [str(script.with_name("potpyri-like"))],
+    ):
+        done = subprocess.run(
+            [*command, "OPTICAM", "gone"], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        told.add((done.returncode, done.stdout, done.stderr))
+    assert told == {(1, "", "reduce: gone: there is no such folder\n")}
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_the_screen_takes_any_encoding(tmp_path):
+    small_night(tmp_path / "night", frames=1, darks=0, flats=0, target="WASP-0")
+    (tmp_path / "night/é\udcff.fits").write_bytes(b"")
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "potpyri_like", "OPTICAM", str(tmp_path / "night")]
+    done = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert done.returncode == 3 and b"Traceback" not in done.stderr, done.stderr
+    assert b"not a readable FITS file" in done.stdout

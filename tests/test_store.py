@@ -1,0 +1,506 @@
+import bz2
+import errno
+import gzip
+import hashlib
+import os
+import stat
+import sys
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+
+from potpyri_like.errors import FrameError, HeaderError, PixelError, ProductError
+from potpyri_like.store import (
+    Output,
+    Scratch,
+    is_raw_name,
+    one_line,
+    read_header,
+    read_raw,
+    read_table,
+    sha256,
+    unpacked_name,
+)
+
+BLOCK = 2880
+OPENED = []
+
+
+def record_opens(event, arguments):
+    if event == "open" and OPENED:
+        OPENED.append(arguments)
+
+
+sys.addaudithook(record_opens)  # there is no way to take one out: it sleeps while OPENED is empty
+
+
+@pytest.fixture
+def opens():
+    """What is opened from here on: path, mode, flags."""
+    OPENED.append(("begin", "", 0))
+    yield OPENED
+    OPENED.clear()
+
+
+@pytest.fixture
+def picture(rng):
+    return rng.integers(0, 65536, (64, 80)).astype(np.uint16)
+
+
+@pytest.fixture
+def raw(tmp_path, picture):
+    """A raw frame, uncompressed."""
+    header = fits.Header([("EXPOSURE", 10.0), ("OBJECT", "WASP-0")])
+    fits.PrimaryHDU(picture, header).writeto(tmp_path / "raw.fits")
+    return tmp_path / "raw.fits"
+
+
+def first_image(header):
+    return header.images[:1]
+
+
+def pixels(path, **more):
+    (image,) = read_raw(path, first_image, **more)[1].values()
+    return image
+
+
+def packed_as(raw, suffix):
+    """The raw frame, packed."""
+    path = raw.with_name(f"raw.fits{suffix}")
+    if suffix == ".fz":
+        with fits.open(raw) as hdus:
+            tiles = fits.CompImageHDU(hdus[0].data, hdus[0].header)
+            fits.HDUList([fits.PrimaryHDU(), tiles]).writeto(path)
+    else:
+        pack = {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress}[suffix]
+        path.write_bytes(pack(raw.read_bytes()))
+    return path
+
+
+def with_cards(raw, **cards):
+    """The raw frame with 80-character cards overwritten, whatever they say."""
+    content = raw.read_bytes()
+    for name, text in cards.items():
+        at = content.index(f"{name:<8}=".encode())
+        content = content[:at] + f"{name:<8}= {text}".ljust(80).encode("latin-1") + content[at + 80 :]
+    raw.write_bytes(content)
+    return raw
+
+
+# -- names ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("packed", ["", ".gz", ".GZ", ".fz", ".bz2"])
+@pytest.mark.parametrize("suffix", [".fit", ".fits", ".fts", ".FIT", ".Fits", ".FTS"])
+def test_raw_names_are_known_in_any_letter_case(suffix, packed):
+    assert is_raw_name(f"a{suffix}{packed}")
+    assert unpacked_name(f"a{suffix}{packed}") == f"a{suffix}"
+
+
+@pytest.mark.parametrize(
+    "name", ["a.txt", "fits", "a.fits.zip", ".a.fits", "._a.fits.gz", "a.fits~", "a.gz", "a.fitsx", ""]
+)
+def test_other_and_hidden_names_are_not_raw(name):
+    assert not is_raw_name(name)
+
+
+# -- reading -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".bz2", ".fz"])
+def test_a_packed_frame_is_read_as_the_unpacked_one(raw, picture, suffix):
+    path = packed_as(raw, suffix)
+    header = read_header(path, inside="C1/raw.fits")
+    image = pixels(path)
+    assert header["OBJECT"] == "WASP-0" and header["EXPOSURE"] == 10.0
+    assert header.image_shape == (64, 80) and header.inside == "C1/raw.fits"
+    np.testing.assert_array_equal(image, picture)
+    assert image.dtype.isnative and image.flags.c_contiguous
+
+
+def test_a_packed_frame_is_known_by_its_content_not_its_name(raw, picture):
+    hidden = packed_as(raw, ".gz").rename(raw.with_name("odd.fits"))
+    np.testing.assert_array_equal(pixels(hidden), picture)
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".fz"])
+@pytest.mark.parametrize("shape", [(5, 6, 7), (2, 3, 6, 7), (1, 6, 7)])
+def test_a_plane_of_a_cube_is_counted_through_all_axes(tmp_path, rng, shape, suffix):
+    cube = rng.integers(0, 1000, shape).astype(np.uint16)
+    path = tmp_path / f"cube.fits{suffix}"
+    if suffix == ".fz":
+        fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(cube)]).writeto(path)
+    else:
+        fits.PrimaryHDU(cube).writeto(path)
+    flat = cube.reshape(-1, 6, 7)
+    for plane, expected in enumerate(flat):
+        np.testing.assert_array_equal(pixels(path, plane=plane), expected)
+
+
+def test_one_plane_of_a_large_cube_takes_the_memory_of_one_plane(tmp_path):
+    cube = np.zeros((200, 256, 256), np.uint16)
+    cube[:, 0, 0] = np.arange(200) + 1
+    fits.PrimaryHDU(cube).writeto(tmp_path / "cube.fits")
+    tracemalloc.start()
+    image = pixels(tmp_path / "cube.fits", plane=150)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert image[0, 0] == 151
+    assert peak < cube.nbytes / 10
+
+
+def test_raw_files_are_opened_for_reading_only(raw, opens):
+    for suffix in ("", ".gz", ".bz2", ".fz"):
+        packed_as(raw, suffix)
+    opens[:] = opens[:1]
+    before = {path: path.stat().st_mtime_ns for path in raw.parent.iterdir()}
+    for path in before:
+        read_header(path)
+        pixels(path)
+        sha256(path)
+    own = [(str(path), mode, flags) for path, mode, flags in opens if str(path).startswith(str(raw.parent))]
+    assert len(own) >= 12
+    assert {mode for _, mode, _ in own} <= {"r", "rb"}
+    assert not any(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) for _, _, flags in own)
+    assert before == {path: path.stat().st_mtime_ns for path in raw.parent.iterdir()}
+
+
+def test_the_checksum_is_that_of_the_files_bytes(raw):
+    assert sha256(raw) == hashlib.sha256(raw.read_bytes()).hexdigest()
+
+
+# -- frames that cannot be used ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".bz2", ".fz"])
+@pytest.mark.parametrize("part", [0, 1, 79, 0.2, 0.5, 0.8])
+def test_a_truncated_file_is_refused_by_name(raw, suffix, part):
+    path = packed_as(raw, suffix)
+    content = path.read_bytes()
+    path.write_bytes(content[: part if isinstance(part, int) else int(len(content) * part)])
+    with pytest.raises(FrameError, match=r"raw\.fits.*left out"):
+        read_header(path)
+        read_raw(path, first_image)
+
+
+@pytest.mark.parametrize("missing", [1, 2, BLOCK])
+def test_a_file_that_lacks_its_last_pixel_is_truncated(raw, picture, missing):
+    whole = BLOCK + picture.nbytes
+    raw.write_bytes(raw.read_bytes()[: whole - missing])
+    with pytest.raises(PixelError, match=rf"raw\.fits: truncated: {whole - missing} bytes .* {whole};"):
+        read_header(raw)
+
+
+def test_a_file_that_lacks_only_the_padding_is_whole(raw, picture):
+    raw.write_bytes(raw.read_bytes()[: BLOCK + picture.nbytes])
+    read_header(raw)
+    np.testing.assert_array_equal(pixels(raw), picture)
+
+
+def test_a_file_cut_between_two_extensions_is_truncated(tmp_path, picture):
+    primary = fits.PrimaryHDU()
+    primary.header["NEXTEND"] = 3
+    path = tmp_path / "mosaic.fits"
+    fits.HDUList([primary, *(fits.ImageHDU(picture) for _ in range(3))]).writeto(path)
+    read_header(path)
+    with fits.open(path) as hdus:
+        end = hdus[3].fileinfo()["hdrLoc"]
+    path.write_bytes(path.read_bytes()[:end])
+    with pytest.raises(PixelError, match=r"mosaic\.fits: truncated .* only 2 extensions"):
+        read_header(path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"hello", b"\0" * 10_000, b"\xff" * 5000, b"SIMPLE", b"\x1f\x8b", b"BZh9"]
+)
+def test_what_is_no_fits_file_is_refused_by_name(tmp_path, content):
+    path = tmp_path / "raw.fits"
+    path.write_bytes(content)
+    with pytest.raises(
+        HeaderError, match=r"^raw\.fits: it is not a readable FITS file \(.+\); the frame is left out$"
+    ):
+        read_header(path)
+
+
+@pytest.mark.parametrize(
+    "cards",
+    [{"BITPIX": "17"}, {"BITPIX": "'x'"}, {"NAXIS1": "-80"}, {"NAXIS": "'two'"}, {"NAXIS2": "6.4E1"}],
+    ids=str,
+)
+def test_a_header_that_cannot_be_is_refused(raw, cards):
+    with pytest.raises(FrameError, match=r"raw\.fits: "):
+        read_header(with_cards(raw, **cards))
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize(
+    "axes", [{"NAXIS1": "2000000000", "NAXIS2": "2000000000"}, {"NAXIS2": "900000"}], ids=str
+)
+def test_a_huge_image_is_refused_before_memory_is_taken(raw, axes, suffix):
+    path = packed_as(with_cards(raw, **axes), suffix)
+    tracemalloc.start()
+    with pytest.raises(FrameError, match=r"^raw\.fits"):
+        read_header(path)
+    with pytest.raises(FrameError, match=r"^raw\.fits"):
+        read_raw(path, first_image)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3e7
+
+
+def test_a_huge_image_is_refused_even_if_the_file_is_as_long(raw):
+    with_cards(raw, NAXIS1="40000", NAXIS2="40000")
+    os.truncate(raw, BLOCK + 2 * 40000**2 + BLOCK)  # a file of holes
+    with pytest.raises(PixelError, match="40000 x 40000 pixels: too large"):
+        read_header(raw)
+
+
+def test_a_cube_of_a_billion_planes_is_refused(tmp_path):
+    header = fits.Header([("SIMPLE", True), ("BITPIX", 8), ("NAXIS", 3)])
+    header.update(NAXIS1=1, NAXIS2=1, NAXIS3=10**9)
+    path = tmp_path / "cube.fits"
+    path.write_bytes(header.tostring().encode())
+    os.truncate(path, BLOCK + 10**9 + BLOCK)
+    with pytest.raises(PixelError, match="1 x 1 x 1000000000 pixels: too large"):
+        read_header(path)
+
+
+def test_a_spoilt_card_counts_as_missing_and_the_frame_is_used(raw, picture):
+    with_cards(raw, OBJECT="'never closed", EXPOSURE="1o.0 / a letter o")
+    header = read_header(raw)
+    assert header.get("EXPOSURE", "absent") in ("absent", "1o.0")
+    np.testing.assert_array_equal(pixels(raw), picture)
+
+
+def test_a_card_with_strange_bytes_does_not_spoil_the_others(raw, picture):
+    with_cards(raw, OBJECT="'caf\xe9 \x07'")
+    header = read_header(raw)
+    assert header["EXPOSURE"] == 10.0
+    np.testing.assert_array_equal(pixels(raw), picture)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("suffix", ["", ".gz", ".bz2"])
+def test_a_spoilt_mandatory_card_is_refused_at_once(raw, suffix):
+    content = raw.read_bytes()
+    raw.write_bytes(content[:31] + b"\x0c" + content[32:])  # astropy never ends with this in a .gz
+    path = packed_as(raw, suffix)
+    with pytest.raises(FrameError, match=r"raw\.fits"):
+        read_header(path)
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".bz2"])
+def test_a_wrong_byte_in_a_packed_frame_is_noticed(raw, suffix):
+    path = packed_as(raw, suffix)
+    content = bytearray(path.read_bytes())
+    middle = slice(len(content) // 2, len(content) // 2 + 40)
+    content[middle] = bytes(255 - byte for byte in content[middle])
+    path.write_bytes(content)
+    with pytest.raises(FrameError, match=r"raw\.fits.*cannot be read|not a readable"):
+        read_raw(path, first_image)
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".bz2", ".fz"])
+def test_no_damage_to_a_file_raises_anything_but_a_frame_error(raw, rng, suffix):
+    path = packed_as(raw, suffix)
+    whole = path.read_bytes()
+    refused = 0
+    for trial in range(60):
+        content = bytearray(whole[: rng.integers(len(whole))] if trial % 4 == 0 else whole)
+        for place in rng.integers(max(len(content), 1), size=0 if trial % 4 == 0 else 4):
+            content[place % (2 * BLOCK) if trial % 2 else place] = rng.integers(256)
+        path.write_bytes(content)
+        try:
+            assert np.prod(read_header(path).image_shape) < 1e9
+            pixels(path)
+        except FrameError as error:
+            assert "raw.fits" in str(error)
+            refused += 1
+    assert refused > 10
+
+
+@pytest.mark.parametrize("value", [0, 7, 65535])
+def test_a_frame_whose_pixels_are_all_the_same_is_refused(tmp_path, value):
+    fits.PrimaryHDU(np.full((8, 9), value, np.uint16)).writeto(tmp_path / "raw.fits")
+    with pytest.raises(PixelError, match=rf"^raw\.fits: every pixel of HDU 0 is {value}: no exposure"):
+        pixels(tmp_path / "raw.fits")
+
+
+@pytest.mark.parametrize(
+    ("values", "match"),
+    [([np.nan] * 3, "no pixel of HDU 0 is a number"), ([np.nan, 5, 5], "every pixel of HDU 0 is 5")],
+)
+def test_pixels_that_are_no_numbers_do_not_count_as_an_exposure(tmp_path, values, match):
+    image = np.resize(np.float32([*values, np.inf] if 5 in values else values), (9, 9))
+    fits.PrimaryHDU(image).writeto(tmp_path / "raw.fits")
+    with pytest.raises(PixelError, match=match):
+        pixels(tmp_path / "raw.fits")
+
+
+def test_single_pixels_that_are_no_numbers_are_handed_on(tmp_path):
+    image = np.arange(81, dtype=np.float32).reshape(9, 9)
+    image[0, 0], image[4, 4] = np.nan, np.inf
+    fits.PrimaryHDU(image).writeto(tmp_path / "raw.fits")
+    np.testing.assert_array_equal(pixels(tmp_path / "raw.fits"), image)
+
+
+def test_an_extension_without_pixels_is_refused(tmp_path, picture):
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(picture)]).writeto(tmp_path / "raw.fits")
+    with pytest.raises(PixelError, match=r"raw\.fits: its pixels cannot be read"):
+        read_raw(tmp_path / "raw.fits", lambda header: (0,))
+    with pytest.raises(PixelError, match=r"raw\.fits: its pixels cannot be read"):
+        read_raw(tmp_path / "raw.fits", lambda header: (7,))
+
+
+def test_a_file_that_may_not_be_read_is_named(raw, monkeypatch):
+    def denied(self, *_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "open", denied)
+    with pytest.raises(HeaderError, match=r"^raw\.fits: it may not be read \(Permission denied\)"):
+        read_header(raw)
+    with pytest.raises(PixelError, match=r"^raw\.fits: .*Permission denied"):
+        read_raw(raw, first_image)
+
+
+def test_a_file_that_has_vanished_is_named(tmp_path):
+    with pytest.raises(FrameError, match=r"gone\.fits"):
+        read_raw(tmp_path / "gone.fits", first_image)
+
+
+def test_what_an_instrument_refuses_keeps_its_own_words(raw):
+    def wanted(header):
+        raise HeaderError("no GAIN card")
+
+    with pytest.raises(HeaderError, match=r"^no GAIN card$"):
+        read_raw(raw, wanted)
+
+
+def test_text_for_one_line_prints():
+    assert one_line("two\n  lines\tand \x07 \udcff é") == r"two lines and \x07 \udcff é"
+
+
+# -- writing -------------------------------------------------------------------------------------------------
+
+
+def files_of(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), ValueError("x"), KeyboardInterrupt()]
+)
+def test_a_product_that_fails_halfway_leaves_the_old_one_and_nothing_else(tmp_path, error):
+    output = Output(tmp_path)
+    output.write_text("a/b.txt", "old")
+
+    def fill(file):
+        file.write(b"half")
+        raise error
+
+    wanted = ProductError if isinstance(error, OSError) else type(error)
+    for name in ("a/b.txt", "a/new.txt"):
+        with pytest.raises(wanted):
+            output.write(name, fill)
+    assert files_of(tmp_path) == ["a/b.txt"]
+    assert (tmp_path / "a/b.txt").read_text() == "old"
+
+
+def test_a_full_disk_is_told_with_what_to_do(tmp_path):
+    def fill(file):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(
+        ProductError, match=r"b\.txt: it cannot be written \(No space left on device\).*--out DIR"
+    ):
+        Output(tmp_path).write("b.txt", fill)
+
+
+def test_an_output_folder_that_is_a_file_is_told_with_what_to_do(tmp_path):
+    (tmp_path / "red").write_text("in the way")
+    for root in (tmp_path / "red", tmp_path / "red" / "below"):
+        with pytest.raises(
+            ProductError, match=r"red.*nothing can be written there \(.+\); choose another .*--out"
+        ):
+            Output(root).make()
+
+
+def test_a_read_only_output_folder_is_told_with_what_to_do(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", refuse)
+    with pytest.raises(ProductError, match=r"Read-only file system.*--out DIR"):
+        Output(tmp_path).make()
+    with pytest.raises(ProductError, match=r"Read-only file system.*--out DIR"):
+        Output(tmp_path).write_text("a.txt", "x")
+
+
+def test_products_have_the_permissions_that_the_umask_leaves(tmp_path):
+    before = os.umask(0o027)
+    try:
+        path = Output(tmp_path).write_text("a.txt", "x")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_a_product_may_have_as_long_a_name_as_the_disk_takes(tmp_path):
+    assert Output(tmp_path).write_text("x" * 250 + ".txt", "x").read_text() == "x"
+
+
+def test_text_that_is_no_unicode_is_written_all_the_same(tmp_path):
+    assert Output(tmp_path).write_text("a.txt", "α \udcff").read_text(encoding="utf-8") == "α \\udcff"
+
+
+def test_a_fits_product_carries_valid_checksums(tmp_path, picture):
+    path = Output(tmp_path).write_fits("a.fits", fits.HDUList([fits.PrimaryHDU(picture)]))
+    with fits.open(path, checksum=True) as hdus:  # a wrong one is a warning, and warnings are errors here
+        np.testing.assert_array_equal(hdus[0].data, picture)
+
+
+def test_a_table_is_read_as_it_was_written(tmp_path):
+    table = Table({"file": ["a b.fits", "c,d.fits", '"q".fits', "é.fits"], "exposure": [1.0, 2, np.nan, 4]})
+    table.meta["instrument"] = "TOY"
+    Output(tmp_path).write_table("night.ecsv", table)
+    again = read_table(tmp_path / "night.ecsv")
+    assert list(again["file"]) == list(table["file"]) and again.meta["instrument"] == "TOY"
+    np.testing.assert_array_equal(again["exposure"], table["exposure"])
+
+
+def test_a_spoilt_table_is_named_with_what_to_do(tmp_path):
+    path = tmp_path / "lightcurve.ecsv"
+    path.write_text("# %ECSV 1.0\n# ---\n# datatype: [\nx")
+    with pytest.raises(HeaderError, match=r"lightcurve\.ecsv: it cannot be read .*mend it, or delete it"):
+        read_table(path)
+
+
+# -- frames waiting on disk ----------------------------------------------------------------------------------
+
+
+def test_frames_come_back_from_the_disk_pixel_by_pixel(tmp_path, rng):
+    frames = rng.normal(size=(5, 6, 7)).astype(np.float32)
+    with Scratch((6, 7), tmp_path) as scratch:
+        for frame in frames:
+            scratch.append(frame[:, ::-1])
+        assert len(scratch) == 5
+        np.testing.assert_array_equal(scratch.chunk(10, 31), frames[:, :, ::-1].reshape(5, -1)[:, 10:31])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_frame_of_another_shape_is_not_mixed_with_the_others(tmp_path):
+    with Scratch((6, 7), tmp_path) as scratch, pytest.raises(PixelError, match=r"\(7, 6\).*\(6, 7\)"):
+        scratch.append(np.zeros((7, 6)))
+
+
+def test_no_room_for_waiting_frames_is_told_with_what_to_do(tmp_path):
+    with Scratch((600, 700), tmp_path) as scratch:
+        scratch._file.close()
+        scratch._file = Path("/dev/full").open("r+b", buffering=0)  # noqa: SIM115
+        with pytest.raises(ProductError, match=r"no room for frames .*No space left.*--out DIR"):
+            scratch.append(np.zeros((600, 700)))
