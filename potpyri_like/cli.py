@@ -98,8 +98,8 @@ def known_instrument(registry: Registry, name: str) -> Instrument:
 def cli() -> None:
     """From a night of raw telescope frames to calibrated light curves and images.
 
-    reduce OPTICAM /path/to/night writes everything to /path/to/night/red; raw frames are never touched.
-    reduce OPTICAM --help lists the options.
+    reduce INSTRUMENT NIGHT writes everything to the folder NIGHT/red; raw frames are never touched.
+    reduce INSTRUMENT --help lists the options.
     """
 
 

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, count
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import astropy.units as u
@@ -24,7 +24,7 @@ from potpyri_like.header import RawHeader
 from potpyri_like.instruments import Instrument
 from potpyri_like.store import is_raw_name, one_line, printable, read_header, unpacked_name
 
-__all__ = ["LEAVE_OUT", "NIGHT_TABLE", "FrameRow", "Night", "ObservationSet", "scan", "slug"]
+__all__ = ["LEAVE_OUT", "NIGHT_TABLE", "FrameRow", "Night", "ObservationSet", "scan", "slug", "with_folder"]
 
 log = logging.getLogger(__name__)
 
@@ -338,7 +338,16 @@ def decided(file: str, info: FrameInfo, edit: Edit) -> FrameRow:
 def refused(file: str, error: FrameError, edits: Mapping[str, Edit]) -> FrameRow:
     """The row of a frame that cannot be used, unless the observer wants it left out anyway."""
     by_hand = edits.get(file, Edit()).status.lower() == LEAVE_OUT
-    return FrameRow(file, LEAVE_OUT if by_hand else REFUSED, one_line(str(error)))
+    return FrameRow(file, LEAVE_OUT if by_hand else REFUSED, with_folder(file, one_line(str(error))))
+
+
+def with_folder(file: str, reason: str) -> str:
+    """A reason that begins with the bare name of a frame, with its path within the night instead."""
+    name = PurePath(file).name
+    for bare in (name, name.rpartition("[")[0]):
+        if bare and reason.startswith(f"{bare}:"):
+            return file + reason[len(bare) :]
+    return reason
 
 
 def overrides(edit: Edit) -> dict[str, Any]:

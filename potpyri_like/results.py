@@ -84,6 +84,8 @@ class Reference:
         The stars to be measured, brightest first.
     flux : ndarray, shape (n_stars,), electron
     fwhm : float, pixel
+    widest : float, pixel
+        FWHM of the worst of the frames that were looked at.
     why : str
     wcs : WCS or None
         Celestial coordinates, where the raw header has them.
@@ -94,6 +96,7 @@ class Reference:
     xy: np.ndarray
     flux: np.ndarray
     fwhm: float
+    widest: float
     why: str
     wcs: WCS | None = None
 

@@ -34,6 +34,7 @@ from potpyri_like.header import RawHeader
 __all__ = [
     "Output",
     "Scratch",
+    "ascii_text",
     "is_raw_name",
     "one_line",
     "printable",
@@ -50,6 +51,7 @@ UNPACK: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open}
 BITPIX = (8, 16, 32, 64, -32, -64)
 MOST_PIXELS = 2**29  # of one image; the largest detectors have 2**28
 MOST_PLANES = 100_000
+CHECKSUM = "of this HDU"  # astropy's own comment is the time of day
 MOST_UNPACKED = 2**32  # bytes
 REMEDY = "make room or give the right to write there, or choose another folder with --out DIR"
 IMAGES = (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)
@@ -280,6 +282,11 @@ def one_line(text: str) -> str:
     return printable(" ".join(text.split()))
 
 
+def ascii_text(text: str) -> str:
+    """Text that a FITS header takes: printable ASCII in one line, other characters as their escapes."""
+    return one_line(text).encode("ascii", "backslashreplace").decode()
+
+
 def printable(text: str) -> str:
     """Text in which what does not print, or is no Unicode (a file name in another encoding), is escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
@@ -388,8 +395,11 @@ class Output:
         return self.write_text(name, text.getvalue())
 
     def write_fits(self, name: str, hdus: fits.HDUList) -> Path:
-        """Write a FITS file with checksums."""
-        return self.write(name, lambda file: hdus.writeto(file, checksum=True))
+        """Write a FITS file with checksums that do not tell the time: same content, same bytes."""
+        hdus.update_extend()
+        for hdu in hdus:
+            hdu.add_checksum(when=CHECKSUM)
+        return self.write(name, hdus.writeto)
 
 
 def current_umask() -> int:

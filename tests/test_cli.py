@@ -525,16 +525,14 @@ def test_an_option_that_does_not_fit_the_night_is_exit_2(night, tmp_path, withou
 def test_the_installed_script_and_the_module_are_the_same_program(tmp_path):
     script = Path(sys.executable).parent / "reduce"
     told = set()
-    for command in (
-        [str(script)],
-        [sys.executable, "-m", "potpyri_like"],
-        [str(script.with_name("potpyri-like"))],
-    ):
+    for command in ([str(script)], [sys.executable, "-m", "potpyri_like"]):
         done = subprocess.run(
             [*command, "OPTICAM", "gone"], cwd=tmp_path, capture_output=True, text=True, check=False
         )
         told.add((done.returncode, done.stdout, done.stderr))
     assert told == {(1, "", "reduce: gone: there is no such folder\n")}
+    scripts = metadata.entry_points(group="console_scripts")
+    assert {scripts[name].value for name in ("reduce", "potpyri-like")} == {"potpyri_like.cli:main"}
     assert not list(tmp_path.iterdir())
 
 

@@ -292,7 +292,7 @@ def test_the_sky_of_a_star_leaves_its_neighbours_out(rng):
     assert whole.level[0] - 100 > 1.8 * (reached.level[0] - 100)
 
 
-def test_where_stars_cover_the_annulus_it_is_used_whole(rng):
+def test_where_stars_cover_the_annulus_it_is_used_all_the_same(rng):
     image = rng.normal(50.0, 5.0, (120, 120))
     mask = np.zeros(image.shape, np.uint8)
     xy = [[60.0, 60.0], [60.0, 61.0]]

@@ -18,7 +18,7 @@ from potpyri_like.edits import read_edited
 from potpyri_like.errors import NightError, UsageError
 from potpyri_like.frame import FrameInfo, FrameKind
 from potpyri_like.instruments.opticam import Opticam
-from potpyri_like.night import FrameRow, Night, scan, slug
+from potpyri_like.night import FrameRow, Night, scan, slug, with_folder
 from potpyri_like.store import Output
 from potpyri_like.testing.simulate import a_frame, raw_header
 
@@ -196,6 +196,13 @@ def test_a_night_reached_through_a_link_is_read(tmp_path):
     assert files(scan(tmp_path / "night", TOY)) == ["a.fits"]
 
 
+def test_the_night_may_be_the_working_folder(tmp_path, monkeypatch):
+    write(tmp_path / "C1/a.fits")
+    write(tmp_path / "red/stack.fits")
+    monkeypatch.chdir(tmp_path)
+    assert files(scan(Path(), TOY, skip=Path("red"))) == files(scan(Path(), TOY)) == ["C1/a.fits"]
+
+
 def test_a_frame_packed_beside_itself_is_used_once(tmp_path):
     write(tmp_path / "a.fits")
     write(tmp_path / "a.fits.gz", pack=gzip.compress)
@@ -283,6 +290,29 @@ def test_refused_frames_have_their_reason_and_the_others_go_on(tmp_path):
         "g.fits": "without pixels",
     }.items():
         assert reasons[file].startswith(f"{file}: ") and words in reasons[file]
+
+
+def test_a_reason_tells_the_folder_of_its_frame(tmp_path):
+    write(tmp_path / "C1/a.fits", without=["EXPTIME"])
+    write(tmp_path / "C2/b.fits", shape=(2, *SHAPE), without=["DATE-OBS"])
+    one, *two = scan(tmp_path, TOY).refused
+    assert one.reason.startswith("C1/a.fits: no EXPTIME card")
+    assert [row.reason.partition(": ")[0] for row in two] == ["C2/b.fits[0]", "C2/b.fits[1]"]
+
+
+@pytest.mark.parametrize(
+    ("file", "reason", "told"),
+    [
+        ("C1/a.fits", "a.fits: spoilt", "C1/a.fits: spoilt"),
+        ("C1/a.fits[3]", "a.fits: spoilt", "C1/a.fits[3]: spoilt"),
+        ("C1/a.fits[3]", "a.fits[3]: spoilt", "C1/a.fits[3]: spoilt"),
+        ("C1/a.fits", "C1/a.fits: spoilt", "C1/a.fits: spoilt"),
+        ("C1/a.fits", "a.fitsy: spoilt", "a.fitsy: spoilt"),
+        ("a.fits", "the disk is full", "the disk is full"),
+    ],
+)
+def test_a_reason_is_told_of_a_path_once(file, reason, told):
+    assert with_folder(file, reason) == told
 
 
 def test_a_frame_of_another_shape_is_refused_with_both_shapes(tmp_path):

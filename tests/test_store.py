@@ -5,6 +5,7 @@ import hashlib
 import os
 import stat
 import sys
+import time
 import tracemalloc
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from potpyri_like.errors import FrameError, HeaderError, PixelError, ProductErro
 from potpyri_like.store import (
     Output,
     Scratch,
+    ascii_text,
     is_raw_name,
     one_line,
     read_header,
@@ -384,6 +386,11 @@ def test_text_for_one_line_prints():
     assert one_line("two\n  lines\tand \x07 \udcff é") == r"two lines and \x07 \udcff é"
 
 
+def test_text_for_a_fits_header_is_ascii():
+    assert ascii_text("ε Eri\n\x07 é") == r"\u03b5 Eri \x07 \xe9"
+    fits.Header()["OBJECT"] = ascii_text("ε\nEri \udcff")
+
+
 # -- writing -------------------------------------------------------------------------------------------------
 
 
@@ -458,10 +465,30 @@ def test_text_that_is_no_unicode_is_written_all_the_same(tmp_path):
     assert Output(tmp_path).write_text("a.txt", "α \udcff").read_text(encoding="utf-8") == "α \\udcff"
 
 
+def some_hdus(picture):
+    """What our products are made of: unsigned integers, floats, a table of numbers and text."""
+    table = Table(
+        {"star": np.arange(3), "why": ["", "edge", "saturated"], "flux": [[1.0, 2], [3, np.nan], [5, 6]]}
+    )
+    images = [fits.ImageHDU(picture, name="MASK"), fits.ImageHDU(picture.astype(np.float32) / 3, name="ERR")]
+    return fits.HDUList(
+        [fits.PrimaryHDU(picture), *images, fits.table_to_hdu(table), fits.CompImageHDU(picture)]
+    )
+
+
 def test_a_fits_product_carries_valid_checksums(tmp_path, picture):
-    path = Output(tmp_path).write_fits("a.fits", fits.HDUList([fits.PrimaryHDU(picture)]))
+    path = Output(tmp_path).write_fits("a.fits", some_hdus(picture))
     with fits.open(path, checksum=True) as hdus:  # a wrong one is a warning, and warnings are errors here
+        assert all("CHECKSUM" in hdu.header and "DATASUM" in hdu.header for hdu in hdus[:4])
         np.testing.assert_array_equal(hdus[0].data, picture)
+        np.testing.assert_array_equal(hdus[4].data, picture)
+        assert list(hdus[3].data["why"]) == ["", "edge", "saturated"]
+
+
+def test_a_fits_product_is_the_same_bytes_at_any_time(tmp_path, picture):
+    one = Output(tmp_path).write_fits("one.fits", some_hdus(picture)).read_bytes()
+    time.sleep(1.1)
+    assert Output(tmp_path).write_fits("two.fits", some_hdus(picture)).read_bytes() == one
 
 
 def test_a_table_is_read_as_it_was_written(tmp_path):

@@ -119,8 +119,8 @@ def measure_stars(
     flag_radius : float, optional
         Where masked pixels raise a flag; the largest aperture by default.
     reach : array_like, shape (n_star,), pixels, optional
-        How far each star's light counts: the sky of the others leaves those pixels out. Where that would leave
-        less than a fifth of an annulus, it is used whole.
+        How far each star's light counts: the sky of the others leaves those pixels out, as far as that leaves a
+        fifth of an annulus.
     """
     image, variance = native_float32(image), native_float32(variance)
     xy, radii = np.array(xy, dtype=float).reshape(-1, 2), np.asarray(radii, dtype=float)
@@ -233,16 +233,22 @@ def annulus_sky(image, xy, *, inner: float, outer: float, mask=None, sigma: floa
 
 
 def sky_between_stars(image, xy, annulus: tuple[float, float], *, mask, reach=None) -> Sky:
-    """The sky in each star's annulus, without the pixels within reach of any star (see `measure_stars`)."""
+    """The sky in each star's annulus, without the pixels within reach of any star (see `measure_stars`).
+
+    Where that would leave less than a fifth of an annulus, the reach is shortened by a quarter, and so on.
+    """
     inner, outer = annulus
     if reach is None:
         return annulus_sky(image, xy, inner=inner, outer=outer, mask=mask)
-    covered = disks(image.shape, xy, reach) | (np.asarray(mask) != 0)
-    sky = annulus_sky(image, xy, inner=inner, outer=outer, mask=covered)
-    crowded = np.flatnonzero(sky.n < CROWDED * np.pi * (outer**2 - inner**2))
-    if len(crowded):
-        whole = annulus_sky(image, np.asarray(xy)[crowded], inner=inner, outer=outer, mask=mask)
-        for name, values in vars(whole).items():
+    xy, reach, mask = np.asarray(xy, float), np.asarray(reach, float), np.asarray(mask) != 0
+    sky = annulus_sky(image, xy, inner=inner, outer=outer, mask=mask | disks(mask.shape, xy, reach))
+    for shorter in (0.75, 0.56, 0.42, 0.0):
+        crowded = np.flatnonzero(sky.n < CROWDED * np.pi * (outer**2 - inner**2))
+        if not len(crowded):
+            break
+        covered = mask | disks(mask.shape, xy, shorter * reach)
+        again = annulus_sky(image, xy[crowded], inner=inner, outer=outer, mask=covered)
+        for name, values in vars(again).items():
             getattr(sky, name)[crowded] = values
     return sky
 

@@ -49,7 +49,7 @@ class Measure:
         xy = frame.results["transform"](np.vstack([reference.xy, setup.forced]))
         fwhm, pixels = frame.results["fwhm"], rebin(pixels_of(frame), factor)
         flux = np.concatenate([reference.flux, np.zeros(len(setup.forced))])
-        reach = reach_of(flux, fwhm / factor, noise=sky_noise(pixels.variance))
+        reach = reach_of(flux, reference.widest, noise=sky_noise(reference.image)) / factor
         measured = measure_stars(
             *pixels,
             (xy + 0.5) / factor - 0.5,
@@ -94,12 +94,14 @@ def annulus_of(stage: Measure, reference: Reference) -> tuple[float, float]:
 def reach_of(flux: np.ndarray, fwhm: float, *, noise: float) -> np.ndarray:
     """How far from a star its light outshines a third of the sky's noise, pixels; 3.5 FWHM at most.
 
-    For a Moffat profile of beta = 3 (Trujillo et al. 2001, MNRAS 328, 977), whose wings are those of real seeing.
+    For a Moffat profile of beta = 3 (Trujillo et al. 2001, MNRAS 328, 977), whose wings are those of real seeing. The
+    reach is the same in all frames, so that each star's sky is that of the same pixels in good seeing and bad.
 
     Parameters
     ----------
     flux : ndarray, shape (n_stars,), electron
     fwhm : float, pixels
+        Of the worst frames.
     noise : float, electron
         Standard deviation of a sky pixel.
     """
@@ -109,6 +111,8 @@ def reach_of(flux: np.ndarray, fwhm: float, *, noise: float) -> np.ndarray:
     return np.clip(reach, 0, 3.5 * fwhm)
 
 
-def sky_noise(variance: np.ndarray) -> float:
-    """The standard deviation of a sky pixel, from a sample of the variances."""
-    return float(np.sqrt(max(np.median(variance[::23, ::23]), 1e-6)))
+def sky_noise(image: np.ndarray) -> float:
+    """The scatter of the sky's pixels, from the lower half of a sample."""
+    sample = image[::23, ::23]
+    middle = np.median(sample)
+    return float(max(1.4826 * np.median(middle - sample[sample <= middle]), 1e-3))

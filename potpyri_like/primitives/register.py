@@ -77,7 +77,7 @@ class ChooseReference:
         opened = tools.run_frames(
             [best.info], (*self.calibration, Find(stars=10 * tools.options.stars, keep_image=True)), work.setup, what=""
         )[0]
-        reference = make_reference(opened, why, stars=tools.options.stars)
+        reference = make_reference(opened, why, stars=tools.options.stars, widest=widest_of(looks))
         log.info("%s: reference %s, %s", work.observed.name, best.info.label, why)
         work = work.with_(setup=work.setup.with_(reference=reference))
         notes = (*work.result.notes, *filter_notes(work.setup.filter_mode, reference.fwhm))
@@ -190,7 +190,13 @@ def same_field(one: FrameOutcome, other: FrameOutcome) -> bool:
     return True
 
 
-def make_reference(outcome: FrameOutcome, why: str, *, stars: int) -> Reference:
+def widest_of(looks: list[FrameOutcome]) -> float:
+    """The largest typical FWHM of the frames looked at, pixels; NaN where none shows a star."""
+    found = [look.results["stars"] for look in looks if not look.reason]
+    return max((float(np.median(stars.fwhm[:30])) for stars in found if len(stars)), default=float("nan"))
+
+
+def make_reference(outcome: FrameOutcome, why: str, *, stars: int, widest: float) -> Reference:
     """The reference from the frame that was chosen: its brightest stars, and those that outshine them by saturation."""
     if outcome.reason:
         raise RegistrationError(f"the reference {outcome.info.label} could not be read again: {outcome.reason}")
@@ -198,12 +204,14 @@ def make_reference(outcome: FrameOutcome, why: str, *, stars: int) -> Reference:
     fwhm = seeing(image, found)
     unsaturated = np.cumsum(~found.saturated)
     found = found.take(np.flatnonzero(unsaturated <= stars)[: 2 * stars])
+    fwhm = fwhm if np.isfinite(fwhm) else float(np.median(found.fwhm))
     return Reference(
         info=outcome.info,
         image=image,
         xy=found.xy,
         flux=found.flux,
-        fwhm=fwhm if np.isfinite(fwhm) else float(np.median(found.fwhm)),
+        fwhm=fwhm,
+        widest=max(fwhm, widest) if np.isfinite(widest) else fwhm,
         why=why,
         wcs=outcome.results["wcs"],
     )

@@ -543,7 +543,7 @@ def make_field(detectors: tuple[Detector, ...], plan: NightPlan) -> sky.StarFiel
     first = detectors[0]
     reach = [d.half_size + np.abs(d.camera.centre) * d.scale / plan.binning for d in detectors]
     half = 1.15 * np.max(reach, axis=0) + plan.drift * np.max(first.scale)
-    core = 0.6 * np.min([d.half_size for d in detectors], axis=0)
+    core = 0.7 * np.min([d.half_size for d in detectors], axis=0)
     return sky.star_field(
         stream(plan, FIELD),
         bands=tuple(dict.fromkeys(band for d in detectors for band in d.bands)),

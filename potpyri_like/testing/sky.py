@@ -122,14 +122,16 @@ def star_field(
     target_flux : float, electron/s
     target_xy : (float, float), arcsec
     separation : float, arcsec
-        No star is nearer to the target or a comparison star; faint stars keep half of it among themselves.
+        No star is nearer to the target or a comparison star; these keep twice of it among themselves where there is
+        room, faint stars half of it.
 
     Notes
     -----
     Faint stars: N(> F) goes as F**-0.75, that is 10**(0.3 m), from 0.3 % to 40 % of the target.
     """
     xy = np.array([target_xy], float)
-    xy = with_stars(rng, xy, comparisons, half_size=core, apart=separation, among=separation)
+    wide = max(separation, min(2 * separation, 0.5 * min(core)))
+    xy = with_stars(rng, xy, comparisons, half_size=core, apart=wide, among=wide)
     bright = len(xy)
     xy = with_stars(rng, xy, faint, half_size=half_size, apart=separation, among=separation / 2)
     flux = np.ones(len(xy))
