@@ -282,7 +282,7 @@ class Lines:
     """A line for each stage, in a pipe."""
 
     def begin(self, what: str, total: int) -> None:
-        click.echo(f"{what}: {total} frames", err=True)
+        click.echo(f"{what}: {total} frame{'s' * (total != 1)}", err=True)
 
     def step(self) -> None: ...
 

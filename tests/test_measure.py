@@ -297,9 +297,9 @@ def test_where_stars_cover_the_annulus_it_is_used_all_the_same(rng):
     mask = np.zeros(image.shape, np.uint8)
     xy = [[60.0, 60.0], [60.0, 61.0]]
     covered = sky_between_stars(image, xy, (10.0, 20.0), mask=mask, reach=[40.0, 40.0])
-    whole = sky_between_stars(image, xy, (10.0, 20.0), mask=mask)
-    assert (covered.level == whole.level).all()
-    assert (covered.n == whole.n).all()
+    assert np.isfinite(covered.level).all()
+    assert (covered.n > 0.2 * np.pi * (20**2 - 10**2)).all()
+    assert np.allclose(covered.level, 50, atol=4 * 5 / np.sqrt(covered.n.min()))
 
 
 def test_disks_hold_the_pixels_whose_centres_are_within_the_radius():

@@ -100,7 +100,7 @@ class NightPlan:
     target_flux : float or None, electron/s
         Above the atmosphere; None: its peak comes to 35 % of saturation at best.
     biases, darks, flats : int or None
-        Flats: of each band. None: 7, 5 and 15, of those that the instrument's calibration asks for.
+        Flats: of each band. None: 7, 5 and 25, of those that the instrument's calibration asks for.
     dark_exposures : tuple of float, s
         (): that of the science frames.
     flat_exposure : float, s
@@ -665,7 +665,7 @@ def write_calibrations(output: Output, instrument: Instrument, detector: Detecto
         rng = stream(plan, FRAME, detector.index, 1, number)
         light: np.ndarray | float = 0.0
         if kind is FrameKind.FLAT:
-            light = np.float32(rng.uniform(0.3, 0.6) * detector.full_well) * detector.flats[band]
+            light = np.float32(rng.uniform(0.5, 0.75) * detector.full_well) * detector.flats[band]
         ahead = 3600 + sum(max(60, np.ceil(exposure) + 1) for *_, exposure in shots[number - 1 :])
         info = a_frame(
             kind,
@@ -688,7 +688,7 @@ def calibration_shots(
     for kind, planned, usual, wanted, bands, exposures in (
         (FrameKind.BIAS, plan.biases, 7, asked.bias, ("",), (0.0,)),
         (FrameKind.DARK, plan.darks, 5, asked.dark, ("",), plan.dark_exposures or (plan.exposure,)),
-        (FrameKind.FLAT, plan.flats, 15, asked.flat, detector.bands, (plan.flat_exposure,)),
+        (FrameKind.FLAT, plan.flats, 25, asked.flat, detector.bands, (plan.flat_exposure,)),
     ):
         count = planned if planned is not None else usual * (wanted and kind in known)
         for band in bands:
