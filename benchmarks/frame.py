@@ -20,7 +20,15 @@ import numpy as np
 from potpyri_like.night import scan
 from potpyri_like.options import Options
 from potpyri_like.pipeline import Runner, Silent, run_frame, start
-from potpyri_like.primitives import Calibrate, ChooseReference, HotPixels, MakeMasters, Measure, Register, Trim
+from potpyri_like.primitives import (
+    Calibrate,
+    ChooseReference,
+    HotPixels,
+    MakeMasters,
+    Measure,
+    Register,
+    Trim,
+)
 from potpyri_like.registry import load_registry
 from potpyri_like.store import Output
 from potpyri_like.testing import NightPlan, simulate_night
@@ -31,18 +39,24 @@ DEMANDED_MS, DEMANDED_MB = 150, 600
 
 def main() -> None:
     instrument = load_registry()["OPTICAM"]
-    plan = NightPlan(frames=FRAMES, size=(2048, 2048), cameras=("C1",), stars=220, darks=3, flats=3, flip=None)
+    plan = NightPlan(
+        frames=FRAMES, size=(2048, 2048), cameras=("C1",), stars=220, darks=3, flats=3, flip=None
+    )
     with tempfile.TemporaryDirectory() as folder:
         simulate_night(instrument, Path(folder), plan)
         seconds, stars = time_stages(instrument, Path(folder))
     total = 1000 * sum(np.median(values) for values in seconds.values())
-    print(f"per frame, 2048 x 2048 uint16, {stars} stars x 20 apertures, one core, median of {FRAMES * ROUNDS}")
+    print(
+        f"per frame, 2048 x 2048 uint16, {stars} stars x 20 apertures, one core, median of {FRAMES * ROUNDS}"
+    )
     for stage, values in seconds.items():
         milliseconds = 1000 * np.median(values)
         print(f"  {stage:<10} {milliseconds:7.1f} ms  {milliseconds / total:5.0%}")
     print(f"  {'all':<10} {total:7.1f} ms         demanded: {DEMANDED_MS} ms or less on an idle machine")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"  resident memory, simulation included: {peak:.0f} MB; demanded of a worker: under {DEMANDED_MB} MB")
+    print(
+        f"  resident memory, simulation included: {peak:.0f} MB; demanded of a worker: under {DEMANDED_MB} MB"
+    )
 
 
 def time_stages(instrument, folder: Path) -> tuple[dict[str, list[float]], int]:

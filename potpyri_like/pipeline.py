@@ -97,14 +97,20 @@ def reduce_night(
     with workers(options, max(len(s.frames) for s in sets)) as executor:
         runner = Runner(output, options, progress or Silent(), executor)
         with runner:
-            works = [work for group in by_target(night, sets, options) for work in run_recipe(recipe, group, runner)]
+            works = [
+                work
+                for group in by_target(night, sets, options)
+                for work in run_recipe(recipe, group, runner)
+            ]
     report = RunReport(
         instrument=instrument.name,
         recipe=recipe.name,
         night=night,
         sets=tuple(work.result for work in works),
         status=statuses(night, works),
-        options={name: (value, (origins or {}).get(name, "default")) for name, value in options.named().items()},
+        options={
+            name: (value, (origins or {}).get(name, "default")) for name, value in options.named().items()
+        },
         timings=dict(runner.seconds),
     )
     output.write_table(NIGHT_TABLE, night.table(report.status))
@@ -123,8 +129,12 @@ def publish(report: RunReport, output: Output) -> RunReport:
         sets.append(replace(result, products={**result.products, **{Path(name).name: name for name in own}}))
     report = replace(report, sets=tuple(sets))
     output.write_text("report.html", night_page(report, images))
-    used = {row.file: row.info.path for row in report.night.rows if row.info is not None and row.status == "use"}
-    output.write_json("run.json", run_json(report, sha256={file: sha256(path) for file, path in used.items()}))
+    used = {
+        row.file: row.info.path for row in report.night.rows if row.info is not None and row.status == "use"
+    }
+    output.write_json(
+        "run.json", run_json(report, sha256={file: sha256(path) for file, path in used.items()})
+    )
     return report
 
 
@@ -160,8 +170,12 @@ def wanted_sets(night: Night, options: Options) -> tuple[ObservationSet, ...]:
 def by_target(night: Night, sets: Sequence[ObservationSet], options: Options) -> Iterator[tuple[Work, ...]]:
     """The work on each target, its sets in the order of the instrument's cameras."""
     order = [camera.name for camera in night.instrument.cameras]
-    for _, group in groupby(sorted(sets, key=lambda s: s.target.casefold()), key=lambda s: s.target.casefold()):
-        yield tuple(start(night, s, options) for s in sorted(group, key=lambda s: (order.index(s.camera), s.folder)))
+    for _, group in groupby(
+        sorted(sets, key=lambda s: s.target.casefold()), key=lambda s: s.target.casefold()
+    ):
+        yield tuple(
+            start(night, s, options) for s in sorted(group, key=lambda s: (order.index(s.camera), s.folder))
+        )
 
 
 def start(night: Night, observed: ObservationSet, options: Options) -> Work:
@@ -170,7 +184,11 @@ def start(night: Night, observed: ObservationSet, options: Options) -> Work:
     mode = options.filter_ or instrument.pixel_filter.for_exposure(observed.exposure)
     coordinates, why = target_coordinates(observed, options)
     setup = Setup(instrument, filter_mode=mode, coordinates=coordinates, coordinates_why=why)
-    asked = "as --filter asks" if options.filter_ else f"{instrument.name}'s rule for {observed.exposure:g} exposures"
+    asked = (
+        "as --filter asks"
+        if options.filter_
+        else f"{instrument.name}'s rule for {observed.exposure:g} exposures"
+    )
     result = SetResult(
         observed,
         pixel_scale=instrument.pixel_scale(observed.frames[0]),
@@ -188,7 +206,10 @@ def target_coordinates(observed: ObservationSet, options: Options) -> tuple[SkyC
         return None, ""
     middle = known[len(known) // 2]
     where = middle.to_string("hmsdms", precision=0)
-    return middle, f"the headers' pointing, {where}, which may be minutes of arc off the target: up to 0.1 s each"
+    return (
+        middle,
+        f"the headers' pointing, {where}, which may be minutes of arc off the target: up to 0.1 s each",
+    )
 
 
 def parse_radec(text: str) -> SkyCoord:
@@ -205,7 +226,9 @@ def parse_radec(text: str) -> SkyCoord:
             return SkyCoord(float(words[0]), float(words[1]), unit="deg")
         return SkyCoord(" ".join(words), unit=("hourangle", "deg"))
     except ValueError as error:
-        raise UsageError(f"--radec {text!r}: give 'HH:MM:SS.S +DD:MM:SS' or degrees, 'RA DEC' ({error})") from error
+        raise UsageError(
+            f"--radec {text!r}: give 'HH:MM:SS.S +DD:MM:SS' or degrees, 'RA DEC' ({error})"
+        ) from error
 
 
 def run_recipe(recipe: Recipe, works: tuple[Work, ...], runner: Runner) -> tuple[Work, ...]:
@@ -216,8 +239,10 @@ def run_recipe(recipe: Recipe, works: tuple[Work, ...], runner: Runner) -> tuple
             works = tuple(w if w.failed else measure(w, stages, runner) for w in works)
             continue
         for stage in stages:
-            works = apply_to_target(stage, works, runner) if per == "target" else tuple(
-                w if w.failed else apply_to_set(stage, w, runner) for w in works
+            works = (
+                apply_to_target(stage, works, runner)
+                if per == "target"
+                else tuple(w if w.failed else apply_to_set(stage, w, runner) for w in works)
             )
     return works
 
@@ -263,7 +288,11 @@ def statuses(night: Night, works: Sequence[Work]) -> dict[str, tuple[str, str]]:
                     if row.info is not None and row.info.label == problem.what:
                         found[row.file] = ("refused", problem.why)
         series = work.result.series
-        flagged = dict(zip(series.frames, zip(series.flags, series.reasons, strict=True), strict=True)) if series else {}
+        flagged = (
+            dict(zip(series.frames, zip(series.flags, series.reasons, strict=True), strict=True))
+            if series
+            else {}
+        )
         for outcome in work.outcomes:
             file = names[outcome.info.path, outcome.info.plane]
             bits, reason = flagged.get(outcome.info.label, (0, outcome.reason))
@@ -353,7 +382,10 @@ def workers(options: Options, frames: int) -> Iterator[Executor | None]:
     if count <= 1:
         yield None
         return
-    with single_threaded(), ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with (
+        single_threaded(),
+        ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn")) as pool,
+    ):
         yield pool
 
 
@@ -400,6 +432,12 @@ def run_frame(info: FrameInfo, stages: tuple[FrameStage, ...], setup: Setup) -> 
         return FrameOutcome(info, {"seconds": seconds}, name, f"{info.label}: {error}")
     except Exception as error:
         log.exception("%s: %s", info.label, name)
-        return FrameOutcome(info, {"seconds": seconds}, name, f"{info.label}: {type(error).__name__}: {error}")
-    results = {key: value for key, value in frame.results.items() if key != "stars" or "transform" not in frame.results}
+        return FrameOutcome(
+            info, {"seconds": seconds}, name, f"{info.label}: {type(error).__name__}: {error}"
+        )
+    results = {
+        key: value
+        for key, value in frame.results.items()
+        if key != "stars" or "transform" not in frame.results
+    }
     return FrameOutcome(info, {**results, "seconds": seconds})

@@ -18,7 +18,11 @@ def no_network(monkeypatch):
     connect = socket.socket.connect
 
     def loopback_only(self, address):
-        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in ("127.0.0.1", "::1", "localhost"):
+        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in (
+            "127.0.0.1",
+            "::1",
+            "localhost",
+        ):
             raise OSError(f"tests may not talk to {address}")
         return connect(self, address)
 

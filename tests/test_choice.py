@@ -59,7 +59,9 @@ def test_stars_like_the_target_make_the_choice_surer():
     excess = {1: [], 9: []}
     for seed in range(20):
         for alike in excess:
-            flux, error, theory = apertures(np.random.default_rng(seed), [1e5] * alike + [5e5] * 12, n_frames=60)
+            flux, error, theory = apertures(
+                np.random.default_rng(seed), [1e5] * alike + [5e5] * 12, n_frames=60
+            )
             choice = choose_aperture(flux, error, target=0)
             excess[alike].append(theory[0, choice.index] / theory[0].min() - 1)
     assert "8 stars like it" in choice.reason

@@ -2,17 +2,17 @@
 
 import numpy as np
 import pytest
+from toy import Toy
 
 from potpyri_like.imaging import Pixels
+from potpyri_like.night import scan
 from potpyri_like.options import Options
 from potpyri_like.pipeline import Runner, Silent, start
-from potpyri_like.night import scan
 from potpyri_like.primitives import MakeMasters
 from potpyri_like.primitives.masters import dark_ladder
 from potpyri_like.results import Master
 from potpyri_like.store import Output
 from potpyri_like.testing import NightPlan, simulate_night
-from toy import Toy
 
 SHAPE = (6, 8)
 
@@ -50,7 +50,11 @@ def test_the_line_through_three_exposures_is_that_of_least_squares(rng):
     noisy = {t: dark(t) for t in times}
     for t, master in noisy.items():
         noisy[t] = Master(
-            "dark", master.pixels._replace(data=rng.normal(9 + 3 * t, 1, SHAPE).astype(np.float32)), t, "exact", ()
+            "dark",
+            master.pixels._replace(data=rng.normal(9 + 3 * t, 1, SHAPE).astype(np.float32)),
+            t,
+            "exact",
+            (),
         )
     made = dark_ladder(noisy, 33.0, has_bias=False)
     values = np.array([noisy[t].pixels.data.ravel() for t in times])
@@ -63,7 +67,9 @@ def test_the_variance_of_an_interpolated_dark_is_that_of_its_line(rng):
     draws = rng.normal(0, 0.5, (trials, 3)) + 5 + 2 * times
     slope, level = np.polyfit(times, draws.T, 1)
     made = dark_ladder({t: dark(t, error=0.5) for t in times}, 45.0, has_bias=False)
-    assert made.pixels.variance[0, 0] == pytest.approx(np.var(slope * 45 + level), rel=4 / np.sqrt(trials / 2))
+    assert made.pixels.variance[0, 0] == pytest.approx(
+        np.var(slope * 45 + level), rel=4 / np.sqrt(trials / 2)
+    )
 
 
 def test_one_dark_is_scaled_only_when_it_is_without_the_bias():
@@ -99,7 +105,9 @@ def made_from(folder, **plan):
 
 
 def test_the_masters_of_a_night_say_what_they_are_made_of(tmp_path):
-    result, output = made_from(tmp_path, exposure=30.0, dark_exposures=(10.0, 60.0), biases=5, darks=5, flats=5)
+    result, output = made_from(
+        tmp_path, exposure=30.0, dark_exposures=(10.0, 60.0), biases=5, darks=5, flats=5
+    )
     masters = result.masters
     assert len(masters.bias.inputs) == 5
     assert masters.darks[30.0].rung == "interpolated from 10 s, 60 s"

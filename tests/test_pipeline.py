@@ -49,7 +49,15 @@ def night(tmp_path_factory):
     """Three cameras, a transit, drift and a flip: a small night, simulated once and reduced once."""
     folder = tmp_path_factory.mktemp("night")
     plan = NightPlan(
-        seed=5, frames=24, binning=(2, 2), size=(256, 256), stars=30, comparisons=6, drift=12, darks=3, flats=5
+        seed=5,
+        frames=24,
+        binning=(2, 2),
+        size=(256, 256),
+        stars=30,
+        comparisons=6,
+        drift=12,
+        darks=3,
+        flats=5,
     )
     truth = simulate_night(instrument("OPTICAM"), folder, plan)
     before = checksums(folder)
@@ -102,7 +110,9 @@ def test_raw_files_are_what_they_were(night):
 def test_every_product_named_in_the_report_is_there(night):
     _, report, folder, _ = night
     for result in report.sets:
-        assert {"lightcurve.ecsv", "measurements.fits", "stars.ecsv", "stack.fits", "lightcurve.png"} <= set(result.products)
+        assert {"lightcurve.ecsv", "measurements.fits", "stars.ecsv", "stack.fits", "lightcurve.png"} <= set(
+            result.products
+        )
         assert all((folder / "red" / name).is_file() for name in result.products.values())
     assert not (folder / "red" / ".work").exists()
 
@@ -118,7 +128,7 @@ def test_run_json_tells_versions_inputs_and_choices(night):
 
 
 def test_workers_give_the_same_numbers_as_one_process(night, tmp_path):
-    truth, report, folder, _ = night
+    truth, _, folder, _ = night
     x, y = truth.target_xy["C1"]
     options = Options(target_xy=f"C1:{x:.1f},{y:.1f}", jobs=2)
     again = reduce_night(instrument("OPTICAM"), folder, out=tmp_path, options=options)
@@ -138,7 +148,9 @@ def test_told_nothing_the_star_with_the_transit_is_found(night, tmp_path):
 
 
 def test_a_frame_of_another_field_is_flagged_and_the_run_goes_on(tmp_path):
-    plan = NightPlan(seed=2, frames=14, cameras=("C1",), binning=(2, 2), size=(256, 256), stars=25, darks=2, flats=3)
+    plan = NightPlan(
+        seed=2, frames=14, cameras=("C1",), binning=(2, 2), size=(256, 256), stars=25, darks=2, flats=3
+    )
     simulate_night(instrument("OPTICAM"), tmp_path / "night", plan)
     other = tmp_path / "other"
     simulate_night(instrument("OPTICAM"), other, NightPlan(**{**vars(plan), "seed": 77}))
@@ -162,7 +174,11 @@ def test_a_folder_that_is_not_there_is_one_sentence(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "ra", "dec"),
-    [("08:18:29.9 +25:19:59", 124.6246, 25.3331), ("124.6246 25.3331", 124.6246, 25.3331), ("8h18m29.9s +25d19m59s", 124.6246, 25.3331)],
+    [
+        ("08:18:29.9 +25:19:59", 124.6246, 25.3331),
+        ("124.6246 25.3331", 124.6246, 25.3331),
+        ("8h18m29.9s +25d19m59s", 124.6246, 25.3331),
+    ],
 )
 def test_coordinates_are_read_as_people_write_them(text, ra, dec):
     found = parse_radec(text)
@@ -181,7 +197,11 @@ def test_coordinates_that_are_none_say_how_to_write_them():
 def test_three_real_opticam_frames_are_measured_and_matched(real_data, tmp_path):
     report = reduce_night(instrument("OPTICAM"), real_data / "opticam", out=tmp_path)
     assert report.exit_status == 3  # no darks, no flats, no coordinates
-    assert [(r.observed.camera, r.observed.band) for r in report.sets] == [("C1", "g"), ("C2", "r"), ("C3", "z")]
+    assert [(r.observed.camera, r.observed.band) for r in report.sets] == [
+        ("C1", "g"),
+        ("C2", "r"),
+        ("C3", "z"),
+    ]
     for result, scale in zip(report.sets, (0.2794, 0.2812, 0.3322), strict=True):
         assert result.pixel_scale == pytest.approx(scale)
         assert result.observed.frames[0].mid_time.isot == "2023-11-22T03:02:51.500"

@@ -3,7 +3,13 @@
 from potpyri_like.imaging.assemble import OverscanLevel, Piece, assemble, overscan_level
 from potpyri_like.imaging.calibrate import calibrate, normalise_flat
 from potpyri_like.imaging.combine import Combined, FrameSource, combine, median, median_variance_factor
-from potpyri_like.imaging.hot_pixels import MEDIAN_NOISE_FACTOR, MEDIAN_PIXEL_FACTOR, fill_bad, filter_hot_pixels, flux_cost
+from potpyri_like.imaging.hot_pixels import (
+    MEDIAN_NOISE_FACTOR,
+    MEDIAN_PIXEL_FACTOR,
+    fill_bad,
+    filter_hot_pixels,
+    flux_cost,
+)
 from potpyri_like.imaging.medians import median3x3
 from potpyri_like.imaging.networks import median_network, sorting_network
 from potpyri_like.imaging.pixels import Pixels

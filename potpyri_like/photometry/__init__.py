@@ -11,7 +11,15 @@ from potpyri_like.photometry.ensemble import (
     ensemble_weights,
     relative_flux,
 )
-from potpyri_like.photometry.measure import Measurement, Sky, annulus_sky, aperture_sums, measure_stars, peaks, refine_positions
+from potpyri_like.photometry.measure import (
+    Measurement,
+    Sky,
+    annulus_sky,
+    aperture_sums,
+    measure_stars,
+    peaks,
+    refine_positions,
+)
 from potpyri_like.photometry.noise import ccd_error, expected, point_to_point, rms, robust_rms, scintillation
 from potpyri_like.photometry.series import LightCurve, Series
 

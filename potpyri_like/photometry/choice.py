@@ -66,7 +66,8 @@ def choose_aperture(
 
     In every aperture the comparison stars are weighted anew and the light curves divided. The noise is that
     of the target and of the comparison stars within a factor of two of its flux or, without a target, that of
-    the comparison stars of most weight. Noise figures are noisy themselves: what is compared is the figure or, if larger, the running
+    the comparison stars of most weight. Noise figures are noisy themselves: what is compared is the figure or, if
+    larger, the running
     median over three apertures.
 
     Parameters
@@ -102,7 +103,13 @@ def choose_aperture(
     curves = [relative_flux(flux[..., a], error[..., a], ensembles[a].weights)[0] for a in apertures]
     figure = _noise(curves, time, judges, (metric, constant_metric), target)
     alike = len(judges) - 1
-    whose = "comparison stars" if target is None else "target" if not alike else f"target and {alike} stars like it"
+    whose = (
+        "comparison stars"
+        if target is None
+        else "target"
+        if not alike
+        else f"target and {alike} stars like it"
+    )
     if not np.isfinite(figure).any():
         note = next((e.note for e in ensembles if e.note), "too few measurements")
         raise ReductionError(
@@ -110,7 +117,9 @@ def choose_aperture(
         )
     index, best, at_edge = _smallest_of_the_best(figure, tolerance)
     names = [f"aperture {a}" for a in apertures] if labels is None else list(labels)
-    reason = _reason(figure, names, index, best, f"of the {whose}", _name_of(constant_metric if target is None else metric))
+    reason = _reason(
+        figure, names, index, best, f"of the {whose}", _name_of(constant_metric if target is None else metric)
+    )
     reason += "; best at the edge of the grid" if at_edge else ""
     return ApertureChoice(index, figure, ensembles[index], at_edge, reason)
 
@@ -168,7 +177,10 @@ def _noise(curves, time, judges, metrics, target) -> np.ndarray:
     """
     chosen = [metrics[0] if star == target else metrics[1] for star in judges]
     values = np.array(
-        [[metric(curve[:, star], time) for star, metric in zip(judges, chosen, strict=True)] for curve in curves],
+        [
+            [metric(curve[:, star], time) for star, metric in zip(judges, chosen, strict=True)]
+            for curve in curves
+        ],
         float,
     ).reshape(len(curves), len(judges))
     if not np.isfinite(values).any():

@@ -39,7 +39,9 @@ class Calibrate:
         )
         pixels = pixels._replace(data=fill_bad(pixels, int(UNUSABLE)))
         used = [f"{m.kind} ({m.rung})" for m in (masters.bias, dark, masters.flat) if m is not None]
-        return frame.after(f"calibrated with {', '.join(used) or 'nothing'}", ccd=to_ccd(pixels, frame.ccd.wcs))
+        return frame.after(
+            f"calibrated with {', '.join(used) or 'nothing'}", ccd=to_ccd(pixels, frame.ccd.wcs)
+        )
 
 
 def dark_for(masters: Masters, exposure: float) -> Master | None:

@@ -113,9 +113,18 @@ class PickVariable:
         score = work.result.stars.score
         if here is None or here >= len(score):
             here = int(np.nanargmax(score))
-        verdict = "varies most over its noise" if score[here] >= VARIABLE_SCORE else "no star varies beyond its noise; it comes nearest"
-        why = f"no target was named (--target-xy): every star is measured, and star {here} {verdict} (score {score[here]:.1f})"
-        return work.with_(target_star=here, target_why=why).found(choices=[Choice("target", f"star {here}", why)])
+        verdict = (
+            "varies most over its noise"
+            if score[here] >= VARIABLE_SCORE
+            else "no star varies beyond its noise; it comes nearest"
+        )
+        why = (
+            f"no target was named (--target-xy): every star is measured, and star {here} {verdict}"
+            f" (score {score[here]:.1f})"
+        )
+        return work.with_(target_star=here, target_why=why).found(
+            choices=[Choice("target", f"star {here}", why)]
+        )
 
 
 @dataclass(frozen=True)
@@ -128,14 +137,22 @@ class DrawLightCurve:
         series, table, star = work.result.series, work.result.stars, work.target_star
         assert series is not None
         if star is None or table is None or not np.isfinite(table.relflux[:, star]).any():
-            return work if len(series.frames) < SERIES_FRAMES else work.found(
-                problems=[Problem(work.observed.name, "light curve", no_curve(star, table))]
+            return (
+                work
+                if len(series.frames) < SERIES_FRAMES
+                else work.found(problems=[Problem(work.observed.name, "light curve", no_curve(star, table))])
             )
         curve = light_curve(work, series, table, star)
         problems = []
         if not np.isfinite(curve.noise["rms"]):
-            problems.append(Problem(work.observed.name, "light curve", f"star {star} was measured in too few frames"))
-        named_by = [] if "no target was named" in work.target_why else [Choice("target", f"star {star}", work.target_why)]
+            problems.append(
+                Problem(work.observed.name, "light curve", f"star {star} was measured in too few frames")
+            )
+        named_by = (
+            []
+            if "no target was named" in work.target_why
+            else [Choice("target", f"star {star}", work.target_why)]
+        )
         return work.found(light_curve=curve, choices=named_by, problems=problems)
 
 
@@ -170,7 +187,9 @@ def series_of(outcomes: Sequence[FrameOutcome], setup: Setup, reference: Referen
         exposure=np.array([exposure_of(o.info) for o in outcomes]),
         airmass=np.full(n, np.nan) if coordinates is None else airmass(times, coordinates, site),
         fwhm=number("fwhm"),
-        shift=np.array([np.full(2, np.nan) if t is None else t(centre[None])[0] - centre for t in transforms]),
+        shift=np.array(
+            [np.full(2, np.nan) if t is None else t(centre[None])[0] - centre for t in transforms]
+        ),
         rotation=np.array([np.nan if t is None else t.rotation for t in transforms]),
         matched=np.array([int(o.results.get("matched", 0)) for o in outcomes]),
         flags=np.zeros(n, int),
@@ -201,7 +220,9 @@ def with_scintillation(series: Series, setup: Setup) -> Series:
         scintillation(t, x, diameter=diameter.to_value("m"), altitude=height) if t > 0 else 0.0
         for t, x in zip(series.exposure, through, strict=True)
     ]
-    return replace(series, flux_err=np.hypot(series.flux_err, series.flux * np.array(relative)[:, None, None]))
+    return replace(
+        series, flux_err=np.hypot(series.flux_err, series.flux * np.array(relative)[:, None, None])
+    )
 
 
 def with_flags(series: Series, doubtful: Sequence[bool]) -> Series:
@@ -211,7 +232,8 @@ def with_flags(series: Series, doubtful: Sequence[bool]) -> Series:
     for i, reason in enumerate(series.reasons):
         found = {
             FrameFlag.UNMATCHED: reason,
-            FrameFlag.FEW_STARS: 0 < series.matched[i] < FEW_STARS and f"matched on {series.matched[i]} stars only",
+            FrameFlag.FEW_STARS: 0 < series.matched[i] < FEW_STARS
+            and f"matched on {series.matched[i]} stars only",
             FrameFlag.TIME_DOUBTFUL: doubtful[i] and "its date was guessed",
             FrameFlag.POOR_SEEING: poor[i] and f"FWHM {series.fwhm[i]:.1f} pixel, more than twice the median",
         }
@@ -296,7 +318,11 @@ def aperture_choice(
     ensemble = ensemble_weights(
         series.flux[..., index], series.flux_err[..., index], target=target, usable=usable, excluded=excluded
     )
-    asked = "as --aperture asks" if radius is not None else f"{len(series.frames)} frame(s) show no scatter to choose by; {HABIT:g} FWHM by habit"
+    asked = (
+        "as --aperture asks"
+        if radius is not None
+        else f"{len(series.frames)} frame(s) show no scatter to choose by; {HABIT:g} FWHM by habit"
+    )
     return ApertureChoice(index, np.full(len(series.radii), np.nan), ensemble, False, asked)
 
 
@@ -323,7 +349,9 @@ def star_table(series: Series, choice: ApertureChoice) -> StarTable:
 
 def per_star(figure: Any, values: np.ndarray) -> np.ndarray:
     """A figure of each star's series, shape (n_stars,); NaN for a star never measured."""
-    return np.array([figure(column) if np.isfinite(column).any() else np.nan for column in values.T], dtype=float)
+    return np.array(
+        [figure(column) if np.isfinite(column).any() else np.nan for column in values.T], dtype=float
+    )
 
 
 def said(table: StarTable) -> str:
@@ -331,7 +359,9 @@ def said(table: StarTable) -> str:
     used = int(np.count_nonzero(table.weight))
     reasons = [why.partition(":")[0].partition(" in ")[0] for why in table.why if why]
     left_out = ", ".join(f"{reasons.count(r)} {r}" for r in dict.fromkeys(reasons))
-    return f"{used} of {len(table.weight)} stars, weighted by how constant they are" + (f"; left out: {left_out}" if left_out else "")
+    return f"{used} of {len(table.weight)} stars, weighted by how constant they are" + (
+        f"; left out: {left_out}" if left_out else ""
+    )
 
 
 def same_star(work: Work, base: Work, star: int) -> int | None:
@@ -367,14 +397,20 @@ def light_curve(work: Work, series: Series, table: StarTable, star: int) -> Ligh
         fwhm=series.fwhm,
         sky=series.sky[:, star],
         airmass=series.airmass,
-        comparison=np.nansum(series.flux[:, used, aperture], axis=1) if len(used) else np.full(len(flux), np.nan),
+        comparison=np.nansum(series.flux[:, used, aperture], axis=1)
+        if len(used)
+        else np.full(len(flux), np.nan),
         flags=series.flags | (series.star_flags[:, star] << 8),
         frames=series.frames,
         radius=float(series.radii[aperture]),
         radius_fwhm=float(series.radii_fwhm[aperture]),
         annulus=series.annulus,
         comparisons={int(i): float(table.weight[i]) for i in used},
-        noise={"rms": rms(clear), "point_to_point": point_to_point(clear, series.time), "expected": expected(error)},
+        noise={
+            "rms": rms(clear),
+            "point_to_point": point_to_point(clear, series.time),
+            "expected": expected(error),
+        },
         reasons={
             "target": work.target_why,
             "aperture": next((c.why for c in work.result.choices if c.what == "aperture"), ""),

@@ -53,7 +53,9 @@ class MakeMasters:
         flat = maker.flat(observed.flats, observed.darks)
         masters = Masters(bias=bias, darks=darks, flat=flat)
         missing = [
-            Problem(f"{observed.name}: {kind}", "masters", f"no {kind} frames that fit; the frames go without")
+            Problem(
+                f"{observed.name}: {kind}", "masters", f"no {kind} frames that fit; the frames go without"
+            )
             for kind, expected, got in (
                 ("bias", wanted.bias, bias),
                 ("dark", wanted.dark, darks),
@@ -62,7 +64,9 @@ class MakeMasters:
             if expected and not got
         ]
         work = work.with_(setup=work.setup.with_(masters=masters))
-        return work.found(masters=masters, choices=ladder_choices(masters), problems=[*missing, *maker.problems])
+        return work.found(
+            masters=masters, choices=ladder_choices(masters), problems=[*missing, *maker.problems]
+        )
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,9 @@ class Maker:
             raise FrameError(f"{info.label}: a flat with {full:.0%} of its pixels saturated; it is left out")
         flat, level = normalise_flat(pixels)
         if level < FAINT_FLAT:
-            raise FrameError(f"{info.label}: a flat with only {level:.0f} electrons per pixel; it is left out")
+            raise FrameError(
+                f"{info.label}: a flat with only {level:.0f} electrons per pixel; it is left out"
+            )
         return flat
 
     def combined(
@@ -262,7 +268,9 @@ def ladder_choices(masters: Masters) -> list[Choice]:
         Choice(
             f"{m.kind}" + (f" of {m.exposure:g} s" if m.kind == "dark" else ""),
             m.rung,
-            f"{len(m.inputs)} frames" if m.rung == "exact" else f"no dark of {m.exposure:g} s was taken; {len(m.inputs)} frames",
+            f"{len(m.inputs)} frames"
+            if m.rung == "exact"
+            else f"no dark of {m.exposure:g} s was taken; {len(m.inputs)} frames",
         )
         for m in (*bias, *masters.darks.values(), *flat)
     ]

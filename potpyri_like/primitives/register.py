@@ -75,13 +75,18 @@ class ChooseReference:
         looks = tools.run_frames(frames, stages, work.setup, what="reference")
         best, why = choose(looks, of=len(work.observed.frames))
         opened = tools.run_frames(
-            [best.info], (*self.calibration, Find(stars=10 * tools.options.stars, keep_image=True)), work.setup, what=""
+            [best.info],
+            (*self.calibration, Find(stars=10 * tools.options.stars, keep_image=True)),
+            work.setup,
+            what="",
         )[0]
         reference = make_reference(opened, why, stars=tools.options.stars, widest=widest_of(looks))
         log.info("%s: reference %s, %s", work.observed.name, best.info.label, why)
         work = work.with_(setup=work.setup.with_(reference=reference))
         notes = (*work.result.notes, *filter_notes(work.setup.filter_mode, reference.fwhm))
-        return work.found(reference=reference, choices=[Choice("reference frame", best.info.label, why)], notes=notes)
+        return work.found(
+            reference=reference, choices=[Choice("reference frame", best.info.label, why)], notes=notes
+        )
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,7 @@ def filter_notes(mode: str, fwhm: float) -> list[str]:
     cost = flux_cost(fwhm)
     return [
         f"the 3x3 median takes {cost:.1%} of a star's light at FWHM {fwhm:.1f} pixel, from all stars alike, and adds"
-        f" {np.sqrt(MEDIAN_NOISE_FACTOR) - 1:.0%} to the sky's noise in an aperture (--filter none or selective spares that)"
+        f" {np.sqrt(MEDIAN_NOISE_FACTOR) - 1:.0%} to the sky's noise in an aperture (--filter none spares that)"
     ]
 
 
@@ -154,7 +159,9 @@ def choose(looks: list[FrameOutcome], *, of: int) -> tuple[FrameOutcome, str]:
     usable = [look for look in looks if not look.reason and len(look.results["stars"])]
     if not usable:
         causes = "; ".join(dict.fromkeys(look.reason for look in looks if look.reason))
-        raise RegistrationError(f"no star in any of {len(looks)} frames looked at" + (f" ({causes})" if causes else ""))
+        raise RegistrationError(
+            f"no star in any of {len(looks)} frames looked at" + (f" ({causes})" if causes else "")
+        )
     counts = np.array([len(look.results["stars"]) for look in usable])
     widths = np.array([np.median(look.results["stars"].fwhm[:30]) for look in usable])
     rich = np.flatnonzero(counts >= 0.8 * counts.max())
@@ -184,7 +191,12 @@ def same_field(one: FrameOutcome, other: FrameOutcome) -> bool:
     """Whether two frames show the same stars."""
     a, b = one.results["stars"], other.results["stars"]
     try:
-        match_stars(a.xy[:MATCHED_ON], b.xy[:MATCHED_ON], source_flux=a.flux[:MATCHED_ON], target_flux=b.flux[:MATCHED_ON])
+        match_stars(
+            a.xy[:MATCHED_ON],
+            b.xy[:MATCHED_ON],
+            source_flux=a.flux[:MATCHED_ON],
+            target_flux=b.flux[:MATCHED_ON],
+        )
     except RegistrationError:
         return False
     return True
@@ -199,7 +211,9 @@ def widest_of(looks: list[FrameOutcome]) -> float:
 def make_reference(outcome: FrameOutcome, why: str, *, stars: int, widest: float) -> Reference:
     """The reference from the frame that was chosen: its brightest stars, and those that outshine them by saturation."""
     if outcome.reason:
-        raise RegistrationError(f"the reference {outcome.info.label} could not be read again: {outcome.reason}")
+        raise RegistrationError(
+            f"the reference {outcome.info.label} could not be read again: {outcome.reason}"
+        )
     found, image = outcome.results["stars"], outcome.results["image"]
     fwhm = seeing(image, found)
     unsaturated = np.cumsum(~found.saturated)

@@ -19,7 +19,17 @@ from potpyri_like.options import Options
 from potpyri_like.results import Choice, Masters, Problem, Reference, SetResult
 from potpyri_like.store import Output
 
-__all__ = ["FrameOutcome", "FrameStage", "SetStage", "Setup", "TargetStage", "Tools", "Work", "pixels_of", "to_ccd"]
+__all__ = [
+    "FrameOutcome",
+    "FrameStage",
+    "SetStage",
+    "Setup",
+    "TargetStage",
+    "Tools",
+    "Work",
+    "pixels_of",
+    "to_ccd",
+]
 
 
 @dataclass(frozen=True)
@@ -130,7 +140,9 @@ class Work:
     def with_(self, **changes: Any) -> Work:
         return replace(self, **changes)
 
-    def found(self, *, choices: Sequence[Choice] = (), problems: Sequence[Problem] = (), **changes: Any) -> Work:
+    def found(
+        self, *, choices: Sequence[Choice] = (), problems: Sequence[Problem] = (), **changes: Any
+    ) -> Work:
         """The same work, with more in its result."""
         result = replace(
             self.result,
@@ -158,7 +170,10 @@ class TargetStage(Protocol):
 
 
 def to_ccd(pixels: Pixels, wcs: WCS | None = None) -> CCDData:
-    """Pixels as the frame people know; nothing is copied. The bits go to `flags`: `mask` would make them true or false."""
+    """Pixels as the frame people know; nothing is copied.
+
+    The bits go to `flags`, since `mask` would make them true or false.
+    """
     return CCDData(
         pixels.data,
         unit="electron",

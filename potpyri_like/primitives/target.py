@@ -39,11 +39,16 @@ class MatchCameras:
             match = match_references(first, work)
         except RegistrationError as error:
             what = f"{work.observed.name} and {first.observed.name}"
-            return work.found(problems=[Problem(what, "match cameras", f"their stars could not be matched: {error}")])
+            return work.found(
+                problems=[Problem(what, "match cameras", f"their stars could not be matched: {error}")]
+            )
         same = {int(there): int(here) for here, there in match.pairs}
         log.info("%s: %d stars are those of %s", work.observed.name, len(same), first.observed.name)
         transform = match.transform
-        why = f"{len(same)} stars agree, scale {transform.scale:.4f}, rotation {transform.rotation:+.2f} deg, rms {match.rms:.2f} pixel"
+        why = (
+            f"{len(same)} stars agree, scale {transform.scale:.4f}, rotation {transform.rotation:+.2f} deg,"
+            f" rms {match.rms:.2f} pixel"
+        )
         return work.found(
             same_as=same,
             same_as_set=first.observed.folder,
@@ -70,7 +75,9 @@ class LocateTarget:
             return self.by_pixel(works, tools, *target_spec(spec))
         return tuple(by_coordinates(work) for work in works)
 
-    def by_pixel(self, works: tuple[Work, ...], tools: Tools, camera: str, xy: np.ndarray) -> tuple[Work, ...]:
+    def by_pixel(
+        self, works: tuple[Work, ...], tools: Tools, camera: str, xy: np.ndarray
+    ) -> tuple[Work, ...]:
         """The target from its pixel in one frame of one camera, carried over to the others."""
         first = named(works, camera) if camera else base_of(works)
         try:
@@ -110,7 +117,9 @@ def target_spec(text: str) -> tuple[str, np.ndarray]:
     try:
         x, y = (float(part) for part in numbers.split(","))
     except ValueError as error:
-        raise UsageError(f"--target-xy {text}: give X,Y or CAMERA:X,Y, as in 512,480 or C1:512,480") from error
+        raise UsageError(
+            f"--target-xy {text}: give X,Y or CAMERA:X,Y, as in 512,480 or C1:512,480"
+        ) from error
     return camera.strip(), np.array([x, y])
 
 
@@ -168,10 +177,16 @@ def carried(work: Work, first: Work, xy: np.ndarray) -> Work:
     try:
         match = match_references(first, work)
     except RegistrationError as error:
-        problem = Problem(work.observed.name, "target", f"the target could not be carried over from {first.observed.name}: {error}")
+        problem = Problem(
+            work.observed.name,
+            "target",
+            f"the target could not be carried over from {first.observed.name}: {error}",
+        )
         return work.found(problems=[problem])
     there = match.transform(xy[None])[0]
-    return snapped(work, there, f"the same star as in {first.observed.name}, by {len(match.pairs)} common stars")
+    return snapped(
+        work, there, f"the same star as in {first.observed.name}, by {len(match.pairs)} common stars"
+    )
 
 
 def by_coordinates(work: Work) -> Work:
@@ -189,7 +204,9 @@ def by_coordinates(work: Work) -> Work:
             choices=[Choice("target", "not found", f"no star within {ON_SKY:g} arcsec of {where}{near}")]
         )
     return work.with_(
-        target_xy=reference.xy[star], target_star=star, target_why=f"the star {distance * scale:.1f} arcsec from its coordinates"
+        target_xy=reference.xy[star],
+        target_star=star,
+        target_why=f"the star {distance * scale:.1f} arcsec from its coordinates",
     )
 
 
@@ -203,10 +220,17 @@ def snapped(work: Work, xy: np.ndarray, why: str) -> Work:
         return work.found(problems=[Problem(work.observed.name, "target", f"{why}: {where}")])
     star, distance = nearest(reference, xy)
     if star is not None and distance <= max(5.0, 1.5 * reference.fwhm):
-        return work.with_(target_xy=reference.xy[star], target_star=star, target_why=f"{why}; {distance:.1f} pixel from the star")
+        return work.with_(
+            target_xy=reference.xy[star],
+            target_star=star,
+            target_why=f"{why}; {distance:.1f} pixel from the star",
+        )
     setup = work.setup.with_(forced=np.array([xy]))
     return work.with_(
-        setup=setup, target_xy=xy, target_star=len(reference.xy), target_why=f"{why}; no star was detected there, so that place is measured"
+        setup=setup,
+        target_xy=xy,
+        target_star=len(reference.xy),
+        target_why=f"{why}; no star was detected there, so that place is measured",
     )
 
 

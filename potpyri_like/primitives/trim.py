@@ -41,7 +41,9 @@ class Trim:
         return frame.after(said(layout, pedestal))
 
 
-def piece(readout: Readout, image: np.ndarray, instrument: Instrument, pedestal: tuple[float, float]) -> Piece:
+def piece(
+    readout: Readout, image: np.ndarray, instrument: Instrument, pedestal: tuple[float, float]
+) -> Piece:
     """One amplifier's data section with the level to subtract."""
     level: float | np.ndarray = pedestal[0]
     variance: float | np.ndarray = 0.0
