@@ -546,7 +546,7 @@ def check_types(cls: type[Instrument]) -> None:
             raise DeclarationError(f"{cls.__name__}: {attribute} = {value!r} is not of type {names}{comma}")
     if not re.fullmatch(r"[A-Z][A-Z0-9_-]*", cls.name):
         raise DeclarationError(
-            f"{cls.__name__}: name = {cls.name!r}; give capital letters and digits, as in 'OPTICAM'"
+            f"{cls.__name__}: name = {cls.name!r}; give capital letters and digits, as in 'TOY'"
         )
     if cls.recipe not in RECIPES:
         raise DeclarationError(f"{cls.__name__}: recipe = {cls.recipe!r}; it is one of {', '.join(RECIPES)}")
