@@ -67,6 +67,8 @@ class FrameInfo:
     ----------
     path : Path
         The raw file.
+    inside : str
+        Its path within the night, with slashes: two folders may hold files of one name.
     plane : int or None
         The plane of a cube, counted from 0; None for a plain image.
     kind : FrameKind
@@ -102,6 +104,7 @@ class FrameInfo:
     mid_time: Time | None
     shape: tuple[int, int]
     plane: int | None = None
+    inside: str = ""
     pointing: SkyCoord | None = None
     readout: str = ""
     clock: str = ""
@@ -110,8 +113,9 @@ class FrameInfo:
 
     @property
     def label(self) -> str:
-        """The file's name, with the plane where there is one."""
-        return self.path.name if self.plane is None else f"{self.path.name}[{self.plane}]"
+        """The file's path within the night, with the plane where there is one: no two frames share it."""
+        name = self.inside or self.path.name
+        return name if self.plane is None else f"{name}[{self.plane}]"
 
 
 @dataclass(frozen=True)

@@ -20,15 +20,17 @@ from typing import Any, Protocol
 
 from astropy.coordinates import SkyCoord
 
+from potpyri_like.edits import read_edited
 from potpyri_like.errors import FrameError, NightError, ReductionError, RegistrationError, UsageError
 from potpyri_like.frame import FrameFlag, FrameInfo
 from potpyri_like.instruments import Instrument
-from potpyri_like.night import Night, ObservationSet, scan
+from potpyri_like.night import Night, ObservationSet, scan, with_folder
 from potpyri_like.options import Options
 from potpyri_like.primitives import RECIPES, FrameOutcome, FrameStage, Recipe, Setup, Work
+from potpyri_like.primitives.target import target_spec
 from potpyri_like.products import night_page, page_images, run_json, set_tables, write_images, write_tables
 from potpyri_like.results import Choice, Problem, RunReport, SetResult
-from potpyri_like.store import Output, read_table, sha256
+from potpyri_like.store import Output, sha256
 
 __all__ = ["Progress", "Silent", "reduce_night"]
 
@@ -87,9 +89,8 @@ def reduce_night(
     """
     options = options or Options()
     output = Output(folder / "red" if out is None else out)
-    if not folder.is_dir():
-        raise NightError(f"{folder}: there is no such folder")
     night = scan(folder, instrument, edited=earlier_table(output), skip=output.root)
+    check_options(night, options)
     output.make()
     output.write_table(NIGHT_TABLE, night.table())
     sets = wanted_sets(night, options)
@@ -129,19 +130,38 @@ def publish(report: RunReport, output: Output) -> RunReport:
         sets.append(replace(result, products={**result.products, **{Path(name).name: name for name in own}}))
     report = replace(report, sets=tuple(sets))
     output.write_text("report.html", night_page(report, images))
-    used = {
-        row.file: row.info.path for row in report.night.rows if row.info is not None and row.status == "use"
-    }
-    output.write_json(
-        "run.json", run_json(report, sha256={file: sha256(path) for file, path in used.items()})
-    )
+    output.write_json("run.json", run_json(report, sha256=checksums(report.night)))
     return report
+
+
+def checksums(night: Night) -> dict[str, str]:
+    """The SHA-256 of each raw file that was used and is still there."""
+    found: dict[Path, str] = {}
+    for info in night.frames:
+        if info.path not in found and info.path.is_file():
+            found[info.path] = sha256(info.path)
+    return {row.file: found[row.info.path] for row in night.rows if row.info and row.info.path in found}
 
 
 def earlier_table(output: Output) -> Any:
     """The night.ecsv of an earlier run, which the observer may have edited; None on the first."""
     path = output.root / NIGHT_TABLE
-    return read_table(path) if path.is_file() else None
+    return read_edited(path) if path.is_file() else None
+
+
+def check_options(night: Night, options: Options) -> None:
+    """Raise a UsageError for an option that names what the night does not have, before anything is written."""
+    science = [frame for observed in night.sets() for frame in observed.frames]
+    if options.target is not None and science:
+        wanted_sets(night, options)
+    if options.target_xy is not None and science:
+        camera, _ = target_spec(options.target_xy)
+        known = {name.casefold() for frame in science for name in (frame.camera, frame.band)}
+        if camera and camera.casefold() not in known:
+            names = ", ".join(sorted({frame.camera for frame in science}))
+            raise UsageError(
+                f"--target-xy {options.target_xy}: no frames of a camera {camera}; there are {names}"
+            )
 
 
 def wanted_sets(night: Night, options: Options) -> tuple[ObservationSet, ...]:
@@ -427,7 +447,9 @@ def run_frame(info: FrameInfo, stages: tuple[FrameStage, ...], setup: Setup) -> 
             frame = stage(frame, setup)
             seconds[name] = time.process_time() - begun
     except FrameError as error:
-        return FrameOutcome(info, {"seconds": seconds}, name, str(error), refused=True)
+        return FrameOutcome(
+            info, {"seconds": seconds}, name, with_folder(info.label, str(error)), refused=True
+        )
     except RegistrationError as error:
         return FrameOutcome(info, {"seconds": seconds}, name, f"{info.label}: {error}")
     except Exception as error:

@@ -193,6 +193,7 @@ class Instrument(ABC):
             lit = what in (FrameKind.SCIENCE, FrameKind.FLAT)
             info = FrameInfo(
                 path=header.path,
+                inside=header.inside,
                 kind=what,
                 camera=which.name,
                 band=(band or self.band_of(header, which)) if lit else "",

@@ -101,7 +101,8 @@ class PickVariable:
         open_ = [w for w in works if w.target_star is None and w.result.stars is not None]
         ranked = [w for w in open_ if np.isfinite(w.result.stars.score).any()]  # type: ignore[union-attr]
         if not ranked:
-            return works
+            why = "no target was named (--target-xy), and too few frames were measured to tell which star varies"
+            return tuple(w.with_(target_why=why) if w in open_ else w for w in works)
         best = max(ranked, key=lambda w: np.nanmax(w.result.stars.score))  # type: ignore[union-attr]
         star = int(np.nanargmax(best.result.stars.score))  # type: ignore[union-attr]
         return tuple(self.picked(w, best, star) if w in ranked else w for w in works)
@@ -137,11 +138,10 @@ class DrawLightCurve:
         series, table, star = work.result.series, work.result.stars, work.target_star
         assert series is not None
         if star is None or table is None or not np.isfinite(table.relflux[:, star]).any():
-            return (
-                work
-                if len(series.frames) < SERIES_FRAMES
-                else work.found(problems=[Problem(work.observed.name, "light curve", no_curve(star, table))])
-            )
+            if len(series.frames) < SERIES_FRAMES:
+                return work
+            why = no_curve(star, table, work.target_why)
+            return work.found(problems=[Problem(work.observed.name, "light curve", why)])
         curve = light_curve(work, series, table, star)
         problems = []
         if not np.isfinite(curve.noise["rms"]):
@@ -156,11 +156,13 @@ class DrawLightCurve:
         return work.found(light_curve=curve, choices=named_by, problems=problems)
 
 
-def no_curve(star: int | None, table: StarTable | None) -> str:
+def no_curve(star: int | None, table: StarTable | None, why: str) -> str:
     """Why a set has no light curve."""
     if table is None or not np.any(table.weight):
         return "no star can serve as a comparison star"
-    return "no target was found" if star is None else f"star {star} was not measured in any frame"
+    if star is None:
+        return why or "no target was found"
+    return f"star {star} was not measured in any frame"
 
 
 def series_of(outcomes: Sequence[FrameOutcome], setup: Setup, reference: Reference, stage: Measure) -> Series:

@@ -21,12 +21,12 @@ from potpyri_like.imaging import (
     combine,
     normalise_flat,
 )
-from potpyri_like.night import slug
+from potpyri_like.night import slug, with_folder
 from potpyri_like.primitives.hot_pixels import HotPixels
 from potpyri_like.primitives.stage import Setup, Tools, Work, exposure_of, pixels_of
 from potpyri_like.primitives.trim import Trim
 from potpyri_like.results import Choice, Master, Masters, Problem
-from potpyri_like.store import Output, Scratch
+from potpyri_like.store import Output, Scratch, ascii_text
 
 __all__ = ["MakeMasters", "dark_ladder"]
 
@@ -164,7 +164,9 @@ class Maker:
                 try:
                     last = read(info)
                 except FrameError as error:
-                    self.problems.append(Problem(info.label, f"master {kind}", str(error)))
+                    self.problems.append(
+                        Problem(info.label, f"master {kind}", with_folder(info.label, str(error)))
+                    )
                     continue
                 scratch = scratch or Scratch(last.data.shape, self.output.root)
                 scratch.append(np.where(last.mask & (MaskBit.BAD | MaskBit.SATURATED), np.nan, last.data))
@@ -295,8 +297,8 @@ def master_hdus(master: Master, first: FrameInfo, filter_mode: str) -> fits.HDUL
     """SCI, MASK and ERR of a master, and what it was made of."""
     header = fits.Header()
     header["OBJECT"] = f"master {master.kind}"
-    header["CAMERA"] = (first.camera, "camera")
-    header["BAND"] = (first.band, "band, of a flat")
+    header["CAMERA"] = (ascii_text(first.camera), "camera")
+    header["BAND"] = (ascii_text(first.band), "band, of a flat")
     header["BINNING"] = f"{first.binning[0]}x{first.binning[1]}"
     header["EXPTIME"] = (master.exposure, "[s]")
     header["BUNIT"] = "electron" if master.kind != "flat" else ""
@@ -304,7 +306,7 @@ def master_hdus(master: Master, first: FrameInfo, filter_mode: str) -> fits.HDUL
     header["FILTER3"] = (filter_mode, "3x3 filter of the frames")
     header["NCOMBINE"] = (len(master.inputs), "frames combined")
     for name in master.inputs:
-        header.add_history(name)
+        header.add_history(ascii_text(name))
     return fits.HDUList(
         [
             fits.PrimaryHDU(master.pixels.data, header),

@@ -15,7 +15,7 @@ from potpyri_like.imaging import Combined, Pixels, combine, warp
 from potpyri_like.photometry import Series
 from potpyri_like.primitives.stage import FrameStage, Setup, Tools, Work, pixels_of
 from potpyri_like.results import Choice, Reference
-from potpyri_like.store import Scratch
+from potpyri_like.store import Scratch, ascii_text
 
 __all__ = ["Align", "Stack"]
 
@@ -132,16 +132,16 @@ def scale_to_typical(series: Series, index: int) -> float:
 def stack_hdus(pixels: Pixels, work: Work, reference: Reference, frames: Sequence[str]) -> fits.HDUList:
     """SCI, MASK and ERR of a stack, and what it was made of."""
     header = fits.Header()
-    header["OBJECT"] = work.observed.target
-    header["BAND"], header["CAMERA"] = work.observed.band, work.observed.camera
+    header["OBJECT"] = ascii_text(work.observed.target)
+    header["BAND"], header["CAMERA"] = ascii_text(work.observed.band), ascii_text(work.observed.camera)
     header["BUNIT"] = ("electron", "without sky, as in a typical frame")
     header["EXPTIME"] = (float(work.observed.exposure.to_value("s")), "[s] of each frame")
     header["NCOMBINE"] = (len(frames), "frames combined")
-    header["REFFRAME"] = (reference.info.label, "whose pixels these are")
+    header["REFFRAME"] = (ascii_text(reference.info.label), "whose pixels these are")
     if reference.wcs is not None:
         header.update(reference.wcs.to_header(relax=True))
     for name in frames:
-        header.add_history(name)
+        header.add_history(ascii_text(name))
     return fits.HDUList(
         [
             fits.PrimaryHDU(),

@@ -86,6 +86,8 @@ class FrameOutcome:
     reason : str
     refused : bool
         The frame cannot be used at all; where False it failed later, as when it could not be matched.
+    trace : str
+        The traceback of an error that nobody foresaw.
     """
 
     info: FrameInfo
@@ -93,6 +95,7 @@ class FrameOutcome:
     stage: str = ""
     reason: str = ""
     refused: bool = False
+    trace: str = ""
 
 
 class Tools(Protocol):

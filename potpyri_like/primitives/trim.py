@@ -32,7 +32,8 @@ class Trim:
     def __call__(self, info: FrameInfo, setup: Setup) -> Frame:
         instrument = setup.instrument
         camera = instrument.camera_named(info.camera)
-        header, images = read_raw(info.path, partial(instrument.image_hdus, camera=camera), plane=info.plane)
+        wanted = partial(instrument.image_hdus, camera=camera)
+        header, images = read_raw(info.path, wanted, plane=info.plane, inside=info.inside)
         layout = instrument.layout(header, camera)
         pedestal = (0.0, 0.0) if setup.masters.bias else instrument.pedestal(header, camera)
         pieces = [piece(r, images[r.hdu], instrument, pedestal) for r in layout.readouts]

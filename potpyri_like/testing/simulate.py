@@ -359,12 +359,12 @@ def simulate_night(instrument: Instrument, folder: Path, plan: NightPlan | None 
         The folder cannot be written to.
     """
     plan = plan or NightPlan()
-    output = Output(Path(folder))
-    output.make()
     detectors = tuple(
         make_detector(instrument, camera, bands, plan) for camera, bands in chosen_cameras(instrument, plan)
     )
     scene = make_scene(instrument, detectors, plan)
+    output = Output(Path(folder))
+    output.make()
     for detector in detectors:
         write_calibrations(output, instrument, detector, scene)
         write_science(output, instrument, detector, scene)
