@@ -8,9 +8,10 @@ import os
 import pickle
 import shutil
 import time
+import traceback
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -360,6 +361,9 @@ class Runner:
         outcomes = []
         for outcome in self.outcomes(infos, tuple(stages), setup):
             outcomes.append(outcome)
+            log.debug("%s: %s", outcome.info.label, outcome.reason or "done")
+            if outcome.trace:
+                log.error("%s: %s\n%s", outcome.info.label, outcome.stage, outcome.trace)
             for stage, seconds in outcome.results.get("seconds", {}).items():
                 self.seconds[stage] += seconds
             if what:
@@ -376,7 +380,12 @@ class Runner:
             yield from (run_frame(info, stages, setup) for info in infos)
             return
         job = self.job_for(stages, setup)
-        yield from self.executor.map(run_frame_of_job, infos, [str(job)] * len(infos), chunksize=1)
+        try:
+            yield from self.executor.map(run_frame_of_job, infos, [str(job)] * len(infos), chunksize=1)
+        except BrokenExecutor as error:
+            raise ReductionError(
+                "a worker process was killed, most likely for want of memory; run again with --jobs 1"
+            ) from error
 
     def job_for(self, stages: tuple[FrameStage, ...], setup: Setup) -> Path:
         """The file from which workers read what their frames share; written once for as long as it serves."""
@@ -453,10 +462,8 @@ def run_frame(info: FrameInfo, stages: tuple[FrameStage, ...], setup: Setup) -> 
     except RegistrationError as error:
         return FrameOutcome(info, {"seconds": seconds}, name, f"{info.label}: {error}")
     except Exception as error:
-        log.exception("%s: %s", info.label, name)
-        return FrameOutcome(
-            info, {"seconds": seconds}, name, f"{info.label}: {type(error).__name__}: {error}"
-        )
+        reason = f"{info.label}: {type(error).__name__}: {error}"
+        return FrameOutcome(info, {"seconds": seconds}, name, reason, trace=traceback.format_exc())
     results = {
         key: value
         for key, value in frame.results.items()

@@ -234,9 +234,7 @@ def make_set(
             },
             flat=make_master(rng, "flat", exposure=4.0, camera=camera),
         ),
-        reference=Reference(
-            infos[0], image, xy, flux, FWHM, 1.4 * FWHM, "the sharpest of the frames near the meridian"
-        ),
+        reference=Reference(infos[0], image, xy, flux, FWHM, 1.4 * FWHM, "the sharpest near the meridian"),
         series=series,
         aperture=aperture,
         stars=stars,

@@ -12,6 +12,8 @@ from potpyri_like.instruments.gmos import Gmos
 from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.testing import InstrumentContract, check_instrument
 
+pytestmark = pytest.mark.slow
+
 MAIN = Toy.cameras[0]
 
 

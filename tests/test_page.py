@@ -20,6 +20,8 @@ from potpyri_like.products import closing_lines, night_page, page_images, run_js
 from potpyri_like.products.summary import count_frames, missing, plain
 from potpyri_like.results import Problem, RunReport, SetResult
 
+pytestmark = pytest.mark.slow
+
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 HOSTILE = '<script>alert(1)</script> & "x" \' {{ 7*7 }} \x00\x1b \udce9'
 

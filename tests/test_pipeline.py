@@ -16,6 +16,8 @@ from potpyri_like.products import read_light_curve, read_measurements
 from potpyri_like.registry import load_registry
 from potpyri_like.testing import NightPlan, simulate_night
 
+pytestmark = pytest.mark.slow
+
 
 def instrument(name):
     return load_registry()[name]

@@ -25,6 +25,8 @@ from potpyri_like.products.plots import (
     noise_plot,
 )
 
+pytestmark = pytest.mark.slow
+
 LIGHT_CURVE_SIZE = (1105, 1365)
 
 

@@ -19,6 +19,8 @@ from potpyri_like.testing import NightPlan, simulate_night
 from potpyri_like.testing.detector import photon_noise, read_out
 from potpyri_like.testing.sky import PROFILES, Transit, star_image
 
+pytestmark = pytest.mark.slow
+
 GAIN, READ_NOISE = 1.3, 6.0  # of the toy
 SHORT = {"frames": 3, "biases": 2, "darks": 1, "flats": 1}
 NONE = {"biases": 0, "darks": 0, "flats": 0}
