@@ -461,7 +461,7 @@ def run_frame(info: FrameInfo, stages: tuple[FrameStage, ...], setup: Setup) -> 
         )
     except RegistrationError as error:
         return FrameOutcome(info, {"seconds": seconds}, name, f"{info.label}: {error}")
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (the one place; the cause is recorded and shows in the exit status)
         reason = f"{info.label}: {type(error).__name__}: {error}"
         return FrameOutcome(info, {"seconds": seconds}, name, reason, trace=traceback.format_exc())
     results = {

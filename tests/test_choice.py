@@ -55,6 +55,7 @@ def test_the_transit_does_not_choose_the_aperture():
         assert abs(deep.index - flat.index) <= 1
 
 
+@pytest.mark.slow
 def test_stars_like_the_target_make_the_choice_surer():
     excess = {1: [], 9: []}
     for seed in range(20):
@@ -195,6 +196,7 @@ def field(seed, *, n_frames=150, n_stars=60, depth=0.015, extra=0.002, underesti
 
 
 @pytest.mark.parametrize("underestimated", [1.0, 2.0])
+@pytest.mark.slow
 def test_the_star_with_a_transit_ranks_first(underestimated):
     first = 0
     for seed in range(40):
@@ -203,6 +205,7 @@ def test_the_star_with_a_transit_ranks_first(underestimated):
     assert first >= 38
 
 
+@pytest.mark.slow
 def test_scores_of_constant_stars_are_those_of_chance():
     scores = np.concatenate([rank_variables(*field(seed, depth=0)[:3])[0] for seed in range(10)])
     # The largest of six standard normal deviates that hang together: between one and six independent ones.

@@ -55,6 +55,7 @@ def rates(rng, trials, *, true, false, options=None, flux=True, **kind):
 
 @pytest.mark.parametrize("flux", [True, False])
 @pytest.mark.parametrize(("true", "false"), [(3, 1), (4, 1)])
+@pytest.mark.slow
 def test_four_or_five_stars_with_one_false_are_enough(true, false, flux):
     right, wrong = rates(np.random.default_rng(true), 200, true=true, false=false, flux=flux)
     assert right >= 0.95
