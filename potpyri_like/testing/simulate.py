@@ -121,7 +121,7 @@ class NightPlan:
         missing), "shape" (rows are missing).
     """
 
-    seed: int = 1
+    seed: int = 3
     frames: int = 60
     exposure: float = 30.0
     cadence: float | None = None
