@@ -299,7 +299,7 @@ def test_the_truth_can_be_read_and_lacks_nothing(three):
     assert table.meta["target_xy"]["C2"] == pytest.approx(three.target_xy["C2"])
     assert table.meta["depth"] == {"g": 0.015, "r": 0.015, "z": 0.015}
     assert table.meta["tc_bjd_tdb"] == three.tc
-    assert table.meta["plan"]["seed"] == 1
+    assert table.meta["plan"]["seed"] == NightPlan.seed
     assert {"star", "camera", "band", "x", "y", "flux"} == set(
         Table.read(three.folder / "stars.ecsv").colnames
     )
