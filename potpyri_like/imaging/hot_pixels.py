@@ -126,9 +126,9 @@ def _places(flags: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _filter_all(pixels: Pixels, noise_factor: float) -> Pixels:
     data = median3x3(pixels.data)
-    good = (pixels.mask & np.uint8(MaskBit.BAD)) == 0
-    rows, cols = _places(~good)
-    if rows.size:
+    bad = (pixels.mask & np.uint8(MaskBit.BAD)) != 0
+    if bad.any():
+        (rows, cols), good = _places(bad), ~bad
         inner = masked_median_at(pixels.data, good, rows, cols)
         data[rows, cols] = np.where(np.isnan(inner), data[rows, cols], inner)
     return Pixels(data, pixels.variance * np.float32(noise_factor), pixels.mask.copy())

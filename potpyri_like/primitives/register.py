@@ -72,7 +72,7 @@ class ChooseReference:
     def __call__(self, work: Work, tools: Tools) -> Work:
         frames = spread(work.observed.frames, self.sample)
         stages = (*self.calibration, Find(stars=10 * tools.options.stars))
-        looks = tools.run_frames(frames, stages, work.setup, what="reference")
+        looks = tools.run_frames(frames, stages, work.setup, what=f"{work.observed.name}, reference")
         best, why = choose(looks, of=len(work.observed.frames))
         opened = tools.run_frames(
             [best.info],
@@ -139,7 +139,7 @@ def seeing(image: np.ndarray, stars: Stars) -> float:
     xy, width = stars.xy[good], float(np.median(stars.fwhm[good]))
     sky = annulus_sky(image, xy, inner=4 * width, outer=6 * width + 4)
     known = np.isfinite(sky.level)
-    return frame_fwhm(image, *xy[known].T, sky=sky.level[known], radius=max(3 * width, 8.0))
+    return frame_fwhm(image, *xy[known].T, sky=sky.level[known], radius=max(2 * width, 8.0))
 
 
 def spread(frames: tuple[FrameInfo, ...], count: int) -> list[FrameInfo]:
