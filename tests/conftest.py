@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -40,3 +41,22 @@ def real_data():
     if not REAL_DATA.is_dir():
         pytest.skip(f"no real data at {REAL_DATA.name} beside the checkout")
     return REAL_DATA
+
+
+OPENED = []
+
+
+def record_opens(event, arguments):
+    if event == "open" and OPENED:
+        OPENED.append(arguments)
+
+
+sys.addaudithook(record_opens)  # there is no way to take one out: it sleeps while OPENED is empty
+
+
+@pytest.fixture
+def opens():
+    """What this process opens from here on: path, mode, flags."""
+    OPENED.append(("begin", "", 0))
+    yield OPENED
+    OPENED.clear()

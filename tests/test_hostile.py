@@ -3,7 +3,6 @@
 import errno
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -26,23 +25,6 @@ REASONS = {
     "no exposure": "no EXPOSURE card, which OPTICAM frames need",
     "shape": "256 x 224 pixels, where ",
 }
-OPENED = []
-
-
-def record_opens(event, arguments):
-    if event == "open" and OPENED:
-        OPENED.append(arguments)
-
-
-sys.addaudithook(record_opens)  # there is no way to take one out: it sleeps while OPENED is empty
-
-
-@pytest.fixture
-def opens():
-    """What this process opens from here on: path, mode, flags."""
-    OPENED.append(("begin", "", 0))
-    yield OPENED
-    OPENED.clear()
 
 
 @pytest.fixture(autouse=True)

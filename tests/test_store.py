@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import os
 import stat
-import sys
 import time
 import tracemalloc
 from pathlib import Path
@@ -29,23 +28,6 @@ from potpyri_like.store import (
 )
 
 BLOCK = 2880
-OPENED = []
-
-
-def record_opens(event, arguments):
-    if event == "open" and OPENED:
-        OPENED.append(arguments)
-
-
-sys.addaudithook(record_opens)  # there is no way to take one out: it sleeps while OPENED is empty
-
-
-@pytest.fixture
-def opens():
-    """What is opened from here on: path, mode, flags."""
-    OPENED.append(("begin", "", 0))
-    yield OPENED
-    OPENED.clear()
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ class Compare:
         series = with_clouds(series, table, choice.index)
         chosen = Choice("aperture", f"{series.radii_fwhm[choice.index]:.2f} FWHM", choice.reason)
         used = np.flatnonzero(table.weight)
-        comparisons = Choice("comparison stars", ", ".join(map(str, used[:12])) or "none", said(table))
+        comparisons = Choice("comparisons", ", ".join(map(str, used[:12])) or "none", said(table))
         return work.found(series=series, aperture=choice.index, stars=table, choices=[chosen, comparisons])
 
 

@@ -85,7 +85,7 @@ class ChooseReference:
         work = work.with_(setup=work.setup.with_(reference=reference))
         notes = (*work.result.notes, *filter_notes(work.setup.filter_mode, reference.fwhm))
         return work.found(
-            reference=reference, choices=[Choice("reference frame", best.info.label, why)], notes=notes
+            reference=reference, choices=[Choice("reference", best.info.label, why)], notes=notes
         )
 
 
