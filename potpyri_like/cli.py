@@ -9,25 +9,31 @@ import os
 import shlex
 import sys
 import time
-from contextlib import suppress
-from dataclasses import Field, fields
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
+from contextlib import ExitStack
+from dataclasses import Field, dataclass, fields, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import click
 from astropy.utils import iers
 
 from potpyri_like import __version__
+from potpyri_like.batch import Outcome, nights_in, run_batch
+from potpyri_like.console import Log, interruptible, progress_for
 from potpyri_like.errors import ReductionError, UnknownInstrument, UsageError
 from potpyri_like.instruments import Instrument
 from potpyri_like.options import COMMAND_LINE, Options, public_name, read_config, value_type
-from potpyri_like.pipeline import parse_radec, reduce_night
-from potpyri_like.products import closing_lines
+from potpyri_like.pipeline import Standing, output_of, parse_radec, reduce_night, standing
+from potpyri_like.products import aligned, plural, timing_lines
 from potpyri_like.products.declaration import instrument_page
 from potpyri_like.registry import Registry, load_registry
 from potpyri_like.store import is_raw_name
 from potpyri_like.testing import NightPlan, check_instrument, simulate_night
+from potpyri_like.verify import Check, last_run, verify_night
+from potpyri_like.watch import served, watch_night
+from potpyri_like.workers import workers
 
 __all__ = ["main"]
 
@@ -111,15 +117,18 @@ def instrument_command(registry: Registry, name: str) -> click.Command:
     instrument = known_instrument(registry, name)
     about = (type(instrument).__doc__ or "").strip()
 
-    def run(night: Path, out: Path | None, config: Path | None, verbose: bool, **given: Any) -> None:
-        reduce_command(instrument, night, out=out, config=config, verbose=verbose, given=given)
+    def run(night: Path, out: Path | None, config: Path | None, **given: Any) -> None:
+        flags, options = split_flags(given)
+        with interruptible():
+            done = reduce_one(instrument, night, out=out, config=config, flags=flags, given=options)
+        say_and_exit(done.lines, done.exit_status)
 
     return click.Command(
         instrument.name,
         callback=run,
         params=[
             click.Argument(["night"], type=PATH),
-            *map(option_parameter, fields(Options)),
+            *run_parameters(),
             click.Option(["--out"], type=PATH, metavar="DIR", help="Write there instead of NIGHT/red."),
             click.Option(
                 ["--config"],
@@ -127,15 +136,39 @@ def instrument_command(registry: Registry, name: str) -> click.Command:
                 metavar="FILE",
                 help="Read options from this file instead of NIGHT/reduce.toml.",
             ),
-            click.Option(["--verbose", "-v"], is_flag=True, help="Show the log on the screen."),
         ],
         help=f"Reduce a night of {instrument.name}.\n\n{about}",
         short_help=about.partition("\n")[0],
     )
 
 
+def option_parameters() -> list[click.Parameter]:
+    """The options of a run, as declared in `Options`; None means that the command line does not say."""
+    return [option_parameter(item) for item in fields(Options)]
+
+
+def run_parameters() -> list[click.Parameter]:
+    """The same, and the flags of `Flags`."""
+    return [
+        *option_parameters(),
+        click.Option(["--redo"], is_flag=True, help="Forget what earlier runs did: do everything again."),
+        click.Option(["--timings"], is_flag=True, help="Show at the end where the time went."),
+        click.Option(["--verbose", "-v"], is_flag=True, help="Show the log on the screen."),
+    ]
+
+
+def having(parameters: Iterable[click.Parameter]) -> Callable[[click.Command], click.Command]:
+    """Give a command more parameters."""
+
+    def given(command: click.Command) -> click.Command:
+        command.params.extend(parameters)
+        return command
+
+    return given
+
+
 def option_parameter(item: Field[Any]) -> click.Option:
-    """An option of a run, as declared in `Options`; None means that the command line does not say."""
+    """One of them."""
     choices = item.metadata["choices"]
     default = f"  [default: {item.default}]" if item.default is not None else ""
     return click.Option(
@@ -147,29 +180,64 @@ def option_parameter(item: Field[Any]) -> click.Option:
     )
 
 
-def reduce_command(
+@dataclass(frozen=True)
+class Flags:
+    """What only the command line says of a run."""
+
+    redo: bool = False
+    timings: bool = False
+    verbose: bool = False
+
+
+def split_flags(given: dict[str, Any]) -> tuple[Flags, dict[str, Any]]:
+    """What click hands over, as flags and as options by the names of their fields."""
+    flags = {item.name: given[item.name] for item in fields(Flags)}
+    return Flags(**flags), {name: value for name, value in given.items() if name not in flags}
+
+
+def say_and_exit(lines: Sequence[str], status: int) -> None:
+    """The last lines on the screen, and the exit status."""
+    for line in lines:
+        click.echo(line)
+    raise SystemExit(status)
+
+
+def reduce_one(
     instrument: Instrument,
     night: Path,
     *,
     out: Path | None,
     config: Path | None,
-    verbose: bool,
+    flags: Flags,
     given: dict[str, Any],
-) -> None:
-    """Reduce a night, say what came out, and exit with its status."""
+    executor: Executor | None = None,
+) -> Standing:
+    """Reduce a night where anything has changed since the last run."""
     options, origins = gather_options(night, config, given)
-    output = out if out is not None else night / "red"
-    with Journal(output, screen=verbose):
-        log.info("potpyri_like %s, %s", __version__, shlex.join(["reduce", instrument.name, str(night)]))
+    output = output_of(night, out).root
+    before = None if flags.redo else standing(instrument, night, out=out, options=options)
+    if before is not None:
+        click.echo(f"{night}: nothing has changed since the last run; its products stand (--redo)", err=True)
+        return before
+    with Log(output, screen=flags.verbose):
+        command = shlex.join(["reduce", *sys.argv[1:]])
+        log.info("potpyri_like %s, %s", __version__, command)
         for name, where in origins.items():
             log.info("%s = %s (%s)", name, options.named()[name], where)
         report = reduce_night(
-            instrument, night, out=out, options=options, origins=origins, progress=progress_for(sys.stderr)
+            instrument,
+            night,
+            out=out,
+            options=options,
+            origins=origins,
+            command=command,
+            redo=flags.redo,
+            progress=progress_for(sys.stderr),
+            executor=executor,
         )
         log.info("finished with exit status %d", report.exit_status)
-    for line in closing_lines(report, folder=output):
-        click.echo(line)
-    raise SystemExit(report.exit_status)
+    done = Standing.of(report, output)
+    return replace(done, lines=(*done.lines, *timing_lines(report.timing))) if flags.timings else done
 
 
 def gather_options(night: Path, config: Path | None, given: dict[str, Any]) -> tuple[Options, dict[str, str]]:
@@ -189,109 +257,6 @@ def gather_options(night: Path, config: Path | None, given: dict[str, Any]) -> t
         parse_radec(options.radec)
     origins = {name.replace("-", "_"): path.name for name in from_file}
     return options, origins | dict.fromkeys(from_line, COMMAND_LINE)
-
-
-# -- the log and the progress --------------------------------------------------------------------------------
-
-
-class LogFile(logging.FileHandler):
-    """A log in the output folder, begun once that is there: a run that cannot start leaves nothing behind."""
-
-    def __init__(self, output: Path) -> None:
-        name = time.strftime("reduce_%Y%m%dT%H%M%S.log", time.gmtime())
-        super().__init__(output / "log" / name, encoding="utf-8", delay=True, errors="backslashreplace")
-        self.output = output
-        self.path = output / "log" / name
-        self.waiting: list[logging.LogRecord] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.waiting.append(record)
-        if self.stream is None and not self.output.is_dir():
-            return
-        with suppress(OSError):  # a folder that cannot be written to is the pipeline's to tell
-            self.path.parent.mkdir(exist_ok=True)
-            for waiting in self.waiting:
-                super().emit(waiting)
-            self.waiting.clear()
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        """A full disk spoils the log, not the screen."""
-
-    def discard(self) -> None:
-        """Leave no log behind."""
-        self.close()
-        with suppress(OSError):
-            self.path.unlink(missing_ok=True)
-            self.path.parent.rmdir()
-
-
-class Journal:
-    """What the package logs goes to a file in the output folder, and to the screen if that is wanted."""
-
-    def __init__(self, output: Path, *, screen: bool) -> None:
-        self.file = LogFile(output)
-        self.handlers: list[logging.Handler] = [self.file]
-        if screen:
-            self.handlers.append(logging.StreamHandler(sys.stderr))
-        self.logger = logging.getLogger("potpyri_like")
-        self.before = self.logger.level, self.logger.propagate
-
-    def __enter__(self) -> None:
-        form = logging.Formatter("%(asctime)s UTC %(levelname)s %(name)s: %(message)s")
-        form.converter = time.gmtime
-        for handler in self.handlers:
-            handler.setFormatter(form)
-            self.logger.addHandler(handler)
-        self.logger.setLevel(logging.INFO)
-        self.logger.propagate = False
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(error, ReductionError):
-            log.error("%s", error)
-        elif kind is not None:
-            log.error("stopped by %s", kind.__name__, exc_info=error)
-        for handler in self.handlers:
-            self.logger.removeHandler(handler)
-            handler.close()
-        level, self.logger.propagate = self.before
-        self.logger.setLevel(level)
-        if isinstance(error, UsageError):
-            self.file.discard()
-
-
-class Bars:
-    """A bar for each stage, on a terminal."""
-
-    def __init__(self) -> None:
-        self.bar: Any = None
-
-    def begin(self, what: str, total: int) -> None:
-        self.bar = click.progressbar(length=total, label=f"{what:<28}", file=sys.stderr)
-        self.bar.__enter__()
-
-    def step(self) -> None:
-        self.bar.update(1)
-
-    def end(self) -> None:
-        self.bar.__exit__(None, None, None)
-
-
-class Lines:
-    """A line for each stage, in a pipe."""
-
-    def begin(self, what: str, total: int) -> None:
-        click.echo(f"{what}: {total} frame{'s' * (total != 1)}", err=True)
-
-    def step(self) -> None: ...
-
-    def end(self) -> None: ...
-
-
-def progress_for(stream: Any) -> Bars | Lines:
-    """What suits a terminal, or a pipe."""
-    return Bars() if stream.isatty() else Lines()
 
 
 # -- reduce instruments --------------------------------------------------------------------------------------
@@ -338,6 +303,153 @@ def show_command(registry: Registry, name: str) -> click.Command:
             click.echo(line)
 
     return click.Command(name, callback=show, help=f"Show what is declared of {instrument.name}.")
+
+
+# -- reduce batch, reduce verify -----------------------------------------------------------------------------
+
+
+@having(run_parameters())
+@cli.command("batch", short_help="Reduce many nights on one pool of workers, or one cluster.")
+@click.argument("nights", nargs=-1, required=True, metavar="NIGHT...")
+@click.option("--instrument", metavar="NAME", help="Of all nights that do not tell it themselves.")
+@click.option("--out", type=PATH, metavar="DIR", help="Write to DIR/NAME-OF-NIGHT instead of NIGHT/red.")
+@click.pass_context
+def batch(
+    ctx: click.Context, nights: tuple[str, ...], instrument: str | None, out: Path | None, **given: Any
+) -> None:
+    """Reduce many nights, and end with a table of what became of each.
+
+    NIGHT is a folder, or a file that names nights, one in a line: NIGHT or INSTRUMENT NIGHT. The instrument
+    is the one named, else that of an earlier run, else the one that understands the headers. Each night's
+    reduce.toml holds for it.
+    """
+    registry, (flags, options) = registry_of(ctx), split_flags(given)
+    if instrument is not None:
+        known_instrument(registry, instrument)
+    entries = [replace(e, instrument=e.instrument or instrument or "") for e in nights_in(nights)]
+    with interruptible(), workers(options["jobs"], options["scheduler"], most=sys.maxsize) as executor:
+
+        def reduce(known: Instrument, night: Path) -> Standing:
+            click.echo(f"{known.name} {night}", err=True)
+            own = None if out is None else out / night.resolve().name
+            return reduce_one(
+                known, night, out=own, config=None, flags=flags, given=options, executor=executor
+            )
+
+        outcomes = list(run_batch(entries, registry, reduce))
+    say_and_exit(batch_table(outcomes), worst({outcome.status for outcome in outcomes}))
+
+
+def batch_table(outcomes: Sequence[Outcome]) -> list[str]:
+    """What became of each night, in straight columns."""
+    rows = [
+        [
+            str(o.night),
+            o.instrument,
+            f"{o.measured} of {plural(o.frames, 'frame')}" if o.frames else "",
+            o.word,
+        ]
+        for o in outcomes
+    ]
+    return aligned(rows)
+
+
+def worst(statuses: set[int]) -> int:
+    """The exit status of several nights: the one that all share, else that something is missing."""
+    return statuses.pop() if len(statuses) == 1 else SOMETHING_MISSING
+
+
+@having(option_parameters())
+@cli.command("watch", short_help="Follow a night while it is observed.")
+@click.argument("instrument")
+@click.argument("night", type=PATH)
+@click.option("--out", type=PATH, metavar="DIR", help="Write there instead of NIGHT/red.")
+@click.option(
+    "--config", type=PATH, metavar="FILE", help="Read options from this file, not NIGHT/reduce.toml."
+)
+@click.option(
+    "--idle", type=Finite(0, min_open=True), metavar="MINUTES", help="End when no frame came for so long."
+)
+@click.option(
+    "--serve",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Serve the page on this computer (0: any port).",
+)
+@click.option("--verbose", "-v", is_flag=True, help="Show the log on the screen.")
+@click.pass_context
+def watch(
+    ctx: click.Context,
+    instrument: str,
+    night: Path,
+    out: Path | None,
+    config: Path | None,
+    idle: float | None,
+    serve: int | None,
+    verbose: bool,
+    **given: Any,
+) -> None:
+    """Follow NIGHT while frames arrive: the light curves and the page keep up with them.
+
+    The page loads itself again every few seconds. Whenever the night is quiet, all products are brought to the state
+    in which `reduce INSTRUMENT NIGHT` leaves them. Ctrl-C ends the watch.
+    """
+    known = known_instrument(registry_of(ctx), instrument)
+    options, origins = gather_options(night, config, given)
+    with interruptible(), ExitStack() as stack:
+        stack.enter_context(Log(output_of(night, out).root, screen=verbose))
+        if serve is not None:
+            click.echo(f"page: {stack.enter_context(served(output_of(night, out).root, serve))}", err=True)
+        done = watch_night(
+            known,
+            night,
+            out=out,
+            options=options,
+            origins=origins,
+            command=shlex.join(["reduce", *sys.argv[1:]]),
+            idle=None if idle is None else 60 * idle,
+            executor=stack.enter_context(workers(options.jobs, options.scheduler, most=sys.maxsize)),
+            progress=progress_for(sys.stderr),
+            say=lambda text: click.echo(f"{time.strftime('%H:%M:%S', time.gmtime())} {text}", err=True),
+        )
+    say_and_exit(done.lines, done.exit_status)
+
+
+@cli.command("verify", short_help="Prove that raw files and products are what they were; compute again.")
+@click.argument("night", type=PATH)
+@click.option("--all", "every", is_flag=True, help="Compute everything again, not a sample of the frames.")
+@click.option("--out", type=PATH, metavar="DIR", help="Where the products are, if not in NIGHT/red.")
+@click.option(
+    "--seed", type=click.IntRange(0), metavar="N", help="Of the choice of frames; each time another one."
+)
+@click.pass_context
+def verify(ctx: click.Context, night: Path, every: bool, out: Path | None, seed: int | None) -> None:
+    """Prove the last run of NIGHT.
+
+    Every raw file and every product is compared with its SHA-256 in run.json; then a dozen frames of each
+    set, or all of them, are computed again, and the products from them, and compared bit by bit. Nothing is
+    changed.
+    """
+    same = True
+    with interruptible():
+        instrument = known_instrument(registry_of(ctx), last_run(night, out=out).instrument)
+        for check in verify_night(
+            instrument, night, out=out, every=every, seed=seed, progress=progress_for(sys.stderr)
+        ):
+            same = same and not check.wrong
+            for line in check_lines(check):
+                click.echo(line)
+    raise SystemExit(ALL_IS_WELL if same else SOMETHING_MISSING)
+
+
+def check_lines(check: Check) -> list[str]:
+    """One check in words."""
+    if not check.count and not check.wrong:
+        return [check.what]
+    head = f"{check.what}: {check.count}"
+    if not check.wrong:
+        return [f"{head}, all as they were"]
+    return [f"{head}, {len(check.wrong)} NOT as they were", *(f"  {name}" for name in check.wrong)]
 
 
 # -- reduce simulate -----------------------------------------------------------------------------------------

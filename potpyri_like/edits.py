@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import logging
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.table import Table
@@ -15,7 +16,17 @@ from potpyri_like.errors import HeaderError, NightError
 from potpyri_like.frame import FrameKind
 from potpyri_like.store import one_line
 
-__all__ = ["FLAGGED", "LEAVE_OUT", "MEASURED", "REFUSED", "USE", "Edit", "read_edited", "read_edits"]
+__all__ = [
+    "FLAGGED",
+    "LEAVE_OUT",
+    "MEASURED",
+    "REFUSED",
+    "USE",
+    "Edit",
+    "Written",
+    "read_edited",
+    "read_edits",
+]
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +70,68 @@ class Edit:
                     f"{file}: night.ecsv says {name} {said!r}; write {', '.join(known[:-1])} or {known[-1]}"
                 )
         return Edit(kind, self.camera, self.band, self.target, status, self.reason)
+
+
+Cells = Mapping[str, Mapping[str, str]]  # of the columns of `Edit`, by file and column
+
+
+@dataclass(frozen=True)
+class Written:
+    """What we wrote into night.ecsv, by which an observer's changes show.
+
+    Attributes
+    ----------
+    versions : tuple of mappings
+        The cells, by file and column; two versions where a run may have been cut off between them; none
+        where nothing is known: then all cells count as the observer's.
+    asked : mapping of str to Edit
+        What the observer had changed before that.
+    """
+
+    versions: tuple[Cells, ...] = ()
+    asked: Mapping[str, Edit] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, note: Mapping[str, Any] | None) -> Written:
+        """From plain types."""
+        if not note:
+            return cls()
+        asked = {file: Edit(**cells) for file, cells in note["asked"].items()}
+        return cls(tuple(note["versions"]), asked)
+
+    @classmethod
+    def in_table(cls, table: Table, *, asked: Mapping[str, Edit]) -> Written:
+        """What a table says."""
+        names = [item.name for item in fields(Edit) if item.name in table.colnames]
+        columns = [[text(value) for value in table[name]] for name in names]
+        rows = (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
+        return cls((dict(zip(map(text, table["file"]), rows, strict=True)),), asked)
+
+    def and_maybe(self, before: Written) -> Written:
+        """Either this or what was written before."""
+        return replace(self, versions=(*self.versions, *before.versions[:1]))
+
+    def plain(self) -> dict[str, Any]:
+        """In plain types."""
+        return {"versions": self.versions, "asked": {file: asdict(edit) for file, edit in self.asked.items()}}
+
+    def changes(self, edits: Mapping[str, Edit]) -> dict[str, Edit]:
+        """Of the rows that were read, what the observer changed now or before; rows without changes are left out."""
+        if not self.versions:
+            return dict(edits)
+        found = {file: self.change(file, edit) for file, edit in edits.items()}
+        return {file: edit for file, edit in found.items() if edit != Edit()}
+
+    def change(self, file: str, edit: Edit) -> Edit:
+        """What was changed in one row."""
+        before = asdict(self.asked.get(file, Edit()))
+        ours = [version.get(file, {}) for version in self.versions]
+        return Edit(
+            **{
+                name: before[name] if any(cells.get(name, "") == value for cells in ours) else value
+                for name, value in asdict(edit).items()
+            }
+        )
 
 
 def read_edits(table: Table | None, instrument: str) -> dict[str, Edit]:
@@ -131,7 +204,7 @@ def read_edited(path: Path) -> Table:
             " mend it, or delete it to start afresh"
         ) from error
     kept = [name for name in dict.fromkeys(names) if name]
-    table = Table({name: np.array([row[name] for row in rows], dtype=str) for name in kept})
+    table = Table({name: np.array([row[name] for row in rows], dtype=object) for name in kept})
     table.meta["instrument"] = next((word for line in lines[:head] for word in instrument_in(line)), "")
     return table
 

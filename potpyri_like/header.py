@@ -76,7 +76,7 @@ class RawHeader(Mapping[str, Any]):
 
 def has_image(header: fits.Header) -> bool:
     """Whether an HDU holds an image; a table has two axes, too."""
-    return header.get("NAXIS", 0) >= 2 and header.get("XTENSION", "IMAGE").strip() == "IMAGE"
+    return header.get("NAXIS", 0) >= 2 and card_value(header, "XTENSION") in (None, "IMAGE")
 
 
 def card_value(header: fits.Header, card: str) -> Any:

@@ -7,24 +7,37 @@ import os
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import chain, count
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, Protocol
 
 import astropy.units as u
 import numpy as np
 from astropy.table import Table
 
-from potpyri_like.edits import LEAVE_OUT, REFUSED, USE, Edit, read_edits, tell_unknown
+from potpyri_like.edits import LEAVE_OUT, REFUSED, USE, Edit, Written, read_edits, tell_unknown
 from potpyri_like.errors import FrameError, HeaderError, NightError, UsageError
 from potpyri_like.frame import FrameInfo, FrameKind
 from potpyri_like.header import RawHeader
 from potpyri_like.instruments import Instrument
 from potpyri_like.store import is_raw_name, one_line, printable, read_header, unpacked_name
 
-__all__ = ["LEAVE_OUT", "NIGHT_TABLE", "FrameRow", "Night", "ObservationSet", "scan", "slug", "with_folder"]
+__all__ = [
+    "LEAVE_OUT",
+    "NIGHT_TABLE",
+    "RUN_RECORD",
+    "FrameRow",
+    "Memory",
+    "Night",
+    "ObservationSet",
+    "list_files",
+    "rows_of",
+    "scan",
+    "slug",
+    "with_folder",
+]
 
 log = logging.getLogger(__name__)
 
@@ -88,11 +101,21 @@ class ObservationSet:
 
 @dataclass(frozen=True)
 class Night:
-    """The frames found in a folder, and those refused, each with its reason."""
+    """The frames found in a folder, and those refused, each with its reason.
+
+    Attributes
+    ----------
+    root : Path
+    instrument : Instrument
+    rows : tuple of FrameRow
+    edits : mapping of str to Edit
+        What the observer wants otherwise than the headers say, by file.
+    """
 
     root: Path
     instrument: Instrument
     rows: tuple[FrameRow, ...]
+    edits: Mapping[str, Edit] = field(default_factory=dict)
 
     @property
     def frames(self) -> tuple[FrameInfo, ...]:
@@ -171,8 +194,28 @@ class Listing:
     strangers: int = 0
 
 
+class Memory(Protocol):
+    """Remembers what was made of the header of a file that has not changed since."""
+
+    def key(self, path: Path, *more: Any) -> str:
+        """What the description of a file depends on: the file, this software, and more."""
+
+    def rows(self, file: str, key: str) -> Any:
+        """What was kept under that key; None where nothing was."""
+
+    def keep(self, file: str, key: str, rows: Any) -> None:
+        """Keep what was made of a header."""
+
+
 def scan(
-    root: Path, instrument: Instrument, *, edited: Table | None = None, skip: Path | None = None
+    root: Path,
+    instrument: Instrument,
+    *,
+    edited: Table | None = None,
+    written: Written | None = None,
+    skip: Path | None = None,
+    memory: Memory | None = None,
+    waiting: Collection[Path] = (),
 ) -> Night:
     """Read the header of every raw file below a folder, once.
 
@@ -182,8 +225,14 @@ def scan(
     instrument : Instrument
     edited : Table, optional
         An earlier night.ecsv: where it says otherwise than the headers, it is obeyed.
+    written : Written, optional
+        What the run that wrote it put into it: only what differs from that is obeyed.
     skip : Path, optional
         A folder within the night to pass over, besides `red`: where the products go.
+    memory : Memory, optional
+        Spares reading headers again.
+    waiting : collection of Path
+        Files to pass over: they are still being written.
 
     Raises
     ------
@@ -192,18 +241,21 @@ def scan(
     UsageError
         The products would go among the raw files.
     """
-    if not root.is_dir():
-        what = "that is a file, where a folder is wanted" if root.exists() else "there is no such folder"
-        raise NightError(f"{root}: {what}")
     if skip is not None:
         check_apart(root, skip)
     listing = list_files(root, skip)
-    edits = read_edits(edited, instrument.name)
+    listing = replace(listing, files=tuple(path for path in listing.files if path not in waiting))
+    read = read_edits(edited, instrument.name)
+    edits = read if written is None else written.changes(read)
     same = twins(listing.files)
-    rows = [row for path in listing.files for row in rows_of(path, same.get(path), root, instrument, edits)]
-    tell_unknown(edits, {row.file for row in rows})
+    rows = [
+        row
+        for path in listing.files
+        for row in remembered_rows(path, same.get(path), root, instrument, edits, memory)
+    ]
+    tell_unknown(read, {row.file for row in rows})
     rows = remark_unused(refuse_odd_shapes(settle(rows, instrument)))
-    return Night(root, instrument, (*closed_folders(listing, root), *rows))
+    return Night(root, instrument, (*closed_folders(listing, root), *rows), edits)
 
 
 def check_apart(root: Path, output: Path) -> None:
@@ -223,8 +275,11 @@ def list_files(root: Path, skip: Path | None) -> Listing:
     Raises
     ------
     NightError
-        There is none.
+        There is none, or no folder.
     """
+    if not root.is_dir():
+        what = "that is a file, where a folder is wanted" if root.exists() else "there is no such folder"
+        raise NightError(f"{root}: {what}")
     if is_ours(root):
         raise NightError(f"{root}: products of an earlier run lie there; give the folder of the raw frames")
     listing = raw_names(root, skip)
@@ -246,10 +301,13 @@ def raw_names(root: Path, skip: Path | None) -> Listing:
     for folder, folders, names in os.walk(root, onerror=closed.append):
         here = Path(folder)
         folders[:] = sorted(name for name in folders if is_searched(here / name, avoid))
-        paths = [here / name for name in sorted(names) if is_raw_name(name) and (here / name).is_file()]
-        own = [path for path in paths if path.resolve().is_relative_to(top)]
-        files += own
-        strangers += len(paths) - len(own)
+        inside = here.resolve().is_relative_to(top)
+        for name in sorted(names):
+            if is_raw_name(name) and os.path.isfile(os.path.join(folder, name)):  # noqa: PTH113, PTH118  (quicker)
+                path = here / name
+                own = inside if not path.is_symlink() else path.resolve().is_relative_to(top)
+                files += [path] * own
+                strangers += not own
     return Listing(tuple(sorted(files)), tuple(closed), strangers)
 
 
@@ -284,6 +342,36 @@ def closed_folders(listing: Listing, root: Path) -> Iterator[FrameRow]:
     for error in listing.closed:
         name = printable(os.path.relpath(error.filename, root))
         yield FrameRow(f"{name}/", REFUSED, f"{name}/: the folder cannot be looked into ({error.strerror})")
+
+
+def remembered_rows(
+    path: Path,
+    same: Path | None,
+    root: Path,
+    instrument: Instrument,
+    edits: Mapping[str, Edit],
+    memory: Memory | None,
+) -> list[FrameRow]:
+    """The rows of one file, from the memory where it has them."""
+    file = path.relative_to(root).as_posix()
+    if memory is None or same is not None:
+        return rows_of(path, same, root, instrument, edits)
+    own = {name: vars(edit) for name, edit in edits.items() if name.partition("[")[0] == file or name == file}
+    try:
+        key = memory.key(path, own)
+    except OSError:  # it is gone, or may not be looked at: told where it is read
+        return rows_of(path, same, root, instrument, edits)
+    known = memory.rows(file, key)
+    if known is None:
+        rows = rows_of(path, same, root, instrument, edits)
+        memory.keep(file, key, [(row.file, row.status, row.reason, row.info) for row in rows])
+        return rows
+    return [with_path(FrameRow(*cells), path) for cells in known]
+
+
+def with_path(row: FrameRow, path: Path) -> FrameRow:
+    """The row of a file under the name by which it was found this time."""
+    return row if row.info is None else replace(row, info=replace(row.info, path=path))
 
 
 def rows_of(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -16,7 +15,8 @@ from potpyri_like.errors import UsageError
 __all__ = ["COMMAND_LINE", "Options", "public_name", "read_config", "value_type"]
 
 COMMAND_LINE = "command line"
-ON_THE_LINE_ONLY = ("out", "config", "verbose")
+ON_THE_LINE_ONLY = ("out", "config", "verbose", "redo", "timings")
+LARGEST = 1e9
 NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?"
 WHERE = r"\s*([^:,]+:)?\s*"  # a camera, if it is named
 PIXEL = rf"{WHERE}{NUMBER}\s*,\s*{NUMBER}\s*"
@@ -94,6 +94,9 @@ class Options:
     recipe: str | None = option("The recipe, instead of the instrument's.", choices=("timeseries", "imaging"))
     stars: int = option("Measure so many stars at most.", 150, metavar="N")
     jobs: int | None = option("Worker processes, instead of one for each core.", metavar="N")
+    scheduler: str | None = option(
+        "Run on a Dask cluster: the address of its scheduler, or local to start one here.", metavar="ADDRESS"
+    )
 
     def named(self) -> dict[str, Any]:
         """The values by the names that people use."""
@@ -186,10 +189,10 @@ def as_text(item: Field[Any], value: Any) -> str | None:
 
 
 def as_number(value: Any, wanted: type) -> int | float | None:
-    """The number, finite and above 0; None where it cannot be."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    """The number, above 0 and within reason; None where it cannot be."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < LARGEST:
         return None
-    return wanted(value) if value > 0 and wanted(value) == value else None
+    return wanted(value) if wanted(value) == value else None
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -204,5 +207,5 @@ def read_config(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(f"{path}: it cannot be read ({error.strerror})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # brackets within brackets, without end
         raise UsageError(f"{path}: it is no TOML ({error})") from error

@@ -1,60 +1,52 @@
-"""Runs a recipe over a night: the frames on the workers, failures where they happen, a report at the end."""
+"""Runs a recipe over a night, and writes what came of it: the products, the page, run.json."""
 
 from __future__ import annotations
 
 import logging
-import multiprocessing
-import os
-import pickle
-import shutil
-import time
-import traceback
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from astropy.coordinates import SkyCoord
 
-from potpyri_like.edits import read_edited
-from potpyri_like.errors import FrameError, NightError, ReductionError, RegistrationError, UsageError
-from potpyri_like.frame import FrameFlag, FrameInfo
+from potpyri_like.edits import Written, read_edited
+from potpyri_like.encoding import fingerprint
+from potpyri_like.errors import NightError, ProductError, ReductionError, UsageError
+from potpyri_like.frame import FrameFlag
+from potpyri_like.identity import code_identity, instrument_identity
 from potpyri_like.instruments import Instrument
-from potpyri_like.night import Night, ObservationSet, scan, with_folder
+from potpyri_like.journal import FOLDER, Journal
+from potpyri_like.night import NIGHT_TABLE, RUN_RECORD, Night, ObservationSet, list_files, scan
 from potpyri_like.options import Options
-from potpyri_like.primitives import RECIPES, FrameOutcome, FrameStage, Recipe, Setup, Work
+from potpyri_like.primitives import RECIPES, FrameStage, Setup, Work
 from potpyri_like.primitives.target import target_spec
-from potpyri_like.products import night_page, page_images, run_json, set_tables, write_images, write_tables
+from potpyri_like.products import (
+    Picture,
+    closing_lines,
+    count_frames,
+    night_page,
+    page_images,
+    run_json,
+    set_tables,
+    write_images,
+    write_tables,
+)
 from potpyri_like.results import Choice, Problem, RunReport, SetResult
-from potpyri_like.store import Output, sha256
+from potpyri_like.runner import Progress, Runner, Silent
+from potpyri_like.store import Output, signature
+from potpyri_like.workers import workers
 
-__all__ = ["Progress", "Silent", "reduce_night"]
+__all__ = ["Memory", "Standing", "output_of", "parse_radec", "reduce_night", "standing"]
 
 log = logging.getLogger(__name__)
 
 FRAMES_WORTH_A_WORKER = 12  # a worker takes a second to start
-NIGHT_TABLE = "night.ecsv"
-
-
-class Progress(Protocol):
-    """What watches a run."""
-
-    def begin(self, what: str, total: int) -> None: ...
-    def step(self) -> None: ...
-    def end(self) -> None: ...
-
-
-class Silent:
-    """Watches nothing."""
-
-    def begin(self, what: str, total: int) -> None: ...
-    def step(self) -> None: ...
-    def end(self) -> None: ...
+OUTPUT = "{out}"  # stands for the output folder in lines that are kept
 
 
 def reduce_night(
@@ -64,9 +56,14 @@ def reduce_night(
     out: Path | None = None,
     options: Options | None = None,
     origins: Mapping[str, str] | None = None,
+    command: str = "",
+    redo: bool = False,
     progress: Progress | None = None,
+    executor: Executor | None = None,
 ) -> RunReport:
     """Reduce every target in a folder of raw frames, and write the products.
+
+    What an earlier run did and still holds is not done again.
 
     Parameters
     ----------
@@ -77,52 +74,112 @@ def reduce_night(
     options : Options, optional
     origins : mapping of str to str, optional
         Where each option came from, for the report.
+    command : str
+        As it was given, for the report.
+    redo : bool
+        Forget what earlier runs did.
     progress : Progress, optional
+    executor : Executor, optional
+        Workers that several runs share, instead of those that the options ask for.
 
     Raises
     ------
     NightError
         There is nothing to reduce.
+    Busy
+        Another run is at work on the same output folder.
     ProductError
         Nothing can be written.
     UsageError
         An option does not fit the night.
     """
     options = options or Options()
-    output = Output(folder / "red" if out is None else out)
-    night = scan(folder, instrument, edited=earlier_table(output), skip=output.root)
-    check_options(night, options)
-    output.make()
-    output.write_table(NIGHT_TABLE, night.table())
+    output = output_of(folder, out)
+    with ExitStack() as stack:
+        memory = Memory(instrument)
+        if (output.root / FOLDER).is_dir():
+            memory.journal = stack.enter_context(Journal(output.root, redo=redo))
+        night = scan_again(folder, instrument, output, memory)
+        check_options(night, options)
+        output.make()
+        journal = memory.journal or stack.enter_context(Journal(output.root))
+        journal.forget("run")
+        memory.hand_over(journal)
+        output.tidy()
+        write_night_table(output, journal, night, {})
+        executor = executor or stack.enter_context(
+            workers(options.jobs, options.scheduler, most=worth(night))
+        )
+        runner = stack.enter_context(Runner(output, options, progress or Silent(), executor, journal))
+        report = run_recipes(night, options, runner)
+        named = options.named().items()
+        report = replace(
+            report,
+            options={name: (value, (origins or {}).get(name, "default")) for name, value in named},
+            command=command,
+        )
+        write_night_table(output, journal, night, report.status)
+        report = write_products(report, runner)
+        names = sorted({*output.written, *runner.kept})
+        record(report, output, journal, names)
+        if runner.settled:
+            finish(report, journal, [*names, RUN_RECORD], run_key(instrument, folder, output, options))
+    return report
+
+
+def output_of(folder: Path, out: Path | None) -> Output:
+    """Where the products of a night go."""
+    return Output(folder / "red" if out is None else out)
+
+
+def scan_again(
+    folder: Path,
+    instrument: Instrument,
+    output: Output,
+    memory: Memory,
+    *,
+    waiting: Collection[Path] = (),
+) -> Night:
+    """The night, with what the observer changed in an earlier run's night.ecsv, and no header read twice."""
+    written = Written.of(memory.journal.note(NIGHT_TABLE) if memory.journal else None)
+    edited = earlier_table(output)
+    return scan(
+        folder,
+        instrument,
+        edited=edited,
+        written=written,
+        skip=output.root,
+        memory=memory,
+        waiting=waiting,
+    )
+
+
+def worth(night: Night) -> int:
+    """How many workers are worth starting."""
+    return max((len(observed.frames) for observed in night.sets()), default=0) // FRAMES_WORTH_A_WORKER
+
+
+def run_recipes(night: Night, options: Options, runner: Runner) -> RunReport:
+    """The recipe over all targets of a night."""
     sets = wanted_sets(night, options)
-    recipe = RECIPES[options.recipe or instrument.recipe]()
-    with workers(options, max(len(s.frames) for s in sets)) as executor:
-        runner = Runner(output, options, progress or Silent(), executor)
-        with runner:
-            works = [
-                work
-                for group in by_target(night, sets, options)
-                for work in run_recipe(recipe, group, runner)
-            ]
-    report = RunReport(
-        instrument=instrument.name,
+    recipe = RECIPES[options.recipe or night.instrument.recipe]()
+    works = [
+        work for group in by_target(night, sets, options) for work in run_stages(recipe.stages, group, runner)
+    ]
+    return RunReport(
+        instrument=night.instrument.name,
         recipe=recipe.name,
         night=night,
         sets=tuple(work.result for work in works),
         status=statuses(night, works),
-        options={
-            name: (value, (origins or {}).get(name, "default")) for name, value in options.named().items()
-        },
-        timings=dict(runner.seconds),
+        timing=runner.timing,
     )
-    output.write_table(NIGHT_TABLE, night.table(report.status))
-    return publish(report, output)
 
 
-def publish(report: RunReport, output: Output) -> RunReport:
-    """Write the tables, the figures, the page and run.json; the report with the products' names."""
-    images = page_images(report)
-    write_images(output, images)
+def write_products(report: RunReport, runner: Runner) -> RunReport:
+    """Write the tables, the figures and the page; the report with the products' names."""
+    output = runner.output
+    images = draw(page_images(report), runner)
     sets = []
     for result in report.sets:
         tables = set_tables(result)
@@ -131,17 +188,181 @@ def publish(report: RunReport, output: Output) -> RunReport:
         sets.append(replace(result, products={**result.products, **{Path(name).name: name for name in own}}))
     report = replace(report, sets=tuple(sets))
     output.write_text("report.html", night_page(report, images))
-    output.write_json("run.json", run_json(report, sha256=checksums(report.night)))
     return report
 
 
-def checksums(night: Night) -> dict[str, str]:
-    """The SHA-256 of each raw file that was used and is still there."""
-    found: dict[Path, str] = {}
-    for info in night.frames:
-        if info.path not in found and info.path.is_file():
-            found[info.path] = sha256(info.path)
-    return {row.file: found[row.info.path] for row in night.rows if row.info and row.info.path in found}
+def draw(pictures: Mapping[str, Picture], runner: Runner) -> dict[str, bytes]:
+    """Draw and write figures; one that shows what it showed before stands."""
+    images = {}
+    shown: dict[int, str] = {}  # what several figures show is looked at once
+    for name, picture in pictures.items():
+        if id(picture.of) not in shown:
+            shown[id(picture.of)] = fingerprint(code_identity(whole=True), picture.of)
+        key = fingerprint(picture.kind, shown[id(picture.of)])
+        if runner.recall(name, key) is not None:
+            images[name] = (runner.output.root / name).read_bytes()
+            continue
+        images[name] = picture()
+        write_images(runner.output, {name: images[name]})
+        runner.keep(name, key, True)
+    return images
+
+
+def record(report: RunReport, output: Output, journal: Journal, names: Sequence[str]) -> None:
+    """Write run.json: what was made from what; and note it in the journal.
+
+    Parameters
+    ----------
+    report : RunReport
+    output : Output
+    journal : Journal
+    names : sequence of str
+        All products, those of an earlier run that still stand among them.
+    """
+    products = {
+        name: {"sha256": journal.keep_product(name), "bytes": (output.root / name).stat().st_size}
+        for name in names
+    }
+    raw = raw_files(report.night, journal)
+    output.write_json(RUN_RECORD, run_json(report, raw=raw, products=products))
+    journal.keep_product(RUN_RECORD)
+
+
+def raw_files(night: Night, journal: Journal) -> dict[str, dict[str, Any]]:
+    """SHA-256, size and time of each raw file that is still there, by the names that the night gives its rows."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in night.rows:
+        file = row.info.inside if row.info is not None else row.file
+        path = night.root / file
+        if path.is_file():
+            size, modified, *_ = signature(path)
+            about = {"sha256": journal.content(file, path), "bytes": size, "modified_ns": modified}
+            found[row.file] = about if file == row.file else {"path": file, **about}
+    return found
+
+
+# -- what was done before ------------------------------------------------------------------------------------
+
+
+@dataclass
+class Memory:
+    """What was made of the headers before, and what is made of them now.
+
+    The journal has it where there is one already; a night that cannot be reduced leaves nothing behind.
+
+    Attributes
+    ----------
+    instrument : Instrument
+    journal : Journal or None
+    forgetful : bool
+        All headers are read again.
+    new : dict of str to (str, list)
+        What the journal does not have yet: key and rows, by file.
+    """
+
+    instrument: Instrument
+    journal: Journal | None = None
+    forgetful: bool = False
+    new: dict[str, tuple[str, Any]] = field(default_factory=dict)
+
+    def key(self, path: Path, *more: Any) -> str:
+        """What the description of a file depends on."""
+        return fingerprint(code_identity(), instrument_identity(type(self.instrument)), signature(path), more)
+
+    def rows(self, file: str, key: str) -> Any:
+        return None if self.journal is None or self.forgetful else self.journal.rows(file, key)
+
+    def keep(self, file: str, key: str, rows: Any) -> None:
+        self.new[file] = key, rows
+
+    def hand_over(self, journal: Journal) -> None:
+        """Put into a journal what is new."""
+        for file, (key, rows) in self.new.items():
+            journal.keep_rows(file, key, rows)
+        self.new.clear()
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What a run came to.
+
+    Attributes
+    ----------
+    exit_status : int
+    lines : tuple of str
+        Its last lines on the screen.
+    measured, frames : int
+        Science frames that were measured, and all.
+    is_old : bool
+        It was an earlier run, and nothing has changed since.
+    """
+
+    exit_status: int
+    lines: tuple[str, ...]
+    measured: int = 0
+    frames: int = 0
+    is_old: bool = False
+
+    @classmethod
+    def of(cls, report: RunReport, folder: Path) -> Standing:
+        """Of a run that has just ended."""
+        counts = [count_frames(report, result) for result in report.sets]
+        lines = closing_lines(report, folder=folder)
+        return cls(
+            report.exit_status, tuple(lines), sum(n.measured for n in counts), sum(n.total for n in counts)
+        )
+
+
+def standing(instrument: Instrument, folder: Path, *, out: Path | None, options: Options) -> Standing | None:
+    """The last run into the same folder, where nothing has changed since: raw files, options, code, products.
+
+    Files are told by size, times and place on the disk; `verify` reads them.
+
+    Raises
+    ------
+    Busy
+        Another run is at work on the same output folder.
+    """
+    output = output_of(folder, out)
+    if not (output.root / FOLDER).is_dir() or not folder.is_dir():
+        return None
+    with Journal(output.root) as journal:
+        run = journal.note("run")
+        if not run or run["key"] != run_key(instrument, folder, output, options):
+            return None
+        if not all(journal.product(name) for name in run["products"]):
+            return None
+    lines = tuple(line.replace(OUTPUT, str(output.root)) for line in run["lines"])
+    return Standing(run["exit_status"], lines, run["measured"], run["frames"], is_old=True)
+
+
+def run_key(instrument: Instrument, folder: Path, output: Output, options: Options) -> str:
+    """The fingerprint of everything that a run depends on."""
+    named = {name: value for name, value in options.named().items() if name not in ("jobs", "scheduler")}
+    files = [
+        (path.relative_to(folder).as_posix(), signature(path))
+        for path in list_files(folder, output.root).files
+    ]
+    code = code_identity(whole=True)
+    return fingerprint(code, instrument_identity(type(instrument)), str(folder.absolute()), named, files)
+
+
+def finish(report: RunReport, journal: Journal, names: Sequence[str], key: str) -> None:
+    """Note that a run came to its end, and under which key."""
+    run = vars(Standing.of(report, Path(OUTPUT))) | {"key": key, "products": list(names)}
+    journal.write_note("run", run)
+
+
+def write_night_table(
+    output: Output, journal: Journal, night: Night, status: Mapping[str, tuple[str, str]]
+) -> None:
+    """Write night.ecsv; what we write in it is known, so that the next run sees what the observer changed."""
+    table = night.table(status)
+    before = Written.of(journal.note(NIGHT_TABLE))
+    now = Written.in_table(table, asked=night.edits)
+    journal.write_note(NIGHT_TABLE, now.and_maybe(before).plain())
+    output.write_table(NIGHT_TABLE, table)
+    journal.write_note(NIGHT_TABLE, now.plain())
 
 
 def earlier_table(output: Output) -> Any:
@@ -252,14 +473,14 @@ def parse_radec(text: str) -> SkyCoord:
         ) from error
 
 
-def run_recipe(recipe: Recipe, works: tuple[Work, ...], runner: Runner) -> tuple[Work, ...]:
-    """All stages over the sets of one target; a set that fails is left behind with its reason."""
-    for per, group in groupby(recipe.stages, key=lambda stage: stage.per):
-        stages = tuple(group)
+def run_stages(stages: Sequence[Any], works: tuple[Work, ...], runner: Runner) -> tuple[Work, ...]:
+    """Stages over the sets of one target; a set that fails is left behind with its reason."""
+    for per, group in groupby(stages, key=lambda stage: stage.per):
+        alike = tuple(group)
         if per == "frame":
-            works = tuple(w if w.failed else measure(w, stages, runner) for w in works)
+            works = tuple(w if w.failed else measure(w, alike, runner) for w in works)
             continue
-        for stage in stages:
+        for stage in alike:
             works = (
                 apply_to_target(stage, works, runner)
                 if per == "target"
@@ -274,7 +495,7 @@ def apply_to_set(stage: Any, work: Work, runner: Runner) -> Work:
     try:
         with runner.timed(name):
             return stage(work, runner)
-    except UsageError:
+    except (UsageError, ProductError):
         raise
     except ReductionError as error:
         log.warning("%s: %s: %s", work.observed.name, name, error)
@@ -324,149 +545,3 @@ def statuses(night: Night, works: Sequence[Work]) -> dict[str, tuple[str, str]]:
             else:
                 found[file] = ("measured", "")
     return found
-
-
-@dataclass
-class Runner:
-    """Lends stages the output folder, the options and the workers; keeps the time.
-
-    Attributes
-    ----------
-    executor : Executor or None
-        None: everything in this process.
-    seconds : dict of str to float
-        Processor seconds in frame stages, wall-clock seconds in the others.
-    """
-
-    output: Output
-    options: Options
-    progress: Progress
-    executor: Executor | None = None
-    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    jobs_sent: int = 0
-    job: tuple[Setup, tuple[FrameStage, ...], Path] | None = None
-
-    def __enter__(self) -> Runner:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        shutil.rmtree(self.output.root / ".work", ignore_errors=True)
-
-    def run_frames(
-        self, infos: Sequence[FrameInfo], stages: Sequence[FrameStage], setup: Setup, *, what: str
-    ) -> list[FrameOutcome]:
-        """Run stages over frames; failures are outcomes, not exceptions."""
-        if what:
-            self.progress.begin(what, len(infos))
-        outcomes = []
-        for outcome in self.outcomes(infos, tuple(stages), setup):
-            outcomes.append(outcome)
-            log.debug("%s: %s", outcome.info.label, outcome.reason or "done")
-            if outcome.trace:
-                log.error("%s: %s\n%s", outcome.info.label, outcome.stage, outcome.trace)
-            for stage, seconds in outcome.results.get("seconds", {}).items():
-                self.seconds[stage] += seconds
-            if what:
-                self.progress.step()
-        if what:
-            self.progress.end()
-        return outcomes
-
-    def outcomes(
-        self, infos: Sequence[FrameInfo], stages: tuple[FrameStage, ...], setup: Setup
-    ) -> Iterator[FrameOutcome]:
-        """The outcomes in the order of the frames, from the workers where that is worth while."""
-        if self.executor is None or len(infos) < 2:
-            yield from (run_frame(info, stages, setup) for info in infos)
-            return
-        job = self.job_for(stages, setup)
-        try:
-            yield from self.executor.map(run_frame_of_job, infos, [str(job)] * len(infos), chunksize=1)
-        except BrokenExecutor as error:
-            raise ReductionError(
-                "a worker process was killed, most likely for want of memory; run again with --jobs 1"
-            ) from error
-
-    def job_for(self, stages: tuple[FrameStage, ...], setup: Setup) -> Path:
-        """The file from which workers read what their frames share; written once for as long as it serves."""
-        if self.job is None or self.job[0] is not setup or self.job[1] != stages:
-            if self.job is not None:
-                self.job[2].unlink()
-            self.jobs_sent += 1
-            content = pickle.dumps((stages, setup), protocol=5)
-            self.job = setup, stages, self.output.write_bytes(f".work/{self.jobs_sent}.pickle", content)
-        return self.job[2]
-
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        begun = time.perf_counter()
-        yield
-        self.seconds[stage] += time.perf_counter() - begun
-
-
-@contextmanager
-def workers(options: Options, frames: int) -> Iterator[Executor | None]:
-    """A pool of single-threaded processes; None where one process does."""
-    count = min(options.jobs or os.cpu_count() or 1, frames // FRAMES_WORTH_A_WORKER)
-    if count <= 1:
-        yield None
-        return
-    with (
-        single_threaded(),
-        ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn")) as pool,
-    ):
-        yield pool
-
-
-@contextmanager
-def single_threaded() -> Iterator[None]:
-    """Keep the numerical libraries of processes started meanwhile to one thread each."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-def run_frame_of_job(info: FrameInfo, job: str) -> FrameOutcome:
-    """`run_frame` in a worker, which reads what its frames share once."""
-    return run_frame(info, *shared(job))
-
-
-@lru_cache(maxsize=1)
-def shared(job: str) -> tuple[tuple[FrameStage, ...], Setup]:
-    """The stages and the setup of a job, from the file that the pipeline wrote."""
-    return pickle.loads(Path(job).read_bytes())
-
-
-def run_frame(info: FrameInfo, stages: tuple[FrameStage, ...], setup: Setup) -> FrameOutcome:
-    """All stages on one frame: the one place where a frame's failure is caught."""
-    frame: Any = info
-    seconds: dict[str, float] = {}
-    name = ""
-    try:
-        for stage in stages:
-            name, begun = type(stage).__name__, time.process_time()
-            frame = stage(frame, setup)
-            seconds[name] = time.process_time() - begun
-    except FrameError as error:
-        return FrameOutcome(
-            info, {"seconds": seconds}, name, with_folder(info.label, str(error)), refused=True
-        )
-    except RegistrationError as error:
-        return FrameOutcome(info, {"seconds": seconds}, name, f"{info.label}: {error}")
-    except Exception as error:  # noqa: BLE001  (the one place; the cause is recorded and shows in the exit status)
-        reason = f"{info.label}: {type(error).__name__}: {error}"
-        return FrameOutcome(info, {"seconds": seconds}, name, reason, trace=traceback.format_exc())
-    results = {
-        key: value
-        for key, value in frame.results.items()
-        if key != "stars" or "transform" not in frame.results
-    }
-    return FrameOutcome(info, {**results, "seconds": seconds})

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from astropy.wcs import WCS
 
+from potpyri_like.encoding import fingerprint
 from potpyri_like.frame import FrameInfo
 from potpyri_like.imaging import Pixels
 from potpyri_like.night import Night, ObservationSet
 from potpyri_like.photometry.series import LightCurve, Series
 
-__all__ = ["Choice", "Master", "Masters", "Problem", "Reference", "RunReport", "SetResult", "StarTable"]
+__all__ = [
+    "Choice",
+    "Master",
+    "Masters",
+    "Problem",
+    "Reference",
+    "RunReport",
+    "SetResult",
+    "StarTable",
+    "Timing",
+]
 
 
 @dataclass(frozen=True)
@@ -53,6 +65,8 @@ class Master:
         The frames it was made of.
     product : str
         Its file within the output folder.
+    digest : str
+        The SHA-256 of that file.
     """
 
     kind: str
@@ -61,6 +75,7 @@ class Master:
     rung: str
     inputs: tuple[str, ...]
     product: str = ""
+    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,6 +114,11 @@ class Reference:
     widest: float
     why: str
     wcs: WCS | None = None
+
+    @cached_property
+    def digest(self) -> str:
+        """The fingerprint of what frames are compared with, whatever the reason why it was chosen."""
+        return fingerprint(self.info.label, self.image, self.xy, self.flux, self.fwhm, self.widest)
 
 
 @dataclass(frozen=True)
@@ -176,6 +196,52 @@ class SetResult:
     notes: tuple[str, ...] = ()
 
 
+@dataclass
+class Timing:
+    """Where the time of a run went.
+
+    Attributes
+    ----------
+    per_frame : dict of str to float
+        Processor seconds of each stage that runs once per frame, over all frames.
+    per_set : dict of str to float
+        Wall-clock seconds of each stage that runs once per set or target, with the frames that it looks at.
+    times : dict of str to int
+        How often each stage ran.
+    frames : int
+        Frames that were worked on in the long loops over all frames of a set, and
+    wall : float
+        the wall-clock seconds that these took.
+    bytes_read, seconds_reading : int, float
+        Raw files: reading, checksum, decoding; of all processes together.
+    """
+
+    per_frame: dict[str, float] = field(default_factory=dict)
+    per_set: dict[str, float] = field(default_factory=dict)
+    times: dict[str, int] = field(default_factory=dict)
+    frames: int = 0
+    wall: float = 0.0
+    bytes_read: int = 0
+    seconds_reading: float = 0.0
+
+    def add(self, seconds: Mapping[str, float], *, per_frame: bool = True) -> None:
+        """Add what some stages took."""
+        table = self.per_frame if per_frame else self.per_set
+        for stage, spent in seconds.items():
+            table[stage] = table.get(stage, 0.0) + spent
+            self.times[stage] = self.times.get(stage, 0) + 1
+
+    def loop(self, frames: int, seconds: float) -> None:
+        """Add a loop over frames."""
+        self.frames += frames
+        self.wall += seconds
+
+    def read(self, size: int, seconds: float) -> None:
+        """Add a raw file."""
+        self.bytes_read += size
+        self.seconds_reading += seconds
+
+
 @dataclass(frozen=True)
 class RunReport:
     """What a run made from what; what failed, where and why; what was chosen and why.
@@ -192,8 +258,9 @@ class RunReport:
         Those that belong to no set.
     options : mapping of str to (value, str)
         The options in force and where each came from.
-    timings : mapping of str to float
-        Seconds, by stage.
+    timing : Timing
+    command : str
+        As it was given.
     """
 
     instrument: str
@@ -203,7 +270,8 @@ class RunReport:
     status: Mapping[str, tuple[str, str]]
     problems: tuple[Problem, ...] = ()
     options: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
-    timings: Mapping[str, float] = field(default_factory=dict)
+    timing: Timing = field(default_factory=Timing)
+    command: str = ""
 
     @property
     def exit_status(self) -> int:

@@ -12,7 +12,17 @@ from potpyri_like.frame import FrameFlag, FrameInfo, FrameKind, StarFlag
 from potpyri_like.imaging import Pixels
 from potpyri_like.night import FrameRow, Night, ObservationSet
 from potpyri_like.photometry.series import LightCurve, Series
-from potpyri_like.results import Choice, Master, Masters, Problem, Reference, RunReport, SetResult, StarTable
+from potpyri_like.results import (
+    Choice,
+    Master,
+    Masters,
+    Problem,
+    Reference,
+    RunReport,
+    SetResult,
+    StarTable,
+    Timing,
+)
 
 ROOT = Path("/nights/231122")
 START = 2460729.874377
@@ -292,7 +302,7 @@ def make_report(*, bands=("g", "r"), target="WASP-0", n_frames=40, n_stars=12, r
             "target_xy": ("100,100", "command line"),
             "jobs": (2, "default"),
         },
-        timings={"masters": 1.25, "measure": 7.5},
+        timing=Timing(per_frame={"Measure": 7.5}, per_set={"MakeMasters": 1.25}, times={"Measure": 100, "MakeMasters": 1}),
     )
 
 

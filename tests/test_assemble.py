@@ -5,7 +5,7 @@ import pytest
 
 from potpyri_like.errors import DeclarationError, PixelError
 from potpyri_like.frame import MaskBit
-from potpyri_like.imaging import Piece, assemble, overscan_level
+from potpyri_like.imaging import Piece, assemble, counts_of, overscan_level
 
 ROWS, COLS, READ_NOISE = 2000, 32, 4.0
 
@@ -136,6 +136,12 @@ def test_a_small_integer_below_the_level_is_negative_and_does_not_wrap():
     np.testing.assert_array_equal(image.data, -15)
 
 
+def test_large_integers_lose_nothing_before_the_level_is_subtracted():
+    raw = np.array([[2**24 + 1, 2**30 + 5]], np.int32)
+    image = assemble([Piece(raw, 1.0, 3.0, level=np.array([[2.0**24, 2.0**30]]))], shape=(1, 2))
+    np.testing.assert_array_equal(image.data, [[1, 5]])
+
+
 def test_the_variance_is_that_of_simulated_dark_rows(rng):
     """Read noise, rounding to whole ADU, and the error of the level that is subtracted."""
     gain, read_noise, of_level = 5.0, 3.0, 0.2
@@ -156,6 +162,8 @@ def test_saturation_is_judged_on_raw_values():
     for kind in (np.uint16, np.float32):
         image = assemble([Piece(raw.astype(kind), 0.5, 3.0, level=1000.0, saturation=59999.5)], shape=(1, 3))
         np.testing.assert_array_equal(image.mask, [[0, MaskBit.SATURATED, MaskBit.SATURATED]])
+    just = assemble([Piece(raw[:, :2], 0.5, 3.0, saturation=60000)], shape=(1, 2))
+    np.testing.assert_array_equal(just.mask, [[0, MaskBit.SATURATED]])
     beyond = assemble([Piece(raw, 0.5, 3.0, saturation=70000)], shape=(1, 3))
     assert not beyond.mask.any()
 
@@ -192,3 +200,39 @@ def test_the_raw_data_and_strips_are_left_alone(rng):
     overscan_level(strip)
     for each, was in zip((raw, level, strip), before, strict=True):
         np.testing.assert_array_equal(each, was)
+
+
+@pytest.mark.parametrize("of_level", [0.3, "rows"], ids=["one level", "a level per row"])
+def test_the_variance_of_one_amplifier_is_what_it_is_among_others(rng, of_level):
+    """The same readout, alone and with a strip of a second one beside it."""
+    of_level = rng.random(10).astype(np.float32) if of_level == "rows" else of_level
+    raw = coded(1, 10, 15)
+    one = Piece(raw, 1.7, 3.0, level=100.0, level_variance=of_level, flip_y=True)
+    other = Piece(raw[:, :2], 1.7, 3.0, x0=15)
+    alone, among = assemble([one], shape=(10, 15)), assemble([one, other], shape=(10, 17))
+    for plane, wide in zip(alone, among, strict=True):
+        assert plane.shape == (10, 15) and plane.dtype == wide.dtype
+        np.testing.assert_array_equal(plane, wide[:, :15])
+    assert alone.variance.strides[1] == 0
+
+
+@pytest.mark.parametrize("level", [100.3, np.full(10, 100.3)], ids=["number", "rows"])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_what_an_image_was_counted_in_gives_the_counts_back(rng, kind, level):
+    raw = rng.integers(0, np.iinfo(kind).max, (10, 15)).astype(kind)
+    piece = Piece(raw, 1.7, 3.0, level=level)
+    counts = counts_of([piece], shape=(10, 15))
+    back = assemble([piece], shape=(10, 15)).data.astype(float) / counts.gain + counts.level
+    np.testing.assert_allclose(back, raw, atol=0.02)
+
+
+def test_an_image_of_two_levels_or_of_other_numbers_was_not_counted_in_one():
+    raw = np.ones((4, 6), np.uint16)
+    for pieces in (
+        [Piece(raw, 1.7, 3.0, level=np.arange(4.0))],
+        [Piece(raw.astype(np.float32), 1.7, 3.0)],
+        [Piece(raw.astype(np.int32), 1.7, 3.0)],
+        [Piece(raw[:2], 1.7, 3.0)],
+        [Piece(raw[:2], 1.7, 3.0), Piece(raw[2:], 1.7, 3.0, y0=2)],
+    ):
+        assert counts_of(pieces, shape=(4, 6)) is None

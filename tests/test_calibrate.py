@@ -230,3 +230,33 @@ def test_the_sky_survives_the_whole_way_from_adu(camera):
         pixels, bias=camera.known(camera.bias, 0.0), flat=camera.known(camera.flat, 0.0), flat_floor=0.1
     )
     check_pulls(image, 900.0)
+
+
+def test_a_mask_to_which_nothing_comes_is_handed_on_and_any_other_is_new(camera):
+    image, dark, flat = camera.expose(100.0, 1), flat_pixels(5.0), flat_pixels(1.0)
+    assert calibrate(image, dark=dark, flat=flat).mask is image.mask
+    flat.data[7, 8] = 0
+    marked = calibrate(image, dark=dark, flat=flat).mask
+    assert marked[7, 8] == MaskBit.BAD and not image.mask.any()
+
+
+def test_a_variance_of_one_number_is_as_good_as_a_plane_of_it(camera):
+    image = camera.expose(100.0, 1)
+    few = image._replace(variance=np.broadcast_to(image.variance[:1, :1], SHAPE))
+    masters = {"bias": flat_pixels(200, 0.1), "dark": flat_pixels(1, 0.1), "flat": flat_pixels(0.9, 1e-4)}
+    for plane, wanted in zip(calibrate(few, **masters), calibrate(image, **masters), strict=True):
+        np.testing.assert_array_equal(plane, wanted)
+
+
+@pytest.mark.parametrize("with_flat", [True, False])
+@pytest.mark.parametrize("plane", ["data", "variance"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_pixel_that_is_not_finite_is_bad_and_zero_with_any_masters(value, plane, with_flat):
+    image = flat_pixels(100, 9.0)
+    getattr(image, plane)[5, 6] = value
+    done = calibrate(image, flat=flat_pixels(1.0) if with_flat else None)
+    bad = np.zeros(SHAPE, bool)
+    bad[5, 6] = True
+    np.testing.assert_array_equal(done.mask, np.where(bad, MaskBit.BAD, 0))
+    assert not done.data[bad].any() and not done.variance[bad].any()
+    assert np.isfinite(done.data).all() and np.isfinite(done.variance).all()

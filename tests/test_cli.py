@@ -17,7 +17,7 @@ from astropy.table import Table
 from small_night import digests, run, run_json, small_night
 
 from potpyri_like import cli, pipeline
-from potpyri_like.cli import Bars, Journal, Lines, progress_for
+from potpyri_like.console import Bars, Lines, Log, progress_for
 from potpyri_like.errors import NightError, UsageError
 from potpyri_like.options import Options, public_name
 from potpyri_like.registry import Failure, Registry, load_registry
@@ -276,7 +276,7 @@ def test_every_option_of_the_command_line_reaches_the_pipeline(here, asked):
 
 def test_the_log_begins_when_the_output_folder_is_there_and_lacks_nothing(tmp_path):
     log = logging.getLogger("potpyri_like.somewhere")
-    with Journal(tmp_path / "out", screen=False):
+    with Log(tmp_path / "out", screen=False):
         log.warning("before")
         assert not (tmp_path / "out").exists()
         (tmp_path / "out").mkdir()
@@ -289,14 +289,14 @@ def test_the_log_begins_when_the_output_folder_is_there_and_lacks_nothing(tmp_pa
 
 
 def test_a_wrong_option_leaves_no_log(tmp_path):
-    with pytest.raises(UsageError), Journal(tmp_path, screen=False):
+    with pytest.raises(UsageError), Log(tmp_path, screen=False):
         logging.getLogger("potpyri_like").info("begun")
         raise UsageError("wrong")
     assert not list(tmp_path.iterdir())
 
 
 def test_what_stops_a_run_is_in_the_log(tmp_path):
-    with pytest.raises(ZeroDivisionError), Journal(tmp_path, screen=False):
+    with pytest.raises(ZeroDivisionError), Log(tmp_path, screen=False):
         _ = 1 / 0
     (file,) = (tmp_path / "log").iterdir()
     assert "ERROR" in file.read_text() and "ZeroDivisionError: division by zero" in file.read_text()
@@ -305,14 +305,14 @@ def test_what_stops_a_run_is_in_the_log(tmp_path):
 def test_logging_is_left_as_it_was_found(tmp_path):
     logger = logging.getLogger("potpyri_like")
     before = logger.level, logger.propagate, list(logger.handlers)
-    with Journal(tmp_path, screen=True):
+    with Log(tmp_path, screen=True):
         assert len(logger.handlers) == len(before[2]) + 2
     assert (logger.level, logger.propagate, list(logger.handlers)) == before
 
 
 def test_a_log_that_cannot_be_written_does_not_stop_the_run(tmp_path):
     (tmp_path / "log").write_text("in the way")
-    with Journal(tmp_path, screen=False):
+    with Log(tmp_path, screen=False):
         logging.getLogger("potpyri_like").warning("on we go")
     assert (tmp_path / "log").read_text() == "in the way"
 

@@ -197,6 +197,15 @@ def test_the_seeing_is_right_within_three_percent(psf, fwhm):
     assert np.array_equal(image, before)
 
 
+@pytest.mark.parametrize("psf", [gaussian, moffat])
+@pytest.mark.parametrize(("fwhm", "binning"), [(9.0, 2), (14.0, 3), (20.0, 5)])
+def test_the_seeing_is_as_right_from_squares_of_pixels(psf, fwhm, binning):
+    rng = np.random.default_rng(16)
+    clean, xy, _ = field(psf, fwhm, rng, signal=(300, 1000))
+    measured = frame_fwhm(noisy(clean, rng), *xy.T, sky=np.full(len(xy), SKY), binning=binning)
+    assert measured == pytest.approx(fwhm, rel=0.03)
+
+
 def test_a_neighbour_in_some_profiles_does_not_widen_the_seeing():
     rng = np.random.default_rng(14)
     clean, xy, flux = field(gaussian, 5.0, rng, signal=(300, 1000))

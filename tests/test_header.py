@@ -87,3 +87,10 @@ def test_a_file_without_an_image_is_refused_by_its_name(hdus):
     header = RawHeader(make_header(inside="spectrum.fits").path, hdus)
     with pytest.raises(HeaderError, match=r"spectrum\.fits: no image in it"):
         assert header.image_shape
+
+
+@pytest.mark.parametrize(
+    ("xtension", "images"), [(5, ()), (True, ()), ("BINTABLE", ()), ("", (0,)), ("IMAGE   ", (0,))]
+)
+def test_an_xtension_of_any_type_is_judged(xtension, images):
+    assert make_header({"XTENSION": xtension}).images == images

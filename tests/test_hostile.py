@@ -1,22 +1,30 @@
 """Nights as they come: nothing is lost, nothing is touched, everything that is missing is named."""
 
 import errno
+import gzip
 import os
+import re
+import resource
 import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
+import corpus
 import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
+from corpus import REFUSED, Sample
 from small_night import OF_THE_RUN, digests, run, run_json, small_night
 
 from potpyri_like import pipeline
 from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.night import scan
 from potpyri_like.store import Output
-
-pytestmark = pytest.mark.slow
 
 BAD = ("truncated", "zeros", "no exposure", "shape")
 REASONS = {
@@ -82,6 +90,7 @@ def light_curve(out, folder="WASP-0/r"):
 # -- the four frames of the figures --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_frames_that_cannot_be_used_are_named_everywhere(simulated, tmp_path):
     raw = digests(simulated.folder)
     ran = reduce(simulated.folder, "--out", tmp_path)
@@ -99,6 +108,7 @@ def test_frames_that_cannot_be_used_are_named_everywhere(simulated, tmp_path):
     assert digests(simulated.folder) == raw
 
 
+@pytest.mark.slow
 def test_frames_that_their_headers_betray_change_no_byte_of_the_products(simulated, night, plain):
     for what in ("truncated", "no exposure", "shape"):
         shutil.copy(simulated.folder / simulated.bad[what], night)
@@ -109,6 +119,7 @@ def test_frames_that_their_headers_betray_change_no_byte_of_the_products(simulat
     assert without == {file: with_them[file] for file in without} and len(with_them) == len(without) + 3
 
 
+@pytest.mark.slow
 def test_a_frame_without_light_changes_the_light_curve_less_than_its_errors(simulated, night, tmp_path):
     shutil.copy(simulated.folder / simulated.bad["zeros"], night / "250222_C2_r_0009b.fits")
     x, y = simulated.target_xy["C2"]
@@ -121,6 +132,7 @@ def test_a_frame_without_light_changes_the_light_curve_less_than_its_errors(simu
     assert np.sqrt(np.mean(np.square(one["flux"] - two["flux"]))) < np.median(two["flux_err"])
 
 
+@pytest.mark.slow
 def test_the_raw_night_is_only_ever_read(night, tmp_path, opens):
     before = {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in night.rglob("*")}
     opens[:] = opens[:1]
@@ -138,6 +150,7 @@ def test_the_raw_night_is_only_ever_read(night, tmp_path, opens):
 # -- nights of odd composition -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_two_binnings_are_two_sets_and_both_are_reduced(tmp_path):
     small_night(tmp_path / "night/one", frames=8)
     small_night(tmp_path / "night/two", frames=8, binning=(2, 2), size=(128, 128), seed=2)
@@ -151,6 +164,7 @@ def test_two_binnings_are_two_sets_and_both_are_reduced(tmp_path):
         assert all(m["product"].endswith("_{}x{}.fits".format(*binning)) for m in one["masters"])
 
 
+@pytest.mark.slow
 def test_flats_of_two_exposures_make_one_flat(night, tmp_path):
     flats = sorted(night.glob("*flat*"))
     fits.setval(flats[0], "EXPOSURE", value=6.0)
@@ -161,6 +175,7 @@ def test_flats_of_two_exposures_make_one_flat(night, tmp_path):
     assert sorted(flat["inputs"]) == [path.name for path in flats]
 
 
+@pytest.mark.slow
 def test_a_night_without_any_calibration_is_reduced_and_says_what_is_missing(night):
     for path in (*night.glob("*flat*"), *night.glob("*dark*")):
         path.unlink()
@@ -172,6 +187,7 @@ def test_a_night_without_any_calibration_is_reduced_and_says_what_is_missing(nig
     assert not list((night / "red").glob("cals/*.fits"))
 
 
+@pytest.mark.slow
 def test_spoilt_calibration_frames_are_named_and_the_others_used(night):
     flats, darks = sorted(night.glob("*flat*")), sorted(night.glob("*dark*"))
     flats[0].write_bytes(flats[0].read_bytes()[:20_000])
@@ -193,6 +209,7 @@ def test_spoilt_calibration_frames_are_named_and_the_others_used(night):
     assert len(light_curve(night / "red")) == 18
 
 
+@pytest.mark.slow
 def test_frames_of_one_base_name_in_two_folders_are_kept_apart(night):
     for half, paths in (("A", science(night)[:9]), ("B", science(night)[9:])):
         (night / half).mkdir()
@@ -213,6 +230,7 @@ def test_frames_of_one_base_name_in_two_folders_are_kept_apart(night):
     assert len(set(files)) == 18
 
 
+@pytest.mark.slow
 def test_the_planes_of_a_cube_are_measured_as_the_frames_they_are(night, plain):
     paths = science(night)[4:10]
     cube = np.array([fits.getdata(path) for path in paths])
@@ -232,6 +250,7 @@ def test_the_planes_of_a_cube_are_measured_as_the_frames_they_are(night, plain):
     np.testing.assert_allclose(curve["fwhm"][planes], before["fwhm"][was], rtol=0.01)
 
 
+@pytest.mark.slow
 def test_packed_frames_give_what_the_unpacked_ones_give(night, plain):
     for path in night.glob("*.fits"):
         with fits.open(path) as hdus:
@@ -245,6 +264,7 @@ def test_packed_frames_give_what_the_unpacked_ones_give(night, plain):
     np.testing.assert_array_equal(one["bjd_tdb"], two["bjd_tdb"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["../../etc/x", "ε Eri ★", "run.json", "x" * 200])
 def test_a_target_of_any_name_is_reduced_inside_the_output_folder(night, tmp_path, target):
     table = scan(night, Opticam()).table()
@@ -260,6 +280,7 @@ def test_a_target_of_any_name_is_reduced_inside_the_output_folder(night, tmp_pat
 # -- night.ecsv, edited by hand ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_edited_table_is_obeyed_on_the_next_run(night, plain):
     Output(night / "red").write_table("night.ecsv", Table.read(plain / "night.ecsv"))
     frames = [path.name for path in science(night)]
@@ -276,6 +297,7 @@ def test_an_edited_table_is_obeyed_on_the_next_run(night, plain):
     assert frames[2] not in set(light_curve(night / "red")["frame"])
 
 
+@pytest.mark.slow
 def test_a_table_saved_by_a_spreadsheet_is_obeyed_on_the_next_run(night, plain):
     table = Table.read(plain / "night.ecsv").filled("")
     frames = [path.name for path in science(night)]
@@ -292,6 +314,7 @@ def test_a_table_saved_by_a_spreadsheet_is_obeyed_on_the_next_run(night, plain):
     assert status_of(night / "red")[frames[2]][0] == "leave out"
 
 
+@pytest.mark.slow
 def test_a_table_that_cannot_be_read_any_more_is_exit_1_with_one_sentence_and_stays_as_it_is(night):
     (night / "red").mkdir()
     (night / "red/night.ecsv").write_text("no table at all\n")
@@ -304,6 +327,7 @@ def test_a_table_that_cannot_be_read_any_more_is_exit_1_with_one_sentence_and_st
 # -- while it runs -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_sentence_with_what_to_do(night, monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -315,6 +339,7 @@ def test_a_full_disk_is_one_sentence_with_what_to_do(night, monkeypatch):
     assert [name for name in left if not name.endswith(".log")] == []
 
 
+@pytest.mark.slow
 def test_a_frame_that_vanishes_while_the_night_is_reduced_is_named(night, monkeypatch):
     gone = science(night)[5]
 
@@ -327,3 +352,498 @@ def test_a_frame_that_vanishes_while_the_night_is_reduced_is_named(night, monkey
     ran = reduce(night)
     assert ran.status == 3 and any(gone.name in line for line in ran.out.splitlines())
     assert len(light_curve(night / "red")) == 17
+
+
+# -- the corpus ----------------------------------------------------------------------------------------------
+
+# The sharpest frames are the first and the last, which are always looked at for a reference.
+TINY = {"size": (160, 160), "frames": 12, "seeing": (0.6, 0.5), "stars": 8, "comparisons": 8, "drift": 4.0}
+FOLDER = "WASP-0/r"
+BLOCKS = 19  # of each file
+OF_HEADERS = (
+    *corpus.truncated(BLOCKS),
+    *corpus.not_fits(),
+    *corpus.broken_headers(),
+    *corpus.exposures(),
+    *corpus.dates(),
+    *corpus.misfits(),
+    *corpus.packed(),
+)
+OF_PIXELS = (*corpus.unreadable_pixels(), *corpus.spoilt_pixels())
+LIMIT = 120  # s
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A tiny night, its target, a good frame of it, and its products; not to be changed."""
+    folder = tmp_path_factory.mktemp("tiny")
+    truth = small_night(folder / "night", **TINY)
+    ran = reduce_tiny(folder / "night", folder / "out", truth.target_xy["C2"])
+    assert ran.status == 0, ran.out
+    sample = Sample((folder / "night/250222_C2_r_0006.fits").read_bytes())
+    assert sample.blocks == BLOCKS
+    return SimpleNamespace(
+        night=folder / "night", out=folder / "out", sample=sample, target=truth.target_xy["C2"]
+    )
+
+
+def reduce_tiny(night, out, target, *words):
+    """The command on a tiny night, which has to end."""
+
+    def late(*signal_):
+        pytest.fail(f"not done after {LIMIT} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(LIMIT)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(pipeline, "page_images", lambda report: {})
+            return reduce(night, "--target-xy", "{:.2f},{:.2f}".format(*target), "--out", out, *words)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """A tiny night with bad files in it, reduced."""
+
+    ran: object
+    night: Path
+    out: Path
+    rows: dict
+    report: dict
+
+
+def with_files(tiny, folder, cases, *words):
+    """The tiny night with these bad files in it, reduced."""
+    fill(tiny, folder, cases)
+    return reduced_in(folder, tiny.target, *words)
+
+
+def fill(tiny, folder, cases):
+    shutil.copytree(tiny.night, folder / "night")
+    for case in cases:
+        case.put(folder / "night", tiny.sample)
+
+
+def reduced_in(folder, target, *words):
+    """The night in a folder, reduced into `out` beside it; nothing else in the folder changes."""
+    before = tree(folder)
+    ran = reduce_tiny(folder / "night", folder / "out", target, *words)
+    assert {name: what for name, what in tree(folder).items() if not name.startswith("out")} == before
+    return Reduced(ran, folder / "night", folder / "out", status_of(folder / "out"), run_json(folder / "out"))
+
+
+def tree(folder):
+    """Every name below a folder with its time, size and kind."""
+    found = {}
+    for here, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            path = Path(here, name)
+            told = path.lstat()
+            changes = () if path.is_dir() else (told.st_mtime_ns, told.st_size)
+            found[str(path.relative_to(folder))] = (told.st_mode, *changes)
+    return found
+
+
+def products(out):
+    """SHA-256 of every product that does not tell of every frame."""
+    return digests(out, without=(*OF_THE_RUN, "."))
+
+
+def said_of(reduced, case):
+    """The lines on the screen that name a case, or count it among others of its kind."""
+    lines = [line for line in reduced.ran.out.splitlines() if line.startswith("missing: ")]
+    name = case.called.rpartition("/")[2]
+    grouped = [line for line in lines if re.match(r"missing: \d+ frames: ", line)]
+    return [line for line in lines if name in line] or [
+        line for line in grouped if re.search(case.reason, line)
+    ]
+
+
+def check_named(reduced, case):
+    """What became of a bad file, and why, is in night.ecsv, in run.json and on the screen."""
+    status, reason = reduced.rows[case.called]
+    assert status == case.status, reason
+    assert re.search(case.reason, reason)
+    (told,) = [item for item in reduced.report["inputs"] if item["file"] == case.called]
+    assert told["status"] == case.status
+    if case.status in (REFUSED, "flagged"):
+        (told,) = [item for item in reduced.report["frames"] if item["file"] == case.called]
+        assert told == {"file": case.called, "status": case.status, "reason": reason}
+        assert said_of(reduced, case)
+
+
+@pytest.fixture(scope="module")
+def bad_headers(tiny, tmp_path_factory):
+    return with_files(tiny, tmp_path_factory.mktemp("headers"), OF_HEADERS)
+
+
+@pytest.fixture(scope="module")
+def bad_pixels(tiny, tmp_path_factory):
+    return with_files(tiny, tmp_path_factory.mktemp("pixels"), OF_PIXELS)
+
+
+@pytest.mark.parametrize("case", OF_HEADERS, ids=lambda case: case.file)
+def test_a_file_that_its_header_betrays_is_named(bad_headers, case):
+    check_named(bad_headers, case)
+
+
+@pytest.mark.parametrize("case", OF_PIXELS, ids=lambda case: case.file)
+def test_a_file_that_its_pixels_betray_is_named(bad_pixels, case):
+    check_named(bad_pixels, case)
+
+
+@pytest.mark.parametrize("which", ["bad_headers", "bad_pixels"])
+def test_a_night_of_bad_files_is_reduced_and_says_that_something_is_missing(request, which):
+    reduced = request.getfixturevalue(which)
+    assert reduced.ran.status == reduced.report["exit_status"] == 3
+    assert "Warning" not in reduced.ran.err + reduced.ran.out
+    (log,) = (reduced.out / "log").iterdir()
+    assert "Traceback" not in log.read_text() and "Warning:" not in log.read_text()
+    refused = [file for file, (status, _) in reduced.rows.items() if status == REFUSED]
+    lines = [line for line in reduced.ran.out.splitlines() if line.startswith("missing: ")]
+    flagged = sum(status == "flagged" for status, _ in reduced.rows.values())
+    counted = [re.match(r"missing: (\d+) frames: ", line) for line in lines]
+    assert sum(int(many[1]) if many else 1 for many in counted) == len(refused) + flagged
+
+
+def test_bad_files_that_their_headers_betray_change_no_byte_of_the_products(tiny, bad_headers):
+    one, two = (products(out) for out in (bad_headers.out, tiny.out))
+    assert one == two and len(one) >= 5
+    mine, others = bad_headers.rows, status_of(tiny.out)
+    assert {file: mine[file] for file in others} == others
+
+
+def test_a_majority_of_bad_frames_leaves_every_good_one_measured(tiny, bad_pixels):
+    others = status_of(tiny.out)
+    assert {file: bad_pixels.rows[file] for file in others} == others
+    check_alike(light_curve(bad_pixels.out), light_curve(tiny.out))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", corpus.spoilt_pixels(), ids=lambda case: case.file)
+def test_a_bad_frame_changes_no_measurement_of_the_good_ones(tiny, tmp_path, case):
+    reduced = with_files(tiny, tmp_path, [case])
+    check_named(reduced, case)
+    one, two = measured(reduced.out), measured(tiny.out)
+    assert two.keys() <= one.keys() and len(two) == TINY["frames"]
+    for frame, (flux, error) in two.items():
+        np.testing.assert_array_equal(one[frame][0], flux)
+        np.testing.assert_array_equal(one[frame][1], error)
+
+
+def check_alike(one, two):
+    """Two light curves of the frames of the second: the same times, and fluxes that differ less than their errors."""
+    same = np.isin(one["frame"], two["frame"])
+    assert same.sum() == len(two)
+    np.testing.assert_array_equal(one["bjd_tdb"][same], two["bjd_tdb"])
+    assert np.std(one["flux"][same] - two["flux"]) < np.median(two["flux_err"])
+
+
+def measured(out):
+    """Flux and error of every star in every aperture, by frame."""
+    with fits.open(out / FOLDER / "measurements.fits") as hdus:
+        frames = [str(frame) for frame in hdus["FRAMES"].data["file"]]
+        flux, error = hdus["FLUX"].data, hdus["FLUX_ERR"].data
+        return {frame: (flux[:, :, i].copy(), error[:, :, i].copy()) for i, frame in enumerate(frames)}
+
+
+@pytest.mark.slow
+def test_damaged_frames_are_measured_and_shift_the_others_less_than_their_errors(tiny, tmp_path):
+    cases = corpus.damaged()
+    reduced = with_files(tiny, tmp_path, cases)
+    assert reduced.ran.status == 0, reduced.ran.out
+    for case in cases:
+        check_named(reduced, case)
+    check_alike(light_curve(reduced.out), light_curve(tiny.out))
+
+
+def test_no_bad_file_is_opened_to_be_written(tiny, tmp_path, opens):
+    fill(tiny, tmp_path, OF_HEADERS[::6])
+    opens[:] = opens[:1]
+    reduced = reduced_in(tmp_path, tiny.target)
+    for path, mode, flags in opens:
+        if isinstance(path, str | bytes | Path) and Path(os.fsdecode(path)).is_relative_to(reduced.night):
+            assert mode in ("r", "rb", None) and not flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+
+
+# -- names and targets ---------------------------------------------------------------------------------------
+
+
+def test_the_names_of_frames_do_not_matter(tiny, tmp_path):
+    shutil.copytree(tiny.night, tmp_path / "night")
+    paths = sorted((tmp_path / "night").glob("*.fits"), key=lambda path: ("flat" in path.name, path.name))
+    names = [os.fsencode(name) for name in corpus.ODD_NAMES]
+    names += [f"{number}.fits".encode() for number in range(len(paths) - len(names))]
+    for path, name in zip(paths, names, strict=False):
+        os.rename(path, os.path.join(os.fsencode(tmp_path / "night"), name))  # noqa: PTH104, PTH118 - bytes
+    ran = reduce_tiny(tmp_path / "night", tmp_path / "out", tiny.target)
+    assert ran.status == 0, ran.out
+    one, two = (light_curve(out) for out in (tmp_path / "out", tiny.out))
+    assert len(set(one["frame"])) == TINY["frames"]
+    for column in ("bjd_tdb", "flux", "flux_err"):
+        np.testing.assert_array_equal(one[column], two[column])
+    assert "<img src=x" not in (tmp_path / "out/report.html").read_text()
+    table = (tmp_path / "out/night.ecsv").read_bytes()
+    assert reduce_tiny(tmp_path / "night", tmp_path / "out", tiny.target).status == 0
+    assert (tmp_path / "out/night.ecsv").read_bytes() == table
+
+
+@pytest.mark.slow
+def test_what_observers_write_into_object_stays_inside_the_output_folder(tiny, tmp_path):
+    cases = [
+        corpus.bad(
+            f"t{number:02d}.fits",
+            lambda s, n=number, name=name: s.at(20 + n, OBJECT=name),
+            "",
+            status="measured",
+        )
+        for number, name in enumerate(corpus.ODD_TARGETS)
+    ]
+    cases += [
+        corpus.bad(
+            "newline.fits", lambda s: s.edited(OBJECT=b"OBJECT  = 'two\nlines'"), "", status="measured"
+        ),
+        corpus.bad("latin.fits", lambda s: s.edited(OBJECT=b"OBJECT  = '\xe9toile'"), "", status="measured"),
+        corpus.bad("empty.fits", lambda s: s.at(15, OBJECT=""), "", status="measured"),
+    ]
+    reduced = with_files(tiny, tmp_path, cases, "--target", "")
+    assert {path.name for path in tmp_path.iterdir()} == {"night", "out"}
+    for case in cases:
+        assert case.called in reduced.rows
+    folders = [one["folder"] for one in reduced.report["sets"]]
+    assert len(folders) == len({folder.casefold() for folder in folders}) == len(cases) - 1 + 1
+    for folder in folders:
+        assert (reduced.out / folder).resolve().is_relative_to(reduced.out.resolve())
+        assert not folder.casefold().startswith(("cals/", "log/", "red/", "night.ecsv/", "run.json/", "."))
+    assert "<script>alert" not in (reduced.out / "report.html").read_text()
+    one, two = (digests(out / FOLDER) for out in (reduced.out, tiny.out))
+    assert one == two
+
+
+# -- what is no plain file -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def strange(tiny, tmp_path_factory):
+    """The tiny night with links out of it, into nowhere and round in circles, a pipe, and a device."""
+    folder = tmp_path_factory.mktemp("strange")
+    (folder / "elsewhere").mkdir()
+    (folder / "elsewhere/frame.fits").write_bytes(tiny.sample.raw)
+    return with_files(tiny, folder, corpus.strangers(folder / "elsewhere"))
+
+
+@pytest.mark.parametrize("case", corpus.strangers(Path()), ids=lambda case: case.file)
+def test_what_is_no_plain_file_is_named_and_not_waited_for(strange, case):
+    check_named(strange, case)
+
+
+def test_links_and_pipes_change_no_byte_of_the_products(tiny, strange):
+    one, two = (products(out) for out in (strange.out, tiny.out))
+    assert one == two
+
+
+def test_folders_that_are_linked_in_a_circle_are_walked_once(tiny, tmp_path):
+    shutil.copytree(tiny.night, tmp_path / "night")
+    (tmp_path / "night/deeper").mkdir()
+    (tmp_path / "night/deeper/round").symlink_to(tmp_path / "night")
+    (tmp_path / "night/deeper.fits").mkdir()
+    ran = reduce_tiny(tmp_path / "night", tmp_path / "out", tiny.target)
+    assert ran.status == 0, ran.out
+    assert products(tmp_path / "out") == products(tiny.out)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_files_and_folders_without_permission_are_named(tiny, tmp_path):
+    closed = [tmp_path / "night" / name for name in ("closed.fits", "shut", "listed")]
+
+    def shut(path, sample):
+        path.mkdir()
+        (path / "frame.fits").write_bytes(sample.raw)
+        path.chmod(0o000 if path.name == "shut" else 0o444)
+
+    def unreadable(path, sample):
+        path.write_bytes(sample.raw)
+        path.chmod(0o000)
+
+    cases = [
+        corpus.Case("closed.fits", unreadable, "may not be read"),
+        corpus.Case("shut", shut, "the folder cannot be looked into", row="shut/"),
+        corpus.Case("listed", shut, "cannot be looked at", row="listed/frame.fits"),
+    ]
+    try:
+        reduced = with_files(tiny, tmp_path, cases)
+        for case in cases:
+            check_named(reduced, case)
+        assert products(reduced.out) == products(tiny.out)
+    finally:
+        for path in closed:
+            path.chmod(0o755)
+
+
+# -- what takes the memory or the time -----------------------------------------------------------------------
+
+
+def test_a_header_that_announces_axes_without_number_is_refused_at_once(tiny, tmp_path):
+    table = corpus.table()
+    fields = table.replace(f"TFIELDS = {1:>20}".encode(), f"TFIELDS = {10**10:>20}".encode())
+    kind = table.replace(b"XTENSION= 'BINTABLE'", b"XTENSION=         -1")
+    cases = [
+        corpus.structural("axes", "cannot be", NAXIS=99999999999999999999),
+        corpus.structural("many_axes", "cannot be", NAXIS=2**31),
+        corpus.bad("fields.fits", lambda s: fields, "cannot be"),
+        corpus.bad("kind.fits", lambda s: kind, "spoilt|no image"),
+    ]
+    reduced = with_files(tiny, tmp_path, cases)
+    for case in cases:
+        check_named(reduced, case)
+
+
+def test_a_good_packed_frame_stands_in_for_the_spoilt_one_beside_it(tiny, tmp_path):
+    shutil.copytree(tiny.night, tmp_path / "night")
+    good = tmp_path / "night/250222_C2_r_0007.fits"
+    good.with_name(good.name + ".gz").write_bytes(gzip.compress(good.read_bytes(), mtime=0))
+    good.write_bytes(good.read_bytes()[:30000])  # the unpacking was cut off
+    ran = reduce_tiny(tmp_path / "night", tmp_path / "out", tiny.target)
+    rows = status_of(tmp_path / "out")
+    assert ran.status == 3 and rows[good.name][0] == REFUSED
+    assert rows[good.name + ".gz"][0] == "measured"
+    one, two = (light_curve(out) for out in (tmp_path / "out", tiny.out))
+    np.testing.assert_array_equal(one["flux"], two["flux"])
+
+
+def command(night, out, target, *, limit=None):
+    """The command in a process of its own: its status, words, seconds of processor time, largest memory in bytes."""
+    words = ["OPTICAM", night, "--jobs", "1", "--out", out, "--target-xy", "{:.2f},{:.2f}".format(*target)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    with (out.parent / f"{out.name}.txt").open("wb") as screen:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "potpyri_like", *map(str, words)],
+            stdout=screen,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            preexec_fn=(lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit))) if limit else None,
+        )
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    said = (out.parent / f"{out.name}.txt").read_text()
+    return SimpleNamespace(
+        status=process.returncode,
+        out=said,
+        err="",
+        seconds=used.ru_utime + used.ru_stime,
+        memory=used.ru_maxrss * 1024,
+    )
+
+
+@pytest.mark.slow
+def test_claims_and_bombs_take_neither_memory_nor_time(tiny, tmp_path):
+    big = {"NAXIS1": 20000, "NAXIS2": 20000}
+    head = Sample(Sample(tiny.sample.raw).edited(**big)).raw[:2880]
+    cases = [
+        corpus.structural("huge", "too large|truncated|not a readable", NAXIS1=2 * 10**9, NAXIS2=2 * 10**9),
+        corpus.structural("allowed", "truncated", NAXIS1=23170, NAXIS2=23170),
+        corpus.structural("endless", "cannot be", NAXIS=10**10),
+        corpus.bad("zeros.fits.gz", lambda s: corpus.bomb(4), "come out of it"),
+        corpus.bad("frame_and_zeros.fits.gz", lambda s: corpus.bomb(4, s.raw), "come out of it"),
+        corpus.bad("announced.fits.gz", lambda s: corpus.bomb(1, head), "come out of it"),
+        corpus.bad("zeros.fits.bz2", lambda s: corpus.bz2_bomb(1), "come out of it"),
+        corpus.bad("tiles.fits.fz", lambda s: corpus.tiled_claim(s, 20000), "too large|truncated|cannot be"),
+    ]
+    shutil.copytree(tiny.night, tmp_path / "night")
+    plain = command(tmp_path / "night", tmp_path / "plain", tiny.target)
+    for case in cases:
+        case.put(tmp_path / "night", tiny.sample)
+    ran = command(tmp_path / "night", tmp_path / "out", tiny.target, limit=4 * 2**30)
+    assert plain.status == 0 and ran.status == 3, ran.out
+    assert "Traceback" not in ran.out and "Warning" not in ran.out
+    reduced = Reduced(
+        ran, tmp_path / "night", tmp_path / "out", status_of(tmp_path / "out"), run_json(tmp_path / "out")
+    )
+    for case in cases:
+        check_named(reduced, case)
+    assert digests(reduced.out / FOLDER, without=("lightcurve.png",)).keys() == digests(
+        tmp_path / "plain" / FOLDER
+    ).keys() - {"lightcurve.png"}
+    assert ran.memory < plain.memory + 300e6
+    assert ran.seconds < plain.seconds + 20
+
+
+@pytest.mark.slow
+def test_a_field_of_ten_thousand_stars_is_reduced(tmp_path):
+    truth = small_night(
+        tmp_path / "night", size=(512, 512), frames=8, stars=10_000, seeing=(0.3, 0.35), drift=3.0
+    )
+    ran = reduce_tiny(tmp_path / "night", tmp_path / "out", truth.target_xy["C2"])
+    assert ran.status in (0, 3), ran.out
+    assert sum(status == "measured" for status, _ in status_of(tmp_path / "out").values()) == 8
+
+
+@pytest.mark.slow
+def test_a_night_of_five_thousand_frames_is_finished(tiny, tmp_path):
+    (tmp_path / "night").mkdir()
+    for path in tiny.night.glob("*.fits"):
+        if "_r_00" not in path.name or "flat" in path.name:
+            shutil.copy(path, tmp_path / "night")
+    bases = [Sample(path.read_bytes()) for path in science(tiny.night)]
+    for number in range(5000):
+        base = bases[number % len(bases)]
+        time = (np.datetime64("2025-02-23T03:00:00.000") + np.timedelta64(4 * number, "s")).item()
+        card = f"UT      = '{time:%Y-%m-%d %H:%M:%S.000}'"
+        (tmp_path / "night" / f"frame_{number:05d}.fits").write_bytes(base.edited(UT=card))
+    ran = command(tmp_path / "night", tmp_path / "out", tiny.target)
+    assert ran.status == 0, ran.out[-3000:]
+    assert len(light_curve(tmp_path / "out")) == 5000
+    assert ran.seconds / 5000 < 0.1 and ran.memory < 1.5e9
+
+
+# -- while it runs, again ------------------------------------------------------------------------------------
+
+
+def grown(path):
+    path.write_bytes(path.read_bytes() + bytes(1000))
+
+
+def cut_in_two(path):
+    path.write_bytes(path.read_bytes()[:30000])
+
+
+def overwritten(path):
+    path.write_bytes(b"x" * path.stat().st_size)
+
+
+def now_a_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+def now_smaller(path):
+    sample = Sample(path.read_bytes())
+    path.write_bytes(sample.showing(sample.image[:100, :100]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", [cut_in_two, overwritten, now_a_folder, now_smaller, grown])
+def test_a_frame_that_changes_after_its_header_was_read_is_named(tiny, tmp_path, monkeypatch, change):
+    shutil.copytree(tiny.night, tmp_path / "night")
+    frame = tmp_path / "night/250222_C2_r_0006.fits"
+
+    def changing(*given, **more):
+        found = scan(*given, **more)
+        change(frame)
+        return found
+
+    monkeypatch.setattr(pipeline, "scan", changing)
+    ran = reduce_tiny(tmp_path / "night", tmp_path / "out", tiny.target)
+    rows, log = status_of(tmp_path / "out"), next((tmp_path / "out/log").iterdir()).read_text()
+    assert "Traceback" not in log
+    if change is grown:
+        assert ran.status == 0 and rows[frame.name][0] == "measured"
+        return
+    assert ran.status == 3 and rows[frame.name][0] in (REFUSED, "flagged")
+    assert any(frame.name in line for line in ran.out.splitlines())
+    one, two = measured(tmp_path / "out"), measured(tiny.out)
+    for name in two.keys() - {frame.name}:
+        np.testing.assert_array_equal(one[name][0], two[name][0])

@@ -6,7 +6,14 @@ from scipy.ndimage import median_filter
 
 from potpyri_like.errors import PixelError
 from potpyri_like.frame import MaskBit
-from potpyri_like.imaging import MEDIAN_NOISE_FACTOR, Pixels, fill_bad, filter_hot_pixels, flux_cost
+from potpyri_like.imaging import (
+    MEDIAN_NOISE_FACTOR,
+    Counts,
+    Pixels,
+    fill_bad,
+    filter_hot_pixels,
+    flux_cost,
+)
 
 READ_NOISE, SKY = 1.5, 100.0
 
@@ -196,11 +203,32 @@ def test_nothing_bad_means_nothing_copied():
     assert fill_bad(pixels, MaskBit.BAD) is pixels.data
 
 
+def test_bad_pixels_can_be_filled_where_they_are(rng):
+    pixels = as_pixels(rng.normal(1000, 30, (60, 60)))
+    pixels.mask[rng.random((60, 60)) < 0.3] = MaskBit.BAD
+    wanted = fill_bad(pixels, MaskBit.BAD)
+    assert fill_bad(pixels, MaskBit.BAD, out=pixels.data) is pixels.data
+    np.testing.assert_array_equal(pixels.data, wanted)
+
+
 def test_an_image_without_a_good_pixel_cannot_be_filled():
     pixels = as_pixels(np.ones((4, 4)))
     pixels.mask[:] = MaskBit.BAD
     with pytest.raises(PixelError, match="every pixel is bad"):
         fill_bad(pixels, MaskBit.BAD)
+
+
+@pytest.mark.parametrize("mode", ["median", "selective", "none"])
+def test_counts_and_a_variance_of_one_number_change_no_bit_of_the_result(rng, mode):
+    counts = Counts(100.0, 1.3)
+    whole = np.rint(field(rng, 4)[2] / counts.gain + counts.level).astype(np.float32)
+    full = as_pixels((whole - np.float32(counts.level)) * np.float32(counts.gain))
+    full.mask[3, 4:9] = MaskBit.BAD
+    few = full._replace(variance=np.broadcast_to(np.float32(READ_NOISE**2), full.data.shape))
+    for plane, wanted in zip(
+        filter_hot_pixels(few, mode=mode, counts=counts), filter_hot_pixels(full, mode=mode), strict=True
+    ):
+        assert plane.dtype == wanted.dtype and plane.tobytes() == wanted.tobytes()
 
 
 @pytest.mark.parametrize("mode", ["median", "selective"])

@@ -5,7 +5,7 @@ from time import perf_counter
 import numpy as np
 import pytest
 
-from potpyri_like.astrometry.matching import match_stars
+from potpyri_like.astrometry.matching import fit_pairs, match_stars
 from potpyri_like.astrometry.transform import Transform
 from potpyri_like.errors import RegistrationError
 
@@ -206,3 +206,42 @@ def test_the_lists_are_not_changed():
     before = [a.copy() for a in given]
     match_stars(*lists, **fluxes)
     assert all(np.array_equal(a, b) for a, b in zip(given, before, strict=True))
+
+
+def test_pairs_that_are_known_are_fitted_without_those_that_disagree():
+    rng = np.random.default_rng(20)
+    transform = random_transform(rng, scale=(1, 1), shift=40)
+    stars = rng.uniform(0, FIELD, (40, 2))
+    target = transform(stars) + rng.normal(0, 0.05, stars.shape)
+    target[3:6] += [[1.5, 0], [0, 30], [-200, 4]]
+    target[10] = np.nan
+    near = Transform(transform.matrix, transform.offset + [0.9, -0.6])
+    match = fit_pairs(stars, target, near, chance=1e-7)
+    assert np.array_equal(match.pairs[:, 0], match.pairs[:, 1])
+    assert set(range(40)) - set(match.pairs[:, 0]) == {4, 5, 10}  # 3 is within the tolerance, but not fitted
+    corners = np.array([(0.0, 0), (FIELD, 0), (0, FIELD), (FIELD, FIELD)])
+    assert np.abs(match.transform(corners) - transform(corners)).max() < 0.06
+    assert match.chance == 1e-7
+
+
+def test_pairs_that_do_not_agree_are_refused():
+    rng = np.random.default_rng(21)
+    source, target = rng.uniform(0, FIELD, (2, 20, 2))
+    with pytest.raises(RegistrationError, match="of 20 stars are where they were expected, 3 are needed"):
+        fit_pairs(source, target, Transform.identity())
+    with pytest.raises(RegistrationError, match="0 of 2 stars"):
+        fit_pairs(source[:2], source[:2] * np.nan, Transform.identity())
+
+
+def test_the_second_guess_is_tried_when_the_first_is_wrong():
+    rng = np.random.default_rng(22)
+    half_turn = random_transform(rng, scale=(1, 1), rotation=(180, 180), shift=60)
+    _, lists, fluxes = two_lists(rng, half_turn, true=20, false=5)
+    guesses = Transform.identity(), Transform(-np.eye(2), np.zeros(2))
+    times = []
+    for _ in range(5):
+        start = perf_counter()
+        match = match_stars(*lists, **fluxes, guess=guesses)
+        times.append(perf_counter() - start)
+    assert len(match.pairs) >= 20
+    assert min(times) < 0.015

@@ -2,18 +2,18 @@
 
 import numpy as np
 import pytest
+import sep
 from photutils.aperture import CircularAperture, aperture_photometry
 from scipy.special import erf
 
 from potpyri_like.frame import MaskBit, StarFlag
+from potpyri_like.photometry.centroids import refine_positions
+from potpyri_like.photometry.cutouts import native_float32
 from potpyri_like.photometry.measure import (
     annulus_sky,
     aperture_flags,
-    aperture_sums,
     disks,
     measure_stars,
-    native_float32,
-    refine_positions,
     sky_between_stars,
 )
 
@@ -81,36 +81,6 @@ def test_fluxes_deviate_from_the_truth_by_their_errors(psf, fwhm):
     assert 0.9 < np.std(pulls) < 1.1
 
 
-def test_sums_and_variances_equal_those_of_photutils():
-    rng = np.random.default_rng(2)
-    image = rng.normal(500, 30, (200, 220)).astype(np.float32)
-    variance = rng.uniform(100, 900, image.shape).astype(np.float32)
-    xy, radii = rng.uniform(40, 160, (25, 2)), np.linspace(1, 35, 12)
-    sums, variances = aperture_sums(image, variance, xy, radii)
-    for n, radius in enumerate(radii):
-        aperture = CircularAperture(xy, radius)
-        table = aperture_photometry(image.astype(float), aperture, error=np.sqrt(variance, dtype=float))
-        assert sums[:, n] == pytest.approx(np.array(table["aperture_sum"]), rel=1e-5)
-        assert variances[:, n] == pytest.approx(np.array(table["aperture_sum_err"]) ** 2, rel=1e-5)
-
-
-def test_an_aperture_that_leaves_the_image_has_no_sum():
-    ones = np.ones((50, 60), np.float32)
-    sums, variances = aperture_sums(
-        ones, ones, [[4.5, 25], [4.4, 25], [54.5, 25], [-30, 25], [np.nan, 3]], [2, 5]
-    )
-    assert np.isfinite(sums).tolist() == [[True, True], [True, False], [True, True], [False] * 2, [False] * 2]
-    assert np.array_equal(np.isfinite(variances), np.isfinite(sums))
-    assert sums[0] == pytest.approx(np.pi * np.array([4, 25]))
-
-
-def test_a_pixel_that_is_not_finite_spoils_the_apertures_that_touch_it():
-    image = np.ones((60, 60), np.float32)
-    image[30, 34] = np.nan
-    sums, _ = aperture_sums(image, np.ones_like(image), [[30, 30], [10, 10]], [3, 6])
-    assert np.isfinite(sums).tolist() == [[True, False], [True, True]]
-
-
 def test_the_sky_is_unbiased_and_its_variance_honest():
     rng = np.random.default_rng(3)
     sky = [
@@ -124,6 +94,34 @@ def test_the_sky_is_unbiased_and_its_variance_honest():
     assert np.concatenate([s.scatter for s in sky]).mean() == pytest.approx(20, rel=0.005)
     pulls = (level - 1000) / np.sqrt(np.concatenate([s.variance_of_level for s in sky]))
     assert 0.85 < pulls.std() < 1.15
+
+
+@pytest.mark.parametrize("binning", [1, 2, 3])
+def test_the_sky_is_as_well_known_from_squares_of_pixels(binning):
+    rng = np.random.default_rng(10)
+    places = np.arange(75.3, 900, 150)
+    xy = np.array(np.meshgrid(places, places)).reshape(2, -1).T
+    skies = []
+    for _ in range(12):
+        image = rng.normal(1000, 20, (900, 900)).astype(np.float32)
+        skies.append(
+            sky_between_stars(image, xy, (30, 50), mask=np.zeros(image.shape, np.uint8), binning=binning)
+        )
+    level, scatter = (np.concatenate([getattr(s, name) for s in skies]) for name in ("level", "scatter"))
+    area = np.pi * (50**2 - 30**2)
+    assert np.std(level) == pytest.approx(20 / np.sqrt(area), rel=0.1)
+    assert abs(level.mean() - 1000) < 0.01 * 20
+    assert scatter.mean() == pytest.approx(20, rel=0.01)
+    variance = np.concatenate([s.variance_of_level for s in skies])
+    assert variance.mean() == pytest.approx(400 / area, rel=0.03)
+
+
+def test_a_masked_pixel_hides_its_square():
+    image, mask = np.full((120, 120), 10.0, np.float32), np.zeros((120, 120), np.uint8)
+    image[::9, ::9], mask[::9, ::9] = 9000, MaskBit.HOT
+    for binning in (1, 2, 3):
+        sky = sky_between_stars(image, [[60.0, 60.0]], (20, 40), mask=mask, binning=binning)
+        assert sky.level == pytest.approx([10], rel=1e-6)
 
 
 @pytest.mark.parametrize("counts", [3, 10, 100])
@@ -180,6 +178,27 @@ def test_no_centroid_without_light_or_outside_the_image():
     found, ok = refine_positions(np.full((60, 60), 7.0), start, fwhm=4, max_shift=2)
     assert not ok.any()
     assert np.array_equal(found, start, equal_nan=True)
+
+
+@pytest.mark.parametrize("fwhm", [2.0, 5.0, 9.0])
+def test_centroids_are_those_of_sep(fwhm):
+    rng = np.random.default_rng(11)
+    clean, xy = star_field(gaussian, fwhm, rng, flux=(4.5, 5.6))
+    image = observe(clean, rng)[0] - np.float32(SKY)
+    start = xy + rng.uniform(-0.7, 0.7, xy.shape)
+    found, ok = refine_positions(image, start, fwhm=fwhm, max_shift=3)
+    x, y, _ = sep.winpos(image, *start.T, np.full(len(xy), fwhm / 2.3548), subpix=1)
+    assert ok.all()
+    assert np.abs(found - np.column_stack([x, y])).max() < 0.02  # of the sky's median along the squares' rims
+
+
+def test_a_centroid_does_not_depend_on_the_other_stars():
+    rng = np.random.default_rng(12)
+    clean, xy = star_field(gaussian, 4.0, rng)
+    image, start = observe(clean, rng)[0], xy + 0.6
+    together, _ = refine_positions(image, start, fwhm=4, max_shift=3)
+    alone = [refine_positions(image, [place], fwhm=4, max_shift=3)[0][0] for place in start]
+    assert np.array_equal(together, alone)
 
 
 def test_a_masked_hot_pixel_does_not_draw_the_centroid():
@@ -300,6 +319,19 @@ def test_where_stars_cover_the_annulus_it_is_used_all_the_same(rng):
     assert np.isfinite(covered.level).all()
     assert (covered.n > 0.2 * np.pi * (20**2 - 10**2)).all()
     assert np.allclose(covered.level, 50, atol=4 * 5 / np.sqrt(covered.n.min()))
+
+
+def test_planes_of_one_value_and_read_only_ones_are_taken_as_they_are():
+    rng = np.random.default_rng(13)
+    clean, xy = star_field(gaussian, 5.0, rng, grid=2)
+    image, variance, mask = observe(clean, rng)
+    variance[:], settings = 225, {"fwhm": 5, "radii": [5, 8], "annulus": (15, 30), "recentre": 2}
+    full = measure_stars(image, variance, mask, xy, reach=[9.0] * 4, **settings)
+    image.flags.writeable = False
+    planes = np.broadcast_to(np.float32(225), image.shape), np.broadcast_to(np.uint8(0), image.shape)
+    constant = measure_stars(image, *planes, xy, reach=[9.0] * 4, **settings)
+    assert np.array_equal(full.flux, constant.flux)
+    assert constant.flux_err == pytest.approx(full.flux_err, rel=1e-9)
 
 
 def test_disks_hold_the_pixels_whose_centres_are_within_the_radius():

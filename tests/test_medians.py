@@ -7,7 +7,7 @@ import pytest
 from scipy.ndimage import generic_filter, median_filter
 
 from potpyri_like.errors import PixelError, ReductionError
-from potpyri_like.imaging import median3x3, median_network, sorting_network
+from potpyri_like.imaging import Counts, median3x3, median_network, sorting_network
 from potpyri_like.imaging.networks import LARGEST, apply_network, sort_down
 
 
@@ -136,3 +136,38 @@ def test_the_image_and_its_mask_are_left_alone(rng):
     median3x3(image, mask=mask)
     np.testing.assert_array_equal(image, before[0])
     np.testing.assert_array_equal(mask, before[1])
+
+
+COUNTS = [
+    Counts(0.0, 1.0),
+    Counts(100.3, 1.27),
+    Counts(-65535.0, 1 / 3),
+    Counts(65535.0, 7e-6),
+    Counts(31.5, 9e5),
+]
+
+
+@pytest.mark.parametrize("counts", COUNTS, ids=str)
+@pytest.mark.parametrize("shape", [*SHAPES, (700, 300)])
+def test_the_median_by_way_of_counts_is_that_of_the_image_bit_for_bit(rng, counts, shape):
+    whole = rng.integers(0, 65536, shape).astype(np.float32)
+    image = (whole - np.float32(counts.level)) * np.float32(counts.gain)
+    wanted = median_filter(image, size=3, mode="reflect")
+    assert median3x3(image, counts=counts).tobytes() == wanted.tobytes()
+
+
+@pytest.mark.parametrize(
+    "wrong", [Counts(0.5, 1.0), Counts(0.0, 3.0), Counts(0.0, 0.0), Counts(np.nan, 1.0), Counts(500.0, -1.0)]
+)
+def test_an_image_that_was_not_counted_that_way_is_sorted_as_it_is(rng, wrong):
+    image = rng.integers(0, 1000, (60, 70)).astype(np.float32)
+    np.testing.assert_array_equal(
+        median3x3(image, counts=wrong), median_filter(image, size=3, mode="reflect")
+    )
+
+
+def test_counts_and_a_mask_leave_masked_pixels_out(rng):
+    image, mask = rng.integers(0, 1000, (20, 20)).astype(np.float32), rng.random((20, 20)) < 0.2
+    np.testing.assert_array_equal(
+        median3x3(image, mask=mask, counts=Counts(0.0, 1.0)), median3x3(image, mask=mask)
+    )

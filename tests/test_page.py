@@ -59,7 +59,7 @@ def report():
 
 @pytest.fixture(scope="module")
 def images(report):
-    return page_images(report)
+    return {name: picture() for name, picture in page_images(report).items()}
 
 
 @pytest.fixture(scope="module")
@@ -239,7 +239,8 @@ DRAWN = (
 @pytest.mark.parametrize("case", list(empty_reports()))
 def test_nothing_that_is_missing_stops_the_page(case):
     report = empty_reports()[case]
-    page = night_page(report, page_images(report) if case in DRAWN else {})
+    images = {name: picture() for name, picture in page_images(report).items()} if case in DRAWN else {}
+    page = night_page(report, images)
     assert Outline(page).all("h1")
     assert json.dumps(run_json(report), allow_nan=False)
     assert closing_lines(report)[-1] == "page: red/report.html"

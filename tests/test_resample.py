@@ -157,3 +157,23 @@ def test_rebinned_pixels_hold_what_their_squares_held(factor, rng):
     assert np.allclose(binned.data, squares.sum(axis=(1, 3)), rtol=1e-6)
     assert np.allclose(binned.variance, (squares.astype(float) ** 2).sum(axis=(1, 3)), rtol=1e-5)
     assert (binned.mask == marked.max(axis=(1, 3))).all()
+
+
+def test_rebinned_planes_of_one_value_stay_views_of_it(rng):
+    data = rng.normal(100, 10, (64, 48)).astype(np.float32)
+    data.flags.writeable = False
+    planes = np.broadcast_to(np.float32(9), data.shape), np.broadcast_to(np.uint8(MaskBit.HOT), data.shape)
+    binned = rebin(Pixels(data, *planes), 2)
+    full = rebin(Pixels(data, *(plane.copy() for plane in planes)), 2)
+    for plane, other in zip(binned, full, strict=True):
+        assert np.array_equal(plane, other)
+        assert plane.dtype == other.dtype
+    assert binned.variance.strides == binned.mask.strides == (0, 0)
+
+
+def test_large_images_are_rebinned_in_bands_without_seams(rng):
+    data = rng.integers(0, 1000, (700, 900)).astype(np.float32)
+    mask = (rng.random(data.shape) < 1e-3).astype(np.uint8)
+    binned = rebin(Pixels(data, data, mask), 3)
+    assert np.array_equal(binned.data, data[:699].reshape(233, 3, 300, 3).sum(axis=(1, 3)))
+    assert np.array_equal(binned.mask, mask[:699].reshape(233, 3, 300, 3).max(axis=(1, 3)))

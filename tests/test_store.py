@@ -2,10 +2,12 @@ import bz2
 import errno
 import gzip
 import hashlib
+import io
 import os
 import stat
 import time
 import tracemalloc
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
+from potpyri_like import store
 from potpyri_like.errors import FrameError, HeaderError, PixelError, ProductError
 from potpyri_like.store import (
     Output,
@@ -24,6 +27,7 @@ from potpyri_like.store import (
     read_raw,
     read_table,
     sha256,
+    signature,
     unpacked_name,
 )
 
@@ -153,6 +157,167 @@ def test_raw_files_are_opened_for_reading_only(raw, opens):
     assert before == {path: path.stat().st_mtime_ns for path in raw.parent.iterdir()}
 
 
+def reading_of(path, **more):
+    return read_raw(path, first_image, **more)[2]
+
+
+def openings(opens, path):
+    return sum(given == path or given == str(path) for given, *_ in opens)
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".bz2", ".fz"])
+def test_a_raw_file_is_read_once_and_known_by_its_bytes_on_disk(raw, suffix, opens):
+    path = packed_as(raw, suffix)
+    opens[:] = opens[:1]
+    reading = reading_of(path)
+    assert openings(opens, path) == 1
+    assert reading.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert reading.size == path.stat().st_size
+    assert signature(path) == (reading.size, reading.mtime_ns, reading.ctime_ns, reading.inode)
+    assert 0 < reading.seconds < 10
+
+
+def test_the_bytes_of_a_raw_file_are_asked_for_once(raw, monkeypatch):
+    asked = []
+
+    class Counted(io.FileIO):
+        def read(self, size=-1):
+            asked.append(size)
+            return super().read(size)
+
+    monkeypatch.setattr(Path, "open", lambda path, mode: Counted(path, mode))
+    reading_of(raw)
+    assert asked == [-1]
+
+
+def test_the_signature_of_a_file_changes_with_its_content_and_when_it_is_replaced(raw):
+    before = signature(raw)
+    assert signature(raw) == before
+    os.utime(raw, ns=(0, before[1]))
+    raw.with_name("other").write_bytes(raw.read_bytes())
+    os.utime(raw.with_name("other"), ns=(0, before[1]))
+    raw.with_name("other").replace(raw)
+    replaced = signature(raw)
+    assert replaced[:2] == before[:2] and replaced != before
+    raw.write_bytes(raw.read_bytes()[:-1])
+    assert signature(raw)[0] == before[0] - 1
+
+
+def test_the_planes_of_a_cube_share_one_checksum(tmp_path, rng, opens):
+    path = tmp_path / "cube.fits"
+    fits.PrimaryHDU(rng.integers(0, 1000, (5, 6, 7)).astype(np.uint16)).writeto(path)
+    opens[:] = opens[:1]
+    found = {reading_of(path, plane=plane).sha256 for plane in range(5)}
+    assert openings(opens, path) == 5 + 1
+    assert found == {hashlib.sha256(path.read_bytes()).hexdigest()}
+    path.write_bytes(path.read_bytes() + b"x")
+    assert reading_of(path, plane=0).sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".bz2", ".fz"])
+def test_a_file_too_large_for_the_memory_is_read_as_any_other(raw, picture, suffix, monkeypatch):
+    path = packed_as(raw, suffix)
+    wanted = reading_of(path)
+    monkeypatch.setattr(store, "MOST_AT_ONCE", 100)
+    _, images, reading = read_raw(path, first_image)
+    (image,) = images.values()
+    np.testing.assert_array_equal(image, picture)
+    assert (reading.sha256, reading.size) == (wanted.sha256, wanted.size)
+
+
+def stored(tmp_path, rng, bitpix, cards, *, shape=(9, 11), extension=False):
+    """A file whose header and pixels are any that its BITPIX allows: written here, not by astropy."""
+    kind = np.dtype({8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}[bitpix])
+    size = int(np.prod(shape))
+    if kind.kind == "f":
+        values = rng.normal(0, 1e4, size).astype(kind)
+        values[:2] = np.nan, -np.inf
+    else:
+        values = np.frombuffer(rng.bytes(size * kind.itemsize), kind).copy()
+        values[:2] = np.iinfo(kind).min, np.iinfo(kind).max
+    header = fits.Header([("XTENSION", "IMAGE") if extension else ("SIMPLE", True), ("BITPIX", bitpix)])
+    header["NAXIS"] = len(shape)
+    for axis, length in enumerate(reversed(shape), start=1):
+        header[f"NAXIS{axis}"] = length
+    if extension:
+        header["PCOUNT"], header["GCOUNT"] = 0, 1
+    header.update(cards)
+    data = values.tobytes()
+    content = header.tostring().encode() + data + b"\0" * (-len(data) % BLOCK)
+    path = tmp_path / "any.fits"
+    path.write_bytes(fits.PrimaryHDU().header.tostring().encode() * extension + content)
+    return path
+
+
+SCALES = [
+    {},
+    {"BZERO": 32768},
+    {"BZERO": 32768.0, "BSCALE": 1.0},
+    {"BZERO": 0, "BSCALE": 1},
+    {"BZERO": 100},
+    {"BSCALE": 2.5},
+    {"BZERO": 2147483648},
+    {"BZERO": -128},
+    {"BLANK": 5},
+    {"BZERO": 32768, "BLANK": 5},
+]
+
+
+@pytest.mark.parametrize("bitpix", [8, 16, 32, 64, -32, -64])
+@pytest.mark.parametrize("cards", SCALES, ids=str)
+@pytest.mark.parametrize("extension", [False, True])
+def test_pixels_are_those_that_astropy_reads(tmp_path, rng, bitpix, cards, extension):
+    path = stored(tmp_path, rng, bitpix, cards, extension=extension)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        wanted = fits.getdata(path, int(extension))
+    image = pixels(path)
+    assert image.dtype == wanted.dtype.newbyteorder("=") and image.dtype.isnative
+    assert image.flags.c_contiguous and image.flags.writeable
+    np.testing.assert_array_equal(image, wanted)
+
+
+def test_an_image_that_is_wanted_twice_is_read_once(tmp_path, rng):
+    path = stored(tmp_path, rng, 16, {"BZERO": 100})
+    _, images, _ = read_raw(path, lambda header: (0, 0))
+    np.testing.assert_array_equal(images[0], fits.getdata(path))
+
+
+@pytest.mark.parametrize("bitpix", [8, 16, 32, -32])
+@pytest.mark.parametrize("cards", [{}, {"BZERO": 32768}, {"BSCALE": 2.5}], ids=str)
+@pytest.mark.parametrize("shape", [(3, 9, 11), (2, 3, 9, 11)])
+def test_planes_are_those_that_astropy_reads(tmp_path, rng, bitpix, cards, shape):
+    path = stored(tmp_path, rng, bitpix, cards, shape=shape)
+    wanted = fits.getdata(path).reshape(-1, 9, 11)
+    for plane, expected in enumerate(wanted):
+        image = pixels(path, plane=plane)
+        assert image.dtype == expected.dtype.newbyteorder("=")
+        np.testing.assert_array_equal(image, expected)
+    with pytest.raises(PixelError, match=r"any\.fits: its pixels cannot be read"):
+        pixels(path, plane=len(wanted))
+    with pytest.raises(PixelError, match=r"any\.fits: its pixels cannot be read \(its shape is"):
+        pixels(path)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_every_extension_has_its_own_pixels(tmp_path, rng, compressed):
+    images = [rng.integers(0, 60000, (20, 30)).astype(kind) for kind in ("u2", "i4", "i2", "f4")]
+    make = fits.CompImageHDU if compressed else fits.ImageHDU
+    hdus = [
+        make(images[0]),
+        fits.BinTableHDU(Table({"a": [1, 2, 3]})),
+        *(make(image) for image in images[1:]),
+    ]
+    fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(tmp_path / "mosaic.fits")
+    with fits.open(tmp_path / "mosaic.fits") as opened:
+        wanted = {number: opened[number].data for number in (5, 1, 4, 3)}
+        _, found, _ = read_raw(tmp_path / "mosaic.fits", lambda header: [5, 1, 4, 3, 1])
+        assert list(found) == [5, 1, 4, 3]
+        for number, image in found.items():
+            assert image.dtype == wanted[number].dtype.newbyteorder("=")
+            np.testing.assert_array_equal(image, wanted[number])
+
+
 def test_the_checksum_is_that_of_the_files_bytes(raw):
     assert sha256(raw) == hashlib.sha256(raw.read_bytes()).hexdigest()
 
@@ -253,6 +418,37 @@ def test_a_cube_of_a_billion_planes_is_refused(tmp_path):
         read_header(path)
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("text", ["2147483648", "+1000", "99999999999999999999 / axes"])
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_axes_that_nobody_can_count_are_refused_at_once(raw, text, suffix):
+    path = packed_as(with_cards(raw, NAXIS=text), suffix)
+    for read in (read_header, pixels):
+        with pytest.raises(PixelError, match=r"raw\.fits.*: HDU 0 says NAXIS = \d+, which cannot be"):
+            read(path)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(("name", "which"), [("NAXIS", 1), ("NAXIS", 2), ("TFIELDS", 2), ("ZNAXIS", 3)])
+def test_axes_and_columns_that_nobody_can_count_are_refused_in_any_extension(tmp_path, picture, name, which):
+    path = tmp_path / "mosaic.fits"
+    table = fits.BinTableHDU(Table({"a": [1, 2, 3]}))
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(picture), table, fits.CompImageHDU(picture)]).writeto(path)
+    with fits.open(path, disable_image_compression=True) as hdus:
+        start = hdus[which].fileinfo()["hdrLoc"]
+    content = path.read_bytes()
+    at = content.index(f"{name:<8}=".encode(), start)
+    path.write_bytes(content[:at] + f"{name:<8}= 2147483648".ljust(80).encode() + content[at + 80 :])
+    for read in (read_header, pixels):
+        with pytest.raises(PixelError, match=rf"mosaic\.fits: HDU {which} says {name} = 2147483648, which"):
+            read(path)
+
+
+def test_what_a_comment_says_of_axes_is_no_count(raw):
+    with_cards(raw, OBJECT="'NAXIS   = 5000'")
+    assert read_header(raw)["OBJECT"] == "NAXIS   = 5000"
+
+
 def test_a_spoilt_card_counts_as_missing_and_the_frame_is_used(raw, picture):
     with_cards(raw, OBJECT="'never closed", EXPOSURE="1o.0 / a letter o")
     header = read_header(raw)
@@ -312,6 +508,14 @@ def test_a_frame_whose_pixels_are_all_the_same_is_refused(tmp_path, value):
     fits.PrimaryHDU(np.full((8, 9), value, np.uint16)).writeto(tmp_path / "raw.fits")
     with pytest.raises(PixelError, match=rf"^raw\.fits: every pixel of HDU 0 is {value}: no exposure"):
         pixels(tmp_path / "raw.fits")
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.float32])
+def test_one_pixel_that_differs_anywhere_is_an_exposure(tmp_path, kind):
+    image = np.full((8, 9), 7, kind)
+    image[6, 5] = 8
+    fits.PrimaryHDU(image).writeto(tmp_path / "raw.fits")
+    np.testing.assert_array_equal(pixels(tmp_path / "raw.fits"), image)
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,18 @@
 """Numerics on positions, times and sky coordinates."""
 
-from potpyri_like.astrometry.matching import Match, match_stars
+from potpyri_like.astrometry.matching import SURE_CHANCE, Match, fit_pairs, match_stars
 from potpyri_like.astrometry.time import airmass, altitude, bjd_tdb, jd_utc, night_of, sun_altitude
 from potpyri_like.astrometry.transform import Transform, fit_affine, fit_similarity
 
 __all__ = [
+    "SURE_CHANCE",
     "Match",
     "Transform",
     "airmass",
     "altitude",
     "bjd_tdb",
     "fit_affine",
+    "fit_pairs",
     "fit_similarity",
     "jd_utc",
     "match_stars",

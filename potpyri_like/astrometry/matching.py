@@ -15,6 +15,7 @@ one: clean hot pixels first. When the field moved by less than the tolerance, th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,7 +25,7 @@ from scipy.special import bdtrc
 from potpyri_like.astrometry.transform import Transform, as_complex, fit_affine, fit_similarity, similarity
 from potpyri_like.errors import RegistrationError
 
-__all__ = ["Match", "match_stars"]
+__all__ = ["SURE_CHANCE", "Match", "fit_pairs", "match_stars"]
 
 FLUX_TOLERANCE = 1.2  # |ln| of flux ratios: 1.3 mag, for colours between bands, thin cloud and saturation
 MAX_CHANCE = 0.003  # expected chance matches below which a match is believed
@@ -113,7 +114,7 @@ def match_stars(
     max_stars: int = 25,
     min_matched: int | None = None,
     affine: bool = False,
-    guess: Transform | None = None,
+    guess: Transform | Sequence[Transform] | None = None,
 ) -> Match:
     """Find the transform between two star lists, of any rotation and shift.
 
@@ -135,8 +136,8 @@ def match_stars(
         Fewest pairs; 3 by default.
     affine : bool
         Refine to an affine transform; takes six pairs that do not lie on a line.
-    guess : Transform, optional
-        Tried first, with any shift, at a small part of the cost; the identity by default.
+    guess : Transform or sequence of Transform, optional
+        Tried first, in that order, with any shift, at a small part of the cost; the identity by default.
 
     Raises
     ------
@@ -156,8 +157,51 @@ def match_stars(
         target=everything.target.take(slice(max_stars)),
     )
     _check_counts(everything)
-    solution = _moving(bright, _solve(bright, guess))
+    guesses = [Transform.identity()] if guess is None else [guess] if isinstance(guess, Transform) else guess
+    solution = _moving(bright, _solve(bright, guesses))
     return _finish(everything, solution, min_matched=min_matched or 3, affine=affine)
+
+
+def fit_pairs(source, target, transform: Transform, *, tolerance: float = 2.0, chance: float = 0.0) -> Match:
+    """The similarity between positions of the same stars, without those that disagree.
+
+    Parameters
+    ----------
+    source, target : array_like, shape (n, 2), pixels
+        Positions of the same star in both; NaN where it was not found.
+    transform : Transform
+        Nearly so, from source to target.
+    tolerance : float, pixels
+        Largest distance of a pair that counts, in the target.
+    chance : float
+        What is known of it; handed on.
+
+    Raises
+    ------
+    RegistrationError
+        Fewer than three pairs agree.
+    """
+    source, target = np.asarray(source, float).reshape(-1, 2), np.asarray(target, float).reshape(-1, 2)
+    pairs, reach = np.empty(0, dtype=int), 1.5 * tolerance
+    for _ in range(10):
+        before, (pairs, distance) = pairs, _agreeing(source, target, transform, reach)
+        if np.array_equal(pairs, before):
+            break
+        transform = fit_similarity(source[pairs], target[pairs], flip=transform.flipped)
+        reach = _reach(distance, tolerance)
+    pairs, distance = _agreeing(source, target, transform, tolerance)
+    return Match(transform, np.column_stack([pairs, pairs]), float(np.sqrt(np.mean(distance**2))), chance)
+
+
+def _agreeing(source, target, transform: Transform, reach: float) -> tuple[np.ndarray, np.ndarray]:
+    """The pairs within reach after the transform, and their distances."""
+    distance = np.hypot(*(transform(source) - target).T)
+    pairs = np.flatnonzero(distance <= reach)
+    if len(pairs) < 3:
+        raise RegistrationError(
+            f"{len(pairs)} of {len(source)} stars are where they were expected, 3 are needed"
+        )
+    return pairs, distance[pairs]
 
 
 def _brightest(xy, flux) -> Stars:
@@ -176,11 +220,12 @@ def _check_counts(problem: Problem) -> None:
         raise RegistrationError(f"{n} stars against {m}: a pattern needs three stars at least in each list")
 
 
-def _solve(problem: Problem, guess: Transform | None) -> Solution:
-    """The quick answer where it is certain, else that of the full search."""
-    quick = _shift_only(problem, Transform.identity() if guess is None else guess)
-    if quick is not None and _is_sure(problem, quick):
-        return quick
+def _solve(problem: Problem, guesses: Sequence[Transform]) -> Solution:
+    """The first quick answer that is certain, else that of the full search."""
+    for guess in guesses:
+        quick = _shift_only(problem, guess)
+        if quick is not None and _is_sure(problem, quick):
+            return quick
     return _search(problem)
 
 

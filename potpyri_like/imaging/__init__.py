@@ -1,6 +1,6 @@
 """Numerics on pixels: arrays in, new arrays out; they know no file and no instrument."""
 
-from potpyri_like.imaging.assemble import OverscanLevel, Piece, assemble, overscan_level
+from potpyri_like.imaging.assemble import OverscanLevel, Piece, assemble, counts_of, overscan_level
 from potpyri_like.imaging.calibrate import calibrate, normalise_flat
 from potpyri_like.imaging.combine import Combined, FrameSource, combine, median, median_variance_factor
 from potpyri_like.imaging.hot_pixels import (
@@ -12,7 +12,7 @@ from potpyri_like.imaging.hot_pixels import (
 )
 from potpyri_like.imaging.medians import median3x3
 from potpyri_like.imaging.networks import median_network, sorting_network
-from potpyri_like.imaging.pixels import Pixels
+from potpyri_like.imaging.pixels import Counts, Pixels
 from potpyri_like.imaging.resample import rebin, warp
 from potpyri_like.imaging.sections import Section, parse_section
 
@@ -20,6 +20,7 @@ __all__ = [
     "MEDIAN_NOISE_FACTOR",
     "MEDIAN_PIXEL_FACTOR",
     "Combined",
+    "Counts",
     "FrameSource",
     "OverscanLevel",
     "Piece",
@@ -28,6 +29,7 @@ __all__ = [
     "assemble",
     "calibrate",
     "combine",
+    "counts_of",
     "fill_bad",
     "filter_hot_pixels",
     "flux_cost",

@@ -14,13 +14,14 @@ from numpy.polynomial import Chebyshev
 from potpyri_like.errors import DeclarationError, PixelError
 from potpyri_like.frame import MaskBit
 from potpyri_like.imaging.bands import row_bands
-from potpyri_like.imaging.pixels import Pixels
+from potpyri_like.imaging.pixels import Counts, Pixels
 
-__all__ = ["OverscanLevel", "Piece", "assemble", "overscan_level"]
+__all__ = ["OverscanLevel", "Piece", "assemble", "counts_of", "overscan_level"]
 
 MOST_DEGREE = 3
 CLIP = 4.0  # standard deviations: one good overscan pixel in 16 000 is lost
 MAD_TO_SIGMA = 1.4826
+COUNTED = (np.uint8, np.uint16)
 
 
 class OverscanLevel(NamedTuple):
@@ -134,18 +135,23 @@ def assemble(pieces: Sequence[Piece], *, shape: tuple[int, int]) -> Pixels:
         The variance is read noise squared, quantisation (gain^2 / 12) and that of the level; the
         Poisson term needs the bias gone and is added by `calibrate`. SATURATED where the raw value
         reaches the limit; BAD, with data and variance 0, where no piece is, and BAD with data 0
-        where the raw value is not finite.
+        where the raw value is not finite. A variance that one amplifier gives to all pixels, or to
+        all of a row, is a read-only view of that one number.
     """
     _check_places(pieces, shape)
     covered = sum(piece.data.size for piece in pieces) == shape[0] * shape[1]
-    make = np.empty if covered else np.zeros
-    image = Pixels(make(shape, np.float32), make(shape, np.float32), np.zeros(shape, np.uint8))
-    if not covered:
-        image.mask[:] = MaskBit.BAD
+    data = np.empty(shape, np.float32) if covered else np.zeros(shape, np.float32)
+    mask = np.zeros(shape, np.uint8) if covered else np.full(shape, MaskBit.BAD, np.uint8)
     for piece in pieces:
-        flips = slice(None, None, -1 if piece.flip_y else 1), slice(None, None, -1 if piece.flip_x else 1)
-        _fill(piece, *(plane[piece.place][flips] for plane in image))
-    return image
+        _fill(piece, *(plane[piece.place][_flips(piece)] for plane in (data, mask)))
+    return Pixels(data, _variance(pieces, shape), mask)
+
+
+def counts_of(pieces: Sequence[Piece], *, shape: tuple[int, int]) -> Counts | None:
+    """What the assembled image was counted in; None where that is not one level, one gain and 16 bits."""
+    first, level = pieces[0], np.asarray(pieces[0].level, np.float32)
+    whole = len(pieces) == 1 and first.data.shape == shape and first.data.dtype in COUNTED
+    return Counts(float(level.flat[0]), first.gain) if whole and level.min() == level.max() else None
 
 
 def _check_places(pieces: Sequence[Piece], shape: tuple[int, int]) -> None:
@@ -165,29 +171,60 @@ def _where(piece: Piece) -> str:
     return f"the piece at rows {rows.start}:{rows.stop}, columns {cols.start}:{cols.stop} (from 0)"
 
 
-def _fill(piece: Piece, data: np.ndarray, variance: np.ndarray, mask: np.ndarray) -> None:
+def _flips(piece: Piece) -> tuple[slice, slice]:
+    return slice(None, None, -1 if piece.flip_y else 1), slice(None, None, -1 if piece.flip_x else 1)
+
+
+def _variance(pieces: Sequence[Piece], shape: tuple[int, int]) -> np.ndarray:
+    """Read noise, quantisation and the error of the level."""
+    if len(pieces) == 1 and pieces[0].data.shape == shape:
+        return _of_readout(pieces[0])[_flips(pieces[0])]
+    variance = np.zeros(shape, np.float32)
+    for piece in pieces:
+        variance[piece.place][_flips(piece)] = _of_readout(piece)
+    return variance
+
+
+def _of_readout(piece: Piece) -> np.ndarray:
+    variance = piece.read_noise**2 + piece.gain**2 * (1 / 12 + _as_rows(piece.level_variance))
+    return np.broadcast_to(np.asarray(variance, np.float32), piece.data.shape)
+
+
+def _fill(piece: Piece, data: np.ndarray, mask: np.ndarray) -> None:
     """Write one piece into views of the image, turned as the piece is read out."""
-    level, of_level = (_by_row(each, piece.data.shape) for each in (piece.level, piece.level_variance))
-    variance[:] = piece.read_noise**2 + piece.gain**2 * (1 / 12 + of_level)
-    integers = piece.data.dtype.kind in "iu"
-    limit = piece.saturation
+    level = np.broadcast_to(_as_rows(piece.level), piece.data.shape)
+    for band in row_bands(piece.data.shape):
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is dealt with below
+            _subtract(piece.data[band], level[band], out=data[band])
+            data[band] *= np.float32(piece.gain)
+        _mark(piece.data[band], piece.saturation, data[band], out=mask[band])
+
+
+def _as_rows(level: float | np.ndarray) -> np.ndarray:
+    level = np.asarray(level, dtype=np.float32)
+    return level[:, None] if level.ndim == 1 else level
+
+
+def _subtract(raw: np.ndarray, level: np.ndarray, *, out: np.ndarray) -> None:
+    if np.can_cast(raw.dtype, np.float32):  # two plain steps are faster than one that converts as it goes
+        out[:] = raw
+        out -= level
+    else:
+        np.subtract(raw, level, out=out, casting="unsafe")
+
+
+def _mark(raw: np.ndarray, limit: float | None, electrons: np.ndarray, *, out: np.ndarray) -> None:
+    """The bits of raw values; what is not finite is zero from here on."""
+    integers = raw.dtype.kind in "iu"
     if limit is not None and integers:
         limit = math.ceil(limit)  # integers are compared with an integer four times faster
-    for band in row_bands(piece.data.shape):
-        raw, electrons, bits = piece.data[band], data[band], mask[band]
-        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is dealt with below
-            np.subtract(raw, level[band], out=electrons, casting="unsafe")
-            electrons *= np.float32(piece.gain)
-            bits[:] = 0 if limit is None else (raw >= limit) * np.uint8(MaskBit.SATURATED)
-        if not integers:
-            lost = ~np.isfinite(electrons)
-            electrons[lost] = 0
-            bits[lost] |= np.uint8(MaskBit.BAD)
-
-
-def _by_row(level: float | np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    level = np.asarray(level, dtype=np.float32)
-    return np.broadcast_to(level[:, None] if level.ndim == 1 else level, shape)
+    out[:] = 0
+    if limit is not None and not (integers and raw.max() < limit):
+        np.multiply(raw >= limit, np.uint8(MaskBit.SATURATED), out=out)
+    if not integers:
+        lost = ~np.isfinite(electrons)
+        electrons[lost] = 0
+        out[lost] |= np.uint8(MaskBit.BAD)
 
 
 def _clipped_means(strip: np.ndarray) -> np.ndarray:

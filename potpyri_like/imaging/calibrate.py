@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from potpyri_like.errors import CalibrationError
@@ -12,6 +14,7 @@ from potpyri_like.imaging.pixels import Pixels
 __all__ = ["calibrate", "normalise_flat"]
 
 BAD = np.uint8(MaskBit.BAD)
+Planes = tuple[np.ndarray, np.ndarray]  # data and variance of a band
 
 
 def calibrate(
@@ -44,7 +47,7 @@ def calibrate(
     -------
     Pixels
         Finite everywhere; what would not be is BAD with data and variance 0. The mask is the union of
-        all masks.
+        all masks, and that of `pixels` itself where nothing comes to it.
 
     Notes
     -----
@@ -52,24 +55,24 @@ def calibrate(
     dark current's own shot noise) + that of the masters: bias, dark x scale^2 and
     (data)^2 x flat, all divided by flat^2.
     """
-    for name, master in (("bias", bias), ("dark", dark), ("flat", flat)):
+    masters = {"bias": bias, "dark": dark, "flat": flat}
+    for name, master in masters.items():
         if master is not None and master.data.shape != pixels.data.shape:
             raise CalibrationError(f"the {name} has shape {master.data.shape}, the image {pixels.data.shape}")
     shape = pixels.data.shape
-    result = Pixels(np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty(shape, np.uint8))
+    data, variance = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    mask = _united(pixels.mask, [master.mask for master in masters.values() if master is not None])
+    factor = np.float32(poisson_factor)
     with np.errstate(all="ignore"):  # what is not finite becomes BAD
         for band in row_bands(shape):
-            out = Pixels(*(plane[band] for plane in result))
-            _copy(pixels, band, out)
-            if bias is not None:
-                _subtract(out, bias, band, 1.0)
-            out.variance[:] += np.maximum(out.data, 0) * np.float32(poisson_factor)
-            if dark is not None:
-                _subtract(out, dark, band, dark_scale)
-            if flat is not None:
-                _divide(out, flat, band, flat_floor)
-            _make_finite(out)
-    return result
+            out = data[band], variance[band]
+            signal = _without_bias(pixels, bias, band, factor, out)
+            _without_dark(signal, dark, dark_scale, band, out)
+            bad = _divided(flat, flat_floor, band, out) | _made_finite(out)
+            if np.any(bad):
+                mask = mask.copy() if mask is pixels.mask else mask
+                mask[band][bad] |= BAD
+    return Pixels(data, variance, mask)
 
 
 def normalise_flat(pixels: Pixels) -> tuple[Pixels, float]:
@@ -103,35 +106,66 @@ def _clipped_mean(values: np.ndarray) -> float:
     return float(values[away <= 5 * 1.4826 * np.median(away)].mean(dtype=np.float64))
 
 
-def _copy(pixels: Pixels, band: slice, out: Pixels) -> None:
-    for plane, source in zip(out, pixels, strict=True):
-        plane[:] = source[band]
+def _united(mask: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
+    """All bits; the mask itself where the others have none."""
+    for other in others:
+        if np.bitwise_or.reduce(other, axis=None):
+            mask = mask | other
+    return mask
 
 
-def _subtract(out: Pixels, master: Pixels, band: slice, scale: float) -> None:
-    data, variance, mask = out
-    data -= master.data[band] if scale == 1 else master.data[band] * np.float32(scale)
-    variance += master.variance[band] if scale == 1 else master.variance[band] * np.float32(scale**2)
-    mask |= master.mask[band]
+def _without_bias(
+    pixels: Pixels, bias: Pixels | None, band: slice, factor: np.float32, out: Planes
+) -> np.ndarray:
+    """The signal; the variance gets the photons' noise, that of the readout and that of the bias."""
+    data, variance = out
+    signal, of_readout = pixels.data[band], pixels.variance[band]
+    if bias is not None:
+        signal = np.subtract(signal, bias.data[band], out=data)
+        of_readout = of_readout + bias.variance[band]
+    variance[:] = 0  # the larger of two arrays is found three times as fast as that of an array and a number
+    np.maximum(signal, variance, out=variance)
+    variance *= factor
+    variance += of_readout
+    return signal
 
 
-def _divide(out: Pixels, flat: Pixels, band: slice, floor: float) -> None:
-    data, variance, mask = out
-    level = flat.data[band]
-    unusable = ~((level >= floor) & (level < np.inf))  # NaN too
-    inverse = 1 / np.where(unusable, 1, level)
+def _without_dark(signal: np.ndarray, dark: Pixels | None, scale: float, band: slice, out: Planes) -> None:
+    data, variance = out
+    if dark is None:
+        data[:] = signal
+    elif scale == 1:
+        np.subtract(signal, dark.data[band], out=data)
+        variance += dark.variance[band]
+    else:
+        np.subtract(signal, dark.data[band] * np.float32(scale), out=data)
+        variance += dark.variance[band] * np.float32(scale**2)
+
+
+def _divided(flat: Pixels | None, floor: float, band: slice, out: Planes) -> np.ndarray | bool:
+    """Divide by the flat; where it cannot be used."""
+    if flat is None:
+        return False
+    data, variance = out
+    level, of_level = flat.data[band], flat.variance[band]
+    unusable: np.ndarray | bool = False
+    if not (level.min() >= floor and level.max() < np.inf):  # NaN too
+        unusable = ~((level >= floor) & (level < np.inf))
+        level, of_level = np.where(unusable, 1, level), np.where(unusable, 0, of_level)
+    inverse = 1 / level
     data *= inverse
     of_flat = np.square(data)
-    of_flat *= flat.variance[band]
-    of_flat[unusable] = 0
+    of_flat *= of_level
     variance += of_flat
     variance *= np.square(inverse, out=inverse)
-    mask |= flat.mask[band]
-    mask[unusable] |= BAD
+    return unusable
 
 
-def _make_finite(out: Pixels) -> None:
-    lost = ~np.isfinite(out.data + out.variance)
-    if lost.any():
-        out.data[lost] = out.variance[lost] = 0
-        out.mask[lost] |= BAD
+def _made_finite(out: Planes) -> np.ndarray | bool:
+    """Set to 0 what is not finite; where that was."""
+    data, variance = out
+    if np.isfinite(variance).all() and np.isfinite(data).all():
+        return False
+    lost = ~(np.isfinite(data) & np.isfinite(variance))
+    data[lost] = variance[lost] = 0
+    return lost

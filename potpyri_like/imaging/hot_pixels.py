@@ -9,7 +9,7 @@ from potpyri_like.errors import PixelError
 from potpyri_like.frame import MaskBit
 from potpyri_like.imaging.bands import row_bands
 from potpyri_like.imaging.medians import masked_median_at, median3x3
-from potpyri_like.imaging.pixels import Pixels
+from potpyri_like.imaging.pixels import Counts, Pixels, flagged, times
 
 __all__ = ["MEDIAN_NOISE_FACTOR", "MEDIAN_PIXEL_FACTOR", "fill_bad", "filter_hot_pixels", "flux_cost"]
 
@@ -32,6 +32,7 @@ def filter_hot_pixels(
     k: float = 5.0,
     contrast: float = 2.0,
     noise_factor: float = MEDIAN_NOISE_FACTOR,
+    counts: Counts | None = None,
 ) -> Pixels:
     """The image without hot pixels.
 
@@ -55,17 +56,20 @@ def filter_hot_pixels(
     noise_factor : float
         "median": multiplies the variance; see `MEDIAN_NOISE_FACTOR`. `calibrate` wants it too, for
         the Poisson term.
+    counts : Counts, optional
+        What the image was counted in: see `median3x3`.
 
     Returns
     -------
     Pixels
+        Planes that stay as they are are those of `pixels`.
     """
     if mode == "none":
         return pixels
     if mode == "median":
-        return _filter_all(pixels, noise_factor)
+        return _filter_all(pixels, counts, noise_factor)
     if mode == "selective":
-        return _filter_outstanding(pixels, k, contrast)
+        return _filter_outstanding(pixels, counts, k, contrast)
     raise PixelError(f"no hot-pixel filter {mode!r}; choose 'median', 'selective' or 'none'")
 
 
@@ -83,7 +87,7 @@ def flux_cost(fwhm: float) -> float:
     return float(np.mean([_flux_lost(fwhm, x, y) for x in centres for y in centres]))
 
 
-def fill_bad(pixels: Pixels, bits: int) -> np.ndarray:
+def fill_bad(pixels: Pixels, bits: int, *, out: np.ndarray | None = None) -> np.ndarray:
     """The data with the mean of the nearest good pixels in place of bad ones.
 
     Parameters
@@ -91,25 +95,27 @@ def fill_bad(pixels: Pixels, bits: int) -> np.ndarray:
     pixels : Pixels
     bits : int or MaskBit
         What counts as bad.
+    out : ndarray, optional
+        A copy of ``pixels.data``, or that array itself, to be filled.
 
     Returns
     -------
     ndarray, shape (rows, cols), float32
-        A new array, or ``pixels.data`` itself if nothing is bad. The mean is that of the good
+        `out`, a new array, or ``pixels.data`` itself if nothing is bad. The mean is that of the good
         pixels in the smallest of the squares 3x3, 5x5, 9x9, 17x17... that has any.
     """
-    bad = (pixels.mask & np.uint8(bits)) != 0
-    if not bad.any():
+    rows, cols = flagged(pixels.mask, bits)
+    if not rows.size:
         return pixels.data
-    rows, cols = _places(bad)
-    if rows.size == bad.size:
+    if rows.size == pixels.mask.size:
         raise PixelError("every pixel is bad; there is nothing to fill them from")
-    filled, sums, half = pixels.data.copy(), None, 1
+    good = (pixels.mask & np.uint8(bits)) == 0
+    filled, sums, half = pixels.data.copy() if out is None else out, None, 1
     while rows.size:
-        if sums is None and rows.size * (2 * half + 1) ** 2 > bad.size:
-            sums = _running_sums(np.where(bad, 0, pixels.data)), _running_sums(~bad)
+        if sums is None and rows.size * (2 * half + 1) ** 2 > good.size:
+            sums = _running_sums(np.where(good, pixels.data, 0)), _running_sums(good)
         if sums is None:
-            means = _mean_by_pixels(pixels.data, ~bad, rows, cols, half)
+            means = _mean_by_pixels(pixels.data, good, rows, cols, half)
         else:
             means = _mean_by_sums(*sums, rows, cols, half)
         found = np.isfinite(means)
@@ -118,25 +124,21 @@ def fill_bad(pixels: Pixels, bits: int) -> np.ndarray:
     return filled
 
 
-def _places(flags: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`numpy.nonzero` of an image in which few pixels are true, three times as fast."""
-    rows, cols = np.divmod(np.flatnonzero(flags), flags.shape[1])
-    return rows, cols
-
-
-def _filter_all(pixels: Pixels, noise_factor: float) -> Pixels:
-    data = median3x3(pixels.data)
-    bad = (pixels.mask & np.uint8(MaskBit.BAD)) != 0
-    if bad.any():
-        (rows, cols), good = _places(bad), ~bad
+def _filter_all(pixels: Pixels, counts: Counts | None, noise_factor: float) -> Pixels:
+    medians = median3x3(pixels.data, counts=counts)
+    rows, cols = flagged(pixels.mask, MaskBit.BAD)
+    if rows.size:
+        good = (pixels.mask & np.uint8(MaskBit.BAD)) == 0
         inner = masked_median_at(pixels.data, good, rows, cols)
-        data[rows, cols] = np.where(np.isnan(inner), data[rows, cols], inner)
-    return Pixels(data, pixels.variance * np.float32(noise_factor), pixels.mask.copy())
+        medians[rows, cols] = np.where(np.isnan(inner), medians[rows, cols], inner)
+    return Pixels(medians, times(pixels.variance, noise_factor), pixels.mask)
 
 
-def _filter_outstanding(pixels: Pixels, k: float, contrast: float) -> Pixels:
-    medians = median3x3(pixels.data)
-    rows, cols = _places(_far_above(pixels, medians, k))
+def _filter_outstanding(pixels: Pixels, counts: Counts | None, k: float, contrast: float) -> Pixels:
+    medians = median3x3(pixels.data, counts=counts)
+    rows, cols = np.divmod(np.flatnonzero(_far_above(pixels, medians, k)), medians.shape[1])
+    good = (pixels.mask[rows, cols] & np.uint8(MaskBit.BAD)) == 0
+    rows, cols = rows[good], cols[good]
     background = _coarse_background(pixels.data, rows, cols)
     middle = medians[rows, cols]
     hot = pixels.data[rows, cols] - middle > contrast * (middle - background)
@@ -144,15 +146,17 @@ def _filter_outstanding(pixels: Pixels, k: float, contrast: float) -> Pixels:
     data, mask = pixels.data.copy(), pixels.mask.copy()
     data[rows, cols] = medians[rows, cols]
     mask[rows, cols] |= np.uint8(MaskBit.HOT)
-    return Pixels(data, pixels.variance.copy(), mask)
+    return Pixels(data, pixels.variance, mask)
 
 
 def _far_above(pixels: Pixels, medians: np.ndarray, k: float) -> np.ndarray:
     far = np.empty(medians.shape, dtype=bool)
     for band in row_bands(medians.shape):
-        limit = np.sqrt(pixels.variance[band] + np.maximum(medians[band], 0)) * np.float32(k)
+        limit = np.maximum(medians[band], np.zeros_like(medians[band]))
+        limit += pixels.variance[band]
+        np.sqrt(limit, out=limit)
+        limit *= np.float32(k)
         far[band] = pixels.data[band] - medians[band] > limit
-        far[band] &= (pixels.mask[band] & np.uint8(MaskBit.BAD)) == 0
     return far
 
 

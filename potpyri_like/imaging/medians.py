@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 
 from potpyri_like.errors import PixelError
+from potpyri_like.imaging.pixels import Counts
 
 __all__ = ["masked_median_at", "median3x3"]
 
 BAND_BYTES = 1 << 18  # of one work buffer: the eight of them stay near the processor
+MOST_COUNTS = 65536  # float32 tells whole numbers of this size from their neighbours after four roundings
 
 
-def median3x3(image: np.ndarray, *, mask: np.ndarray | None = None) -> np.ndarray:
+def median3x3(
+    image: np.ndarray, *, mask: np.ndarray | None = None, counts: Counts | None = None
+) -> np.ndarray:
     """The median of each pixel and its eight neighbours; edge pixels are repeated outwards.
 
     Parameters
@@ -20,6 +26,9 @@ def median3x3(image: np.ndarray, *, mask: np.ndarray | None = None) -> np.ndarra
         Integer or floating, of either byte order.
     mask : ndarray of bool, shape (rows, cols), optional
         True for pixels that must not count. Pixels that are NaN never count.
+    counts : Counts, optional
+        What a float32 image was made of: whole numbers below 65536, which are sorted twice as fast. The
+        result is the same, bit for bit, since the median commutes with any increasing function.
 
     Returns
     -------
@@ -37,6 +46,8 @@ def median3x3(image: np.ndarray, *, mask: np.ndarray | None = None) -> np.ndarra
     XCell 23). Done in bands of rows that fit the cache.
     """
     native = _native(image)
+    if mask is None and counts is not None and _made_of(native, counts):
+        return _median_of_counts(native, counts)
     if mask is None:
         result = _column_network(native)
         # a minimum or a maximum with NaN is NaN: a NaN among any nine shows in their result
@@ -87,26 +98,64 @@ def _native(image: np.ndarray) -> np.ndarray:
 
 
 def _column_network(image: np.ndarray) -> np.ndarray:
-    rows, cols = image.shape
-    width = cols + 2
-    band = min(rows, max(4, BAND_BYTES // (width * image.itemsize)))
-    work = np.empty((8, (band + 2) * width), image.dtype)
-    result = np.empty((rows, cols), image.dtype)
-    for first in range(0, rows, band):
-        last = min(first + band, rows)
-        _pad(image, first, last, out=work[0, : (last - first + 2) * width].reshape(-1, width))
-        middles = _median_of_band(work, (last - first) * width, width)
-        result[first:last] = middles.reshape(-1, width)[:, :cols]
+    result = np.empty(image.shape, image.dtype)
+    for band, middles in _medians_of_bands(image.shape, image.dtype, lambda rows: image[rows]):
+        result[band] = middles
     return result
 
 
-def _pad(image: np.ndarray, first: int, last: int, *, out: np.ndarray) -> None:
-    """Rows `first` to `last` with one more on each side, edges repeated."""
-    top, bottom = max(first - 1, 0), min(last + 1, len(image))
-    inner = slice(top - first + 1, bottom - first + 1)
-    out[inner, 1:-1] = image[top:bottom]
-    out[0, 1:-1] = image[top]
-    out[-1, 1:-1] = image[bottom - 1]
+def _made_of(image: np.ndarray, counts: Counts) -> bool:
+    """Whether an image is what a sample of its rows says of it."""
+    if image.dtype != np.float32 or not (abs(counts.level) < MOST_COUNTS and 1e-6 < counts.gain < 1e6):
+        return False
+    sample = image[:: max(1, len(image) // 8)]
+    back = np.rint(sample / np.float32(counts.gain) + np.float32(counts.level))
+    again = (back - np.float32(counts.level)) * np.float32(counts.gain)
+    return bool(np.all((again == sample) & (back >= 0) & (back < MOST_COUNTS)))
+
+
+def _median_of_counts(image: np.ndarray, counts: Counts) -> np.ndarray:
+    """The median of an image by way of what it was counted in."""
+    level, gain = np.float32(counts.level), np.float32(counts.gain)
+    inverse, nearest = 1 / gain, level + np.float32(0.5)  # which the conversion to integers cuts off
+    result = np.empty(image.shape, np.float32)
+
+    def counted(rows: slice) -> np.ndarray:
+        whole = image[rows] * inverse
+        whole += nearest
+        return whole
+
+    for band, middles in _medians_of_bands(image.shape, np.dtype(np.uint16), counted):
+        data = result[band]
+        data[:] = middles
+        data -= level
+        data *= gain
+    return result
+
+
+def _medians_of_bands(
+    shape: tuple[int, int], dtype: np.dtype, values: Callable[[slice], np.ndarray]
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Bands of rows and their medians, of the values of any rows; each is gone when the next is asked for."""
+    rows, cols = shape
+    width = cols + 2
+    height = min(rows, max(4, BAND_BYTES // (width * dtype.itemsize)))
+    work = np.empty((8, (height + 2) * width), dtype)
+    for first in range(0, rows, height):
+        band = slice(first, min(first + height, rows))
+        size = (band.stop - first) * width
+        _pad(values, rows, band, out=work[0, : size + 2 * width].reshape(-1, width))
+        yield band, _median_of_band(work, size, width).reshape(-1, width)[:, :cols]
+
+
+def _pad(values: Callable[[slice], np.ndarray], rows: int, band: slice, *, out: np.ndarray) -> None:
+    """The values of a band of rows with one more on each side, edges repeated."""
+    known = slice(max(band.start - 1, 0), min(band.stop + 1, rows))
+    out[known.start - band.start + 1 : known.stop - band.start + 1, 1:-1] = values(known)
+    if known.start == band.start:
+        out[0] = out[1]
+    if known.stop == band.stop:
+        out[-1] = out[-2]
     out[:, 0], out[:, -1] = out[:, 1], out[:, -2]
 
 

@@ -11,6 +11,7 @@ from potpyri_like.imaging.pixels import Pixels
 
 __all__ = ["warp"]
 
+BAND = 1 << 17  # pixels that are joined at a time
 EDGE = 1e-6  # pixel: how far outside the last pixel centre is still rounding
 
 
@@ -118,17 +119,53 @@ def rebin(pixels: Pixels, factor: int) -> Pixels:
     """
     if factor == 1:
         return pixels
-    data, variance = (_square(plane, factor, np.add) for plane in (pixels.data, pixels.variance))
-    return Pixels(data, variance, _square(pixels.mask, factor, np.bitwise_or))
+    data, variance = (_square_sums(plane, factor) for plane in (pixels.data, pixels.variance))
+    return Pixels(data, variance, _square_bits(pixels.mask, factor))
 
 
-def _square(plane: np.ndarray, factor: int, join: np.ufunc) -> np.ndarray:
-    """Squares of pixels joined; rows first, since whole rows are joined fast."""
-    rows, cols = (size // factor * factor for size in plane.shape)
-    wide = join(plane[:rows:factor, :cols], plane[1:rows:factor, :cols])
-    for i in range(2, factor):
-        join(wide, plane[i:rows:factor, :cols], out=wide)
-    joined = join(wide[:, ::factor], wide[:, 1::factor])
-    for i in range(2, factor):
-        join(joined, wide[:, i::factor], out=joined)
+def _square_sums(plane: np.ndarray, factor: int) -> np.ndarray:
+    """Sums of squares of pixels."""
+    if _is_constant(plane):
+        return np.broadcast_to(plane[0, 0] * plane.dtype.type(factor**2), _squares(plane.shape, factor))
+    return _joined(plane, factor, np.add)
+
+
+def _square_bits(mask: np.ndarray, factor: int) -> np.ndarray:
+    """The bits of all pixels in each square; most masks have none, and to see that is quick."""
+    if _is_constant(mask):
+        return np.broadcast_to(mask[0, 0], _squares(mask.shape, factor))
+    if not mask.any():
+        return np.broadcast_to(mask.dtype.type(0), _squares(mask.shape, factor))
+    return _joined(mask, factor, np.bitwise_or)
+
+
+def _is_constant(plane: np.ndarray) -> bool:
+    """Whether all pixels are one and the same place in memory."""
+    return plane.size > 1 and plane.strides == (0, 0)
+
+
+def _squares(shape: tuple[int, ...], factor: int) -> tuple[int, int]:
+    """Rows and columns of squares."""
+    return shape[0] // factor, shape[1] // factor
+
+
+def _joined(plane: np.ndarray, factor: int, join: np.ufunc) -> np.ndarray:
+    """Squares of pixels joined, in bands that stay in the cache; rows first, since whole rows are joined fast."""
+    rows, columns = _squares(plane.shape, factor)
+    joined = np.empty((rows, columns), plane.dtype)
+    bands = list(row_bands(joined.shape, pixels=BAND // factor**2))
+    work = np.empty(
+        (max((band.stop - band.start for band in bands), default=0), columns * factor), plane.dtype
+    )
+    for band in bands:
+        lines, wide = (
+            plane[band.start * factor : band.stop * factor, : columns * factor],
+            work[: band.stop - band.start],
+        )
+        join(lines[::factor], lines[1::factor], out=wide)
+        for i in range(2, factor):
+            join(wide, lines[i::factor], out=wide)
+        join(wide[:, ::factor], wide[:, 1::factor], out=joined[band])
+        for i in range(2, factor):
+            join(joined[band], wide[:, i::factor], out=joined[band])
     return joined

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -29,6 +30,8 @@ __all__ = ["Calibration", "Instrument", "PixelFilter"]
 RECIPES = ("timeseries", "imaging")
 # What reading a header may raise where it says what nobody thought of.
 FAULTS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+LONGEST_EXPOSURE = 86400  # s
+MOST_BINNED = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,33 +189,47 @@ class Instrument(ABC):
             The file cannot be used; the message says why.
         """
         try:
-            what, because = self.kind_wanted(header, kind)
-            exposure = self.exposure_of(header, what)
-            which = self.camera_wanted(header, camera)
-            *planes, rows, columns = header.image_shape
-            lit = what in (FrameKind.SCIENCE, FrameKind.FLAT)
-            info = FrameInfo(
-                path=header.path,
-                inside=header.inside,
-                kind=what,
-                camera=which.name,
-                band=(band or self.band_of(header, which)) if lit else "",
-                target=(target or self.target_of(header)) if what is FrameKind.SCIENCE else "",
-                binning=self.binning_of(header),
-                exposure=exposure,
-                mid_time=None if planes else self.time_of(header, exposure, what),
-                shape=(rows, columns),
-                pointing=self.pointing_of(header),
-                readout=self.readout_of(header),
-                clock=self.clock_of(header),
-                decided_by=because,
-                notes=tuple(self.remarks(header, which)),
-            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # odd values are ours to tell
+                return self.frames_in(header, kind=kind, camera=camera, band=band, target=target)
         except FAULTS as error:
             raise HeaderError(
                 f"{header.path.name}: {self.name} cannot make sense of its header"
                 f" ({type(error).__name__}: {error}); the frame is left out"
             ) from error
+
+    def frames_in(
+        self,
+        header: RawHeader,
+        *,
+        kind: FrameKind | None,
+        camera: str | None,
+        band: str | None,
+        target: str | None,
+    ) -> tuple[FrameInfo, ...]:
+        """`describe`, as long as nothing unforeseen is in the header."""
+        what, because = self.kind_wanted(header, kind)
+        exposure = self.exposure_of(header, what)
+        which = self.camera_wanted(header, camera)
+        *planes, rows, columns = header.image_shape
+        lit = what in (FrameKind.SCIENCE, FrameKind.FLAT)
+        info = FrameInfo(
+            path=header.path,
+            inside=header.inside,
+            kind=what,
+            camera=which.name,
+            band=(band or self.band_of(header, which)) if lit else "",
+            target=(target or self.target_of(header)) if what is FrameKind.SCIENCE else "",
+            binning=self.binning_of(header),
+            exposure=exposure,
+            mid_time=None if planes else self.time_of(header, exposure, what),
+            shape=(rows, columns),
+            pointing=self.pointing_of(header),
+            readout=self.readout_of(header),
+            clock=self.clock_of(header),
+            decided_by=because,
+            notes=tuple(self.remarks(header, which)),
+        )
         return self.planes_of(header, info, int(np.prod(planes))) if planes else (info,)
 
     def planes_of(self, header: RawHeader, info: FrameInfo, number: int) -> tuple[FrameInfo, ...]:
@@ -254,10 +271,15 @@ class Instrument(ABC):
         exposure = self.read("exposure", header, optional=kind in may_lack)
         if exposure is None and kind in may_lack:
             return may_lack[kind]
-        if not isinstance(exposure, u.Quantity) or not 0 <= exposure.to_value(u.s) < np.inf:
-            cards = " and ".join(self.keywords.exposure.cards)
+        cards = " and ".join(self.keywords.exposure.cards)
+        if not isinstance(exposure, u.Quantity) or not 0 <= exposure.to_value(u.s) < LONGEST_EXPOSURE:
             raise HeaderError(
                 f"{header.path.name}: an exposure of {exposure} ({cards}) cannot be; the frame is left out"
+            )
+        if kind is FrameKind.SCIENCE and exposure == 0:
+            raise HeaderError(
+                f"{header.path.name}: an exposure of 0 s ({cards}) of a science frame cannot be; the frame is left out"
+                " (if it is a bias, say so in the kind column of night.ecsv)"
             )
         return exposure.to(u.s)
 
@@ -343,14 +365,10 @@ class Instrument(ABC):
         says = self.read("binning", header, optional=True)
         if says is None:
             return (1, 1)
-        factors = [int(n) for n in re.findall(r"\d+", str(says))]
+        factors = [int(n) for n in re.findall(r"\d{1,20}", str(says))]
         if len(factors) == 1:
             factors = factors * 2 if factors[0] < 10 else [factors[0] // 10, factors[0] % 10]
-        if len(factors) != 2 or min(factors) < 1:
-            raise HeaderError(
-                f"{header.path.name}: a binning of {says!r} is not understood; the frame is left out"
-            )
-        return factors[0], factors[1]
+        return check_binning(header, says, factors)
 
     def pointing_of(self, header: RawHeader) -> SkyCoord | None:
         """Where the telescope looked, ICRS; None where the header says nothing believable."""
@@ -509,6 +527,21 @@ class Instrument(ABC):
         for amplifier in amplifiers:
             blank_amplifier(headers[getattr(amplifier, "hdu", 0)], camera, amplifier, size, binning)
         return headers
+
+
+def check_binning(header: RawHeader, says: Any, factors: list[int]) -> tuple[int, int]:
+    """Columns and rows that were added.
+
+    Raises
+    ------
+    HeaderError
+        That cannot be.
+    """
+    if len(factors) != 2 or not all(1 <= factor <= MOST_BINNED for factor in factors):
+        raise HeaderError(
+            f"{header.path.name}: a binning of {says!r} is not understood; the frame is left out"
+        )
+    return factors[0], factors[1]
 
 
 def check_declaration(cls: type[Instrument]) -> None:

@@ -17,7 +17,7 @@ from potpyri_like.errors import HeaderError
 from potpyri_like.frame import FrameInfo, FrameKind
 from potpyri_like.header import RawHeader
 from potpyri_like.hookspecs import hookimpl
-from potpyri_like.instruments.base import Calibration, Instrument, PixelFilter
+from potpyri_like.instruments.base import Calibration, Instrument, PixelFilter, check_binning
 from potpyri_like.instruments.cameras import Camera, Layout
 from potpyri_like.instruments.keywords import HeaderKeywords, Keyword, number
 from potpyri_like.instruments.rules import Always, Below, Has, InPath, Is, Matches, Rule, numeric
@@ -87,7 +87,7 @@ class Opticam(Instrument):
         Rule(FLAT, Matches("OBJECT", r"^(sky|dome|twi\w*)?[ _-]*flats?([ _-]?fields?)?" + ALONE)),
         Rule(DARK, Matches("OBJECT", r"^darks?" + ALONE)),
         Rule(BIAS, Matches("OBJECT", r"^(bias(es)?|zeros?)" + ALONE)),
-        Rule(BIAS, Below("EXPOSURE", 0.0)),
+        Rule(BIAS, Below("EXPOSURE", 0.0) & ~Has("OBJECT")),
         Rule(SCIENCE, Is("IMGTYPE", "object")),
         Rule(OTHER, Is("IMGTYPE", "other", "focus", "test"), why="neither science nor calibration"),
         Rule(SCIENCE, Has("OBJECT")),
@@ -153,7 +153,7 @@ class Opticam(Instrument):
         columns, rows = numeric(header.get("CCDXBIN")), numeric(header.get("CCDYBIN"))
         if columns is None or rows is None:
             return super().binning_of(header)
-        cards = int(columns), int(rows)
+        cards = check_binning(header, f"{columns:g}x{rows:g}", [int(columns), int(rows)])
         if "BINNING" in header and super().binning_of(header) != cards:
             raise HeaderError(
                 f"{header.path.name}: BINNING says {header['BINNING']}, CCDXBIN and CCDYBIN say"
@@ -219,7 +219,7 @@ def has_position(header: RawHeader) -> bool:
 def date_and_time(header: RawHeader, card: str) -> Time | None:
     """The time in a card that has both; a T, blanks, and more behind it do not matter."""
     found = FULL_DATE.search(str(header.get(card, "")))
-    return Time(f"{found[1]}T{found[2]}", scale="utc", format="isot") if found else None
+    return instant(found[1], found[2]) if found else None
 
 
 def time_and_date(header: RawHeader) -> Time | None:
@@ -228,7 +228,15 @@ def time_and_date(header: RawHeader) -> Time | None:
         pattern.match(str(header.get(card, "")))
         for pattern, card in ((TIME_ONLY, "UT"), (DATE_ONLY, "DATE-OBS"))
     )
-    return Time(f"{date[0]}T{time[0]}", scale="utc", format="isot") if time and date else None
+    return instant(date[0], time[0]) if time and date else None
+
+
+def instant(date: str, time: str) -> Time | None:
+    """The time, UTC; None where there is no such day or hour."""
+    try:
+        return Time(f"{date}T{time}", scale="utc", format="isot")
+    except ValueError:
+        return None
 
 
 def date_is_doubtful(header: RawHeader) -> bool:

@@ -25,6 +25,7 @@ class Calibrate:
     """
 
     per: ClassVar[str] = "frame"
+    reads: ClassVar[tuple[str, ...]] = ("masters",)
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
         masters = setup.masters
@@ -37,7 +38,7 @@ class Calibrate:
             flat_floor=setup.instrument.calibration.flat_floor,
             poisson_factor=frame.results.get("poisson_factor", 1.0),
         )
-        pixels = pixels._replace(data=fill_bad(pixels, int(UNUSABLE)))
+        fill_bad(pixels, int(UNUSABLE), out=pixels.data)
         used = [f"{m.kind} ({m.rung})" for m in (masters.bias, dark, masters.flat) if m is not None]
         return frame.after(
             f"calibrated with {', '.join(used) or 'nothing'}", ccd=to_ccd(pixels, frame.ccd.wcs)

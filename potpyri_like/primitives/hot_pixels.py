@@ -20,9 +20,10 @@ class HotPixels:
     """
 
     per: ClassVar[str] = "frame"
+    reads: ClassVar[tuple[str, ...]] = ("filter_mode",)
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
         mode = "none" if setup.instrument.is_filtered(frame.info) else setup.filter_mode
-        pixels = filter_hot_pixels(pixels_of(frame), mode=mode)
+        pixels = filter_hot_pixels(pixels_of(frame), mode=mode, counts=frame.results.get("counts"))
         factor = MEDIAN_NOISE_FACTOR if mode == "median" else 1.0
         return frame.after(f"3x3 filter: {mode}", ccd=to_ccd(pixels, frame.ccd.wcs), poisson_factor=factor)

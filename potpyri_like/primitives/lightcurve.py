@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +13,7 @@ from astropy.time import Time
 from potpyri_like.astrometry import airmass, bjd_tdb, jd_utc
 from potpyri_like.errors import RegistrationError, UsageError
 from potpyri_like.frame import FrameFlag, StarFlag
+from potpyri_like.options import Options
 from potpyri_like.photometry import (
     ApertureChoice,
     LightCurve,
@@ -73,22 +74,33 @@ class GatherSeries:
 
 @dataclass(frozen=True)
 class Compare:
-    """Choose the aperture and the comparison stars, and divide every star by them."""
+    """Choose the aperture and the comparison stars, and divide every star by them.
+
+    Attributes
+    ----------
+    settled : mapping of str to ApertureChoice
+        Choices that stand, by the set's folder: none is made there.
+    """
 
     per: ClassVar[str] = "set"
+    settled: Mapping[str, ApertureChoice] = field(default_factory=dict, compare=False, repr=False)
 
     def __call__(self, work: Work, tools: Tools) -> Work:
         series = work.result.series
         assert series is not None
-        excluded = unfit(series)
-        usable = wanted_comparisons(tools.options.comparisons, work, len(series.reference_xy))
-        choice = aperture_choice(series, work.target_star, excluded, usable, tools.options.aperture)
+        choice = self.settled.get(work.observed.folder) or self.choice(work, series, tools.options)
         table = star_table(series, choice)
         series = with_clouds(series, table, choice.index)
         chosen = Choice("aperture", f"{series.radii_fwhm[choice.index]:.2f} FWHM", choice.reason)
         used = np.flatnonzero(table.weight)
         comparisons = Choice("comparisons", ", ".join(map(str, used[:12])) or "none", said(table))
+        work = work.with_(choice=choice)
         return work.found(series=series, aperture=choice.index, stars=table, choices=[chosen, comparisons])
+
+    def choice(self, work: Work, series: Series, options: Options) -> ApertureChoice:
+        """The aperture and the weights of the comparison stars."""
+        usable = wanted_comparisons(options.comparisons, work, len(series.reference_xy))
+        return aperture_choice(series, work.target_star, unfit(series), usable, options.aperture)
 
 
 @dataclass(frozen=True)

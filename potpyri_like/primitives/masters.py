@@ -6,13 +6,16 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 from astropy.io import fits
 
+from potpyri_like.encoding import fingerprint
 from potpyri_like.errors import FrameError
 from potpyri_like.frame import FrameInfo, MaskBit
+from potpyri_like.identity import code_identity, instrument_identity
 from potpyri_like.imaging import (
     MEDIAN_NOISE_FACTOR,
     MEDIAN_PIXEL_FACTOR,
@@ -26,7 +29,7 @@ from potpyri_like.primitives.hot_pixels import HotPixels
 from potpyri_like.primitives.stage import Setup, Tools, Work, exposure_of, pixels_of
 from potpyri_like.primitives.trim import Trim
 from potpyri_like.results import Choice, Master, Masters, Problem
-from potpyri_like.store import Output, Scratch, ascii_text
+from potpyri_like.store import Scratch, ascii_text, read_product, sha256
 
 __all__ = ["MakeMasters", "dark_ladder"]
 
@@ -45,7 +48,7 @@ class MakeMasters:
     made: dict[tuple, Master] = field(default_factory=dict, compare=False, repr=False)
 
     def __call__(self, work: Work, tools: Tools) -> Work:
-        maker = Maker(work.setup, tools.output, self.made)
+        maker = Maker(work.setup, tools, self.made)
         observed, wanted = work.observed, work.setup.instrument.calibration
         bias = maker.bias(observed.biases)
         maker = replace(maker, setup=work.setup.with_(masters=Masters(bias=bias)))
@@ -74,14 +77,14 @@ class Maker:
     """Makes masters for one setup and writes them; remembers what it made."""
 
     setup: Setup
-    output: Output
+    tools: Tools
     made: dict[tuple, Master]
     problems: list[Problem] = field(default_factory=list)
 
     def bias(self, frames: Sequence[FrameInfo]) -> Master | None:
         """The master bias, from frames without the overscan or, where there is none, with the level in it."""
         raw = self.setup.with_(masters=Masters(bias=PLACEHOLDER)) if frames else self.setup
-        return self.combined("bias", frames, 0.0, lambda f: self.trimmed(f, raw))
+        return self.combined("bias", frames, 0.0, lambda f: self.trimmed(f, raw), ())
 
     def darks(self, frames: Sequence[FrameInfo], wanted: Iterable[float]) -> dict[float, Master]:
         """A master dark for each exposure wanted, as far as the ladder reaches."""
@@ -100,17 +103,23 @@ class Maker:
         groups: dict[float, list[FrameInfo]] = defaultdict(list)
         for frame in frames:
             groups[round(exposure_of(frame), 3)].append(frame)
-        masters = {t: self.combined("dark", group, t, self.debiased) for t, group in sorted(groups.items())}
+        before = (self.setup.masters.bias,)
+        masters = {
+            t: self.combined("dark", group, t, self.debiased, before) for t, group in sorted(groups.items())
+        }
         return {t: master for t, master in masters.items() if master is not None}
 
     def flat(self, frames: Sequence[FrameInfo], darks: Sequence[FrameInfo]) -> Master | None:
         """The master flat: each frame without its dark, divided by its own level, then combined."""
         exposures = {exposure_of(f) for f in frames if np.isfinite(exposure_of(f))}
         of_flats = self.darks(darks, exposures) if frames else {}
-        return self.combined("flat", frames, 0.0, lambda f: self.levelled(f, of_flats))
+        before = (self.setup.masters.bias, *of_flats.values())
+        return self.combined("flat", frames, 0.0, lambda f: self.levelled(f, of_flats), before)
 
     def trimmed(self, info: FrameInfo, setup: Setup) -> Pixels:
-        return pixels_of(HotPixels()(Trim()(info, setup), setup))
+        frame = HotPixels()(Trim()(info, setup), setup)
+        self.tools.read(info, frame.results["reading"])
+        return pixels_of(frame)
 
     def debiased(self, info: FrameInfo) -> Pixels:
         bias = self.setup.masters.bias
@@ -141,18 +150,70 @@ class Maker:
         return flat
 
     def combined(
-        self, kind: str, frames: Sequence[FrameInfo], exposure: float, read: Callable[[FrameInfo], Pixels]
+        self,
+        kind: str,
+        frames: Sequence[FrameInfo],
+        exposure: float,
+        read: Callable[[FrameInfo], Pixels],
+        before: Sequence[Master | None],
     ) -> Master | None:
-        """One master of the frames; None where none can be used."""
+        """One master of the frames; None where none can be used.
+
+        Parameters
+        ----------
+        kind : str
+        frames : sequence of FrameInfo
+        exposure : float
+            s
+        read : callable
+            Gives a frame as it is combined.
+        before : sequence of Master or None
+            What `read` takes out of each frame.
+        """
         if not frames:
             return None
         key = (kind, self.setup.filter_mode, tuple(sorted((f.path, f.plane) for f in frames)))
         if key not in self.made:
-            master = self.stacked(kind, frames, exposure, read)
+            name = self.free_name(kind, exposure, frames[0])
+            master = self.recalled(name, kind, frames, exposure, before)
             if master is None:
-                return None
-            self.made[key] = self.written(master, frames[0])
+                found = len(self.problems)
+                master = self.stacked(kind, frames, exposure, read)
+                if master is None:
+                    return None
+                master = self.written(master, frames[0])
+                left_out = [(p.what, p.stage, p.why) for p in self.problems[found:]]
+                self.tools.keep(name, self.key(kind, frames, before), (list(master.inputs), left_out))
+            self.made[key] = master
         return self.made[key]
+
+    def key(self, kind: str, frames: Sequence[FrameInfo], before: Sequence[Master | None]) -> str:
+        """What a master depends on."""
+        setup = self.setup
+        instrument = instrument_identity(type(setup.instrument)), setup.instrument.calibration
+        exposures = [exposure_of(frame) for frame in frames]
+        shared = code_identity(), instrument, kind, setup.filter_mode, setup.masters.bias is not None
+        return fingerprint(
+            *shared, list(before), [f.label for f in frames], exposures, self.tools.raw(frames)
+        )
+
+    def recalled(
+        self,
+        name: str,
+        kind: str,
+        frames: Sequence[FrameInfo],
+        exposure: float,
+        before: Sequence[Master | None],
+    ) -> Master | None:
+        """The master that an earlier run made of the same frames, where it stands."""
+        memo = self.tools.recall(name, self.key(kind, frames, before))
+        if memo is None:
+            return None
+        inputs, left_out = memo
+        self.problems.extend(Problem(*words) for words in left_out)
+        path = self.tools.output.root / name
+        log.info("master %s of %d frames, from before", kind, len(inputs))
+        return Master(kind, read_pixels(path), exposure, "exact", tuple(inputs), name, sha256(path))
 
     def stacked(
         self, kind: str, frames: Sequence[FrameInfo], exposure: float, read: Callable[[FrameInfo], Pixels]
@@ -168,7 +229,7 @@ class Maker:
                         Problem(info.label, f"master {kind}", with_folder(info.label, str(error)))
                     )
                     continue
-                scratch = scratch or Scratch(last.data.shape, self.output.root)
+                scratch = scratch or Scratch(last.data.shape, self.tools.output.root)
                 scratch.append(np.where(last.mask & (MaskBit.BAD | MaskBit.SATURATED), np.nan, last.data))
                 used.append(info.label)
             if scratch is None or last is None:
@@ -184,14 +245,25 @@ class Maker:
         log.info("master %s of %d frames", kind, len(used))
         return Master(kind, pixels, exposure, "exact", tuple(used))
 
-    def written(self, master: Master, first: FrameInfo) -> Master:
-        """The same master, with its product."""
-        name = master_name(master, first)
+    def free_name(self, kind: str, exposure: float, first: FrameInfo) -> str:
+        """The name of a product that no other master of this run has."""
+        name = master_name(kind, exposure, first)
         taken = {made.product for made in self.made.values()}
-        number = next(n for n in range(1, 1000) if numbered(name, n) not in taken)
-        name = numbered(name, number)
-        self.output.write_fits(name, master_hdus(master, first, self.setup.filter_mode))
-        return replace(master, product=name)
+        return next(numbered(name, n) for n in range(1, 1000) if numbered(name, n) not in taken)
+
+    def written(self, master: Master, first: FrameInfo) -> Master:
+        """The same master as its product has it, which holds the error and not its square."""
+        name = self.free_name(master.kind, master.exposure, first)
+        error = np.sqrt(master.pixels.variance)
+        path = self.tools.output.write_fits(name, master_hdus(master, error, first, self.setup.filter_mode))
+        pixels = master.pixels._replace(variance=error * error)
+        return replace(master, pixels=pixels, product=name, digest=sha256(path))
+
+
+def read_pixels(path: Path) -> Pixels:
+    """The pixels of a master that was written."""
+    data, mask, error = read_product(path)
+    return Pixels(data, error * error, mask)
 
 
 PLACEHOLDER = Master("bias", Pixels(*(np.zeros((0, 0)),) * 3), 0.0, "", ())  # says: leave the level in
@@ -278,13 +350,13 @@ def ladder_choices(masters: Masters) -> list[Choice]:
     ]
 
 
-def master_name(master: Master, first: FrameInfo) -> str:
+def master_name(kind: str, exposure: float, first: FrameInfo) -> str:
     """master_{kind}_{camera}_{band?}_{exposure?}_{binning}.fits"""
-    parts = ["master", master.kind, first.camera]
-    if master.kind == "flat" and first.band:
+    parts = ["master", kind, first.camera]
+    if kind == "flat" and first.band:
         parts.append(first.band)
-    if master.kind == "dark":
-        parts.append(f"{master.exposure:g}s")
+    if kind == "dark":
+        parts.append(f"{exposure:g}s")
     parts.append(f"{first.binning[0]}x{first.binning[1]}")
     return f"cals/{slug('_'.join(parts))}.fits"
 
@@ -293,7 +365,7 @@ def numbered(name: str, number: int) -> str:
     return name if number == 1 else name.replace(".fits", f"_{number}.fits")
 
 
-def master_hdus(master: Master, first: FrameInfo, filter_mode: str) -> fits.HDUList:
+def master_hdus(master: Master, error: np.ndarray, first: FrameInfo, filter_mode: str) -> fits.HDUList:
     """SCI, MASK and ERR of a master, and what it was made of."""
     header = fits.Header()
     header["OBJECT"] = f"master {master.kind}"
@@ -311,6 +383,6 @@ def master_hdus(master: Master, first: FrameInfo, filter_mode: str) -> fits.HDUL
         [
             fits.PrimaryHDU(master.pixels.data, header),
             fits.ImageHDU(master.pixels.mask, name="MASK"),
-            fits.ImageHDU(np.sqrt(master.pixels.variance), name="ERR"),
+            fits.ImageHDU(error, name="ERR"),
         ]
     )

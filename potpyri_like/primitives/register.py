@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from potpyri_like.astrometry import match_stars
+from potpyri_like.astrometry import SURE_CHANCE, Match, Transform, fit_pairs, match_stars
 from potpyri_like.errors import RegistrationError
-from potpyri_like.frame import Frame, FrameInfo, MaskBit
+from potpyri_like.frame import Frame, FrameInfo, MaskBit, StarFlag
 from potpyri_like.imaging import MEDIAN_NOISE_FACTOR, flux_cost
-from potpyri_like.photometry import Stars, annulus_sky, detect_stars, frame_fwhm
+from potpyri_like.photometry import (
+    Stars,
+    annulus_sky,
+    aperture_flags,
+    brightest,
+    detect_stars,
+    frame_fwhm,
+    glance,
+    stars_at,
+    typical_width,
+)
 from potpyri_like.primitives.calibrate import UNUSABLE
 from potpyri_like.primitives.stage import FrameOutcome, FrameStage, Setup, Tools, Work
 from potpyri_like.results import Choice, Reference
@@ -23,6 +34,13 @@ log = logging.getLogger(__name__)
 
 MATCHED_ON = 60  # the brightest stars
 FEW_STARS = 5
+PEAKS = 40  # of a frame, that are looked at first
+ENOUGH = 10  # stars found where they were expected; or half of all, where there are fewer
+TOLERANCE = 2.0  # pixel
+WIDEST = 1.5  # times the reference's FWHM: of the window for centroids, since wide ones hold two stars
+SEEING_STARS = 8
+WIDTHS = 1.1  # ratio of the widths to which the widest is rounded
+SAMPLING = 4  # pixels per FWHM that are enough to measure it
 
 
 @dataclass(frozen=True)
@@ -38,8 +56,13 @@ class Find:
     """
 
     per: ClassVar[str] = "frame"
+    reads: ClassVar[tuple[str, ...]] = ("reference",)
     stars: int = MATCHED_ON
     keep_image: bool = False
+
+    @property
+    def hands_on_pixels(self) -> bool:
+        return self.keep_image
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
         stars = detect_stars(
@@ -55,7 +78,7 @@ class Find:
 
 @dataclass(frozen=True)
 class ChooseReference:
-    """Choose the frame to register to: among a sample over the night, sharp and rich in stars.
+    """Choose the frame to register to: among a sample of the night, sharp and rich in stars.
 
     Attributes
     ----------
@@ -67,10 +90,10 @@ class ChooseReference:
 
     calibration: tuple[FrameStage, ...]
     per: ClassVar[str] = "set"
-    sample: int = 9
+    sample: int = 12
 
     def __call__(self, work: Work, tools: Tools) -> Work:
-        frames = spread(work.observed.frames, self.sample)
+        frames = sample_of(work.observed.frames, self.sample)
         stages = (*self.calibration, Find(stars=10 * tools.options.stars))
         looks = tools.run_frames(frames, stages, work.setup, what=f"{work.observed.name}, reference")
         best, why = choose(looks, of=len(work.observed.frames))
@@ -93,6 +116,9 @@ class ChooseReference:
 class Register:
     """Find the reference's stars in a frame: the transform from the reference's pixels to the frame's.
 
+    The frame's brightest peaks tell where the reference's stars must be, and there they are looked for; only where
+    that fails are the frame's stars detected. No frame needs another one but the reference.
+
     Raises
     ------
     RegistrationError
@@ -100,17 +126,17 @@ class Register:
     """
 
     per: ClassVar[str] = "frame"
+    reads: ClassVar[tuple[str, ...]] = ("filter_mode", "reference")
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
         reference = setup.reference
         assert reference is not None
-        found = Find()(frame, setup)
-        stars: Stars = found.results["stars"]
-        few = min(len(reference.xy), MATCHED_ON)
-        match = match_stars(
-            reference.xy[:few], stars.xy, source_flux=reference.flux[:few], target_flux=stars.flux
-        )
-        fwhm = seeing(frame.data, stars)
+        try:
+            found, match, fwhm = frame, *expected_stars(frame, reference, clean=setup.filter_mode != "none")
+        except RegistrationError as failure:
+            log.debug("%s: stars are detected, since %s", frame.info.label, failure)
+            found = Find()(frame, setup)
+            match, fwhm = detected_stars(found, reference)
         return found.after(
             f"matched on {len(match.pairs)} stars, rms {match.rms:.2f} pixel",
             transform=match.transform,
@@ -118,6 +144,56 @@ class Register:
             rms=match.rms,
             fwhm=fwhm if np.isfinite(fwhm) else reference.fwhm,
         )
+
+
+def expected_stars(frame: Frame, reference: Reference, *, clean: bool = True) -> tuple[Match, float]:
+    """The reference's brightest stars where the frame's brightest peaks say they must be, and the frame's FWHM.
+
+    Raises
+    ------
+    RegistrationError
+        The peaks match by a hair, or too few stars are there.
+    """
+    look = glance(frame.data, fwhm=reference.fwhm, clean=clean)
+    xy, flux = reference.xy[:MATCHED_ON], reference.flux[:MATCHED_ON]
+    peaks, light = brightest(look, fwhm=reference.fwhm, count=PEAKS)
+    guesses = Transform.identity(), half_turn(frame.data.shape)
+    first = match_stars(xy, peaks, source_flux=flux, target_flux=light, guess=guesses)
+    width = typical_width(look, peaks[first.pairs[:15, 1]], fwhm=reference.fwhm)
+    places = first.transform(xy)
+    stars = stars_at(
+        look, places, fwhm=min(width, WIDEST * reference.fwhm), max_shift=max(TOLERANCE, width / 2)
+    )
+    match = fit_pairs(xy, stars, first.transform, tolerance=TOLERANCE, chance=first.chance)
+    inside = np.count_nonzero(((places > 0) & (places < np.array(frame.data.shape[::-1]) - 1)).all(axis=1))
+    close = match.rms < max(TOLERANCE / 4, reference.fwhm / 12)
+    if first.chance > SURE_CHANCE or len(match.pairs) < min(ENOUGH, inside / 2) or not close:
+        raise RegistrationError(
+            f"{len(match.pairs)} of {inside} stars are where the brightest peaks say, within {match.rms:.2f}"
+            f" pixel; chance gives {first.chance:.2g} such patterns"
+        )
+    return match, seeing_at(frame, stars[match.pairs[:, 1]], width)
+
+
+def detected_stars(found: Frame, reference: Reference) -> tuple[Match, float]:
+    """The detected stars matched with the reference's, and the frame's FWHM."""
+    stars: Stars = found.results["stars"]
+    few = min(len(reference.xy), MATCHED_ON)
+    match = match_stars(
+        reference.xy[:few], stars.xy, source_flux=reference.flux[:few], target_flux=stars.flux
+    )
+    return match, seeing(found.data, stars)
+
+
+def half_turn(shape: tuple[int, int]) -> Transform:
+    """The transform of a camera turned upside down, as after a meridian flip."""
+    return Transform(-np.eye(2), np.array(shape[::-1], dtype=float) - 1)
+
+
+def seeing_at(frame: Frame, xy: np.ndarray, width: float) -> float:
+    """The FWHM of the frame, pixels, from the first unsaturated of some stars; NaN where all are saturated."""
+    saturated = aperture_flags(frame.mask, xy, max(1.0, width)) & StarFlag.SATURATED
+    return profile_fwhm(frame.data, xy[saturated == 0][:SEEING_STARS], width)
 
 
 def filter_notes(mode: str, fwhm: float) -> list[str]:
@@ -133,19 +209,34 @@ def filter_notes(mode: str, fwhm: float) -> list[str]:
 
 def seeing(image: np.ndarray, stars: Stars) -> float:
     """The FWHM of the frame, pixels, from its best stars; NaN where it has none."""
-    good = np.flatnonzero(~stars.saturated & np.isfinite(stars.fwhm))[:8]
+    good = np.flatnonzero(~stars.saturated & np.isfinite(stars.fwhm))[:SEEING_STARS]
     if not len(good):
         return float("nan")
-    xy, width = stars.xy[good], float(np.median(stars.fwhm[good]))
+    return profile_fwhm(image, stars.xy[good], float(np.median(stars.fwhm[good])))
+
+
+def profile_fwhm(image: np.ndarray, xy: np.ndarray, width: float) -> float:
+    """The FWHM of the mean profile of some stars of about that width, pixels."""
     sky = annulus_sky(image, xy, inner=4 * width, outer=6 * width + 4)
     known = np.isfinite(sky.level)
-    return frame_fwhm(image, *xy[known].T, sky=sky.level[known], radius=max(2 * width, 8.0))
+    return frame_fwhm(
+        image,
+        *xy[known].T,
+        sky=sky.level[known],
+        radius=max(2 * width, 8.0),
+        binning=max(1, int(width / SAMPLING)),
+    )
 
 
-def spread(frames: tuple[FrameInfo, ...], count: int) -> list[FrameInfo]:
-    """So many frames, evenly over the set."""
-    index = np.unique(np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int))
-    return [frames[i] for i in index]
+def sample_of(frames: tuple[FrameInfo, ...], count: int) -> list[FrameInfo]:
+    """So many frames, by lot, in order of time.
+
+    The lots are drawn from the frames' names: another frame more or less in the night leaves the others' lots as they
+    are, so that a night that goes on keeps its reference unless a better one comes.
+    """
+    lots = {info.label: hashlib.sha256(info.label.encode(errors="surrogatepass")).digest() for info in frames}
+    drawn = set(sorted(lots, key=lots.__getitem__)[:count])
+    return [info for info in frames if info.label in drawn]
 
 
 def choose(looks: list[FrameOutcome], *, of: int) -> tuple[FrameOutcome, str]:
@@ -203,9 +294,13 @@ def same_field(one: FrameOutcome, other: FrameOutcome) -> bool:
 
 
 def widest_of(looks: list[FrameOutcome]) -> float:
-    """The largest typical FWHM of the frames looked at, pixels; NaN where none shows a star."""
+    """The largest typical FWHM of the frames looked at, pixels, rounded up by a tenth at most; NaN without stars.
+
+    Rounded, since what it decides should not change with every frame that is a little worse.
+    """
     found = [look.results["stars"] for look in looks if not look.reason]
-    return max((float(np.median(stars.fwhm[:30])) for stars in found if len(stars)), default=float("nan"))
+    widest = max((float(np.median(stars.fwhm[:30])) for stars in found if len(stars)), default=float("nan"))
+    return float(WIDTHS ** np.ceil(np.log(widest) / np.log(WIDTHS)))
 
 
 def make_reference(outcome: FrameOutcome, why: str, *, stars: int, widest: float) -> Reference:

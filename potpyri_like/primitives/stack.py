@@ -10,7 +10,9 @@ import numpy as np
 from astropy.io import fits
 
 from potpyri_like.astrometry import Transform
+from potpyri_like.encoding import fingerprint
 from potpyri_like.frame import Frame, MaskBit
+from potpyri_like.identity import code_identity, instrument_identity
 from potpyri_like.imaging import Combined, Pixels, combine, warp
 from potpyri_like.photometry import Series
 from potpyri_like.primitives.stage import FrameStage, Setup, Tools, Work, pixels_of
@@ -34,6 +36,8 @@ class Align:
 
     transforms: Mapping[str, Transform]
     per: ClassVar[str] = "frame"
+    reads: ClassVar[tuple[str, ...]] = ("reference",)
+    hands_on_pixels: ClassVar[bool] = True
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
         assert setup.reference is not None
@@ -58,23 +62,47 @@ class Stack:
 
     calibration: tuple[FrameStage, ...]
     per: ClassVar[str] = "set"
+    at_the_end: ClassVar[bool] = True
     best: int | None = None
 
     def __call__(self, work: Work, tools: Tools) -> Work:
         series, reference = work.result.series, work.setup.reference
         assert series is not None and reference is not None
         chosen = sharpest(series, self.best)
+        name = f"{work.observed.folder}/stack.fits"
+        why = "all frames that were matched" if self.best is None else "the sharpest frames without a flag"
+        stacked = work.found(
+            products={**work.result.products, "stack.fits": name},
+            choices=[Choice("frames of the stack", str(len(chosen)), why)],
+        )
+        key = self.key(work, tools, series, chosen)
+        if tools.recall(name, key) is not None:
+            return stacked
         with Scratch(reference.image.shape, tools.output.root) as scratch:
             self.fill(scratch, work, tools, series, chosen)
             if not len(scratch):
                 return work
             pixels = as_pixels(combine(scratch, method="clipped mean"))
-        name = f"{work.observed.folder}/stack.fits"
         tools.output.write_fits(name, stack_hdus(pixels, work, reference, [series.frames[i] for i in chosen]))
-        why = "all frames that were matched" if self.best is None else "the sharpest frames without a flag"
-        return work.found(
-            products={**work.result.products, "stack.fits": name},
-            choices=[Choice("frames of the stack", str(len(chosen)), why)],
+        tools.keep(name, key, len(chosen))
+        return stacked
+
+    def key(self, work: Work, tools: Tools, series: Series, chosen: np.ndarray) -> str:
+        """What the stack depends on."""
+        by_label = {outcome.info.label: outcome for outcome in work.outcomes}
+        frames = [by_label[series.frames[i]] for i in chosen]
+        transforms = [outcome.results["transform"] for outcome in frames]
+        scales = [scale_to_typical(series, index) for index in chosen]
+        setup, observed = work.setup, work.observed
+        shared = (
+            code_identity(),
+            instrument_identity(type(setup.instrument)),
+            setup.filter_mode,
+            setup.masters,
+        )
+        what = self.calibration, setup.reference, observed.target, observed.band, observed.camera
+        return fingerprint(
+            *shared, *what, transforms, scales, tools.raw([outcome.info for outcome in frames])
         )
 
     def fill(self, scratch: Scratch, work: Work, tools: Tools, series: Series, chosen: np.ndarray) -> None:

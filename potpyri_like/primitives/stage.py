@@ -16,8 +16,9 @@ from potpyri_like.imaging import Pixels
 from potpyri_like.instruments import Instrument
 from potpyri_like.night import ObservationSet
 from potpyri_like.options import Options
+from potpyri_like.photometry import ApertureChoice
 from potpyri_like.results import Choice, Masters, Problem, Reference, SetResult
-from potpyri_like.store import Output
+from potpyri_like.store import Output, Reading
 
 __all__ = [
     "FrameOutcome",
@@ -63,11 +64,20 @@ class Setup:
     def with_(self, **changes: Any) -> Setup:
         return replace(self, **changes)
 
+    def showing(self, names: Sequence[str]) -> Setup:
+        """The instrument and what is named; the rest as if nothing were known of it."""
+        return Setup(self.instrument, **{name: getattr(self, name) for name in names})
+
 
 class FrameStage(Protocol):
-    """A stage that runs once per frame; the first of a recipe gets the frame's description instead."""
+    """A stage that runs once per frame; the first of a recipe gets the frame's description instead.
+
+    `reads` names what it is shown of the setup besides the instrument: where that is as it was, and the frame, too, the
+    outcome of an earlier run serves. Numbers come out of it; one that hands on images says `hands_on_pixels = True`.
+    """
 
     per: ClassVar[str]
+    reads: ClassVar[tuple[str, ...]]
 
     def __call__(self, frame: Any, setup: Setup, /) -> Frame: ...
 
@@ -80,7 +90,7 @@ class FrameOutcome:
     ----------
     info : FrameInfo
     results : mapping
-        What the stages found out; `seconds` among it.
+        What the stages found out.
     stage : str
         The stage that failed; "" where none did.
     reason : str
@@ -88,6 +98,12 @@ class FrameOutcome:
         The frame cannot be used at all; where False it failed later, as when it could not be matched.
     trace : str
         The traceback of an error that nobody foresaw.
+    died : bool
+        No worker survived it.
+    seconds : mapping of str to float
+        Processor time of each stage.
+    reading : Reading or None
+        Of the raw file.
     """
 
     info: FrameInfo
@@ -96,6 +112,9 @@ class FrameOutcome:
     reason: str = ""
     refused: bool = False
     trace: str = ""
+    died: bool = False
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    reading: Reading | None = None
 
 
 class Tools(Protocol):
@@ -108,6 +127,18 @@ class Tools(Protocol):
         self, infos: Sequence[FrameInfo], stages: Sequence[FrameStage], setup: Setup, *, what: str
     ) -> list[FrameOutcome]:
         """Run stages over frames, on the workers; failures are outcomes, not exceptions."""
+
+    def raw(self, infos: Sequence[FrameInfo]) -> tuple[str, ...]:
+        """The SHA-256 of some raw files; "" for one that was not read yet."""
+
+    def recall(self, product: str, key: str) -> Any:
+        """What was remembered with a product that stands as it was made under that key; None where it does not."""
+
+    def keep(self, product: str, key: str, memo: Any) -> None:
+        """Remember a product that was written, and under which key."""
+
+    def read(self, info: FrameInfo, reading: Reading) -> None:
+        """Remember a raw file that was read."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +158,8 @@ class Work:
     target_star : int or None
         Its index among the stars.
     target_why : str
+    choice : ApertureChoice or None
+        The aperture and the comparison stars, once they are chosen.
     failed : bool
         A stage could not do its part; the others leave it alone.
     """
@@ -138,6 +171,7 @@ class Work:
     target_xy: np.ndarray | None = None
     target_star: int | None = None
     target_why: str = ""
+    choice: ApertureChoice | None = None
     failed: bool = False
 
     def with_(self, **changes: Any) -> Work:

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from potpyri_like.frame import Frame, FrameInfo
-from potpyri_like.imaging import Piece, assemble, overscan_level
+from potpyri_like.imaging import Piece, assemble, counts_of, overscan_level
 from potpyri_like.instruments import Instrument, Layout, Readout
 from potpyri_like.primitives.stage import Setup, to_ccd
 from potpyri_like.store import read_raw
@@ -21,6 +21,8 @@ __all__ = ["Trim"]
 class Trim:
     """Read a frame, subtract its overscan or the declared pedestal, trim it, and put its amplifiers together.
 
+    What is known of the file from reading it is handed on, and what an image of one amplifier was counted in.
+
     Raises
     ------
     FrameError
@@ -28,18 +30,20 @@ class Trim:
     """
 
     per: ClassVar[str] = "frame"
+    reads: ClassVar[tuple[str, ...]] = ("masters",)
 
     def __call__(self, info: FrameInfo, setup: Setup) -> Frame:
         instrument = setup.instrument
         camera = instrument.camera_named(info.camera)
         wanted = partial(instrument.image_hdus, camera=camera)
-        header, images = read_raw(info.path, wanted, plane=info.plane, inside=info.inside)
+        header, images, reading = read_raw(info.path, wanted, plane=info.plane, inside=info.inside)
         layout = instrument.layout(header, camera)
         pedestal = (0.0, 0.0) if setup.masters.bias else instrument.pedestal(header, camera)
         pieces = [piece(r, images[r.hdu], instrument, pedestal) for r in layout.readouts]
         pixels = assemble(pieces, shape=layout.shape)
         frame = Frame(to_ccd(pixels, instrument.wcs(header, layout)), info)
-        return frame.after(said(layout, pedestal))
+        counts = counts_of(pieces, shape=layout.shape)
+        return frame.after(said(layout, pedestal), reading=reading, counts=counts)
 
 
 def piece(

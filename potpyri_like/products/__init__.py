@@ -1,8 +1,8 @@
 """What people open: tables, plots, the page of the night."""
 
-from potpyri_like.products.files import set_images, set_tables, write_images, write_tables
+from potpyri_like.products.files import Picture, set_images, set_tables, write_images, write_tables
 from potpyri_like.products.page import night_page, page_images
-from potpyri_like.products.summary import closing_lines, run_json
+from potpyri_like.products.summary import aligned, closing_lines, count_frames, run_json, timing_lines
 from potpyri_like.products.tables import (
     Measurements,
     light_curve_table,
@@ -11,20 +11,26 @@ from potpyri_like.products.tables import (
     read_light_curve,
     read_measurements,
 )
+from potpyri_like.products.words import plural
 
 __all__ = [
     "Measurements",
+    "Picture",
+    "aligned",
     "closing_lines",
+    "count_frames",
     "light_curve_table",
     "measurements",
     "night_page",
     "page_images",
+    "plural",
     "ranking_table",
     "read_light_curve",
     "read_measurements",
     "run_json",
     "set_images",
     "set_tables",
+    "timing_lines",
     "write_images",
     "write_tables",
 ]

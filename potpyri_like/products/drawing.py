@@ -22,7 +22,6 @@ __all__ = [
     "OTHER",
     "PALE",
     "TARGET",
-    "band_colour",
     "blank",
     "counts_axis",
     "limits",
@@ -66,19 +65,6 @@ STYLE: dict[str, Any] = {
     "ytick.labelcolor": INK,
     "ytick.labelsize": 8.5,
 }
-BAND_COLOURS = {
-    "u": "darkviolet",
-    "g": "dodgerblue",
-    "r": "forestgreen",
-    "i": "red",
-    "z": "saddlebrown",
-    "U": "indigo",
-    "B": "royalblue",
-    "V": "olivedrab",
-    "R": "firebrick",
-    "VR": "darkgoldenrod",
-    "I": "maroon",
-}
 
 
 def picture(draw: Callable[..., Any], *what: Any, size: tuple[float, float]) -> bytes:
@@ -99,12 +85,6 @@ def picture(draw: Callable[..., Any], *what: Any, size: tuple[float, float]) -> 
         file = io.BytesIO()
         canvas.print_figure(file, format="png", dpi=DPI, metadata={"Software": None})
     return file.getvalue()
-
-
-def band_colour(band: str) -> str:
-    """The colour of a band; slate for one without a colour of its own."""
-    plain = band.strip().rstrip("'p_") or band
-    return BAND_COLOURS.get(plain, BAND_COLOURS.get(plain.lower(), "#486581"))
 
 
 def title(figure: Figure, main: str, sub: str = "", *, x: float = 0.08) -> None:

@@ -2,45 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import importlib
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
 
 from astropy.io import fits
 from astropy.table import Table
 
-from potpyri_like.products.plots import comparison_plot, field_plot, light_curve_plot, noise_plot
 from potpyri_like.products.tables import light_curve_table, measurements, ranking_table
 from potpyri_like.results import SetResult
 from potpyri_like.store import Output
 
-__all__ = ["set_images", "set_tables", "write_images", "write_tables"]
+__all__ = ["Picture", "set_images", "set_tables", "write_images", "write_tables"]
 
 
-def set_tables(result: SetResult) -> dict[str, Table | fits.HDUList]:
-    """The tables of a set by their path within the output folder; only those with something to tell."""
-    folder = result.observed.folder
-    tables: dict[str, Table | fits.HDUList] = {}
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure that is not drawn yet.
+
+    Attributes
+    ----------
+    kind : str
+        The function of `plots` that draws it as a PNG.
+    of : LightCurve, SetResult, Master, ...
+        What it shows.
+    """
+
+    kind: str
+    of: Any
+
+    def __call__(self) -> bytes:
+        # Matplotlib takes half a second to load, and most runs of a night that stands need none of it.
+        plots = importlib.import_module("potpyri_like.products.plots")
+        return getattr(plots, self.kind)(self.of)
+
+
+def set_tables(result: SetResult, *, only: Collection[str] | None = None) -> dict[str, Table | fits.HDUList]:
+    """The tables of a set by their path within the output folder; only those with something to tell.
+
+    Parameters
+    ----------
+    result : SetResult
+    only : collection of str, optional
+        Names of those that are wanted.
+    """
+    makers: dict[str, Callable[[], Table | fits.HDUList]] = {}
     if result.light_curve is not None:
-        tables[f"{folder}/lightcurve.ecsv"] = light_curve_table(result.light_curve)
+        makers["lightcurve.ecsv"] = partial(light_curve_table, result.light_curve)
     if result.series is not None:
-        tables[f"{folder}/measurements.fits"] = measurements(result)
+        makers["measurements.fits"] = partial(measurements, result)
     if result.series is not None and result.stars is not None:
-        tables[f"{folder}/stars.ecsv"] = ranking_table(result)
-    return tables
+        makers["stars.ecsv"] = partial(ranking_table, result)
+    makers = wanted(makers, result.observed.folder, only)
+    return {name: make() for name, make in makers.items()}
 
 
-def set_images(result: SetResult) -> dict[str, bytes]:
-    """The PNGs of a set by their path within the output folder; only those with something to show."""
-    folder = result.observed.folder
-    images = {}
+def set_images(result: SetResult, *, only: Collection[str] | None = None) -> dict[str, Picture]:
+    """The PNGs of a set by their path within the output folder; only those with something to show.
+
+    Parameters
+    ----------
+    result : SetResult
+    only : collection of str, optional
+        Names of those that are wanted.
+    """
+    pictures: dict[str, Picture] = {}
     if result.light_curve is not None:
-        images[f"{folder}/lightcurve.png"] = light_curve_plot(result.light_curve)
+        pictures["lightcurve.png"] = Picture("light_curve_plot", result.light_curve)
     if result.reference is not None:
-        images[f"{folder}/field.png"] = field_plot(result)
+        pictures["field.png"] = Picture("field_plot", result)
     if result.stars is not None:
-        images[f"{folder}/noise.png"] = noise_plot(result)
+        pictures["noise.png"] = Picture("noise_plot", result)
     if result.stars is not None and result.series is not None and (result.stars.weight > 0).any():
-        images[f"{folder}/comparisons.png"] = comparison_plot(result)
-    return images
+        pictures["comparisons.png"] = Picture("comparison_plot", result)
+    return wanted(pictures, result.observed.folder, only)
+
+
+def wanted(things: Mapping[str, T], folder: str, only: Collection[str] | None) -> dict[str, T]:
+    """Those that are wanted, by their paths."""
+    return {f"{folder}/{name}": thing for name, thing in things.items() if only is None or name in only}
 
 
 def write_tables(output: Output, tables: Mapping[str, Table | fits.HDUList]) -> None:

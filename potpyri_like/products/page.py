@@ -19,9 +19,8 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from potpyri_like.night import FrameRow
-from potpyri_like.products.drawing import band_colour
-from potpyri_like.products.files import set_images
-from potpyri_like.products.plots import bands_plot, masters_plot
+from potpyri_like.products.colours import band_colour
+from potpyri_like.products.files import Picture, set_images
 from potpyri_like.products.summary import (
     count_frames,
     final_rows,
@@ -45,6 +44,7 @@ from potpyri_like.results import Choice, Master, RunReport, SetResult
 __all__ = ["night_page", "page_images"]
 
 TEMPLATE = "page.html.j2"
+ENGINE = ("jobs", "scheduler")  # options on which no result depends
 MOST_OPEN_ROWS = 20
 VERDICTS = {
     0: ("good", "Everything was reduced; nothing is missing."),
@@ -83,19 +83,19 @@ class Link:
 # -- the images ----------------------------------------------------------------------------------------------
 
 
-def page_images(report: RunReport) -> dict[str, bytes]:
-    """The PNGs that the page shows, by their path within the output folder."""
-    images: dict[str, bytes] = {}
+def page_images(report: RunReport) -> dict[str, Picture]:
+    """The PNGs that the page shows, not drawn yet, by their path within the output folder."""
+    images: dict[str, Picture] = {}
     for result in report.sets:
         images |= set_images(result)
         for master in masters_of(result):
             name = master_image(result, master)
             if name not in images:
-                images[name] = masters_plot(master)
+                images[name] = Picture("masters_plot", master)
     for results in by_target(report).values():
         curves = [result.light_curve for result in results if result.light_curve is not None]
         if len(curves) > 1:
-            images[bands_image(results)] = bands_plot(curves)
+            images[bands_image(results)] = Picture("bands_plot", curves)
     return images
 
 
@@ -132,15 +132,17 @@ def image(images: Mapping[str, bytes], name: str, alt: str) -> Image | None:
 # -- the page ------------------------------------------------------------------------------------------------
 
 
-def night_page(report: RunReport, images: Mapping[str, bytes]) -> str:
+def night_page(report: RunReport, images: Mapping[str, bytes], *, reload: float | None = None) -> str:
     """report.html: one file without script, font or image from elsewhere.
 
     Parameters
     ----------
     report : RunReport
     images : mapping of str to bytes
-        PNGs by their path within the output folder, as `page_images` makes them; those that are not there are
+        PNGs by their path within the output folder, as `page_images` names them; those that are not there are
         left out of the page.
+    reload : float, optional
+        Seconds after which a browser loads it again: while frames are still coming.
     """
     environment = Environment(
         autoescape=True,
@@ -150,7 +152,7 @@ def night_page(report: RunReport, images: Mapping[str, bytes]) -> str:
         finalize=lambda value: clean(value) if type(value) is str else value,  # not what is markup already
     )
     source = resources.files("potpyri_like.products").joinpath(TEMPLATE).read_text("utf-8")
-    return environment.from_string(source).render(page_view(report, images))
+    return environment.from_string(source).render(page_view(report, images), reload=reload)
 
 
 def page_view(report: RunReport, images: Mapping[str, bytes]) -> dict[str, Any]:
@@ -159,7 +161,6 @@ def page_view(report: RunReport, images: Mapping[str, bytes]) -> dict[str, Any]:
     verdict, sentence = VERDICTS[report.exit_status]
     return {
         "night": report.night.root.resolve().name or str(report.night.root),
-        "folder": str(report.night.root),
         "instrument": report.instrument,
         "recipe": report.recipe,
         "when": when(report),
@@ -173,8 +174,11 @@ def page_view(report: RunReport, images: Mapping[str, bytes]) -> dict[str, Any]:
         "masters": master_views(report, images),
         "remarked": [row_view(row) for row in remarked],
         "remarks_open": len(remarked) <= MOST_OPEN_ROWS,
-        "options": [(name, str(value), origin) for name, (value, origin) in sorted(report.options.items())],
-        "timings": [(stage, f"{seconds:.1f}") for stage, seconds in report.timings.items()],
+        "options": [
+            (name, str(value), origin)
+            for name, (value, origin) in sorted(report.options.items())
+            if name not in ENGINE
+        ],
         "frames": [row_view(row) for row in final_rows(report)],
     }
 

@@ -17,13 +17,13 @@ from matplotlib.ticker import MaxNLocator
 from potpyri_like.frame import FrameFlag, StarFlag
 from potpyri_like.photometry.bins import bin_series
 from potpyri_like.photometry.series import LightCurve
+from potpyri_like.products.colours import band_colour
 from potpyri_like.products.drawing import (
     COMPARISON,
     INK,
     OTHER,
     PALE,
     TARGET,
-    band_colour,
     blank,
     counts_axis,
     limits,

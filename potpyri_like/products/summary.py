@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import platform
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
-from importlib import metadata
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -16,14 +14,15 @@ import numpy as np
 from astropy.time import Time
 from astropy.units import Quantity
 
-from potpyri_like import __version__
 from potpyri_like.frame import FrameInfo, FrameKind
+from potpyri_like.identity import code_identity, versions
 from potpyri_like.night import FrameRow
 from potpyri_like.products.words import clean, in_mmag, plural
-from potpyri_like.results import Master, Problem, RunReport, SetResult
+from potpyri_like.results import Master, Problem, RunReport, SetResult, Timing
 
 __all__ = [
     "FrameCounts",
+    "aligned",
     "closing_lines",
     "count_frames",
     "frame_file",
@@ -32,10 +31,10 @@ __all__ = [
     "refusals",
     "remarks",
     "run_json",
+    "timing_lines",
     "with_subject",
 ]
 
-PACKAGES = ("numpy", "scipy", "astropy", "photutils", "sep", "ccdproc", "matplotlib")
 NAMED_ALONE = 4  # so many frames refused for the same reason are named one by one
 NOISE_WORDS = (("point_to_point", "point-to-point"), ("expected", "expected"))
 REFUSED = "refused"
@@ -156,19 +155,29 @@ def with_subject(what: str, why: str) -> str:
 # -- run.json ------------------------------------------------------------------------------------------------
 
 
-def run_json(report: RunReport, *, sha256: Mapping[str, str] | None = None) -> dict[str, Any]:
+def run_json(
+    report: RunReport,
+    *,
+    raw: Mapping[str, Mapping[str, Any]] | None = None,
+    products: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
     """The run in plain JSON types: NaN is null, times are UTC, quantities have their unit.
 
     Parameters
     ----------
     report : RunReport
-    sha256 : mapping of str to str, optional
-        Checksums of the raw files, by their path within the night.
+    raw : mapping of str to mapping, optional
+        SHA-256, size and time of the raw files, by their path within the night.
+    products : mapping of str to mapping, optional
+        SHA-256 and size of the products, by their path within the output folder.
     """
+    raw = raw or {}
     return plain(
         {
             "software": "potpyri_like",
             "versions": versions(),
+            "source_sha256": code_identity(whole=True)["source"],
+            "command": report.command,
             "instrument": report.instrument,
             "recipe": report.recipe,
             "night": report.night.root,
@@ -179,23 +188,54 @@ def run_json(report: RunReport, *, sha256: Mapping[str, str] | None = None) -> d
             "missing": [problem_json(problem) for problem in missing(report)],
             "frames": [frame_json(row) for row in remarks(report)],
             "inputs": [
-                {"file": row.file, "status": row.status, "sha256": (sha256 or {}).get(row.file)}
+                {"file": row.file, "status": row.status, **raw.get(row.file, {})}
                 for row in final_rows(report)
             ],
-            "timings": {stage: {"seconds": seconds} for stage, seconds in report.timings.items()},
+            "products": [
+                {"file": name, **about, "inputs": inputs_of(report, name)}
+                for name, about in (products or {}).items()
+            ],
+            "timings": timing_json(report.timing),
         }
     )
 
 
-def versions() -> dict[str, str]:
-    """Versions of this software, of Python, and of the packages that compute."""
-    found = {"potpyri_like": __version__, "python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+def inputs_of(report: RunReport, product: str) -> list[str]:
+    """What a product was made from, raw files and other products; [] for what tells of the whole night."""
+    for result in report.sets:
+        observed, masters = result.observed, masters_of(result)
+        for master in masters:
+            if master.product == product:
+                return list(master.inputs)
+        if product.startswith(f"{observed.folder}/"):
+            return [
+                *(master.product for master in masters),
+                *(frame_file(report, info) for info in observed.frames),
+            ]
+    return []
+
+
+def timing_json(timing: Timing) -> dict[str, Any]:
+    """Where the time went."""
+    return {
+        "per_frame": {
+            stage: {
+                "seconds": seconds,
+                "frames": timing.times[stage],
+                "ms_per_frame": 1e3 * seconds / timing.times[stage],
+            }
+            for stage, seconds in timing.per_frame.items()
+        },
+        "per_set": {stage: {"seconds": seconds} for stage, seconds in timing.per_set.items()},
+        "frames": timing.frames,
+        "wall_seconds": timing.wall,
+        "frames_per_second": timing.frames / timing.wall if timing.wall else None,
+        "bytes_read": timing.bytes_read,
+        "seconds_reading": timing.seconds_reading,
+        "megabytes_per_second": timing.bytes_read / timing.seconds_reading / 1e6
+        if timing.seconds_reading
+        else None,
+    }
 
 
 def set_json(report: RunReport, result: SetResult) -> dict[str, Any]:
@@ -294,6 +334,29 @@ def plain(value: Any) -> Any:
         case list() | tuple() | set() | frozenset():
             return [plain(item) for item in value]
     return clean(str(value))
+
+
+def timing_lines(timing: Timing) -> list[str]:
+    """Where the time went, as a table for the screen."""
+    whole = sum(timing.per_frame.values())
+    lines = ["stage           frames   ms/frame        s   share"] if timing.per_frame else []
+    for stage, seconds in timing.per_frame.items():
+        times = timing.times[stage]
+        lines.append(
+            f"{stage:<14}{times:>8}{1e3 * seconds / times:>11.1f}{seconds:>9.1f}{seconds / whole:>8.0%}"
+        )
+    lines += [f"{stage:<14}{'':>19}{seconds:>9.1f}" for stage, seconds in timing.per_set.items()]
+    if timing.seconds_reading:
+        megabytes = timing.bytes_read / 1e6
+        rate = megabytes / timing.seconds_reading
+        lines.append(
+            f"read: {megabytes:.0f} MB, {rate:.0f} MB/s with checksum and decoding, within the stages above"
+        )
+    if timing.wall:
+        lines.append(
+            f"{timing.frames} frames in {timing.wall:.1f} s: {timing.frames / timing.wall:.1f} frames/s"
+        )
+    return lines or ["nothing was computed: everything was known from before"]
 
 
 # -- the last lines on the screen ----------------------------------------------------------------------------

@@ -1,0 +1,151 @@
+"""What an observer sees while a run goes on: its log, its progress, and how it stops."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+import click
+
+from potpyri_like.errors import ReductionError, UsageError
+
+__all__ = ["STOPPED", "Log", "interruptible", "progress_for"]
+
+log = logging.getLogger("potpyri_like.cli")
+
+STOPPED = 130  # exit status of what Ctrl-C ended, as shells have it
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """End with one sentence where Ctrl-C, or a request to terminate, comes in between."""
+    before = None
+    if threading.current_thread() is threading.main_thread():
+        before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("stopped; what is done is kept: the same command goes on from there", err=True)
+        raise SystemExit(STOPPED) from None
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+def terminate(number: int, where: FrameType | None) -> None:
+    """Let a request to terminate do what Ctrl-C does."""
+    raise KeyboardInterrupt
+
+
+class LogFile(logging.FileHandler):
+    """A log in the output folder, begun once that is there: a run that cannot start leaves nothing behind."""
+
+    def __init__(self, output: Path) -> None:
+        name = time.strftime("reduce_%Y%m%dT%H%M%S.log", time.gmtime())
+        super().__init__(output / "log" / name, encoding="utf-8", delay=True, errors="backslashreplace")
+        self.output = output
+        self.path = output / "log" / name
+        self.waiting: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.waiting.append(record)
+        if self.stream is None and not self.output.is_dir():
+            return
+        with suppress(OSError):  # a folder that cannot be written to is the pipeline's to tell
+            self.path.parent.mkdir(exist_ok=True)
+            for waiting in self.waiting:
+                super().emit(waiting)
+            self.waiting.clear()
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """A full disk spoils the log, not the screen."""
+
+    def discard(self) -> None:
+        """Leave no log behind."""
+        self.close()
+        with suppress(OSError):
+            self.path.unlink(missing_ok=True)
+            self.path.parent.rmdir()
+
+
+class Log:
+    """What the package logs goes to a file in the output folder, and to the screen if that is wanted."""
+
+    def __init__(self, output: Path, *, screen: bool) -> None:
+        self.file = LogFile(output)
+        self.handlers: list[logging.Handler] = [self.file]
+        if screen:
+            self.handlers.append(logging.StreamHandler(sys.stderr))
+        self.logger = logging.getLogger("potpyri_like")
+        self.before = self.logger.level, self.logger.propagate
+
+    def __enter__(self) -> None:
+        form = logging.Formatter("%(asctime)s UTC %(levelname)s %(name)s: %(message)s")
+        form.converter = time.gmtime
+        for handler in self.handlers:
+            handler.setFormatter(form)
+            self.logger.addHandler(handler)
+        self.logger.setLevel(logging.INFO)
+        self.logger.propagate = False
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, ReductionError):
+            log.error("%s", error)
+        elif kind is not None:
+            log.error("stopped by %s", kind.__name__, exc_info=error)
+        for handler in self.handlers:
+            self.logger.removeHandler(handler)
+            handler.close()
+        level, self.logger.propagate = self.before
+        self.logger.setLevel(level)
+        if isinstance(error, UsageError):
+            self.file.discard()
+
+
+class Bars:
+    """A bar for each stage, on a terminal."""
+
+    def __init__(self) -> None:
+        self.bar: Any = None
+
+    def begin(self, what: str, total: int) -> None:
+        self.bar = click.progressbar(length=total, label=f"{what:<28}", file=sys.stderr)
+        self.bar.__enter__()
+
+    def step(self) -> None:
+        self.bar.update(1)
+
+    def end(self) -> None:
+        self.bar.__exit__(None, None, None)
+
+    def say(self, what: str) -> None:
+        click.echo(what, err=True)
+
+
+class Lines:
+    """A line for each stage, in a pipe."""
+
+    def begin(self, what: str, total: int) -> None:
+        click.echo(f"{what}: {total} frame{'s' * (total != 1)}", err=True)
+
+    def step(self) -> None: ...
+
+    def end(self) -> None: ...
+
+    def say(self, what: str) -> None:
+        click.echo(what, err=True)
+
+
+def progress_for(stream: Any) -> Bars | Lines:
+    """What suits a terminal, or a pipe."""
+    return Bars() if stream.isatty() else Lines()

@@ -1,0 +1,85 @@
+"""What computes: this software, the packages under it, and the code of an instrument's plugin."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import sys
+from collections.abc import Iterable, Iterator
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+from potpyri_like import __version__
+
+__all__ = ["code_identity", "instrument_identity", "versions"]
+
+PACKAGES = ("numpy", "scipy", "astropy", "photutils", "sep", "ccdproc", "matplotlib")
+THAT_COMPUTE = ("potpyri_like", "python", "numpy", "scipy", "astropy", "sep")
+HOME = Path(__file__).parent
+BESIDE = ("cli.py", "products", "testing")  # what no frame's numbers depend on
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of this software, of Python, and of the packages that compute."""
+    found = {"potpyri_like": __version__, "python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def code_identity(*, whole: bool = False) -> dict[str, str]:
+    """What a frame's numbers depend on besides the frame: versions, and the SHA-256 of this software's source.
+
+    Parameters
+    ----------
+    whole : bool
+        With what only draws and writes.
+    """
+    files = (path for path in sources(HOME) if whole or path.relative_to(HOME).parts[0] not in BESIDE)
+    parts = versions() if whole else {name: v for name, v in versions().items() if name in THAT_COMPUTE}
+    return {**parts, "source": hash_of(files, HOME)}
+
+
+@cache
+def instrument_identity(cls: type) -> str:
+    """The name of an instrument's class, and the SHA-256 of the source of its plugin where that is not ours."""
+    homes = {source_of(base.__module__) for base in cls.__mro__[:-1]} - {None, HOME}
+    parts = [hash_of(sources(home), home.parent) for home in homes if home]
+    return " ".join([f"{cls.__module__}.{cls.__qualname__}", *sorted(parts)])
+
+
+def source_of(module: str) -> Path | None:
+    """The folder of the package that a module belongs to, or its file; None for what comes with Python itself."""
+    parts = module.split(".")
+    names = [
+        ".".join(parts[: n + 1]) for n in range(len(parts))
+    ]  # one that is split over folders has no file
+    file = next((f for name in names if (f := getattr(sys.modules.get(name), "__file__", None))), None)
+    if file is None or parts[0] in sys.stdlib_module_names:
+        return None
+    path = Path(file)
+    return path.parent if path.name == "__init__.py" else path
+
+
+def sources(home: Path) -> Iterator[Path]:
+    """The files of a package, code and what it brings along; or the one file of a module."""
+    if home.is_file():
+        yield home
+    for path in home.rglob("*"):
+        if path.is_file() and "__pycache__" not in path.parts:
+            yield path
+
+
+def hash_of(files: Iterable[Path], home: Path) -> str:
+    """The SHA-256 of some source files and their names."""
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        digest.update(f"{path.relative_to(home)}\n".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()

@@ -1,0 +1,206 @@
+"""A first look at a frame whose stars are known: its brightest peaks, and the stars where they must be.
+
+On pixels binned so that a star spans about three of them, above a sky of a few large boxes: a small part of the
+work of a detection, for frames of a field that was searched before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import sep
+
+from potpyri_like.photometry.centroids import FWHM_PER_SIGMA, windowed
+from potpyri_like.photometry.cutouts import native_float32, square_sums
+from potpyri_like.photometry.detect import half_light_widths, hot_pixels
+
+__all__ = ["Glance", "brightest", "glance", "stars_at", "typical_width"]
+
+SAMPLING = 2.5  # binned pixels per FWHM, at least
+BOX, MOST_BOXES = 10, 8  # FWHM a side of a box of the sky at least; boxes a side at most
+SAMPLES = 16  # pixels a side that are looked at in each
+MOST_PEAKS = 200
+PEAK_SIGMA = 6.0
+STAR_SIGMA = 5.0
+CROWD = 0.03  # of the pixels: more than the stars of a frame fill
+SHARPEST = 7.5  # how far a peak may stand above its neighbours; the core of a star of FWHM 1.5 px reaches 4.1
+MAD_SIGMA = 1.4826
+
+
+@dataclass(frozen=True, eq=False)
+class Glance:
+    """Means of squares of pixels above a coarse sky.
+
+    Attributes
+    ----------
+    data : ndarray of float32, shape (ny // factor, nx // factor), image unit
+        NaN where a pixel of the square is not finite.
+    noise : float, image unit
+        Standard deviation of an empty square.
+    factor : int
+        Pixels a side.
+    """
+
+    data: np.ndarray
+    noise: float
+    factor: int
+
+    def zoom_in(self, xy: np.ndarray) -> np.ndarray:
+        """Positions in `data` from those in the image."""
+        return (xy + 0.5) / self.factor - 0.5
+
+    def zoom_out(self, xy: np.ndarray) -> np.ndarray:
+        """Positions in the image from those in `data`."""
+        return (xy + 0.5) * self.factor - 0.5
+
+
+def glance(image, *, fwhm: float, clean: bool = True) -> Glance:
+    """The image binned for stars of some FWHM, in pixels, and above its sky.
+
+    An image that is not clean loses its hot pixels first, which costs as much again.
+    """
+    image, factor = native_float32(image), max(1, int(fwhm / SAMPLING))
+    if not clean:
+        above = _above_sky(image, fwhm)
+        hot, value = hot_pixels(above.data, above.noise)
+        image = above.data
+        image.ravel()[hot] = value
+    binned = image if factor == 1 else square_sums(image, factor) / np.float32(factor**2)
+    return replace(_above_sky(binned, fwhm / factor), factor=factor)
+
+
+def _above_sky(data: np.ndarray, fwhm: float) -> Glance:
+    """An image above its sky."""
+    level, noise = _boxes(data, fwhm)
+    down, across = (_interpolation(size, boxes) for size, boxes in zip(data.shape, level.shape, strict=True))
+    return Glance(data - down @ level @ across.T, noise, 1)
+
+
+def brightest(look: Glance, *, fwhm: float, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The brightest peaks that are no hot pixels.
+
+    Parameters
+    ----------
+    look : Glance
+    fwhm : float, pixels
+        About that of the stars; of several peaks within it only the brightest counts.
+    count : int
+        At most so many.
+
+    Returns
+    -------
+    xy : ndarray, shape (n, 2), pixels
+        Windowed centroids, brightest first.
+    flux : ndarray, shape (n,), image unit
+        Within one FWHM.
+    """
+    width = max(1.0, fwhm / look.factor)
+    found = _apart(_peaks(look), width)[: 3 * count // 2]
+    xy, light = windowed(look.data, found, fwhm=width, max_shift=width)
+    xy = xy[light > 0]
+    flux = look.factor**2 * sep.sum_circle(look.data, *xy.T, width, subpix=0)[0]
+    order = np.argsort(-flux, kind="stable")
+    order = order[flux[order] > 0]  # nor NaN
+    xy, flux = xy[order], flux[order]
+    apart = _apart(np.column_stack([xy, flux]), width)[:count]
+    return look.zoom_out(apart[:, :2]), apart[:, 2]
+
+
+def _apart(found: np.ndarray, reach: float) -> np.ndarray:
+    """The rows (x, y, ...) that have no earlier one within reach."""
+    x, y = found[:, :2].T
+    near = (x[:, None] - x) ** 2 + (y[:, None] - y) ** 2 < reach**2
+    return found[~np.triu(near, 1).any(axis=0)]
+
+
+def stars_at(look: Glance, xy, *, fwhm: float, max_shift: float) -> np.ndarray:
+    """The stars near some places.
+
+    Parameters
+    ----------
+    look : Glance
+    xy : array_like, shape (n, 2), pixels
+    fwhm, max_shift : float, pixels
+        Of the centroid's window; how far a star may be from its place.
+
+    Returns
+    -------
+    ndarray, shape (n, 2), pixels
+        Windowed centroids; NaN where no star stands out from the noise.
+    """
+    width = max(fwhm / look.factor, 1.0)
+    found, light = windowed(
+        look.data, look.zoom_in(np.asarray(xy)), fwhm=width, max_shift=max_shift / look.factor
+    )
+    # The noise of light in a Gaussian window: the root of the sum of the weights' squares.
+    seen = light > STAR_SIGMA * look.noise * np.sqrt(np.pi) * width / FWHM_PER_SIGMA
+    return np.where(seen[:, None], look.zoom_out(found), np.nan)
+
+
+def typical_width(look: Glance, xy, *, fwhm: float) -> float:
+    """The median FWHM of some stars from their half-light radii, pixels, beginning with a guess; NaN for none."""
+    x, y = look.zoom_in(np.asarray(xy)).T.copy()
+    width = half_light_widths(look.data, x, y, np.full(len(x), max(fwhm / look.factor, 1.5)))
+    width = width[np.isfinite(width) & (width > 0)]
+    return float(look.factor * np.median(width)) if len(width) else np.nan
+
+
+# ---------------------------------------------------------------- the sky
+
+
+def _boxes(data: np.ndarray, fwhm: float) -> tuple[np.ndarray, float]:
+    """The median in each of some boxes, large against stars, from a sample of pixels; and the noise about them."""
+    high, wide = (int(np.clip(size / (BOX * fwhm), 2, MOST_BOXES)) for size in data.shape)
+    rows, columns = (
+        (2 * np.arange(n * SAMPLES) + 1) * size // (2 * n * SAMPLES)
+        for n, size in zip((high, wide), data.shape, strict=True)
+    )
+    sample = data[np.ix_(rows, columns)].reshape(high, SAMPLES, wide, SAMPLES).swapaxes(1, 2)
+    sample = np.sort(sample.reshape(high * wide, SAMPLES**2), axis=1)
+    level = sample[np.arange(high * wide), np.count_nonzero(np.isfinite(sample), axis=1) // 2 - 1]
+    known = np.isfinite(level)
+    level = np.where(known, level, np.median(level[known]) if known.any() else 0)
+    rest = np.abs(sample - level[:, None])
+    rest = rest[np.isfinite(rest)]
+    return level.reshape(high, wide), MAD_SIGMA * float(np.median(rest)) if rest.size else 0.0
+
+
+def _interpolation(size: int, boxes: int) -> np.ndarray:
+    """The matrix that makes `size` values of those in the boxes, linear between their centres and beyond."""
+    place = (np.arange(size) + 0.5) * boxes / size - 0.5
+    before = np.clip(place.astype(int), 0, boxes - 2)
+    weights = np.zeros((size, boxes), np.float32)
+    weights[np.arange(size), before] = before + 1 - place
+    weights[np.arange(size), before + 1] = place - before
+    return weights
+
+
+# ---------------------------------------------------------------- peaks
+
+
+def _peaks(look: Glance) -> np.ndarray:
+    """The highest local maxima that are not single pixels, highest first; shape (n, 2), in pixels of the glance."""
+    data, (height, width) = look.data.ravel(), look.data.shape
+    index = _above(look)
+    y, x = np.divmod(index, width)
+    index = index[(x > 0) & (y > 0) & (x < width - 1) & (y < height - 1)]
+    for step in (1, width):  # spares most pixels the full comparison
+        index = index[(data[index] > data[index - step]) & (data[index] >= data[index + step])]
+    around = np.array([j * width + i for j in (-1, 0, 1) for i in (-1, 0, 1) if i or j])
+    neighbours = np.sort(data[index[:, None] + around], axis=1)
+    peak = data[index]
+    good = (neighbours[:, -1] <= peak) & (peak < SHARPEST * neighbours[:, 3:5].mean(axis=1))
+    index = index[good]
+    index = index[np.argsort(-data[index], kind="stable")[:MOST_PEAKS]]
+    return np.column_stack([index % width, index // width]).astype(float)
+
+
+def _above(look: Glance) -> np.ndarray:
+    """Flat indices of the pixels above a threshold, which rises until few enough are left."""
+    level = PEAK_SIGMA * look.noise
+    index = np.flatnonzero(look.data > level) if look.noise > 0 else np.empty(0, dtype=np.intp)
+    while len(index) > CROWD * look.data.size:
+        level *= 2
+        index = index[look.data.ravel()[index] > level]
+    return index

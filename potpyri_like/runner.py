@@ -1,0 +1,347 @@
+"""Runs stages over frames: what the journal knows is not done again, the rest goes to the workers.
+
+The one place where a frame's failure is caught.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import shutil
+import time
+import traceback
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+from potpyri_like.encoding import decode, encode, fingerprint
+from potpyri_like.errors import FrameError, ReductionError, RegistrationError
+from potpyri_like.frame import FrameInfo
+from potpyri_like.identity import code_identity, instrument_identity
+from potpyri_like.journal import Journal, Task
+from potpyri_like.night import with_folder
+from potpyri_like.options import Options
+from potpyri_like.primitives import FrameOutcome, FrameStage, Setup
+from potpyri_like.results import Timing
+from potpyri_like.store import Output, Reading
+from potpyri_like.workers import WorkerDied
+
+__all__ = ["Progress", "Runner", "Silent", "run_frame"]
+
+log = logging.getLogger(__name__)
+
+# What frames of a set share, and how it is called where it has changed.
+SHARED = {"filter_mode": "3x3 filter", "masters": "masters", "reference": "reference", "forced": "target"}
+NOT_THE_PIXELS = ("path", "inside", "notes", "decided_by")  # of what is known of a frame
+KEPT = ("results", "stage", "reason", "refused")  # of an outcome
+IN_HAND = 8  # tasks given out for each worker, so that none waits for the next
+
+
+class Progress(Protocol):
+    """What watches a run."""
+
+    def begin(self, what: str, total: int) -> None: ...
+    def step(self) -> None: ...
+    def end(self) -> None: ...
+    def say(self, what: str) -> None: ...
+
+
+class Silent:
+    """Watches nothing."""
+
+    def begin(self, what: str, total: int) -> None: ...
+    def step(self) -> None: ...
+    def end(self) -> None: ...
+    def say(self, what: str) -> None: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """Stages, and what the frames they run on share.
+
+    Attributes
+    ----------
+    stages : tuple of FrameStage
+    setup : Setup
+    chain : str
+        The stages' names.
+    parts : mapping of str to str
+        Fingerprints of everything that the stages read besides the frame.
+    key : str
+        The fingerprint of all that.
+    """
+
+    stages: tuple[FrameStage, ...]
+    setup: Setup
+    chain: str
+    parts: Mapping[str, str]
+    key: str
+
+    @classmethod
+    def of(cls, stages: tuple[FrameStage, ...], setup: Setup) -> Job:
+        read = {name for stage in stages for name in stage.reads}
+        parts = {
+            "version of the software": fingerprint(code_identity()),
+            "instrument": instrument_identity(type(setup.instrument)),
+            "settings": fingerprint(stages),
+            **{words: fingerprint(getattr(setup, name)) for name, words in SHARED.items() if name in read},
+        }
+        chain = " ".join(type(stage).__name__ for stage in stages)
+        return cls(stages, setup, chain, parts, fingerprint(parts))
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the outcomes are numbers, not images."""
+        return not any(getattr(stage, "hands_on_pixels", False) for stage in self.stages)
+
+    def task(self, info: FrameInfo) -> Task:
+        """This job on one frame."""
+        file = info.inside or info.path.name
+        known = {name: value for name, value in vars(info).items() if name not in NOT_THE_PIXELS}
+        return Task(info.label, file, info.path, fingerprint(known), self.chain, self.key, self.parts)
+
+
+@dataclass
+class Runner:
+    """Lends stages the output folder, the options, the workers and the journal; keeps the time.
+
+    Attributes
+    ----------
+    executor : Executor or None
+        None: everything in this process.
+    journal : Journal or None
+        None: nothing is known, and nothing remembered.
+    timing : Timing
+    settled : bool
+        False where something failed that may succeed another time.
+    """
+
+    output: Output
+    options: Options
+    progress: Progress
+    executor: Executor | None = None
+    journal: Journal | None = None
+    timing: Timing = field(default_factory=Timing)
+    settled: bool = True
+    jobs_sent: int = 0
+    job_file: tuple[Job, Path] | None = None
+    kept: list[str] = field(default_factory=list)
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        shutil.rmtree(self.output.root / ".work", ignore_errors=True)
+
+    # -- what stages ask for ---------------------------------------------------------------------------------
+
+    def run_frames(
+        self, infos: Sequence[FrameInfo], stages: Sequence[FrameStage], setup: Setup, *, what: str
+    ) -> list[FrameOutcome]:
+        """Run stages over frames; failures are outcomes, not exceptions."""
+        job = Job.of(tuple(stages), setup)
+        done = self.known(infos, job, what)
+        if what:
+            self.progress.begin(what, len(infos))
+        for index, outcome in self.outcomes([i for i in range(len(infos)) if i not in done], infos, job):
+            done[index] = self.remembered(outcome, job)
+            if what:
+                self.progress.step()
+        if what:
+            self.progress.end()
+        return [done[index] for index in range(len(infos))]
+
+    def raw(self, infos: Sequence[FrameInfo]) -> tuple[str, ...]:
+        """The SHA-256 of some raw files; "" for one that was not read yet."""
+        if self.journal is None:
+            return ("",) * len(infos)
+        return tuple(self.journal.content(info.inside, info.path) for info in infos)
+
+    def recall(self, product: str, key: str) -> Any:
+        """What was remembered with a product that stands as it was made under that key; None where it does not."""
+        memo = self.journal.recall(product, key) if self.journal is not None else None
+        if memo is not None:
+            self.kept.append(product)
+        return memo
+
+    def keep(self, product: str, key: str, memo: Any) -> None:
+        """Remember a product that was written, and under which key."""
+        if self.journal is not None:
+            self.journal.keep_product(product, key, memo)
+
+    def read(self, info: FrameInfo, reading: Reading) -> None:
+        """Remember a raw file that was read."""
+        self.timing.read(reading.size, reading.seconds)
+        if self.journal is not None:
+            self.journal.read(info.inside, reading)
+
+    # -- what is known, and what becomes known ---------------------------------------------------------------
+
+    def known(self, infos: Sequence[FrameInfo], job: Job, what: str) -> dict[int, FrameOutcome]:
+        """The outcomes that the journal has, by index; and a word about why the others have to be done."""
+        if self.journal is None or not job.is_kept:
+            return {}
+        found: dict[int, FrameOutcome] = {}
+        reasons: Counter[str] = Counter()
+        for index, info in enumerate(infos):
+            known = self.journal.known(job.task(info))
+            if known.outcome is None:
+                reasons[known.why] += 1
+            else:
+                found[index] = FrameOutcome(info, **known.outcome)
+        if found and what:
+            causes = ", ".join(f"{number} {why}" for why, number in reasons.items())
+            todo = f"{reasons.total()} to do: {causes}" if reasons else "nothing to do"
+            self.progress.say(f"{what}: {len(found)} of {len(infos)} known from before, {todo}")
+        elif what and set(reasons) - {"new"}:
+            self.progress.say(f"{what}: all {len(infos)} to do again: {', '.join(reasons)}")
+        return found
+
+    def remembered(self, outcome: FrameOutcome, job: Job) -> FrameOutcome:
+        """An outcome as it will be known from now on; the log and the clock told."""
+        log.debug("%s: %s", outcome.info.label, outcome.reason or "done")
+        self.timing.add(outcome.seconds)
+        if outcome.trace:
+            log.error("%s: %s\n%s", outcome.info.label, outcome.stage, outcome.trace)
+        if outcome.reading is not None:
+            self.read(outcome.info, outcome.reading)
+        if outcome.trace or outcome.died:
+            self.settled = False
+            return outcome
+        return self.kept_outcome(outcome, job) if job.is_kept else outcome
+
+    def kept_outcome(self, outcome: FrameOutcome, job: Job) -> FrameOutcome:
+        """The outcome as it comes back from the journal, which has it now."""
+        content = encode({name: getattr(outcome, name) for name in KEPT})
+        if outcome.reading is not None and self.journal is not None:
+            self.journal.keep(job.task(outcome.info), outcome.reading.sha256, content)
+        return replace(outcome, **decode(content))
+
+    # -- the workers -----------------------------------------------------------------------------------------
+
+    def outcomes(
+        self, wanted: Sequence[int], infos: Sequence[FrameInfo], job: Job
+    ) -> Iterator[tuple[int, FrameOutcome]]:
+        """Outcomes with their indices, as they come; from the workers where that is worth while."""
+        if self.executor is None or len(wanted) < 2:
+            begun = time.perf_counter()
+            for index in wanted:
+                yield index, run_frame(infos[index], job.stages, job.setup)
+            self.timing.loop(len(wanted), time.perf_counter() - begun)
+            return
+        path = str(self.file_of(job))
+        begun = time.perf_counter()
+        waiting = iter(wanted)
+        given: dict[Future, int] = {}
+        try:
+            while True:
+                for index in islice(waiting, self.in_hand - len(given)):
+                    given[self.executor.submit(run_frame_of_job, absolute(infos[index]), path)] = index
+                if not given:
+                    break
+                for future in wait(given, return_when=FIRST_COMPLETED).done:
+                    index = given.pop(future)
+                    yield index, replace(outcome_of(future, infos[index]), info=infos[index])
+        finally:
+            for future in given:
+                future.cancel()
+        self.timing.loop(len(wanted), time.perf_counter() - begun)
+
+    @property
+    def in_hand(self) -> int:
+        """How many tasks to give out at a time."""
+        return IN_HAND * max(1, getattr(self.executor, "count", 1))
+
+    def file_of(self, job: Job) -> Path:
+        """The file from which workers read what their frames share; written once for as long as it serves."""
+        if self.job_file is None or self.job_file[0].key != job.key:
+            if self.job_file is not None:
+                self.job_file[1].unlink()
+            self.jobs_sent += 1
+            content = pickle.dumps((job.stages, job.setup), protocol=5)
+            path = self.output.write_bytes(f".work/{self.jobs_sent}.pickle", content).absolute()
+            self.job_file = job, path
+        return self.job_file[1]
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Wall-clock time of a stage that runs once per set; what it runs on frames is told apart."""
+        begun = time.perf_counter()
+        yield
+        self.timing.add({stage: time.perf_counter() - begun}, per_frame=False)
+
+
+def absolute(info: FrameInfo) -> FrameInfo:
+    """The same frame, for a process that may have another working directory."""
+    return info if info.path.is_absolute() else replace(info, path=info.path.absolute())
+
+
+def outcome_of(future: Future, info: FrameInfo) -> FrameOutcome:
+    """What a worker made of a frame; a frame that killed its workers is refused.
+
+    Raises
+    ------
+    ReductionError
+        The worker does not see the output folder.
+    """
+    try:
+        return future.result()
+    except WorkerDied as error:
+        reason = f"{info.label}: every worker process that tried it died: {error}; the frame is left out"
+        return FrameOutcome(info, {}, "worker", reason, refused=True, died=True)
+
+
+def run_frame_of_job(info: FrameInfo, job: str) -> FrameOutcome:
+    """`run_frame` in a worker, which reads what its frames share once."""
+    return run_frame(info, *shared(job))
+
+
+@lru_cache(maxsize=1)
+def shared(job: str) -> tuple[tuple[FrameStage, ...], Setup]:
+    """The stages and the setup of a job, from the file that the pipeline wrote.
+
+    Raises
+    ------
+    ReductionError
+        It is not there.
+    """
+    try:
+        return pickle.loads(Path(job).read_bytes())
+    except OSError as error:
+        raise ReductionError(
+            f"{job}: a worker cannot read it ({error.strerror}); a cluster's workers have to see the night and the"
+            " output folder under the same names as the computer that runs reduce"
+        ) from error
+
+
+def run_frame(info: FrameInfo, stages: tuple[FrameStage, ...], setup: Setup) -> FrameOutcome:
+    """All stages on one frame: the one place where a frame's failure is caught."""
+    frame: Any = info
+    seconds: dict[str, float] = {}
+    name, failed = "", dict[str, Any]()
+    try:
+        for stage in stages:
+            name, begun = type(stage).__name__, time.process_time()
+            frame = stage(frame, setup.showing(stage.reads))
+            seconds[name] = time.process_time() - begun
+        name = ""
+    except FrameError as error:
+        failed = {"reason": with_folder(info.label, str(error)), "refused": True}
+    except RegistrationError as error:
+        failed = {"reason": f"{info.label}: {error}"}
+    except Exception as error:  # noqa: BLE001  (the one place; the cause is recorded and shows in the exit status)
+        failed = {
+            "reason": f"{info.label}: {type(error).__name__}: {error}",
+            "trace": traceback.format_exc(),
+        }
+    found = {} if frame is info else dict(frame.results)
+    reading = found.pop("reading", None)
+    if "transform" in found:
+        found.pop("stars", None)
+    return FrameOutcome(info, {} if failed else found, name, seconds=seconds, reading=reading, **failed)

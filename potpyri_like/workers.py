@@ -1,0 +1,339 @@
+"""Where frames are worked on: in this process, in a pool of processes, or on a Dask cluster.
+
+All of them behind one interface, `concurrent.futures.Executor`. A worker that dies is replaced and its task tried
+once more; a task that kills twice ends in a `WorkerDied`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from multiprocessing.reduction import ForkingPickler
+from queue import SimpleQueue
+from typing import Any
+
+from potpyri_like.errors import ReductionError, UsageError
+
+__all__ = ["Cluster", "Pool", "WorkerDied", "workers"]
+
+log = logging.getLogger(__name__)
+
+LIBRARY_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+TRIES = 2
+LOCAL = "local"
+CONNECT = "10s"
+MAY_GROW_TO = 16  # workers for whom tasks are held ready on a cluster that has fewer
+Task = tuple[Future, Callable[..., Any], tuple[Any, ...]]
+
+
+class WorkerDied(BrokenExecutor):
+    """A task killed every worker that tried it."""
+
+
+@contextmanager
+def workers(jobs: int | None, scheduler: str | None = None, *, most: int) -> Iterator[Executor | None]:
+    """What runs a night's frames; None where this process does it alone.
+
+    Parameters
+    ----------
+    jobs : int or None
+        Processes; None: one for each core.
+    scheduler : str or None
+        Address of a Dask scheduler, or "local" to start one.
+    most : int
+        More processes than this are not worth starting.
+
+    Raises
+    ------
+    UsageError
+        Dask is not installed.
+    ReductionError
+        The scheduler does not answer.
+    """
+    count = min(jobs or len(os.sched_getaffinity(0)), most)
+    if scheduler is not None:
+        executor: Executor = Cluster(scheduler, jobs)
+    elif count > 1:
+        executor = Pool(count)
+    else:
+        yield None
+        return
+    try:
+        yield executor
+    except BaseException:
+        executor.shutdown(wait=False, cancel_futures=True)
+        raise
+    executor.shutdown()
+
+
+class Pool(Executor):
+    """Single-threaded processes, each with one task at a time.
+
+    Unlike the pool of the standard library it outlives its processes, and knows which task a dead one had. They start
+    with the first tasks, and end with this process however that ends.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._tasks: SimpleQueue[Task | None] = SimpleQueue()
+        self._closing = threading.Event()
+        self._workers: list[Worker] = []
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(count)]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+        """Run a function of a module in one of the processes; arguments by position only."""
+        if kwargs or self._closing.is_set():
+            raise RuntimeError("a closed pool, or arguments by name" if kwargs else "the pool is closed")
+        future: Future = Future()
+        self._tasks.put((future, fn, args))
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the processes: when all tasks are done, or at once where they are cancelled."""
+        if cancel_futures:
+            self._closing.set()
+        for _ in self._threads:
+            self._tasks.put(None)
+        if cancel_futures:
+            with self._lock:
+                for worker in self._workers:
+                    worker.kill()
+        if wait or cancel_futures:
+            for thread in self._threads:
+                thread.join(timeout=None if wait else 1.0)
+        self._closing.set()
+
+    def _serve(self) -> None:
+        """One thread: a process and its tasks, one after the other."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # for the process, too, while it starts
+        worker = None
+        while (task := self._tasks.get()) is not None:
+            future, function, arguments = task
+            if self._closing.is_set():
+                future.cancel()
+            if not future.set_running_or_notify_cancel():
+                continue
+            for attempt in range(TRIES):
+                try:
+                    worker = worker or self._hire()
+                except OSError as error:
+                    future.set_exception(WorkerDied(f"no process can be started ({error})"))
+                    break
+                try:
+                    good, value = worker.work(function, arguments)
+                except EOFError:
+                    cause = self._dismiss(worker)
+                    worker = None
+                    if attempt + 1 == TRIES or self._closing.is_set():
+                        future.set_exception(WorkerDied(cause))
+                        break
+                    continue
+                future.set_result(value) if good else future.set_exception(value)
+                break
+        if worker is not None:
+            self._dismiss(worker)
+
+    def _hire(self) -> Worker:
+        worker = Worker()
+        with self._lock:
+            self._workers.append(worker)
+        if self._closing.is_set():
+            worker.kill()
+        return worker
+
+    def _dismiss(self, worker: Worker) -> str:
+        """How a worker that is not needed, or not there any more, ended."""
+        with self._lock:
+            self._workers.remove(worker)
+        return worker.end()
+
+
+class Worker:
+    """One process, at the other end of a pipe."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.here, there = context.Pipe()
+        self.process: SpawnProcess = context.Process(target=serve, args=(there,), daemon=True)
+        with single_threaded():
+            self.process.start()
+        there.close()
+
+    def work(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[bool, Any]:
+        """Whether the function came to an end, and its value or its exception.
+
+        Raises
+        ------
+        EOFError
+            The process is gone.
+        """
+        try:
+            self.here.send((function, arguments))
+            return self.here.recv()
+        except EOFError:
+            raise
+        except OSError as error:
+            raise EOFError from error
+        except Exception as error:  # noqa: BLE001  (what cannot be pickled; it is raised where the result is asked for)
+            return False, error
+
+    def kill(self) -> None:
+        self.process.kill()
+
+    def end(self) -> str:
+        """Let it go; how it ended."""
+        self.here.close()
+        self.process.join()
+        code = self.process.exitcode or 0
+        if code == -signal.SIGKILL:
+            return "killed, most likely for want of memory"
+        return f"ended by signal {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+
+
+def serve(there: Connection) -> None:
+    """The life of a worker: until nobody is at the other end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first of them decides
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    said: bytes | memoryview
+    with suppress(EOFError, OSError):
+        while True:
+            content = there.recv_bytes()
+            try:
+                function, arguments = pickle.loads(content)
+                said = ForkingPickler.dumps((True, function(*arguments)))
+            except Exception as error:  # noqa: BLE001  (it is raised in the process that asked)
+                said = pickled(error)
+            there.send_bytes(said)
+
+
+def pickled(error: Exception) -> bytes:
+    """That a task came to an error, for the process that asked; of one that does not survive the way, its text."""
+    try:
+        content = pickle.dumps((False, error))
+        pickle.loads(content)
+    except Exception:  # noqa: BLE001  (whatever an exception's own code raises)
+        content = pickle.dumps((False, RuntimeError(f"{type(error).__name__}: {error}")))
+    return content
+
+
+def end_with_parent() -> None:
+    """End this process with the one that started it, in the middle of a task, too."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+_starting = threading.Lock()
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """Keep the numerical libraries of processes started meanwhile to one thread each."""
+    with _starting:
+        before = {name: os.environ.get(name) for name in LIBRARY_THREADS}
+        os.environ.update(dict.fromkeys(LIBRARY_THREADS, "1"))
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
+
+
+class Cluster(Executor):
+    """A Dask cluster; its workers see the night and the output folder under the same names.
+
+    Parameters
+    ----------
+    scheduler : str
+        Its address, or "local": one is started, and ends with the run.
+    jobs : int or None
+        Processes of a local one.
+    """
+
+    def __init__(self, scheduler: str, jobs: int | None) -> None:
+        try:
+            import dask
+            import distributed
+        except ImportError as error:
+            raise UsageError(
+                "--scheduler needs Dask's distributed: pip install 'potpyri-like[cluster]'"
+            ) from error
+        self._died = distributed.KilledWorker
+        self._own = None
+        try:
+            if scheduler == LOCAL:
+                with dask.config.set({"distributed.scheduler.allowed-failures": TRIES - 1}):
+                    self._own = distributed.LocalCluster(
+                        n_workers=jobs,
+                        threads_per_worker=1,
+                        dashboard_address=None,
+                        silence_logs=logging.CRITICAL,
+                    )
+            else:
+                knock(scheduler)
+            self._client = distributed.Client(self._own or scheduler, timeout=CONNECT, set_as_default=False)
+            self.count = max(MAY_GROW_TO, sum(self._client.nthreads().values()))
+        except (OSError, ValueError, TypeError) as error:
+            raise ReductionError(
+                f"--scheduler {scheduler}: no Dask scheduler answers there ({error}); give the address that"
+                " `dask scheduler` printed, as in tcp://10.0.0.1:8786, or local"
+            ) from error
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+        """Run a function of a module on one of the cluster's workers."""
+        result: Future = Future()
+        result.set_running_or_notify_cancel()
+        task = self._client.submit(fn, *args, pure=False, **kwargs)
+        task.add_done_callback(lambda done: self._hand_over(done, result))
+        return result
+
+    def _hand_over(self, done: Any, result: Future) -> None:
+        """What became of a task of Dask's, in the words of the standard library."""
+        try:
+            result.set_result(done.result())
+        except self._died as error:
+            log.warning("%s", error)
+            result.set_exception(WorkerDied("gone from the cluster, most likely for want of memory"))
+        except CancelledError:
+            gone = (
+                "the Dask scheduler has gone, or it has cancelled the tasks; the next run goes on from here"
+            )
+            result.set_exception(ReductionError(gone))
+        except Exception as error:  # noqa: BLE001  (it is raised in the thread that asked)
+            result.set_exception(error)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Leave the cluster; end it where it is our own."""
+        self._client.close(timeout=1 if cancel_futures else 30)
+        if self._own is not None:
+            self._own.close(timeout=1 if cancel_futures else 30)
+
+
+def knock(scheduler: str) -> None:
+    """Raise an OSError or a ValueError where no Dask scheduler answers: a client would go on trying."""
+    from distributed import Security
+    from distributed.core import connect
+
+    async def reach() -> None:
+        secured = Security().get_connection_args("client")
+        (await connect(scheduler, timeout=CONNECT, **secured)).abort()
+
+    with ThreadPoolExecutor(1) as apart:  # a notebook has an event loop of its own in this thread
+        apart.submit(asyncio.run, reach()).result()

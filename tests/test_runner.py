@@ -1,0 +1,359 @@
+import os
+import signal
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import ClassVar
+
+import astropy.units as u
+import numpy as np
+import pytest
+
+from potpyri_like.errors import PixelError, ReductionError, RegistrationError
+from potpyri_like.frame import Frame, FrameInfo, FrameKind
+from potpyri_like.instruments.opticam import Opticam
+from potpyri_like.journal import Journal
+from potpyri_like.options import Options
+from potpyri_like.primitives import Setup
+from potpyri_like.runner import Runner, run_frame
+from potpyri_like.store import Output, Reading, sha256, signature
+from potpyri_like.workers import Pool
+
+WHAT = "WASP-0, C1 g"
+
+
+# -- stages --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Weigh:
+    """Reads a file of numbers; how it fares depends on the file's name."""
+
+    per: ClassVar[str] = "frame"
+    reads: ClassVar[tuple[str, ...]] = ("filter_mode",)
+    factor: float = 1.0
+
+    def __call__(self, info, setup):
+        reading = Reading(*signature(info.path), sha256(info.path), 0.0)
+        values = np.array(info.path.read_text().split(), float)
+        if "refused" in info.path.name:
+            raise PixelError(f"{info.path.name}: no light")
+        return Frame(None, info).after(
+            "weighed", reading=reading, weight=self.factor * values, mode=setup.filter_mode
+        )
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Rejects frames by their names."""
+
+    per: ClassVar[str] = "frame"
+    reads: ClassVar[tuple[str, ...]] = ()
+
+    def __call__(self, frame, setup):
+        if "lost" in frame.info.path.name:
+            raise RegistrationError("2 stars where 3 are needed")
+        if "bug" in frame.info.path.name:
+            raise KeyError("a bug")
+        return frame
+
+
+@dataclass(frozen=True)
+class Deadly(Weigh):
+    """Kills the process that works on one of the frames, if it is a worker; only once where there is a marker."""
+
+    victim: str = ""
+    marker: str = ""
+    spared: int = field(default_factory=os.getpid)
+
+    def __call__(self, info, setup):
+        if info.path.name == self.victim and not (self.marker and Path(self.marker).exists()):
+            if os.getpid() == self.spared:
+                raise RuntimeError("this would have killed the run")
+            Path(self.marker or "/dev/null").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__call__(info, setup)
+
+
+@dataclass(frozen=True)
+class Show(Weigh):
+    """Hands on an image."""
+
+    hands_on_pixels: ClassVar[bool] = True
+
+
+# -- frames and runners --------------------------------------------------------------------------------------
+
+
+@dataclass
+class Recording:
+    """Watches a run, and remembers what it saw."""
+
+    begun: list = field(default_factory=list)
+    said: list = field(default_factory=list)
+    steps: int = 0
+
+    def begin(self, what, total):
+        self.begun.append((what, total))
+
+    def step(self):
+        self.steps += 1
+
+    def end(self): ...
+
+    def say(self, what):
+        self.said.append(what)
+
+
+@pytest.fixture
+def frames(tmp_path):
+    """Frames of a night, by what is to become of them."""
+
+    def make(*names):
+        infos = []
+        for number, name in enumerate(names):
+            path = tmp_path / f"{name}.fits"
+            path.write_text(f"{number} {number + 1}")
+            infos.append(
+                FrameInfo(
+                    path,
+                    FrameKind.SCIENCE,
+                    "C1",
+                    "g",
+                    "WASP-0",
+                    (1, 1),
+                    30 * u.s,
+                    None,
+                    (1, 2),
+                    inside=path.name,
+                )
+            )
+        return infos
+
+    return make
+
+
+@pytest.fixture
+def red(tmp_path):
+    folder = tmp_path / "red"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pool():
+    pool = Pool(2)
+    yield pool
+    pool.shutdown(cancel_futures=True)
+
+
+def setup(**changes):
+    return Setup(Opticam(), **changes)
+
+
+BOTH = (Weigh(), Judge())
+
+
+def ran(red, infos, stages=BOTH, *, executor=None, **changes):
+    """One run with the journal: the outcomes, the runner, and what was seen of it."""
+    progress = Recording()
+    with Journal(red) as journal, Runner(Output(red), Options(), progress, executor, journal) as runner:
+        outcomes = runner.run_frames(infos, stages, setup(**changes), what=WHAT)
+    return outcomes, runner, progress
+
+
+def worked_on(runner):
+    return runner.timing.times.get("Weigh", 0)
+
+
+def weights(outcomes):
+    return [None if o.reason else tuple(o.results["weight"]) for o in outcomes]
+
+
+# -- outcomes ------------------------------------------------------------------------------------------------
+
+
+def test_outcomes_come_in_order_and_are_the_same_from_workers_and_from_here(red, frames, pool):
+    infos = frames("a", "refused", "lost", "b", "bug", *"cdefghijklmnopqrst")
+    here, *_ = ran(red, infos)
+    there, *_ = ran(red.parent, infos, executor=pool)
+    assert [o.info for o in here] == infos == [o.info for o in there]
+    assert weights(here) == weights(there)
+    assert [(o.stage, o.reason, o.refused, o.died) for o in here] == [
+        (o.stage, o.reason, o.refused, o.died) for o in there
+    ]
+
+
+def test_a_frame_that_fails_says_why_and_leaves_the_others_alone(red, frames):
+    outcomes, runner, _ = ran(red, frames("a", "refused", "lost", "bug", "b"))
+    good, refused, lost, bug, other = outcomes
+    assert good.results["weight"].tolist() == [0, 1] and other.results["weight"].tolist() == [4, 5]
+    assert (refused.reason, refused.refused, refused.trace) == ("refused.fits: no light", True, "")
+    assert (lost.reason, lost.refused) == ("lost.fits: 2 stars where 3 are needed", False)
+    assert bug.reason == "bug.fits: KeyError: 'a bug'" and "Traceback" in bug.trace and not bug.refused
+    assert (refused.stage, lost.stage, bug.stage, good.stage) == ("Weigh", "Judge", "Judge", "")
+    assert not runner.settled
+
+
+def test_what_is_foreseen_is_settled(red, frames):
+    _, runner, _ = ran(red, frames("a", "refused", "lost"))
+    assert runner.settled
+
+
+def test_running_a_frame_leaves_its_description_alone(frames):
+    (info,) = frames("a")
+    before = replace(info)
+    run_frame(info, (Weigh(),), setup())
+    assert info == before
+
+
+# -- workers that die ----------------------------------------------------------------------------------------
+
+
+def test_a_frame_that_kills_its_workers_is_refused_the_others_unharmed_and_tried_again(red, frames, pool):
+    infos = frames(*"abcdef")
+    outcomes, runner, _ = ran(red, infos, (Deadly(victim="c.fits"),), executor=pool)
+    died = outcomes[2]
+    assert died.refused and died.died and died.stage == "worker"
+    assert died.reason == (
+        "c.fits: every worker process that tried it died: killed, most likely for want of memory; the frame is left out"
+    )
+    assert not any(o.reason for o in outcomes if o is not died) and not runner.settled
+    again, runner, progress = ran(red, infos, (Deadly(victim="c.fits"),), executor=pool)
+    assert progress.said == [f"{WHAT}: 5 of 6 known from before, 1 to do: 1 new"]
+    assert again[2].reason == died.reason and weights(again) == weights(outcomes)
+
+
+@pytest.mark.slow
+def test_a_frame_whose_worker_dies_once_is_done_all_the_same(red, frames, pool, tmp_path):
+    stage = Deadly(victim="c.fits", marker=str(tmp_path / "marker"))
+    outcomes, runner, _ = ran(red, frames(*"abcdef"), (stage,), executor=pool)
+    assert weights(outcomes) == [(n, n + 1) for n in range(6)]
+    assert runner.settled and (tmp_path / "marker").exists()
+
+
+# -- what is known from before -------------------------------------------------------------------------------
+
+
+def test_a_second_run_does_nothing_and_says_so(red, frames):
+    infos = frames("a", "lost", "b")
+    first, runner, progress = ran(red, infos)
+    assert worked_on(runner) == progress.steps == 3 and not progress.said
+    second, runner, progress = ran(red, infos)
+    assert worked_on(runner) == 0 and progress.steps == 0
+    assert weights(first) == weights(second) and [o.reason for o in first] == [o.reason for o in second]
+    assert progress.said == [f"{WHAT}: 3 of 3 known from before, nothing to do"]
+
+
+@pytest.mark.parametrize(
+    ("change", "todo", "why"),
+    [
+        ({"filter_mode": "median"}, 3, "all 3 to do again: other 3x3 filter"),
+        (
+            {"forced": np.ones((1, 2))},
+            0,
+            "3 of 3 known from before, nothing to do",
+        ),  # the stage does not read it
+        ({"coordinates_why": "otherwise"}, 0, "3 of 3 known from before, nothing to do"),
+    ],
+    ids=["what it reads", "what it does not read", "what no frame needs"],
+)
+def test_what_frames_share_counts_as_far_as_a_stage_reads_it(red, frames, change, todo, why):
+    infos = frames(*"abc")
+    ran(red, infos)
+    _, runner, progress = ran(red, infos, **change)
+    assert worked_on(runner) == todo and progress.said == [f"{WHAT}: {why}"]
+
+
+def test_the_settings_of_a_stage_count(red, frames):
+    infos = frames(*"abc")
+    ran(red, infos)
+    outcomes, _, progress = ran(red, infos, (Weigh(factor=2.0), Judge()))
+    assert progress.said == [f"{WHAT}: all 3 to do again: other settings"]
+    assert weights(outcomes)[2] == (4, 6)
+
+
+def test_another_raw_file_and_another_description_and_a_new_frame_are_told_apart(red, frames):
+    infos = frames(*"abcd")
+    ran(red, infos[:3])
+    infos[0].path.write_text("7 7")
+    infos[1] = replace(infos[1], exposure=60 * u.s)
+    infos[2] = replace(infos[2], notes=("time: doubtful",), decided_by="hand")  # that changes no pixel
+    outcomes, runner, progress = ran(red, infos)
+    assert worked_on(runner) == 3 and weights(outcomes)[0] == (7, 7)
+    assert progress.said == [
+        f"{WHAT}: 1 of 4 known from before, 3 to do: 1 another raw file, 1 described otherwise, 1 new"
+    ]
+
+
+def test_a_night_that_was_moved_is_known(red, frames, tmp_path):
+    infos = frames(*"ab")
+    ran(red, infos)
+    moved = []
+    for info in infos:
+        path = tmp_path / "elsewhere" / info.path.name
+        path.parent.mkdir(exist_ok=True)
+        moved.append(replace(info, path=info.path.rename(path)))
+    outcomes, runner, _ = ran(red, moved)
+    assert worked_on(runner) == 0 and [o.info.path for o in outcomes] == [info.path for info in moved]
+
+
+def test_images_are_not_kept(red, frames):
+    infos = frames(*"ab")
+    for _ in range(2):
+        _, runner, progress = ran(red, infos, (Show(),))
+        assert runner.timing.times["Show"] == 2 and not progress.said
+
+
+def test_the_first_outcomes_are_bit_for_bit_what_a_later_run_remembers(red, frames):
+    infos = frames("a")
+    infos[0].path.write_text(" ".join(map(repr, np.random.default_rng(5).normal(size=100).tolist())))
+    (first,), *_ = ran(red, infos)
+    (second,), *_ = ran(red, infos)
+    assert first.results["weight"].tobytes() == second.results["weight"].tobytes()
+
+
+# -- what travels to the workers -----------------------------------------------------------------------------
+
+
+def test_what_frames_share_is_written_once_and_gone_afterwards(red, frames, pool):
+    infos = frames(*"abcdef")
+    with Runner(Output(red), Options(), Recording(), pool) as runner:
+        for _ in range(2):
+            runner.run_frames(infos, (Weigh(),), setup(), what=WHAT)
+        assert len(list((red / ".work").iterdir())) == 1 and runner.jobs_sent == 1
+        runner.run_frames(infos, (Weigh(factor=2.0),), setup(), what=WHAT)
+        assert len(list((red / ".work").iterdir())) == 1
+    assert not (red / ".work").exists()
+
+
+def test_workers_that_outlive_a_run_take_nothing_from_it_to_the_next(red, frames, pool):
+    infos = frames(*"abcdef")
+    for factor in (1.0, 2.0, 3.0):
+        with Runner(Output(red), Options(), Recording(), pool) as runner:
+            outcomes = runner.run_frames(infos, (Weigh(factor=factor),), setup(), what=WHAT)
+        assert weights(outcomes) == [(factor * n, factor * (n + 1)) for n in range(6)]
+
+
+def test_workers_find_frames_whose_paths_are_relative_to_where_the_run_began(
+    red, frames, pool, monkeypatch, tmp_path
+):
+    infos = [replace(info, path=Path(info.path.name)) for info in frames(*"abcdef")]
+    monkeypatch.chdir(tmp_path)
+    outcomes, *_ = ran(Path("red"), infos, executor=pool)
+    assert weights(outcomes) == [(n, n + 1) for n in range(6)]
+    assert outcomes[0].info.path == Path("a.fits")
+
+
+def test_a_worker_that_does_not_see_the_output_folder_is_told_in_one_sentence(red, frames, pool, monkeypatch):
+    infos = frames(*"abcdef")
+    monkeypatch.setattr(Runner, "file_of", lambda self, job: red / ".work" / "nowhere.pickle")
+    with pytest.raises(
+        ReductionError,
+        match=r"nowhere\.pickle: a worker cannot read it \(No such file or directory\); a cluster's",
+    ):
+        ran(red, infos, executor=pool)
+
+
+def test_enough_tasks_are_given_out_for_all_workers():
+    runner = Runner(Output(Path()), Options(), Recording(), executor=type("Many", (), {"count": 32})())
+    assert runner.in_hand >= 2 * 32
