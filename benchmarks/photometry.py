@@ -18,14 +18,11 @@ from scipy.special import erf
 
 from potpyri_like.astrometry.matching import match_stars
 from potpyri_like.astrometry.transform import Transform
+from potpyri_like.photometry.apertures import aperture_sums
+from potpyri_like.photometry.centroids import refine_positions
 from potpyri_like.photometry.detect import detect_stars, frame_fwhm
-from potpyri_like.photometry.measure import (
-    annulus_sky,
-    aperture_flags,
-    aperture_sums,
-    measure_stars,
-    refine_positions,
-)
+from potpyri_like.photometry.glance import brightest, glance, stars_at
+from potpyri_like.photometry.measure import annulus_sky, aperture_flags, measure_stars
 
 SIZE, STARS, RADII = 2048, 150, 20
 SKY, READ_NOISE = 200.0, 5.0
@@ -60,12 +57,15 @@ def steps(image: np.ndarray, xy: np.ndarray, fwhm: float) -> dict[str, Callable]
     variance, mask = np.abs(image) + READ_NOISE**2, np.zeros(image.shape, np.uint8)
     radii, (inner, outer) = np.linspace(0.5, 2.5, RADII) * fwhm, (max(12, 3 * fwhm), max(30, 6 * fwhm))
     stars = detect_stars(image)
+    look = glance(image, fwhm=fwhm)
     shifted, first = Transform(np.eye(2), np.array([9.0, -4.0])), stars.take(slice(25))
     settings = {"fwhm": fwhm, "radii": radii, "annulus": (inner, outer), "recentre": 3}
     return {
         "detect": lambda: detect_stars(image),
+        "the brightest peaks instead": lambda: brightest(glance(image, fwhm=fwhm), fwhm=fwhm, count=40),
+        "the stars where they must be": lambda: stars_at(look, first.xy, fwhm=fwhm, max_shift=3),
         "match": lambda: match_stars(first.xy, shifted(first.xy)),
-        "fwhm": lambda: frame_fwhm(image, *first.xy[:20].T, sky=SKY),
+        "fwhm": lambda: frame_fwhm(image, *first.xy[:20].T, sky=SKY, binning=max(1, int(fwhm / 4))),
         "centroid": lambda: refine_positions(image, xy, fwhm=fwhm, max_shift=3),
         "sky": lambda: annulus_sky(image, xy, inner=inner, outer=outer, mask=mask),
         "apertures": lambda: aperture_sums(image, variance, xy, radii),

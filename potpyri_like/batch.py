@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import re
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +18,17 @@ from potpyri_like.instruments import Instrument
 from potpyri_like.night import USE, list_files, rows_of
 from potpyri_like.pipeline import Standing
 from potpyri_like.registry import Registry
-from potpyri_like.verify import last_run
+from potpyri_like.store import one_line, sha256
+from potpyri_like.verify import LastRun, last_run
 
-__all__ = ["Entry", "Outcome", "instrument_of", "nights_in", "run_batch"]
+__all__ = ["Entry", "Outcome", "instrument_of", "nights_in", "output_folders", "run_batch"]
 
 log = logging.getLogger(__name__)
 
 WORDS = {0: "all is well", 1: "nothing could be reduced", 3: "something is missing"}
 LOOKED_AT = 6  # files of a night by which its instrument is known
+COMPARED = 3  # files by which a night is known again
+COMMENT = re.compile(r"(^|\s)#.*")
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ def nights_in(arguments: Sequence[str]) -> Iterator[Entry]:
     Raises
     ------
     UsageError
-        A file that names nights cannot be read.
+        A file that names nights cannot be read, or names none.
     """
     for argument in arguments:
         path = Path(argument)
@@ -60,18 +66,88 @@ def nights_in(arguments: Sequence[str]) -> Iterator[Entry]:
             continue
         try:
             lines = path.read_text(encoding="utf-8-sig").splitlines()
-            rows = [words for line in lines if (words := shlex.split(line, comments=True))]
-        except (OSError, ValueError) as error:
-            raise UsageError(f"{path}: it names no nights ({error})") from error
-        for words in rows:
-            if len(words) > 2:
-                raise UsageError(
-                    f"{path}: {' '.join(words)}: give [INSTRUMENT] NIGHT in each line; a name with blanks needs quotes"
-                )
-            yield Entry(path.parent / words[-1], words[0] if len(words) == 2 else "")
+        except ValueError as error:
+            raise UsageError(f"{path}: it is neither a folder nor a list of nights") from error
+        except OSError as error:
+            raise UsageError(f"{path}: it cannot be read ({error.strerror or error})") from error
+        entries = [
+            entry
+            for number, line in enumerate(lines, start=1)
+            for entry in entries_of(line, path.parent, f"{path}, line {number}")
+        ]
+        if not entries:
+            raise UsageError(f"{path}: it names no night; give NIGHT or INSTRUMENT NIGHT in each line")
+        yield from entries
 
 
-def instrument_of(entry: Entry, registry: Registry) -> Instrument:
+def entries_of(line: str, home: Path, where: str) -> list[Entry]:
+    """The night that a line names, if any; its path begins in the folder of the file."""
+    try:
+        words = shlex.split(COMMENT.sub("", line))
+    except ValueError as error:
+        raise UsageError(f"{where}: a quotation mark has no partner: {line.strip()}") from error
+    if len(words) > 2:
+        raise UsageError(
+            f"{where}: give NIGHT or INSTRUMENT NIGHT; a name with blanks needs quotes: {line.strip()}"
+        )
+    return [Entry(home / Path(words[-1]).expanduser(), words[0] if len(words) == 2 else "")] if words else []
+
+
+def output_folders(entries: Sequence[Entry], out: Path | None) -> dict[Path, Path | None]:
+    """Where the products of each night go: no two nights share a folder.
+
+    Parameters
+    ----------
+    entries : sequence of Entry
+    out : Path or None
+        None: to `red` in each night.
+
+    Returns
+    -------
+    dict of Path to (Path or None)
+        By night: OUT/NAME; where several have one name, with as many of the folders above as tell them apart.
+    """
+    if out is None:
+        return {entry.night: None for entry in entries}
+    places = {entry.night: entry.night.resolve() for entry in entries}
+    names = {place: place.name for place in places.values()}
+    for depth in range(2, max((len(place.parts) for place in names), default=0) + 1):
+        shared = Counter(name.casefold() for name in names.values())
+        tails = {place: "_".join(place.parts[1:][-depth:]) for place in names}
+        names = {
+            place: tails[place] if shared[name.casefold()] > 1 else name for place, name in names.items()
+        }
+    return {night: out / names[place] for night, place in places.items()}
+
+
+def check_free(night: Path, output: Path | None) -> None:
+    """Raise a UsageError where the products of another night lie in the place of this one's."""
+    if output is None or (run := run_before(night, output)) is None:
+        return
+    if not is_of(run, night):
+        raise UsageError(f"{output}: products of another night lie there, {run.night}; choose another --out")
+
+
+def is_of(run: LastRun, night: Path) -> bool:
+    """Whether a run was on a night: by its folder, or, where that was moved, by the bytes of a few raw files."""
+    there = Path(run.night)
+    if there.is_absolute() and there.resolve() == night.resolve():
+        return True
+    files = [(night / file, digest) for file, digest in run.inputs.items() if digest]
+    return any(
+        sha256(path) == digest for path, digest in islice((f for f in files if f[0].is_file()), COMPARED)
+    )
+
+
+def run_before(night: Path, output: Path | None) -> LastRun | None:
+    """The last run on a night, where there was one."""
+    try:
+        return last_run(night, out=output)
+    except NightError:
+        return None
+
+
+def instrument_of(entry: Entry, registry: Registry, *, output: Path | None = None) -> Instrument:
     """The instrument of a night: as named, as in an earlier run, or the one that understands its headers.
 
     Raises
@@ -83,11 +159,9 @@ def instrument_of(entry: Entry, registry: Registry) -> Instrument:
     """
     if entry.instrument:
         return registry[entry.instrument]
-    try:
-        return registry[last_run(entry.night).instrument]
-    except NightError:
-        log.debug("%s: no earlier run tells its instrument", entry.night)
-    files = list_files(entry.night, None).files
+    if (run := run_before(entry.night, output)) is not None:
+        return registry[run.instrument]
+    files = list_files(entry.night, output).files
     some = [files[i] for i in np.unique(np.linspace(0, len(files) - 1, LOOKED_AT).round().astype(int))]
     known = registry.instruments
     understood = {name: understands(item.instrument, some, entry.night) for name, item in known.items()}
@@ -106,26 +180,40 @@ def understands(instrument: Instrument, files: Sequence[Path], root: Path) -> in
 
 
 def run_batch(
-    entries: Iterable[Entry], registry: Registry, reduce: Callable[[Instrument, Path], Standing]
+    entries: Sequence[Entry],
+    registry: Registry,
+    reduce: Callable[[Instrument, Path, Path | None], Standing],
+    *,
+    out: Path | None = None,
 ) -> Iterator[Outcome]:
     """Each night's outcome; one that fails leaves the others alone.
 
     Parameters
     ----------
-    entries : iterable of Entry
+    entries : sequence of Entry
     registry : Registry
     reduce : callable
-        Reduces one night of an instrument.
+        Reduces one night of an instrument into a folder (None: `red` in the night).
+    out : Path, optional
+        The folder of the nights' output folders.
     """
+    outputs = output_folders(entries, out)
     for entry in entries:
-        name = entry.instrument
+        name, output = entry.instrument, outputs[entry.night]
         try:
-            instrument = instrument_of(entry, registry)
+            check_free(entry.night, output)
+            instrument = instrument_of(entry, registry, output=output)
             name = instrument.name
-            done = reduce(instrument, entry.night)
-        except ReductionError as error:
-            log.error("%s: %s", entry.night, error)
-            yield Outcome(entry.night, name, 2 if isinstance(error, UsageError) else 1, word=str(error))
+            done = reduce(instrument, entry.night, output)
+        except (ReductionError, OSError) as error:
+            status = 2 if isinstance(error, UsageError) else 1
+            yield Outcome(entry.night, name, status, word=reason(entry.night, error))
         else:
             word = WORDS[done.exit_status] + (", nothing has changed" if done.is_old else "")
             yield Outcome(entry.night, name, done.exit_status, done.measured, done.frames, word)
+
+
+def reason(night: Path, error: Exception) -> str:
+    """Why a night failed, in a line that does not name it again."""
+    first = str(error).partition("\n")[0]
+    return one_line(first.removeprefix(f"{night}: "))

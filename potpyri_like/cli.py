@@ -9,6 +9,7 @@ import os
 import shlex
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
@@ -18,10 +19,11 @@ from typing import Any
 
 import click
 from astropy.utils import iers
+from erfa import ErfaWarning
 
 from potpyri_like import __version__
 from potpyri_like.batch import Outcome, nights_in, run_batch
-from potpyri_like.console import Log, interruptible, progress_for
+from potpyri_like.console import Log, interruptible
 from potpyri_like.errors import ReductionError, UnknownInstrument, UsageError
 from potpyri_like.instruments import Instrument
 from potpyri_like.options import COMMAND_LINE, Options, public_name, read_config, value_type
@@ -29,10 +31,12 @@ from potpyri_like.pipeline import Standing, output_of, parse_radec, reduce_night
 from potpyri_like.products import aligned, plural, timing_lines
 from potpyri_like.products.declaration import instrument_page
 from potpyri_like.registry import Registry, load_registry
+from potpyri_like.results import Timing
+from potpyri_like.runner import Progress
 from potpyri_like.store import is_raw_name
 from potpyri_like.testing import NightPlan, check_instrument, simulate_night
 from potpyri_like.verify import Check, last_run, verify_night
-from potpyri_like.watch import served, watch_night
+from potpyri_like.watch import watch_night
 from potpyri_like.workers import workers
 
 __all__ = ["main"]
@@ -42,11 +46,17 @@ log = logging.getLogger(__name__)
 ALL_IS_WELL, NOTHING_REDUCED, WRONG_COMMAND, SOMETHING_MISSING = 0, 1, 2, 3
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 PATH = click.Path(path_type=Path)
+COMMAND = "potpyri_like.command"  # where click keeps the command as it was given
+UNCHANGED = "stopped; nothing was changed"
 SYNOPSIS = "INSTRUMENT NIGHT [OPTIONS]"
 
 
 class Reduce(click.Group):
     """Each registered instrument is a command, in any letter case, beside the tools."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[COMMAND] = shlex.join(["reduce", *args])
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*registry_of(ctx).instruments, *super().list_commands(ctx)]
@@ -119,8 +129,10 @@ def instrument_command(registry: Registry, name: str) -> click.Command:
 
     def run(night: Path, out: Path | None, config: Path | None, **given: Any) -> None:
         flags, options = split_flags(given)
-        with interruptible():
-            done = reduce_one(instrument, night, out=out, config=config, flags=flags, given=options)
+        with interruptible(plain=flags.verbose) as progress:
+            done = reduce_one(
+                instrument, night, out=out, config=config, flags=flags, given=options, progress=progress
+            )
         say_and_exit(done.lines, done.exit_status)
 
     return click.Command(
@@ -197,9 +209,13 @@ def split_flags(given: dict[str, Any]) -> tuple[Flags, dict[str, Any]]:
 
 def say_and_exit(lines: Sequence[str], status: int) -> None:
     """The last lines on the screen, and the exit status."""
+    say(lines)
+    raise SystemExit(status)
+
+
+def say(lines: Sequence[str]) -> None:
     for line in lines:
         click.echo(line)
-    raise SystemExit(status)
 
 
 def reduce_one(
@@ -210,6 +226,7 @@ def reduce_one(
     config: Path | None,
     flags: Flags,
     given: dict[str, Any],
+    progress: Progress,
     executor: Executor | None = None,
 ) -> Standing:
     """Reduce a night where anything has changed since the last run."""
@@ -217,10 +234,10 @@ def reduce_one(
     output = output_of(night, out).root
     before = None if flags.redo else standing(instrument, night, out=out, options=options)
     if before is not None:
-        click.echo(f"{night}: nothing has changed since the last run; its products stand (--redo)", err=True)
-        return before
+        progress.say(f"{night}: nothing has changed since the last run; its products stand (--redo)")
+        return with_timings(before, Timing()) if flags.timings else before
     with Log(output, screen=flags.verbose):
-        command = shlex.join(["reduce", *sys.argv[1:]])
+        command = click.get_current_context().meta[COMMAND]
         log.info("potpyri_like %s, %s", __version__, command)
         for name, where in origins.items():
             log.info("%s = %s (%s)", name, options.named()[name], where)
@@ -232,12 +249,17 @@ def reduce_one(
             origins=origins,
             command=command,
             redo=flags.redo,
-            progress=progress_for(sys.stderr),
+            progress=progress,
             executor=executor,
         )
         log.info("finished with exit status %d", report.exit_status)
     done = Standing.of(report, output)
-    return replace(done, lines=(*done.lines, *timing_lines(report.timing))) if flags.timings else done
+    return with_timings(done, report.timing) if flags.timings else done
+
+
+def with_timings(done: Standing, timing: Timing) -> Standing:
+    """What a run came to, with where its time went among its last lines."""
+    return replace(done, lines=(*done.lines, *timing_lines(timing)))
 
 
 def gather_options(night: Path, config: Path | None, given: dict[str, Any]) -> tuple[Options, dict[str, str]]:
@@ -250,13 +272,28 @@ def gather_options(night: Path, config: Path | None, given: dict[str, Any]) -> t
     """
     path = config or night / "reduce.toml"
     from_file = read_config(path) if config or path.is_file() else {}
-    names = {item.name: public_name(item) for item in fields(Options)}
-    from_line = {names[name]: value for name, value in given.items() if value is not None}
+    from_line = line_options(given)
     options = Options().merged(from_file, where=str(path)).merged(from_line, where=COMMAND_LINE)
     if options.radec is not None:
         parse_radec(options.radec)
     origins = {name.replace("-", "_"): path.name for name in from_file}
     return options, origins | dict.fromkeys(from_line, COMMAND_LINE)
+
+
+def line_options(given: dict[str, Any]) -> dict[str, Any]:
+    """The options that the command line gives, by their public names.
+
+    Raises
+    ------
+    UsageError
+        One of them cannot be.
+    """
+    names = {item.name: public_name(item) for item in fields(Options)}
+    found = {names[name]: value for name, value in given.items() if value is not None}
+    options = Options().merged(found, where=COMMAND_LINE)
+    if options.radec is not None:
+        parse_radec(options.radec)
+    return found
 
 
 # -- reduce instruments --------------------------------------------------------------------------------------
@@ -311,7 +348,7 @@ def show_command(registry: Registry, name: str) -> click.Command:
 @having(run_parameters())
 @cli.command("batch", short_help="Reduce many nights on one pool of workers, or one cluster.")
 @click.argument("nights", nargs=-1, required=True, metavar="NIGHT...")
-@click.option("--instrument", metavar="NAME", help="Of all nights that do not tell it themselves.")
+@click.option("--instrument", metavar="NAME", help="The instrument of all nights for which no file names it.")
 @click.option("--out", type=PATH, metavar="DIR", help="Write to DIR/NAME-OF-NIGHT instead of NIGHT/red.")
 @click.pass_context
 def batch(
@@ -324,19 +361,36 @@ def batch(
     reduce.toml holds for it.
     """
     registry, (flags, options) = registry_of(ctx), split_flags(given)
-    if instrument is not None:
-        known_instrument(registry, instrument)
     entries = [replace(e, instrument=e.instrument or instrument or "") for e in nights_in(nights)]
-    with interruptible(), workers(options["jobs"], options["scheduler"], most=sys.maxsize) as executor:
+    for name in {entry.instrument for entry in entries} - {""}:
+        known_instrument(registry, name)
+    line_options(options)
+    outcomes: list[Outcome] = []
+    with (
+        interruptible(plain=flags.verbose, tell=lambda: say(batch_table(outcomes))) as progress,
+        workers(options["jobs"], options["scheduler"], most=sys.maxsize) as executor,
+    ):
 
-        def reduce(known: Instrument, night: Path) -> Standing:
-            click.echo(f"{known.name} {night}", err=True)
-            own = None if out is None else out / night.resolve().name
-            return reduce_one(
-                known, night, out=own, config=None, flags=flags, given=options, executor=executor
+        def reduce(known: Instrument, night: Path, own: Path | None) -> Standing:
+            progress.say(f"night {len(outcomes) + 1} of {len(entries)}: {known.name} {night}")
+            done = reduce_one(
+                known,
+                night,
+                out=own,
+                config=None,
+                flags=flags,
+                given=options,
+                progress=progress,
+                executor=executor,
             )
+            for line in () if done.is_old and not flags.timings else done.lines:
+                progress.say(line)
+            return done
 
-        outcomes = list(run_batch(entries, registry, reduce))
+        for outcome in run_batch(entries, registry, reduce, out=out):
+            outcomes.append(outcome)
+            if not outcome.frames:
+                progress.say(f"{outcome.night}: {outcome.word}")
     say_and_exit(batch_table(outcomes), worst({outcome.status for outcome in outcomes}))
 
 
@@ -396,21 +450,20 @@ def watch(
     """
     known = known_instrument(registry_of(ctx), instrument)
     options, origins = gather_options(night, config, given)
-    with interruptible(), ExitStack() as stack:
+    with interruptible(plain=verbose) as progress, ExitStack() as stack:
         stack.enter_context(Log(output_of(night, out).root, screen=verbose))
-        if serve is not None:
-            click.echo(f"page: {stack.enter_context(served(output_of(night, out).root, serve))}", err=True)
         done = watch_night(
             known,
             night,
             out=out,
             options=options,
             origins=origins,
-            command=shlex.join(["reduce", *sys.argv[1:]]),
+            command=ctx.meta[COMMAND],
             idle=None if idle is None else 60 * idle,
+            serve=serve,
             executor=stack.enter_context(workers(options.jobs, options.scheduler, most=sys.maxsize)),
-            progress=progress_for(sys.stderr),
-            say=lambda text: click.echo(f"{time.strftime('%H:%M:%S', time.gmtime())} {text}", err=True),
+            progress=progress,
+            say=lambda text: progress.say(f"{time.strftime('%H:%M:%S', time.gmtime())} UT  {text}"),
         )
     say_and_exit(done.lines, done.exit_status)
 
@@ -422,8 +475,11 @@ def watch(
 @click.option(
     "--seed", type=click.IntRange(0), metavar="N", help="Of the choice of frames; each time another one."
 )
+@click.option("--verbose", "-v", is_flag=True, help="Show the log on the screen.")
 @click.pass_context
-def verify(ctx: click.Context, night: Path, every: bool, out: Path | None, seed: int | None) -> None:
+def verify(
+    ctx: click.Context, night: Path, every: bool, out: Path | None, seed: int | None, verbose: bool
+) -> None:
     """Prove the last run of NIGHT.
 
     Every raw file and every product is compared with its SHA-256 in run.json; then a dozen frames of each
@@ -431,11 +487,10 @@ def verify(ctx: click.Context, night: Path, every: bool, out: Path | None, seed:
     changed.
     """
     same = True
-    with interruptible():
-        instrument = known_instrument(registry_of(ctx), last_run(night, out=out).instrument)
-        for check in verify_night(
-            instrument, night, out=out, every=every, seed=seed, progress=progress_for(sys.stderr)
-        ):
+    with interruptible(UNCHANGED, plain=verbose) as progress, Log(None, screen=verbose):
+        instrument = registry_of(ctx)[last_run(night, out=out).instrument]
+        for check in verify_night(instrument, night, out=out, every=every, seed=seed, progress=progress):
+            progress.end()
             same = same and not check.wrong
             for line in check_lines(check):
                 click.echo(line)
@@ -444,7 +499,7 @@ def verify(ctx: click.Context, night: Path, every: bool, out: Path | None, seed:
 
 def check_lines(check: Check) -> list[str]:
     """One check in words."""
-    if not check.count and not check.wrong:
+    if check.is_word:
         return [check.what]
     head = f"{check.what}: {check.count}"
     if not check.wrong:
@@ -528,6 +583,7 @@ def check_free(folder: Path) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; every deliberate error is one sentence on screen and an exit status."""
     iers.conf.auto_download = False  # nothing is fetched to know the time
+    warnings.filterwarnings("ignore", category=ErfaWarning)  # of years later than its own, from 2029 on of all
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # no name of a file or a target is worth a traceback
             stream.reconfigure(errors="backslashreplace")

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -22,20 +22,37 @@ __all__ = ["STOPPED", "Log", "interruptible", "progress_for"]
 log = logging.getLogger("potpyri_like.cli")
 
 STOPPED = 130  # exit status of what Ctrl-C ended, as shells have it
+GOES_ON = "stopped; what is done is kept: the same command goes on from there"
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """End with one sentence where Ctrl-C, or a request to terminate, comes in between."""
+def interruptible(
+    sentence: str = GOES_ON, *, plain: bool = False, tell: Callable[[], None] = lambda: None
+) -> Iterator[Bars | Lines]:
+    """What shows the progress; Ctrl-C, or a request to terminate, ends it with one sentence.
+
+    Parameters
+    ----------
+    sentence : str
+        What the observer should know then.
+    plain : bool
+        Lines, not bars: the log is on the same screen.
+    tell : callable
+        Shows what there is to show nevertheless.
+    """
     before = None
     if threading.current_thread() is threading.main_thread():
         before = signal.signal(signal.SIGTERM, terminate)
+    progress = progress_for(sys.stderr, plain=plain)
     try:
-        yield
+        yield progress
     except KeyboardInterrupt:
-        click.echo("stopped; what is done is kept: the same command goes on from there", err=True)
+        progress.end()
+        tell()
+        click.echo(sentence, err=True)
         raise SystemExit(STOPPED) from None
     finally:
+        progress.end()
         if before is not None:
             signal.signal(signal.SIGTERM, before)
 
@@ -77,11 +94,18 @@ class LogFile(logging.FileHandler):
 
 
 class Log:
-    """What the package logs goes to a file in the output folder, and to the screen if that is wanted."""
+    """What the package logs goes to a file in the output folder, and to the screen if that is wanted.
 
-    def __init__(self, output: Path, *, screen: bool) -> None:
-        self.file = LogFile(output)
-        self.handlers: list[logging.Handler] = [self.file]
+    Parameters
+    ----------
+    output : Path or None
+        None: no file.
+    screen : bool
+    """
+
+    def __init__(self, output: Path | None, *, screen: bool) -> None:
+        self.file = None if output is None else LogFile(output)
+        self.handlers: list[logging.Handler] = [self.file or logging.NullHandler()]
         if screen:
             self.handlers.append(logging.StreamHandler(sys.stderr))
         self.logger = logging.getLogger("potpyri_like")
@@ -101,6 +125,8 @@ class Log:
     ) -> None:
         if isinstance(error, ReductionError):
             log.error("%s", error)
+        elif kind is KeyboardInterrupt:
+            log.warning("stopped by Ctrl-C, or by a request to terminate")
         elif kind is not None:
             log.error("stopped by %s", kind.__name__, exc_info=error)
         for handler in self.handlers:
@@ -108,7 +134,7 @@ class Log:
             handler.close()
         level, self.logger.propagate = self.before
         self.logger.setLevel(level)
-        if isinstance(error, UsageError):
+        if isinstance(error, UsageError) and self.file is not None:
             self.file.discard()
 
 
@@ -119,16 +145,22 @@ class Bars:
         self.bar: Any = None
 
     def begin(self, what: str, total: int) -> None:
+        self.end()
         self.bar = click.progressbar(length=total, label=f"{what:<28}", file=sys.stderr)
         self.bar.__enter__()
 
     def step(self) -> None:
-        self.bar.update(1)
+        if self.bar is not None:
+            self.bar.update(1)
 
     def end(self) -> None:
-        self.bar.__exit__(None, None, None)
+        """Leave the line, and give the terminal its cursor back."""
+        if self.bar is not None:
+            self.bar.__exit__(None, None, None)
+        self.bar = None
 
     def say(self, what: str) -> None:
+        self.end()
         click.echo(what, err=True)
 
 
@@ -146,6 +178,6 @@ class Lines:
         click.echo(what, err=True)
 
 
-def progress_for(stream: Any) -> Bars | Lines:
+def progress_for(stream: Any, *, plain: bool = False) -> Bars | Lines:
     """What suits a terminal, or a pipe."""
-    return Bars() if stream.isatty() else Lines()
+    return Bars() if stream.isatty() and not plain else Lines()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import stat
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -45,6 +46,7 @@ OWN_FOLDER = "red"
 NIGHT_TABLE, RUN_RECORD = "night.ecsv", "run.json"
 OWN_NAMES = ("cals", "log", OWN_FOLDER, NIGHT_TABLE, RUN_RECORD, "report.html")
 LONGEST_NAME = 80  # bytes; file systems take 255, and names get prefixes and suffixes
+ELSEWHERE = "a link that leaves the night is not followed; put the frames themselves there"
 NOT_NEEDED = "neither science nor calibration"
 COLUMNS = ("file", "kind", "camera", "band", "target", "binning", "exposure", "mid_time", "clock")
 MORE_COLUMNS = ("decided_by", "notes", "status", "reason")
@@ -185,13 +187,18 @@ class Listing:
         Those that may be raw frames, in order.
     closed : tuple of OSError
         What befell folders that cannot be looked into.
-    strangers : int
-        Links that leave the night; they are passed over.
+    odd : tuple of (Path, str)
+        Links that lead nowhere or out of the night, pipes and devices, each with what is wrong; they are passed over.
     """
 
     files: tuple[Path, ...]
     closed: tuple[OSError, ...] = ()
-    strangers: int = 0
+    odd: tuple[tuple[Path, str], ...] = ()
+
+    @property
+    def strangers(self) -> int:
+        """How many links leave the night."""
+        return sum(why == ELSEWHERE for _, why in self.odd)
 
 
 class Memory(Protocol):
@@ -247,15 +254,10 @@ def scan(
     listing = replace(listing, files=tuple(path for path in listing.files if path not in waiting))
     read = read_edits(edited, instrument.name)
     edits = read if written is None else written.changes(read)
-    same = twins(listing.files)
-    rows = [
-        row
-        for path in listing.files
-        for row in remembered_rows(path, same.get(path), root, instrument, edits, memory)
-    ]
+    rows = rows_of_files(listing.files, root, instrument, edits, memory)
     tell_unknown(read, {row.file for row in rows})
     rows = remark_unused(refuse_odd_shapes(settle(rows, instrument)))
-    return Night(root, instrument, (*closed_folders(listing, root), *rows), edits)
+    return Night(root, instrument, (*passed_over(listing, root), *rows), edits)
 
 
 def check_apart(root: Path, output: Path) -> None:
@@ -297,18 +299,31 @@ def raw_names(root: Path, skip: Path | None) -> Listing:
     top, avoid = root.resolve(), None if skip is None else skip.resolve()
     files: list[Path] = []
     closed: list[OSError] = []
-    strangers = 0
+    odd: list[tuple[Path, str]] = []
     for folder, folders, names in os.walk(root, onerror=closed.append):
         here = Path(folder)
+        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]  # noqa: PTH114, PTH118
         folders[:] = sorted(name for name in folders if is_searched(here / name, avoid))
-        inside = here.resolve().is_relative_to(top)
-        for name in sorted(names):
-            if is_raw_name(name) and os.path.isfile(os.path.join(folder, name)):  # noqa: PTH113, PTH118  (quicker)
-                path = here / name
-                own = inside if not path.is_symlink() else path.resolve().is_relative_to(top)
-                files += [path] * own
-                strangers += not own
-    return Listing(tuple(sorted(files)), tuple(closed), strangers)
+        for name in sorted([*filter(is_raw_name, names), *links]):
+            why = oddity(os.path.join(folder, name), top)  # noqa: PTH118  (quicker)
+            if why:
+                odd.append((here / name, why))
+            elif name not in links:
+                files.append(here / name)
+    return Listing(tuple(sorted(files)), tuple(closed), tuple(odd))
+
+
+def oddity(path: str, top: Path) -> str:
+    """Why a name is passed over that may be one of a raw frame; "" for a file, or a folder of the night."""
+    try:
+        linked = stat.S_ISLNK(os.lstat(path).st_mode)
+        mode = os.stat(path).st_mode  # noqa: PTH116
+    except OSError as error:
+        return f"it cannot be looked at ({error.strerror}); the frame is left out"
+    if linked and not Path(path).resolve().is_relative_to(top):
+        return ELSEWHERE
+    plain = stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+    return "" if plain else "it is no plain file, but a pipe, a device or a socket; it is left out"
 
 
 def is_searched(folder: Path, avoid: Path | None) -> bool:
@@ -320,8 +335,9 @@ def is_searched(folder: Path, avoid: Path | None) -> bool:
 
 def is_ours(folder: Path) -> bool:
     """Whether a folder holds the products of an earlier run."""
-    beside = ("log", "cals", RUN_RECORD)
-    return (folder / NIGHT_TABLE).is_file() and any((folder / name).exists() for name in beside)
+    beside = [folder / name for name in ("log", "cals", RUN_RECORD)]
+    # os.path: a folder without permission is not ours, and no PermissionError
+    return os.path.isfile(folder / NIGHT_TABLE) and any(map(os.path.exists, beside))  # noqa: PTH113
 
 
 def twins(files: Iterable[Path]) -> dict[Path, Path]:
@@ -337,11 +353,34 @@ def twins(files: Iterable[Path]) -> dict[Path, Path]:
     return found
 
 
-def closed_folders(listing: Listing, root: Path) -> Iterator[FrameRow]:
-    """A row for each folder that cannot be looked into."""
+def passed_over(listing: Listing, root: Path) -> Iterator[FrameRow]:
+    """A row for each folder that cannot be looked into, and for each link, pipe or device."""
     for error in listing.closed:
         name = printable(os.path.relpath(error.filename, root))
         yield FrameRow(f"{name}/", REFUSED, f"{name}/: the folder cannot be looked into ({error.strerror})")
+    for path, why in listing.odd:
+        name = printable(path.relative_to(root).as_posix())
+        yield FrameRow(name, REFUSED, f"{name}: {why}")
+
+
+def rows_of_files(
+    files: tuple[Path, ...],
+    root: Path,
+    instrument: Instrument,
+    edits: Mapping[str, Edit],
+    memory: Memory | None,
+) -> list[FrameRow]:
+    """The rows of all files, in order; of several that are one frame, the first that can be used stands for it."""
+    same, stands = twins(files), dict[Path, Path]()
+    rows: dict[Path, list[FrameRow]] = {}
+    for path in sorted(files, key=lambda path: path in same):  # what may stand for others first
+        first = same.get(path)
+        first = stands.get(first, first) if first is not None else None
+        own = None if first is not None and all(row.status == REFUSED for row in rows[first]) else first
+        rows[path] = remembered_rows(path, own, root, instrument, edits, memory)
+        if own is None and path in same and any(row.status != REFUSED for row in rows[path]):
+            stands[same[path]] = path
+    return [row for path in files for row in rows[path]]
 
 
 def remembered_rows(

@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -234,10 +234,11 @@ def raw_files(night: Night, journal: Journal) -> dict[str, dict[str, Any]]:
     for row in night.rows:
         file = row.info.inside if row.info is not None else row.file
         path = night.root / file
-        if path.is_file():
-            size, modified, *_ = signature(path)
-            about = {"sha256": journal.content(file, path), "bytes": size, "modified_ns": modified}
-            found[row.file] = about if file == row.file else {"path": file, **about}
+        with suppress(OSError):  # it is gone, or may not be read
+            if path.is_file() and path.resolve().is_relative_to(night.root.resolve()):
+                size, modified, *_ = signature(path)
+                about = {"sha256": journal.content(file, path), "bytes": size, "modified_ns": modified}
+                found[row.file] = about if file == row.file else {"path": file, **about}
     return found
 
 

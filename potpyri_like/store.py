@@ -60,6 +60,7 @@ MOST_PIXELS = 2**29  # of one image; the largest detectors have 2**28
 MOST_PLANES = 100_000
 CHECKSUM = "of this HDU"  # astropy's own comment is the time of day
 MOST_UNPACKED = 2**32  # bytes
+MOST_EXPANSION, NOT_MUCH = 50, 2**26  # times the size of what was packed; bytes that are taken in any case
 BLOCK, CARD = 2880, 80  # bytes
 COUNT = re.compile(rb"(Z?NAXIS|TFIELDS) *= *\+?(\d{4,70})", re.IGNORECASE)
 MOST_AXES = 999  # and columns: FITS standard 4.0, 4.4.1 and 7.3.1
@@ -237,7 +238,7 @@ def opened(path: Path, source: IO[bytes]) -> Iterator[fits.HDUList]:
         check_counts(path, 0, source, 0)
         with fits.open(source, mode="readonly", memmap=False) as hdus:
             for number, hdu in enumerate(hdus):
-                check_hdu(path, number, hdu)
+                check_hdu(path, number, hdu, length)
                 where = hdu.fileinfo()
                 check_counts(path, number + 1, source, where["datLoc"] + where["datSpan"])
             check_length(path, hdus, source, length)
@@ -249,20 +250,27 @@ def unpacked(path: Path, file: IO[bytes]) -> IO[bytes]:
 
     astropy reads these itself, but overlooks a wrong checksum and never ends with some spoilt headers.
     """
+    most = most_in(file.seek(0, os.SEEK_END))
+    file.seek(0)
     start = file.read(3)
     file.seek(0)
     for magic, unpack in UNPACK.items():
         if start.startswith(magic):
-            return copied(path, unpack(file))
+            return copied(path, unpack(file), most)
     return file
 
 
-def copied(path: Path, packed: IO[bytes]) -> io.BytesIO:
+def most_in(packed: int) -> int:
+    """Bytes that may come out of so many packed ones; no detector's noise packs as well."""
+    return min(MOST_UNPACKED, max(NOT_MUCH, MOST_EXPANSION * packed))
+
+
+def copied(path: Path, packed: IO[bytes], most: int) -> io.BytesIO:
     """All that comes out of a packed file, within reason."""
     content = io.BytesIO()
     while chunk := packed.read(2**20):
-        if content.tell() > MOST_UNPACKED:
-            raise PixelError(f"{path.name}: more than {MOST_UNPACKED} bytes unpacked; unpack it beforehand")
+        if content.tell() > most:
+            raise PixelError(f"{path.name}: more than {most} bytes come out of it: no frame; it is left out")
         content.write(chunk)
     return content
 
@@ -294,7 +302,7 @@ def check_counts(path: Path, number: int, source: IO[bytes], start: int) -> None
     source.seek(here)
 
 
-def check_hdu(path: Path, number: int, hdu: Any) -> None:
+def check_hdu(path: Path, number: int, hdu: Any, length: int) -> None:
     """Raise a PixelError for what no detector makes, before memory is taken for it."""
     header = hdu.header
     naxis, bitpix = header.get("NAXIS"), header.get("BITPIX")
@@ -303,8 +311,12 @@ def check_hdu(path: Path, number: int, hdu: Any) -> None:
     if bitpix not in BITPIX or not all(isinstance(n, int) and n >= 0 for n in axes):
         what = f"BITPIX = {bitpix!r}, NAXIS = {naxis!r}" + "".join(f", {n!r}" for n in axes if known)
         raise PixelError(f"{path.name}: HDU {number} says {what}, which cannot be; the frame is left out")
-    if not isinstance(hdu, STANDARD):
+    if not isinstance(hdu, STANDARD) or not isinstance(header.get("XTENSION", ""), str):
         raise HeaderError(f"{path.name}: the header of HDU {number} is spoilt; the frame is left out")
+    if isinstance(hdu, fits.CompImageHDU) and math.prod(axes) * abs(bitpix) // 8 > most_in(length):
+        raise PixelError(
+            f"{path.name}: HDU {number} announces more than {length} bytes can hold: too large; the frame is left out"
+        )
     if isinstance(hdu, IMAGES) and (math.prod(axes[:2]) > MOST_PIXELS or math.prod(axes[2:]) > MOST_PLANES):
         size = " x ".join(map(str, axes))
         raise PixelError(

@@ -7,28 +7,29 @@ import random
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from potpyri_like.encoding import encode
-from potpyri_like.errors import NightError
+from potpyri_like.errors import NightError, UsageError
 from potpyri_like.frame import FrameInfo
 from potpyri_like.identity import code_identity
 from potpyri_like.instruments import Instrument
-from potpyri_like.journal import FOLDER, Journal
-from potpyri_like.night import NIGHT_TABLE, RUN_RECORD
+from potpyri_like.journal import Journal
+from potpyri_like.night import NIGHT_TABLE, RUN_RECORD, Night, list_files
 from potpyri_like.options import Options
 from potpyri_like.pipeline import Memory, output_of, run_recipes, scan_again, worth, write_products
 from potpyri_like.primitives import FrameOutcome
 from potpyri_like.runner import KEPT, Job, Progress, Runner, Silent
-from potpyri_like.store import Output, Reading, sha256
+from potpyri_like.store import Output, Reading, printable, sha256
 from potpyri_like.workers import workers
 
 __all__ = ["Check", "LastRun", "last_run", "verify_night"]
 
 SAMPLE = 12  # frames of each set that are computed again
+COPY = "verify_"  # begins the name of the folder in which all is made again
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class LastRun:
     given : mapping of str to (value, str)
         The options and where they came from.
     command : str
+    night : str
+        The night's folder as it was named then.
     """
 
     instrument: str
@@ -55,15 +58,17 @@ class LastRun:
     code: Mapping[str, str]
     given: Mapping[str, tuple[Any, str]]
     command: str
+    night: str = ""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was proved or not: what, how many, and those that are not what they were."""
+    """One thing that was proved or not: what, how many, and those that are not what they were; or only a word."""
 
     what: str
-    count: int
+    count: int = 0
     wrong: tuple[str, ...] = ()
+    is_word: bool = False
 
 
 def last_run(folder: Path, *, out: Path | None = None) -> LastRun:
@@ -74,25 +79,37 @@ def last_run(folder: Path, *, out: Path | None = None) -> LastRun:
     NightError
         There was none, or its run.json cannot be read.
     """
+    if not folder.is_dir():
+        what = "that is a file, where a folder is wanted" if folder.exists() else "there is no such folder"
+        raise NightError(f"{folder}: {what}")
     path = output_of(folder, out).root / RUN_RECORD
     try:
-        run = json.loads(path.read_text(encoding="utf-8"))
-        given = {name: (about["value"], about["from"]) for name, about in run["options"].items()}
-        values = {name: value for name, (value, _) in given.items()}
-        return LastRun(
-            instrument=run["instrument"],
-            options=Options().merged(values, where=str(path)),
-            inputs={item.get("path", item["file"]): item.get("sha256", "") for item in run["inputs"]},
-            products={item["file"]: item["sha256"] for item in run["products"]},
-            code={**run["versions"], "source": run["source_sha256"]},
-            given=given,
-            command=run["command"],
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return run_told(json.loads(path.read_text(encoding="utf-8")), str(path))
+    except FileNotFoundError as error:
         raise NightError(
-            f"{path}: there is no run to verify ({getattr(error, 'strerror', None) or error!r});"
-            " reduce the night first, or give its output folder with --out DIR"
+            f"{path}: no run has ended here; reduce the night first, or give its output folder with --out DIR"
         ) from error
+    except OSError as error:
+        raise NightError(f"{path}: it cannot be read ({error.strerror or error})") from error
+    except (ValueError, KeyError, TypeError, AttributeError, UsageError) as error:
+        raise NightError(
+            f"{path}: it is not as a run of this software leaves it; reduce the night again"
+        ) from error
+
+
+def run_told(run: Any, where: str) -> LastRun:
+    """The run that a run.json tells of."""
+    given = {name: (about["value"], about["from"]) for name, about in run["options"].items()}
+    return LastRun(
+        instrument=run["instrument"],
+        options=Options().merged({name: value for name, (value, _) in given.items()}, where=where),
+        inputs={item.get("path", item["file"]): item.get("sha256", "") for item in run["inputs"]},
+        products={item["file"]: item["sha256"] for item in run["products"]},
+        code={**run["versions"], "source": run["source_sha256"]},
+        given=given,
+        command=run["command"],
+        night=run["night"],
+    )
 
 
 def verify_night(
@@ -127,38 +144,85 @@ def verify_night(
     Busy
         A run is at work on it.
     """
-    run, output = last_run(folder, out=out), output_of(folder, out)
+    run, output, progress = last_run(folder, out=out), output_of(folder, out), progress or Silent()
     with ExitStack() as stack:
         journal = stack.enter_context(Journal(output.root))
-        yield compared("raw files", folder, {file: digest for file, digest in run.inputs.items() if digest})
-        yield compared("products", output.root, run.products)
+        later = files_since(run, folder, output)
+        if later:
+            yield Check(
+                f"{len(later)} raw file{'s' * (len(later) > 1)} came after the run; left out here",
+                is_word=True,
+            )
+        raw = {file: digest for file, digest in run.inputs.items() if digest}
+        yield compared("raw files", folder, raw, progress)
+        yield compared("products", output.root, run.products, Silent())
         if (changed := changed_code(run)) and not every:
-            yield Check(f"computed again: nothing, since {changed} changed; --all does it anyway", 0)
+            yield Check(
+                f"computed again: nothing, since {changed} changed; --all does it anyway", is_word=True
+            )
             return
-        where = stack.enter_context(tempfile.TemporaryDirectory(dir=output.root / FOLDER, prefix="verify_"))
-        night = scan_again(folder, instrument, output, Memory(instrument, journal, forgetful=every))
-        executor = stack.enter_context(workers(run.options.jobs, run.options.scheduler, most=worth(night)))
-        runner = Verifier(
-            Output(Path(where)),
-            run.options,
-            progress or Silent(),
-            executor,
-            journal,
-            real=output.root,
-            every=every,
-            random=random.Random(seed),
+        again = verifier(run, output, journal, progress, every=every, random=random.Random(seed), stack=stack)
+        night = scan_again(
+            folder, instrument, output, Memory(instrument, journal, forgetful=every), waiting=later
         )
-        stack.enter_context(runner)
-        report = replace(run_recipes(night, run.options, runner), options=run.given, command=run.command)
-        runner.output.write_table(NIGHT_TABLE, night.table(report.status))
-        write_products(report, runner)
-        yield Check("frames computed again", runner.compared, tuple(runner.differing))
-        made = {
-            name: sha256(runner.output.root / name) for name in sorted({*runner.output.written, *runner.kept})
-        }
+        again.executor = stack.enter_context(
+            workers(run.options.jobs, run.options.scheduler, most=worth(night))
+        )
+        made = made_again(night, run, again)
+        lost = {frame for frame, _ in again.expected}
+        yield Check(
+            "frames computed again", len(again.computed | lost), tuple(sorted({*again.differing, *lost}))
+        )
         wanted = {name: digest for name, digest in run.products.items() if name != RUN_RECORD}
         wrong = [name for name in sorted({*made, *wanted}) if made.get(name) != wanted.get(name)]
         yield Check("products made again", len(made), tuple(wrong))
+
+
+def verifier(
+    run: LastRun,
+    output: Output,
+    journal: Journal,
+    progress: Progress,
+    *,
+    every: bool,
+    random: random.Random,
+    stack: ExitStack,
+) -> Verifier:
+    """What computes a run again, into a folder that is gone with the stack."""
+    for left in journal.folder.glob(f"{COPY}*"):  # by one that was cut off
+        shutil.rmtree(left, ignore_errors=True)
+    where = stack.enter_context(tempfile.TemporaryDirectory(dir=journal.folder, prefix=COPY))
+    again = Verifier(
+        Output(Path(where)),
+        run.options,
+        progress,
+        None,
+        journal,
+        real=output.root,
+        every=every,
+        random=random,
+    )
+    stack.enter_context(again)
+    return again
+
+
+def made_again(night: Night, run: LastRun, again: Verifier) -> dict[str, str]:
+    """The SHA-256 of all products, made again."""
+    report = replace(run_recipes(night, run.options, again), options=run.given, command=run.command)
+    again.output.write_table(NIGHT_TABLE, night.table(report.status))
+    write_products(report, again)
+    names = sorted({*again.output.written, *again.kept})
+    return {name: sha256(again.output.root / name) for name in names}
+
+
+def files_since(run: LastRun, folder: Path, output: Output) -> list[Path]:
+    """Raw files that the run did not see."""
+    known = set(map(printable, run.inputs))
+    found: list[Path] = []
+    with suppress(NightError):  # none is left, as the checks will tell
+        files = list_files(folder, output.root).files
+        found += (path for path in files if printable(path.relative_to(folder).as_posix()) not in known)
+    return found
 
 
 @dataclass
@@ -171,17 +235,19 @@ class Verifier(Runner):
         Where the products are that are to be proved.
     every : bool
     random : Random
-    compared : int
-        Frames that were computed and compared.
-    differing : list of str
+    computed : set of str
+        Frames that were computed again.
+    differing : set of str
         Those whose outcome is not the same to the bit.
+    expected : dict of (str, str) to bytes
+        Outcomes that are still to be compared, by frame and job.
     """
 
     real: Path = Path()
     every: bool = False
     random: random.Random = field(default_factory=random.Random)
-    compared: int = 0
-    differing: list[str] = field(default_factory=list)
+    computed: set[str] = field(default_factory=set)
+    differing: set[str] = field(default_factory=set)
     expected: dict[tuple[str, str], bytes] = field(default_factory=dict)
 
     def known(self, infos: Sequence[FrameInfo], job: Job, what: str) -> dict[int, FrameOutcome]:
@@ -193,11 +259,11 @@ class Verifier(Runner):
         return found
 
     def kept_outcome(self, outcome: FrameOutcome, job: Job) -> FrameOutcome:
-        expected = self.expected.pop((outcome.info.label, job.key), None)
-        if expected is not None:
-            self.compared += 1
-            if content_of(outcome) != expected:
-                self.differing.append(outcome.info.label)
+        frame = outcome.info.label
+        self.computed.add(frame)
+        expected = self.expected.pop((frame, job.key), None)
+        if expected is not None and content_of(outcome) != expected:
+            self.differing.add(frame)
         return outcome
 
     def recall(self, product: str, key: str) -> Any:
@@ -220,16 +286,26 @@ def content_of(outcome: FrameOutcome) -> bytes:
     return encode({name: getattr(outcome, name) for name in KEPT})
 
 
-def compared(what: str, root: Path, digests: Mapping[str, str]) -> Check:
+def compared(what: str, root: Path, digests: Mapping[str, str], progress: Progress) -> Check:
     """Files against their SHA-256."""
     wrong = []
+    progress.begin(what, len(digests))
     for name, digest in digests.items():
-        path = root / name
-        if not path.is_file():
-            wrong.append(f"{name}: it is gone")
-        elif sha256(path) != digest:
-            wrong.append(f"{name}: it has changed")
+        if befell := difference(root / name, digest):
+            wrong.append(f"{name}: {befell}")
+        progress.step()
+    progress.end()
     return Check(what, len(digests), tuple(wrong))
+
+
+def difference(path: Path, digest: str) -> str:
+    """What is not as it was with a file; "" where nothing is."""
+    if not path.is_file():
+        return "it is gone"
+    try:
+        return "" if sha256(path) == digest else "it has changed"
+    except OSError as error:
+        return f"it cannot be read ({error.strerror or error})"
 
 
 def changed_code(run: LastRun) -> str:

@@ -7,19 +7,20 @@ import logging
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Any
 
-from potpyri_like.errors import FrameError, NightError, ReductionError
+from potpyri_like.errors import FrameError, NightError, ProductError, ReductionError
+from potpyri_like.frame import FrameInfo
 from potpyri_like.instruments import Instrument
-from potpyri_like.journal import Journal
-from potpyri_like.night import Night, list_files
+from potpyri_like.journal import Busy, Journal
+from potpyri_like.night import Night, check_apart, is_ours, list_files
 from potpyri_like.options import Options
 from potpyri_like.photometry import ApertureChoice
 from potpyri_like.pipeline import (
@@ -37,21 +38,26 @@ from potpyri_like.pipeline import (
 )
 from potpyri_like.primitives import RECIPES, Compare, FrameOutcome, Work
 from potpyri_like.products import Picture, night_page, set_images, set_tables, write_images, write_tables
-from potpyri_like.results import RunReport
-from potpyri_like.runner import Job, Progress, Runner, Silent
-from potpyri_like.store import Output, read_header, signature
+from potpyri_like.results import Reference, RunReport, SetResult
+from potpyri_like.runner import NOT_THE_PIXELS, Job, Progress, Runner, Silent
+from potpyri_like.store import Output, one_line, read_header, signature
+from potpyri_like.workers import WorkerDied
 
 __all__ = ["Arrivals", "served", "watch_night"]
 
 log = logging.getLogger(__name__)
 
-POLL = 0.5  # s between two looks at the folder
+POLL = 0.5  # s between two looks at the folder, at least
+SHARE = 0.1  # of the time may go into looking
 PATIENCE = 60.0  # s that a file may stay incomplete and unchanged before it is taken as it is
 QUIET = 15.0  # s without a frame, at least, before the products are brought to their final state
 CADENCES = 4.0  # and so many times the usual interval between frames
 CHOOSE_AGAIN = 64  # frames up to which the reference is chosen again whenever their number has doubled
 GROWTH = 1.1  # the aperture is chosen again when there are so many times more frames
 RELOAD = 5  # s
+ANSWER = 0.1  # s between two looks of the server whether it should end
+OTHER_RUN = 5.0  # s between two tries where another run is at work on the same products
+State = tuple[int, int, int, int]  # of a file: size, times, place on the disk
 
 
 class Disturbed(Exception):
@@ -68,53 +74,92 @@ class Arrivals:
         The night, and where its products go.
     patience : float
         Seconds that a file may stay as it is without being whole.
+    whole : dict of Path to State
+        The files that count.
+    coming : dict of Path to (State, float)
+        Those that do not yet, and since when they have been as they are.
+    times : list of float
+        When something changed.
     """
 
     folder: Path
     skip: Path
     patience: float = PATIENCE
-    seen: dict[Path, tuple[Any, float]] = field(default_factory=dict)
-    whole: dict[Path, Any] = field(default_factory=dict)
+    whole: dict[Path, State] = field(default_factory=dict)
+    coming: dict[Path, tuple[State, float]] = field(default_factory=dict)
     times: list[float] = field(default_factory=list)
+    pause: float = POLL
 
     def look(self) -> tuple[Path, ...]:
-        """Files that have become whole, or changed, since the last look."""
-        now, new = time.monotonic(), []
-        for path in self.files():
-            try:
-                state = signature(path)
-            except OSError:  # gone again
-                continue
-            if self.whole.get(path) == state:
-                continue
-            before, since = self.seen.get(path, (None, now))
-            if before != state:
-                self.seen[path] = state, now
-            elif now - since > self.patience or is_whole(path):
-                self.whole[path] = state
-                new.append(path)
-        self.times += [now] * bool(new)
-        return tuple(new)
+        """Files that have become whole, changed or gone since the last look."""
+        now, states = time.monotonic(), self.states()
+        gone = self.whole.keys() - states.keys()
+        for path in gone:
+            del self.whole[path]
+        others = {path: state for path, state in states.items() if self.whole.get(path) != state}
+        coming = {path: self.since(path, state, now) for path, state in others.items()}
+        new = {
+            path: state for path, (state, since) in coming.items() if self.counts(path, state, now - since)
+        }
+        self.whole = {path: state for path, state in self.whole.items() if path not in coming} | new
+        self.coming = {path: about for path, about in coming.items() if path not in new}
+        self.times += [now] * bool(new or gone)
+        self.pause = max(POLL, (time.monotonic() - now) / SHARE)
+        return (*new, *gone)
 
-    def files(self) -> tuple[Path, ...]:
-        try:
-            return list_files(self.folder, self.skip).files
-        except NightError:
-            return ()
+    def states(self) -> dict[Path, State]:
+        """All files as they are now."""
+        found: dict[Path, State] = {}
+        with suppress(NightError):
+            for path in list_files(self.folder, self.skip).files:
+                with suppress(OSError):  # gone again
+                    found[path] = signature(path)
+        return found
 
-    def waiting(self) -> set[Path]:
-        """Files that are not whole yet."""
-        return {path for path in self.files() if path not in self.whole}
+    def since(self, path: Path, state: State, now: float) -> tuple[State, float]:
+        """A file's state, and since when it has had it."""
+        before, since = self.coming.get(path, (None, now))
+        return state, since if before == state else now
 
-    def is_quiet(self) -> bool:
+    def counts(self, path: Path, state: State, age: float) -> bool:
+        """Whether a file that was looked at before is whole, or will not become so."""
+        known = self.coming.get(path)
+        return known is not None and known[0] == state and (age > self.patience or is_whole(path))
+
+    def take(self, states: Mapping[Path, State]) -> None:
+        """Count files as they were found: their products are there."""
+        self.whole, self.coming = dict(states), {}
+        self.times = self.times or [time.monotonic()]
+
+    def are_disturbed(self) -> bool:
+        """Whether something came or went since the last look."""
+        return self.states() != self.whole
+
+    def are_quiet(self) -> bool:
         """Whether no frame has come for much longer than usual."""
         intervals = [b - a for a, b in zip(self.times[-9:], self.times[-8:], strict=False)]
         usual = statistics.median(intervals) if intervals else 0.0
-        return bool(self.times) and self.silence() > max(QUIET, CADENCES * usual) and not self.waiting()
+        return bool(self.times) and not self.coming and self.silence() > max(QUIET, CADENCES * usual)
 
     def silence(self) -> float:
-        """Seconds since the last frame."""
+        """Seconds since something came."""
         return time.monotonic() - self.times[-1] if self.times else 0.0
+
+
+@dataclass(frozen=True)
+class AllBut(Collection[Path]):
+    """Every path but those that count."""
+
+    whole: Mapping[Path, State]
+
+    def __contains__(self, path: object) -> bool:
+        return path not in self.whole
+
+    def __iter__(self) -> Iterator[Path]:
+        raise TypeError("there is no end of them")
+
+    def __len__(self) -> int:
+        raise TypeError("there is no end of them")
 
 
 def is_whole(path: Path) -> bool:
@@ -135,6 +180,7 @@ def watch_night(
     origins: Mapping[str, str] | None = None,
     command: str = "",
     idle: float | None = None,
+    serve: int | None = None,
     executor: Executor | None = None,
     progress: Progress | None = None,
     say: Callable[[str], None] = lambda text: None,
@@ -152,9 +198,11 @@ def watch_night(
     command : str
     idle : float or None
         Seconds without a frame after which to end; None: never.
+    serve : int or None
+        Serve the products at this port of this computer; 0: at any.
     executor : Executor, optional
     progress : Progress, optional
-        Watches the runs that make the final state.
+        Watches what takes long.
     say : callable
         Is told, in a sentence, what happens.
 
@@ -162,80 +210,172 @@ def watch_night(
     ------
     NightError
         There is no folder, or nothing could be reduced in the end.
+    Busy
+        Another run is at work on the same output folder.
+    ProductError
+        Nothing can be written.
     """
+    output = output_of(folder, out)
+    check_folder(folder, output)
+    watch = Watch(
+        instrument,
+        folder,
+        out,
+        options or Options(),
+        origins or {},
+        command,
+        executor,
+        progress or Silent(),
+        say,
+        Arrivals(folder, output.root),
+    )
+    with ExitStack() as stack:
+        page = str(output.root / "report.html")
+        if serve is not None:
+            page = stack.enter_context(served(output.root, serve))
+        say(f"watching {folder}; Ctrl-C ends it")
+        say(f"page: {page}")
+        return watch.until(idle)
+
+
+def check_folder(folder: Path, output: Output) -> None:
+    """Raise a NightError or a UsageError where there is nothing to watch."""
     if not folder.is_dir():
-        raise NightError(f"{folder}: there is no such folder")
-    options, output = options or Options(), output_of(folder, out)
-    arrivals = Arrivals(folder, output.root)
-    begun = time.monotonic()
-    say(f"watching {folder}; Ctrl-C ends it")
-    while True:
-        final = standing(instrument, folder, out=out, options=options)
-        if final is not None:
-            arrivals.look()
-            if not another(arrivals, begun, idle):
-                return final
-        elif not arrivals.times and not another(arrivals, begun, idle):
-            raise NightError(f"{folder}: no frame came in {idle:.0f} s")
-        follow(instrument, folder, output, options, arrivals, executor, say)
-        say("no more frames: bringing all products to their final state")
-        try:
-            settled = reduce_night(
-                instrument,
-                folder,
-                out=out,
-                options=options,
-                origins=origins,
-                command=command,
-                executor=executor,
-                progress=Disturbable(arrivals, progress or Silent()),
-            )
-        except Disturbed:
-            say("frames came: going on")
-            continue
-        done = Standing.of(settled, output.root)
-        say("final; waiting for more frames" if idle is None else "final")
-        if not another(arrivals, begun, idle):
-            return done
+        what = "that is a file, where a folder is wanted" if folder.exists() else "there is no such folder"
+        raise NightError(f"{folder}: {what}")
+    if is_ours(folder):
+        raise NightError(f"{folder}: products of an earlier run lie there; give the folder of the raw frames")
+    check_apart(folder, output.root)
 
 
-def another(arrivals: Arrivals, begun: float, idle: float | None) -> bool:
-    """Wait for a frame; False where none came for so long that the watch ends."""
-    while not arrivals.look():
-        quiet = arrivals.silence() if arrivals.times else time.monotonic() - begun
-        if idle is not None and quiet > idle:
-            return False
-        time.sleep(POLL)
-    return True
+@dataclass
+class Watch:
+    """A night that is watched: live while frames come, final whenever it is quiet.
+
+    Attributes
+    ----------
+    instrument, folder, out, options, origins, command, executor, progress, say
+        As for `watch_night`.
+    arrivals : Arrivals
+    """
+
+    instrument: Instrument
+    folder: Path
+    out: Path | None
+    options: Options
+    origins: Mapping[str, str]
+    command: str
+    executor: Executor | None
+    progress: Progress
+    say: Callable[[str], None]
+    arrivals: Arrivals
+
+    def until(self, idle: float | None) -> Standing:
+        """Watch until nothing has come for so many seconds; what all came to.
+
+        Raises
+        ------
+        ReductionError
+            Why it came to nothing.
+        """
+        done: Standing | ReductionError = NightError(f"{self.folder}: no frame came")
+        if self.arrivals.states():
+            done = self.once()
+        while self.another(idle):
+            done = self.once()
+        if isinstance(done, ReductionError):
+            raise done
+        return done
+
+    def another(self, idle: float | None) -> bool:
+        """Wait for a frame; False where none came for so long that the watch ends."""
+        begun = time.monotonic()
+        while not self.arrivals.look():
+            quiet = self.arrivals.silence() if self.arrivals.times else time.monotonic() - begun
+            if idle is not None and quiet > idle:
+                return False
+            time.sleep(self.arrivals.pause)
+        return True
+
+    def once(self) -> Standing | ReductionError:
+        """Follow the frames until all is in its final state, or cannot come to one yet."""
+        while True:
+            try:
+                found = self.known() or self.state()
+            except Disturbed:
+                self.say("frames came: going on")
+            except Busy as error:
+                if not self.arrivals.times:
+                    raise
+                self.say(f"{error}; waiting for it")
+                time.sleep(OTHER_RUN)
+            except ProductError:
+                raise
+            except ReductionError as error:  # more frames may mend it
+                self.say(one_line(str(error)))
+                return error
+            else:
+                return found
+
+    def known(self) -> Standing | None:
+        """What an earlier run came to, where nothing has changed since."""
+        states = self.arrivals.states()
+        done = None
+        if states:
+            done = standing(self.instrument, self.folder, out=self.out, options=self.options)
+        if done is not None:
+            self.arrivals.take(states)
+            self.say("nothing has changed since the last run; its products stand")
+        return done
+
+    def state(self) -> Standing:
+        """The final state of what there is, after it was followed until it was quiet.
+
+        Raises
+        ------
+        Disturbed
+            Frames came meanwhile.
+        """
+        self.follow()
+        self.say("no more frames for now: bringing all products to their final state")
+        report = reduce_night(
+            self.instrument,
+            self.folder,
+            out=self.out,
+            options=self.options,
+            origins=self.origins,
+            command=self.command,
+            executor=self.executor,
+            progress=Disturbable(self.arrivals, self.progress),
+        )
+        self.say("all products are in their final state")
+        return Standing.of(report, output_of(self.folder, self.out).root)
+
+    def follow(self) -> None:
+        """Keep the light curves and the page up to date until the night is quiet."""
+        output, arrivals = output_of(self.folder, self.out), self.arrivals
+        output.make()
+        with Journal(output.root) as journal:
+            journal.forget("run")
+            output.tidy()
+            live = Live(self.instrument, self.folder, output, self.options, journal, self.executor, arrivals)
+            live.runner.progress = self.progress  # the first update may take long
+            begun = time.time()
+            new = (*arrivals.look(), *arrivals.whole)
+            while not arrivals.are_quiet():
+                if new:
+                    self.say(f"{live.update()}; {late(new, begun)}")
+                    live.runner.progress = Silent()
+                new = arrivals.look()
+                if not new:
+                    time.sleep(arrivals.pause)
 
 
-def follow(
-    instrument: Instrument,
-    folder: Path,
-    output: Output,
-    options: Options,
-    arrivals: Arrivals,
-    executor: Executor | None,
-    say: Callable[[str], None],
-) -> None:
-    """Keep the light curves and the page up to date until the night is quiet."""
-    output.make()
-    with Journal(output.root) as journal:
-        journal.forget("run")
-        output.tidy()
-        live = Live(instrument, folder, output, options, journal, executor)
-        new: tuple[Path, ...] = arrivals.look()
-        pending = True
-        while not arrivals.is_quiet():
-            if pending or new:
-                begun = time.time()
-                told = live.update(arrivals.waiting())
-                came = max((path.stat().st_mtime for path in new if path.exists()), default=begun)
-                say(f"{told}; up to date {time.time() - came:.1f} s after the last")
-                pending = False
-            new = arrivals.look()
-            if not new:
-                time.sleep(POLL)
+def late(new: Sequence[Path], since: float) -> str:
+    """How long after the last of some files all is up to date; for those that came since a moment."""
+    came = [path.stat().st_ctime for path in new if path.exists()]
+    last = max(came, default=0.0)
+    return f"up to date {time.time() - last:.1f} s after the last" if last > since else "up to date"
 
 
 @dataclass
@@ -261,11 +401,12 @@ class Disturbable:
         self.inner.say(what)
 
     def check(self) -> None:
-        """Raise `Disturbed` where a new file lies in the night."""
+        """Raise `Disturbed` where something in the night has changed."""
         now = time.monotonic()
-        if now - self.looked > 1.0:
+        if now - self.looked > max(1.0, self.arrivals.pause):
             self.looked = now
-            if self.arrivals.waiting():
+            if self.arrivals.are_disturbed():
+                self.inner.end()
                 raise Disturbed
 
 
@@ -280,10 +421,12 @@ class Live:
         options: Options,
         journal: Journal,
         executor: Executor | None,
+        arrivals: Arrivals,
     ) -> None:
         self.instrument, self.folder, self.output, self.options = instrument, folder, output, options
         self.journal, self.memory = journal, LiveMemory(instrument, journal)
-        self.runner = LiveRunner(output, options, Silent(), executor, journal)
+        self.arrivals = arrivals
+        self.runner = LiveRunner(output, options, Silent(), executor, journal, arrivals=arrivals)
         stages = RECIPES[options.recipe or instrument.recipe]().stages
         self.per_set = tuple(takewhile(lambda stage: stage.per == "set", stages))
         rest = stages[len(self.per_set) :]
@@ -294,28 +437,40 @@ class Live:
         self.prepared: dict[tuple, tuple[int, Work]] = {}
         self.located: dict[tuple, Work] = {}
         self.chosen: dict[str, tuple[int, ApertureChoice]] = {}
-        self.pictures: dict[tuple[str, int], dict[str, bytes]] = {}
+        self.shown: dict[str, tuple[Reference | None, Any]] = {}
+        self.fields: dict[str, bytes] = {}
 
-    def update(self, waiting: set[Path]) -> str:
+    def update(self) -> str:
         """Take in all frames that are there; in a few words, what there is now."""
         try:
-            night = scan_again(self.folder, self.instrument, self.output, self.memory, waiting=waiting)
-            self.memory.hand_over(self.journal)
-            write_night_table(self.output, self.journal, night, {})
-            sets = wanted_sets(night, self.options)
-        except NightError as error:
+            works = self.taken_in()
+        except ProductError:
+            raise
+        except ReductionError as error:  # more frames may mend it
             return str(error).partition("\n")[0]
+        self.journal.commit()
+        targets = dict.fromkeys(work.observed.target for work in works)
+        return "; ".join(
+            f"{target}: {', '.join(in_words(work) for work in works if work.observed.target == target)}"
+            for target in targets
+        )
+
+    def taken_in(self) -> list[Work]:
+        """All frames that are there, worked on and written."""
+        waiting = AllBut(self.arrivals.whole)
+        night = scan_again(self.folder, self.instrument, self.output, self.memory, waiting=waiting)
+        self.memory.hand_over(self.journal)
+        sets = wanted_sets(night, self.options)
         works = [work for group in by_target(night, sets, self.options) for work in self.group(group)]
         report = self.report(night, works)
+        write_night_table(self.output, self.journal, night, report.status)
         self.write(report)
-        self.journal.commit()
-        counts = ", ".join(f"{work.observed.name} {len(work.observed.frames)}" for work in works)
-        return f"frames: {counts}"
+        return works
 
     def group(self, works: tuple[Work, ...]) -> tuple[Work, ...]:
         """All stages on the sets of one target, as far as they have to be done."""
         ready = [self.prepare(work) for work in works]
-        if any(is_new for _, is_new in ready):
+        if any(is_new or name_of(work) not in self.located for work, is_new in ready):
             located = run_stages(self.per_target, tuple(work for work, _ in ready), self.runner)
             self.located |= {name_of(work): work for work in located}
         works = tuple(with_frames(self.located[name_of(work)], work) for work in works)
@@ -362,21 +517,49 @@ class Live:
 
     def write(self, report: RunReport) -> None:
         """The light curves and the page."""
-        images: dict[str, bytes] = {}
+        pictures: dict[str, Picture] = {}
         for result in report.sets:
             write_tables(self.output, set_tables(result, only=("lightcurve.ecsv",)))
-            images |= drawn(set_images(result, only=("lightcurve.png",)))
-            still = result.observed.folder, id(result.reference)
-            if still not in self.pictures:
-                self.pictures[still] = drawn(set_images(result, only=("field.png",)))
-            images |= self.pictures[still]
+            pictures |= set_images(result, only=("lightcurve.png",))
+            if self.is_other_field(result):
+                pictures |= set_images(result, only=("field.png",))
+        images = drawn(pictures, self.runner.executor)
         write_images(self.output, images)
-        self.output.write_text("report.html", night_page(report, images, reload=RELOAD))
+        self.fields |= {name: image for name, image in images.items() if name.endswith("/field.png")}
+        self.output.write_text("report.html", night_page(report, self.fields | images, reload=RELOAD))
+
+    def is_other_field(self, result: SetResult) -> bool:
+        """Whether the reference frame, or the stars marked in it, are not those that were drawn."""
+        curve, folder = result.light_curve, result.observed.folder
+        stars = (curve.star, curve.comparisons) if curve is not None else None
+        reference, before = self.shown.get(folder, (None, None))
+        self.shown[folder] = result.reference, stars
+        return result.reference is not reference or stars != before
 
 
-def drawn(pictures: Mapping[str, Picture]) -> dict[str, bytes]:
-    """Pictures as PNGs."""
-    return {name: picture() for name, picture in pictures.items()}
+def in_words(work: Work) -> str:
+    """How many frames of a set there are."""
+    observed = work.observed
+    return f"{observed.camera} {observed.band}".strip() + f" {len(observed.frames)}"
+
+
+def drawn(pictures: Mapping[str, Picture], executor: Executor | None) -> dict[str, bytes]:
+    """Pictures as PNGs, several at a time where there are workers."""
+    if executor is None or len(pictures) < 2:
+        return {name: picture() for name, picture in pictures.items()}
+    tasks = {name: executor.submit(draw, picture) for name, picture in pictures.items()}
+    images = {}
+    for name, task in tasks.items():
+        try:
+            images[name] = task.result()
+        except WorkerDied:
+            images[name] = pictures[name]()
+    return images
+
+
+def draw(picture: Picture) -> bytes:
+    """A picture as PNG; for a worker."""
+    return picture()
 
 
 def name_of(work: Work) -> tuple:
@@ -401,6 +584,14 @@ class LiveMemory(Memory):
     """Keeps what was made of the headers at hand, besides the journal."""
 
     at_hand: dict[str, tuple[str, Any]] = field(default_factory=dict)
+    keys: dict[Path, tuple[tuple, str]] = field(default_factory=dict)
+
+    def key(self, path: Path, *more: Any) -> str:
+        of = signature(path), more
+        known = self.keys.get(path)
+        if known is None or known[0] != of:
+            known = self.keys[path] = of, super().key(path, *more)
+        return known[1]
 
     def rows(self, file: str, key: str) -> Any:
         known = self.at_hand.get(file)
@@ -416,12 +607,14 @@ class LiveMemory(Memory):
 class LiveRunner(Runner):
     """Keeps outcomes at hand, besides the journal."""
 
-    at_hand: dict[tuple[str, str], FrameOutcome] = field(default_factory=dict)
+    arrivals: Arrivals = field(default_factory=lambda: Arrivals(Path(), Path()))
+    at_hand: dict[tuple, FrameOutcome] = field(default_factory=dict)
+    descriptions: dict[str, tuple[list[Any], str]] = field(default_factory=dict)
 
-    def known(self, infos: Sequence[Any], job: Job, what: str) -> dict[int, FrameOutcome]:
+    def known(self, infos: Sequence[FrameInfo], job: Job, what: str) -> dict[int, FrameOutcome]:
         if not job.is_kept:
             return {}
-        keys = [(job.task(info).described + info.label, job.key) for info in infos]
+        keys = [self.key(info, job) for info in infos]
         found = {
             i: replace(self.at_hand[key], info=infos[i]) for i, key in enumerate(keys) if key in self.at_hand
         }
@@ -429,6 +622,15 @@ class LiveRunner(Runner):
         for i, outcome in super().known([infos[i] for i in rest], job, "").items():
             found[rest[i]] = self.at_hand[keys[rest[i]]] = outcome
         return found
+
+    def key(self, info: FrameInfo, job: Job) -> tuple:
+        """What an outcome depends on; the description is made anew only where something in it is."""
+        values = [value for name, value in vars(info).items() if name not in NOT_THE_PIXELS]
+        before, described = self.descriptions.get(info.label, ([], ""))
+        if len(before) != len(values) or any(a is not b for a, b in zip(before, values, strict=True)):
+            described = job.task(info).described
+            self.descriptions[info.label] = values, described
+        return info.label, described, self.arrivals.whole.get(info.path), job.chain, job.key
 
 
 @contextmanager
@@ -445,7 +647,7 @@ def served(folder: Path, port: int) -> Iterator[str]:
         server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
     except OSError as error:
         raise ReductionError(f"--serve {port}: {error.strerror or error}; give another port") from error
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(ANSWER,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}/report.html"
@@ -464,9 +666,12 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         super().end_headers()
 
     def send_head(self) -> Any:
-        """Only files whose names are not hidden, and no listings."""
-        parts = Path(self.path.partition("?")[0]).parts
-        if any(part.startswith(".") for part in parts) or self.path.endswith("/"):
+        """Only files whose names are not hidden, and no listings; the page at the root."""
+        if self.path.partition("?")[0] == "/":
+            self.path = "/report.html"
+        path = Path(self.translate_path(self.path))
+        inside = path.relative_to(self.directory)
+        if not path.is_file() or any(part.startswith(".") for part in inside.parts):
             self.send_error(404)
             return None
         return super().send_head()

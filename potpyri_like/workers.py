@@ -16,9 +16,11 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from multiprocessing.reduction import ForkingPickler
+from multiprocessing.resource_tracker import ensure_running
 from queue import SimpleQueue
 from typing import Any
 
@@ -118,7 +120,7 @@ class Pool(Executor):
 
     def _serve(self) -> None:
         """One thread: a process and its tasks, one after the other."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # for the process, too, while it starts
+        deaf()  # the process, too, while it starts
         worker = None
         while (task := self._tasks.get()) is not None:
             future, function, arguments = task
@@ -129,7 +131,7 @@ class Pool(Executor):
             for attempt in range(TRIES):
                 try:
                     worker = worker or self._hire()
-                except OSError as error:
+                except Exception as error:  # noqa: BLE001  (nobody may wait for ever)
                     future.set_exception(WorkerDied(f"no process can be started ({error})"))
                     break
                 try:
@@ -276,15 +278,16 @@ class Cluster(Executor):
                 "--scheduler needs Dask's distributed: pip install 'potpyri-like[cluster]'"
             ) from error
         self._died = distributed.KilledWorker
+        self._suspects = ThreadPoolExecutor(1)
         self._own = None
         try:
             if scheduler == LOCAL:
-                with dask.config.set({"distributed.scheduler.allowed-failures": TRIES - 1}):
+                with uninterrupted(), dask.config.set({"distributed.scheduler.allowed-failures": TRIES - 1}):
                     self._own = distributed.LocalCluster(
                         n_workers=jobs,
                         threads_per_worker=1,
-                        dashboard_address=None,
-                        silence_logs=logging.CRITICAL,
+                        dashboard_address="127.0.0.1:0",  # any free port; None is 8787, which may be taken
+                        silence_logs=logging.CRITICAL + 1,
                     )
             else:
                 knock(scheduler)
@@ -300,17 +303,23 @@ class Cluster(Executor):
         """Run a function of a module on one of the cluster's workers."""
         result: Future = Future()
         result.set_running_or_notify_cancel()
-        task = self._client.submit(fn, *args, pure=False, **kwargs)
-        task.add_done_callback(lambda done: self._hand_over(done, result))
+        again = partial(self._client.submit, fn, *args, pure=False, **kwargs)
+        again().add_done_callback(lambda done: self._hand_over(done, result, again))
         return result
 
-    def _hand_over(self, done: Any, result: Future) -> None:
-        """What became of a task of Dask's, in the words of the standard library."""
+    def _hand_over(self, done: Any, result: Future, again: Callable[[], Any] | None) -> None:
+        """What became of a task of Dask's, in the words of the standard library.
+
+        Dask blames a worker's death on all tasks that it had: those are tried once more, one at a time.
+        """
         try:
             result.set_result(done.result())
         except self._died as error:
             log.warning("%s", error)
-            result.set_exception(WorkerDied("gone from the cluster, most likely for want of memory"))
+            if again is None:
+                result.set_exception(WorkerDied("gone from the cluster, most likely for want of memory"))
+            else:
+                self._suspects.submit(self._try_alone, result, again)
         except CancelledError:
             gone = (
                 "the Dask scheduler has gone, or it has cancelled the tasks; the next run goes on from here"
@@ -319,11 +328,36 @@ class Cluster(Executor):
         except Exception as error:  # noqa: BLE001  (it is raised in the thread that asked)
             result.set_exception(error)
 
+    def _try_alone(self, result: Future, again: Callable[[], Any]) -> None:
+        """Try a task once more while no other one is suspected."""
+        self._hand_over(again(), result, None)
+
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Leave the cluster; end it where it is our own."""
-        self._client.close(timeout=1 if cancel_futures else 30)
+        patience = 0.5 if cancel_futures else 30
+        self._suspects.shutdown(wait=not cancel_futures, cancel_futures=cancel_futures)
+        for each in (self._client, self._own):
+            with suppress(TimeoutError):
+                if each is not None:
+                    each.close(timeout=patience)
         if self._own is not None:
-            self._own.close(timeout=1 if cancel_futures else 30)
+            self._own.shutdown_on_close = False  # what is still at work is killed when this process ends
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Keep Ctrl-C from what is started meanwhile: threads, and their processes."""
+    before = deaf()
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def deaf() -> set[signal.Signals | int]:
+    """Keep Ctrl-C from this thread, and from the processes that it starts; what was kept from it before."""
+    ensure_running()  # its start would undo this
+    return signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 def knock(scheduler: str) -> None:

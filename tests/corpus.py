@@ -320,6 +320,11 @@ def misfits() -> list[Case]:
         bad("binning_text.fits", lambda s: s.saying(BINNING="fast"), "binning of 'fast' is not understood"),
         bad("table.fits", lambda s: table(), "no image in it"),
         bad("binning_endless.fits", lambda s: s.saying(BINNING="9" * 30), "binning of .* is not understood"),
+        bad(
+            "binned_more.fits",
+            lambda s: s.saying(CCDXBIN=1e20, CCDYBIN=1.0),
+            "binning of .* is not understood",
+        ),
         bad("focus.fits", lambda s: s.saying(IMGTYPE="focus"), "neither science nor", status=LEFT_OUT),
     ]
 

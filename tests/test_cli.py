@@ -1,7 +1,4 @@
-import contextlib
-import logging
 import os
-import pty
 import re
 import shlex
 import subprocess
@@ -17,8 +14,7 @@ from astropy.table import Table
 from small_night import digests, run, run_json, small_night
 
 from potpyri_like import cli, pipeline
-from potpyri_like.console import Bars, Lines, Log, progress_for
-from potpyri_like.errors import NightError, UsageError
+from potpyri_like.errors import NightError
 from potpyri_like.options import Options, public_name
 from potpyri_like.registry import Failure, Registry, load_registry
 
@@ -75,6 +71,9 @@ def one_sentence(ran):
         "OPTICAM --help",
         "gmos -h",
         "simulate --help",
+        "batch --help",
+        "verify --help",
+        "watch --help",
         "instruments --help",
         "instruments check -h",
     ],
@@ -83,7 +82,7 @@ def test_every_help_fits_80_columns_and_is_complete(here, words):
     ran = run(*words.split())
     assert ran.status == 0 and not ran.err
     assert max(map(len, ran.out.splitlines())) <= 80
-    assert "..." not in re.sub(r"\S,\.\.\.", "", ran.out)  # nothing is cut off
+    assert "..." not in re.sub(r"(\S,|NIGHT)\.\.\.", "", ran.out)  # nothing is cut off
     assert "None" not in ran.out
 
 
@@ -91,7 +90,7 @@ def test_the_help_lists_instruments_and_tools(here):
     out = run("--help").out
     instruments, tools = out.split("Instruments:")[1].split("Tools:")
     assert "OPTICAM" in instruments and "GMOS" in instruments
-    assert "instruments" in tools and "simulate" in tools
+    assert all(name in tools for name in ("instruments", "simulate", "batch", "verify", "watch"))
     assert run().out.split() == out.split() or "Usage:" in run().err
 
 
@@ -263,87 +262,13 @@ def test_every_option_of_the_command_line_reaches_the_pipeline(here, asked):
         "recipe": "imaging",
         "stars": 7,
         "jobs": 2,
+        "scheduler": "tcp://10.0.0.1:8786",
     }
     assert sorted(values) == sorted(Options().named())
     run("OPTICAM", "night", *(f"--{name.replace('_', '-')}={value}" for name, value in values.items()))
     ((_, _, more),) = asked
     assert more["options"].named() == values
     assert more["origins"] == dict.fromkeys(values, "command line")
-
-
-# -- the log and the progress --------------------------------------------------------------------------------
-
-
-def test_the_log_begins_when_the_output_folder_is_there_and_lacks_nothing(tmp_path):
-    log = logging.getLogger("potpyri_like.somewhere")
-    with Log(tmp_path / "out", screen=False):
-        log.warning("before")
-        assert not (tmp_path / "out").exists()
-        (tmp_path / "out").mkdir()
-        log.info("after \udcff")
-    (file,) = (tmp_path / "out/log").iterdir()
-    assert re.fullmatch(r"reduce_\d{8}T\d{6}\.log", file.name)
-    first, second = file.read_text(encoding="utf-8").splitlines()
-    assert first.endswith("WARNING potpyri_like.somewhere: before") and second.endswith(r"after \udcff")
-    assert " UTC " in first
-
-
-def test_a_wrong_option_leaves_no_log(tmp_path):
-    with pytest.raises(UsageError), Log(tmp_path, screen=False):
-        logging.getLogger("potpyri_like").info("begun")
-        raise UsageError("wrong")
-    assert not list(tmp_path.iterdir())
-
-
-def test_what_stops_a_run_is_in_the_log(tmp_path):
-    with pytest.raises(ZeroDivisionError), Log(tmp_path, screen=False):
-        _ = 1 / 0
-    (file,) = (tmp_path / "log").iterdir()
-    assert "ERROR" in file.read_text() and "ZeroDivisionError: division by zero" in file.read_text()
-
-
-def test_logging_is_left_as_it_was_found(tmp_path):
-    logger = logging.getLogger("potpyri_like")
-    before = logger.level, logger.propagate, list(logger.handlers)
-    with Log(tmp_path, screen=True):
-        assert len(logger.handlers) == len(before[2]) + 2
-    assert (logger.level, logger.propagate, list(logger.handlers)) == before
-
-
-def test_a_log_that_cannot_be_written_does_not_stop_the_run(tmp_path):
-    (tmp_path / "log").write_text("in the way")
-    with Log(tmp_path, screen=False):
-        logging.getLogger("potpyri_like").warning("on we go")
-    assert (tmp_path / "log").read_text() == "in the way"
-
-
-def test_progress_in_a_pipe_is_plain_lines(capsys):
-    progress = progress_for(sys.stderr)
-    assert isinstance(progress, Lines)
-    progress.begin("WASP-0, C1 g", 12)
-    for _ in range(12):
-        progress.step()
-    progress.end()
-    progress.begin("WASP-0, C2 r", 1)
-    assert capsys.readouterr() == ("", "WASP-0, C1 g: 12 frames\nWASP-0, C2 r: 1 frame\n")
-
-
-def test_progress_on_a_terminal_is_a_bar(monkeypatch):
-    ours, theirs = pty.openpty()
-    with open(theirs, "w") as screen:  # noqa: PTH123 - a descriptor, not a path
-        monkeypatch.setattr(sys, "stderr", screen)
-        progress = progress_for(screen)
-        assert isinstance(progress, Bars)
-        progress.begin("WASP-0, C1 g", 12)
-        for _ in range(12):
-            progress.step()
-        progress.end()
-    shown = b""
-    with contextlib.suppress(OSError):  # the end of a terminal is an error
-        while part := os.read(ours, 10_000):
-            shown += part
-    os.close(ours)
-    assert b"WASP-0, C1 g" in shown and b"100%" in shown
 
 
 # -- the tools -----------------------------------------------------------------------------------------------
@@ -428,6 +353,31 @@ def test_a_plain_run_is_exit_0_and_says_where_the_products_are(plain):
     assert set(Table.read(plain / "night.ecsv", format="ascii.ecsv")["status"]) == {"use", "measured"}
     with measured(plain) as hdus:
         assert len(hdus["FRAMES"].data) == 24
+
+
+@pytest.mark.slow
+def test_timings_tell_where_the_time_went(night, plain, tmp_path, without_figures):
+    ran = run("OPTICAM", night.folder, "--jobs", 1, "--timings", "--out", tmp_path)
+    assert ran.status == 0, ran.err + ran.out
+    lines = ran.out.splitlines()
+    told = {line.split()[0]: line.split()[1:] for line in lines}
+    assert told["stage"] == ["frames", "ms/frame", "s", "share"]
+    assert told["Register"][0] == "24" and float(told["Register"][1]) > 0
+    shares = [float(cells[-1][:-1]) for cells in told.values() if cells and cells[-1].endswith("%")]
+    assert sum(shares) == pytest.approx(100, abs=len(shares))
+    assert {"MakeMasters", "ChooseReference", "Compare", "Stack"} <= told.keys()
+    megabytes = sum(path.stat().st_size for path in night.folder.glob("*.fits")) / 1e6
+    read = float(re.search(r"^read: (\d+) MB, \d+ MB/s", ran.out, re.MULTILINE)[1])
+    assert read >= round(megabytes)  # each file at least once
+    frames, seconds, rate = re.search(
+        r"^(\d+) frames in ([\d.]+) s: ([\d.]+) frames/s$", ran.out, re.MULTILINE
+    ).groups()
+    assert float(rate) == pytest.approx(int(frames) / float(seconds), rel=0.2)
+    timings = run_json(tmp_path)["timings"]
+    assert timings["per_frame"]["Register"]["frames"] == 24 and timings["frames"] == int(frames)
+    again = run("OPTICAM", night.folder, "--jobs", 1, "--timings", "--out", tmp_path)
+    assert again.out.splitlines()[-1] == "nothing was computed: everything was known from before"
+    assert "nothing has changed since the last run" in again.err
 
 
 @pytest.mark.slow

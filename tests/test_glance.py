@@ -49,7 +49,7 @@ def test_hot_pixels_are_no_peaks(fwhm):
 
 
 def test_several_peaks_within_one_width_are_one_star():
-    image, xy, _ = field(np.random.default_rng(3), 16.0, size=600)
+    image, _, _ = field(np.random.default_rng(3), 16.0, size=600)
     found, _ = brightest(glance(image, fwhm=4.0), fwhm=16.0, count=25)
     near = np.hypot(*(found[:, None] - found).transpose(2, 0, 1)) < 16
     assert np.count_nonzero(near) == len(found)

@@ -113,7 +113,7 @@ def test_frames_that_their_headers_betray_change_no_byte_of_the_products(simulat
     for what in ("truncated", "no exposure", "shape"):
         shutil.copy(simulated.folder / simulated.bad[what], night)
     assert reduce(night).status == 3
-    one, two = (digests(out, without=OF_THE_RUN) for out in (night / "red", plain))
+    one, two = (products(out) for out in (night / "red", plain))
     assert one == two and len(one) >= 5
     with_them, without = status_of(night / "red"), status_of(plain)
     assert without == {file: with_them[file] for file in without} and len(with_them) == len(without) + 3
@@ -335,8 +335,7 @@ def test_a_full_disk_is_one_sentence_with_what_to_do(night, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
     ran = reduce(night)
     assert ran.status == 1 and "No space left on device" in ran.err and "--out DIR" in ran.err
-    left = [path.name for path in (night / "red").rglob("*") if path.is_file() and "log" not in path.parts]
-    assert [name for name in left if not name.endswith(".log")] == []
+    assert not digests(night / "red", without=("log/", ".journal/"))
 
 
 @pytest.mark.slow
@@ -524,14 +523,10 @@ def test_a_majority_of_bad_frames_leaves_every_good_one_measured(tiny, bad_pixel
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", corpus.spoilt_pixels(), ids=lambda case: case.file)
-def test_a_bad_frame_changes_no_measurement_of_the_good_ones(tiny, tmp_path, case):
+def test_a_bad_frame_shifts_the_good_ones_less_than_their_errors(tiny, tmp_path, case):
     reduced = with_files(tiny, tmp_path, [case])
     check_named(reduced, case)
-    one, two = measured(reduced.out), measured(tiny.out)
-    assert two.keys() <= one.keys() and len(two) == TINY["frames"]
-    for frame, (flux, error) in two.items():
-        np.testing.assert_array_equal(one[frame][0], flux)
-        np.testing.assert_array_equal(one[frame][1], error)
+    check_alike(light_curve(reduced.out), light_curve(tiny.out))
 
 
 def check_alike(one, two):
@@ -609,18 +604,29 @@ def test_what_observers_write_into_object_stays_inside_the_output_folder(tiny, t
         corpus.bad("latin.fits", lambda s: s.edited(OBJECT=b"OBJECT  = '\xe9toile'"), "", status="measured"),
         corpus.bad("empty.fits", lambda s: s.at(15, OBJECT=""), "", status="measured"),
     ]
-    reduced = with_files(tiny, tmp_path, cases, "--target", "")
+    reduced = with_files(tiny, tmp_path, cases)
     assert {path.name for path in tmp_path.iterdir()} == {"night", "out"}
     for case in cases:
         assert case.called in reduced.rows
     folders = [one["folder"] for one in reduced.report["sets"]]
-    assert len(folders) == len({folder.casefold() for folder in folders}) == len(cases) - 1 + 1
+    assert len(folders) == len({folder.casefold() for folder in folders}) == len(cases)
     for folder in folders:
         assert (reduced.out / folder).resolve().is_relative_to(reduced.out.resolve())
         assert not folder.casefold().startswith(("cals/", "log/", "red/", "night.ecsv/", "run.json/", "."))
+    told = [line for line in reduced.ran.out.splitlines() if not line.startswith("missing: ")]
+    assert len(told) > len(cases) and max(map(len, told)) < 300
     assert "<script>alert" not in (reduced.out / "report.html").read_text()
     one, two = (digests(out / FOLDER) for out in (reduced.out, tiny.out))
     assert one == two
+
+
+@pytest.mark.slow
+def test_a_clock_ahead_of_the_leap_seconds_known_is_believed_without_a_word(tiny, tmp_path):
+    case = corpus.bad("ahead.fits", lambda s: s.saying(UT="2099-02-23 05:00:00.000"), "", status="measured")
+    reduced = with_files(tiny, tmp_path, [case])
+    check_named(reduced, case)
+    assert reduced.ran.status == 0 and "Warning" not in reduced.ran.err
+    check_alike(light_curve(reduced.out), light_curve(tiny.out))
 
 
 # -- what is no plain file -----------------------------------------------------------------------------------
@@ -655,7 +661,6 @@ def test_folders_that_are_linked_in_a_circle_are_walked_once(tiny, tmp_path):
     assert products(tmp_path / "out") == products(tiny.out)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_files_and_folders_without_permission_are_named(tiny, tmp_path):
     closed = [tmp_path / "night" / name for name in ("closed.fits", "shut", "listed")]
 
@@ -674,7 +679,11 @@ def test_files_and_folders_without_permission_are_named(tiny, tmp_path):
         corpus.Case("listed", shut, "cannot be looked at", row="listed/frame.fits"),
     ]
     try:
-        reduced = with_files(tiny, tmp_path, cases)
+        fill(tiny, tmp_path, cases)
+        if os.access(closed[0], os.R_OK):
+            pytest.skip("root may read everything")
+        ran, out = reduce_tiny(tmp_path / "night", tmp_path / "out", tiny.target), tmp_path / "out"
+        reduced = Reduced(ran, tmp_path / "night", out, status_of(out), run_json(out))
         for case in cases:
             check_named(reduced, case)
         assert products(reduced.out) == products(tiny.out)
@@ -746,10 +755,10 @@ def test_claims_and_bombs_take_neither_memory_nor_time(tiny, tmp_path):
         corpus.structural("huge", "too large|truncated|not a readable", NAXIS1=2 * 10**9, NAXIS2=2 * 10**9),
         corpus.structural("allowed", "truncated", NAXIS1=23170, NAXIS2=23170),
         corpus.structural("endless", "cannot be", NAXIS=10**10),
-        corpus.bad("zeros.fits.gz", lambda s: corpus.bomb(4), "come out of it"),
-        corpus.bad("frame_and_zeros.fits.gz", lambda s: corpus.bomb(4, s.raw), "come out of it"),
+        corpus.bad("zeros.fits.gz", lambda s: corpus.bomb(2), "come out of it"),
+        corpus.bad("frame_and_zeros.fits.gz", lambda s: corpus.bomb(2, s.raw), "come out of it"),
         corpus.bad("announced.fits.gz", lambda s: corpus.bomb(1, head), "come out of it"),
-        corpus.bad("zeros.fits.bz2", lambda s: corpus.bz2_bomb(1), "come out of it"),
+        corpus.bad("nothing.fits.bz2", lambda s: corpus.bz2_bomb(1), "come out of it"),
         corpus.bad("tiles.fits.fz", lambda s: corpus.tiled_claim(s, 20000), "too large|truncated|cannot be"),
     ]
     shutil.copytree(tiny.night, tmp_path / "night")
@@ -773,12 +782,14 @@ def test_claims_and_bombs_take_neither_memory_nor_time(tiny, tmp_path):
 
 @pytest.mark.slow
 def test_a_field_of_ten_thousand_stars_is_reduced(tmp_path):
-    truth = small_night(
-        tmp_path / "night", size=(512, 512), frames=8, stars=10_000, seeing=(0.3, 0.35), drift=3.0
-    )
-    ran = reduce_tiny(tmp_path / "night", tmp_path / "out", truth.target_xy["C2"])
+    truth = small_night(tmp_path / "night", size=(1024, 1024), frames=6, drift=0.0, hours=0.2)
+    for path in science(tmp_path / "night"):
+        sample = Sample(path.read_bytes())
+        path.write_bytes(sample.showing(corpus.crowded(sample.image, 10_000)))
+    ran = command(tmp_path / "night", tmp_path / "out", truth.target_xy["C2"])
     assert ran.status in (0, 3), ran.out
-    assert sum(status == "measured" for status, _ in status_of(tmp_path / "out").values()) == 8
+    assert sum(status == "measured" for status, _ in status_of(tmp_path / "out").values()) == 6
+    assert ran.seconds < 60
 
 
 @pytest.mark.slow

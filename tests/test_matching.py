@@ -215,7 +215,7 @@ def test_pairs_that_are_known_are_fitted_without_those_that_disagree():
     target = transform(stars) + rng.normal(0, 0.05, stars.shape)
     target[3:6] += [[1.5, 0], [0, 30], [-200, 4]]
     target[10] = np.nan
-    near = Transform(transform.matrix, transform.offset + [0.9, -0.6])
+    near = Transform(transform.matrix, transform.offset + np.array([0.9, -0.6]))
     match = fit_pairs(stars, target, near, chance=1e-7)
     assert np.array_equal(match.pairs[:, 0], match.pairs[:, 1])
     assert set(range(40)) - set(match.pairs[:, 0]) == {4, 5, 10}  # 3 is within the tolerance, but not fitted

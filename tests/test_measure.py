@@ -334,6 +334,30 @@ def test_planes_of_one_value_and_read_only_ones_are_taken_as_they_are():
     assert constant.flux_err == pytest.approx(full.flux_err, rel=1e-9)
 
 
+@pytest.mark.parametrize("psf", [gaussian, moffat])
+@pytest.mark.parametrize("binning", [2, 3])
+def test_well_sampled_stars_measure_the_same_on_squares_of_pixels(psf, binning):
+    rng, fwhm = np.random.default_rng(14), 5.0 * binning
+    clean, xy = star_field(psf, fwhm, rng, flux=(4.5, 6), grid=3, spacing=int(14 * fwhm))
+    settings = {"fwhm": fwhm, "radii": fwhm * np.array([0.7, 1.2, 2.5]), "annulus": (4 * fwhm, 6 * fwhm)}
+    fine, coarse = [], []
+    for _ in range(8):
+        frame, start = observe(clean, rng), xy + rng.uniform(-1, 1, xy.shape)
+        fine.append(measure_stars(*frame, start, recentre=3, **settings))
+        squares = {"binning": binning, "sky_binning": 2 * binning}
+        coarse.append(measure_stars(*frame, start, recentre=3, **squares, **settings))
+    ratio = np.array([b.flux / a.flux for a, b in zip(fine, coarse, strict=True)])
+    error = np.array([a.flux_err / a.flux for a in fine])
+    lost = ratio.mean(axis=(0, 1))  # squares blur the light a little, of all stars alike
+    assert np.all((lost > 0.98) & (lost < 1.003))
+    assert np.sqrt(np.mean(((ratio - lost) / error) ** 2)) < 0.5
+    assert np.array([b.xy - a.xy for a, b in zip(fine, coarse, strict=True)]).std() < 0.05 * binning
+    for name in ("sky", "sky_scatter"):
+        assert getattr(coarse[0], name) == pytest.approx(getattr(fine[0], name), rel=0.1)
+    assert coarse[0].flux_err == pytest.approx(fine[0].flux_err, rel=0.03)
+    assert np.array_equal(coarse[0].flags, fine[0].flags)
+
+
 def test_disks_hold_the_pixels_whose_centres_are_within_the_radius():
     y, x = np.mgrid[:30, :40]
     covered = disks((30, 40), [[10.3, 12.0], [39.0, 1.0], [np.nan, 3.0]], [4.5, 6.0, 9.0])

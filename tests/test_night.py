@@ -168,7 +168,7 @@ def test_a_night_that_lies_beside_an_edited_table_is_a_night(tmp_path):
     assert files(scan(tmp_path, TOY)) == ["a.fits"]
 
 
-def test_links_that_leave_the_night_are_passed_over_and_those_within_count_once(tmp_path):
+def test_links_that_leave_the_night_are_named_and_those_within_count_once(tmp_path):
     write(tmp_path / "elsewhere/a.fits")
     write(tmp_path / "night/b.fits")
     (tmp_path / "night/a.fits").symlink_to(tmp_path / "elsewhere/a.fits")
@@ -177,7 +177,10 @@ def test_links_that_leave_the_night_are_passed_over_and_those_within_count_once(
     (tmp_path / "night/c.fits").symlink_to("b.fits")
     (tmp_path / "night/broken.fits").symlink_to("nowhere.fits")
     night = scan(tmp_path / "night", TOY)
-    assert files(night) == ["b.fits", "c.fits"]
+    assert files(night) == ["a.fits", "broken.fits", "folder", "b.fits", "c.fits"]
+    assert all("link" in by_file(night)[name].reason for name in ("a.fits", "folder"))
+    assert "cannot be looked at (No such file or directory)" in by_file(night)["broken.fits"].reason
+    assert {by_file(night)[name].status for name in ("a.fits", "folder", "broken.fits")} == {"refused"}
     assert by_file(night)["c.fits"].status == "leave out"
     assert by_file(night)["c.fits"].reason == "the same frame as b.fits"
 

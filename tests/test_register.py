@@ -152,7 +152,7 @@ def test_the_stars_are_where_they_must_be_as_exactly_as_a_full_detection_tells(n
         assert len(match.pairs) >= 10
         if weather.fwhm > 1.5:  # narrower ones are wider than the truth on any pixels
             assert width == pytest.approx(weather.fwhm, rel=0.1 if weather.fwhm > 2 else 0.25)
-    assert np.mean(errors) < 1.15 * np.mean(others) + 0.02
+    assert np.mean(errors) < 1.15 * np.mean(others) + max(0.03, 0.003 * fwhm)
     assert np.max(errors) < max(0.2, 0.05 * weather.fwhm)
 
 
@@ -226,15 +226,11 @@ def test_a_frame_of_the_field_needs_no_detection(monkeypatch):
 
 @pytest.mark.parametrize("count", [5, 40])
 def test_another_field_is_refused(count):
-    accepted = 0
     for seed in range(4):
         reference, _ = scene(seed, 3.0, Weather(3.0), count=count)
         _, frame = scene(50 + seed, 3.0, Weather(3.0), count=count)
-        try:
-            accepted += registered(frame, reference)["matched"] > 0
-        except RegistrationError:
-            pass
-    assert accepted == 0
+        with pytest.raises(RegistrationError):
+            registered(frame, reference)
 
 
 @pytest.mark.parametrize("level", [SKY, 0.0, np.nan])

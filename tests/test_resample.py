@@ -6,7 +6,7 @@ from scipy.ndimage import affine_transform, center_of_mass
 
 from potpyri_like.errors import PixelError
 from potpyri_like.frame import MaskBit
-from potpyri_like.imaging import Pixels, rebin, warp
+from potpyri_like.imaging import Pixels, warp
 
 IDENTITY = np.eye(2)
 
@@ -144,36 +144,3 @@ def test_the_image_and_the_map_are_left_alone(rng):
     warp(pixels, matrix, offset)
     for each, was in zip((*pixels, matrix, offset), before, strict=True):
         np.testing.assert_array_equal(each, was)
-
-
-@pytest.mark.parametrize("factor", [1, 2, 3, 5])
-def test_rebinned_pixels_hold_what_their_squares_held(factor, rng):
-    data = rng.normal(100, 10, (31, 47)).astype(np.float32)
-    mask = (rng.random(data.shape) < 0.05).astype(np.uint8) * np.uint8(MaskBit.HOT)
-    binned = rebin(Pixels(data, data**2, mask), factor)
-    rows, cols = 31 // factor, 47 // factor
-    squares = data[: rows * factor, : cols * factor].reshape(rows, factor, cols, factor)
-    marked = mask[: rows * factor, : cols * factor].reshape(rows, factor, cols, factor)
-    assert np.allclose(binned.data, squares.sum(axis=(1, 3)), rtol=1e-6)
-    assert np.allclose(binned.variance, (squares.astype(float) ** 2).sum(axis=(1, 3)), rtol=1e-5)
-    assert (binned.mask == marked.max(axis=(1, 3))).all()
-
-
-def test_rebinned_planes_of_one_value_stay_views_of_it(rng):
-    data = rng.normal(100, 10, (64, 48)).astype(np.float32)
-    data.flags.writeable = False
-    planes = np.broadcast_to(np.float32(9), data.shape), np.broadcast_to(np.uint8(MaskBit.HOT), data.shape)
-    binned = rebin(Pixels(data, *planes), 2)
-    full = rebin(Pixels(data, *(plane.copy() for plane in planes)), 2)
-    for plane, other in zip(binned, full, strict=True):
-        assert np.array_equal(plane, other)
-        assert plane.dtype == other.dtype
-    assert binned.variance.strides == binned.mask.strides == (0, 0)
-
-
-def test_large_images_are_rebinned_in_bands_without_seams(rng):
-    data = rng.integers(0, 1000, (700, 900)).astype(np.float32)
-    mask = (rng.random(data.shape) < 1e-3).astype(np.uint8)
-    binned = rebin(Pixels(data, data, mask), 3)
-    assert np.array_equal(binned.data, data[:699].reshape(233, 3, 300, 3).sum(axis=(1, 3)))
-    assert np.array_equal(binned.mask, mask[:699].reshape(233, 3, 300, 3).max(axis=(1, 3)))

@@ -182,11 +182,9 @@ def fit_pairs(source, target, transform: Transform, *, tolerance: float = 2.0, c
         Fewer than three pairs agree.
     """
     source, target = np.asarray(source, float).reshape(-1, 2), np.asarray(target, float).reshape(-1, 2)
-    pairs, reach = np.empty(0, dtype=int), 1.5 * tolerance
-    for _ in range(10):
-        before, (pairs, distance) = pairs, _agreeing(source, target, transform, reach)
-        if np.array_equal(pairs, before):
-            break
+    reach = 1.5 * tolerance
+    for _ in range(5):
+        pairs, distance = _agreeing(source, target, transform, reach)
         transform = fit_similarity(source[pairs], target[pairs], flip=transform.flipped)
         reach = _reach(distance, tolerance)
     pairs, distance = _agreeing(source, target, transform, tolerance)

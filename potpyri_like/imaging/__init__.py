@@ -13,7 +13,7 @@ from potpyri_like.imaging.hot_pixels import (
 from potpyri_like.imaging.medians import median3x3
 from potpyri_like.imaging.networks import median_network, sorting_network
 from potpyri_like.imaging.pixels import Counts, Pixels
-from potpyri_like.imaging.resample import rebin, warp
+from potpyri_like.imaging.resample import warp
 from potpyri_like.imaging.sections import Section, parse_section
 
 __all__ = [
@@ -40,7 +40,6 @@ __all__ = [
     "normalise_flat",
     "overscan_level",
     "parse_section",
-    "rebin",
     "sorting_network",
     "warp",
 ]

@@ -11,7 +11,6 @@ from potpyri_like.imaging.pixels import Pixels
 
 __all__ = ["warp"]
 
-BAND = 1 << 17  # pixels that are joined at a time
 EDGE = 1e-6  # pixel: how far outside the last pixel centre is still rounding
 
 
@@ -100,72 +99,3 @@ def _neighbours(place: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, n
     place = np.clip(place, 0, size - 1)
     before = place.astype(np.intp)
     return before, np.minimum(before + 1, size - 1), (place - before).astype(np.float32), inside
-
-
-def rebin(pixels: Pixels, factor: int) -> Pixels:
-    """Sums of squares of pixels: the image that a detector with larger pixels would have taken.
-
-    Parameters
-    ----------
-    pixels : Pixels
-    factor : int
-        Pixels a side; rows and columns that fill no square are cut off at the far edges.
-
-    Returns
-    -------
-    Pixels
-        Data and variances are sums, the mask has the bits of all pixels in the square. The centre of pixel
-        (x, y) lies at ``((x + 0.5) * factor - 0.5, ...)`` in the image before.
-    """
-    if factor == 1:
-        return pixels
-    data, variance = (_square_sums(plane, factor) for plane in (pixels.data, pixels.variance))
-    return Pixels(data, variance, _square_bits(pixels.mask, factor))
-
-
-def _square_sums(plane: np.ndarray, factor: int) -> np.ndarray:
-    """Sums of squares of pixels."""
-    if _is_constant(plane):
-        return np.broadcast_to(plane[0, 0] * plane.dtype.type(factor**2), _squares(plane.shape, factor))
-    return _joined(plane, factor, np.add)
-
-
-def _square_bits(mask: np.ndarray, factor: int) -> np.ndarray:
-    """The bits of all pixels in each square; most masks have none, and to see that is quick."""
-    if _is_constant(mask):
-        return np.broadcast_to(mask[0, 0], _squares(mask.shape, factor))
-    if not mask.any():
-        return np.broadcast_to(mask.dtype.type(0), _squares(mask.shape, factor))
-    return _joined(mask, factor, np.bitwise_or)
-
-
-def _is_constant(plane: np.ndarray) -> bool:
-    """Whether all pixels are one and the same place in memory."""
-    return plane.size > 1 and plane.strides == (0, 0)
-
-
-def _squares(shape: tuple[int, ...], factor: int) -> tuple[int, int]:
-    """Rows and columns of squares."""
-    return shape[0] // factor, shape[1] // factor
-
-
-def _joined(plane: np.ndarray, factor: int, join: np.ufunc) -> np.ndarray:
-    """Squares of pixels joined, in bands that stay in the cache; rows first, since whole rows are joined fast."""
-    rows, columns = _squares(plane.shape, factor)
-    joined = np.empty((rows, columns), plane.dtype)
-    bands = list(row_bands(joined.shape, pixels=BAND // factor**2))
-    work = np.empty(
-        (max((band.stop - band.start for band in bands), default=0), columns * factor), plane.dtype
-    )
-    for band in bands:
-        lines, wide = (
-            plane[band.start * factor : band.stop * factor, : columns * factor],
-            work[: band.stop - band.start],
-        )
-        join(lines[::factor], lines[1::factor], out=wide)
-        for i in range(2, factor):
-            join(wide, lines[i::factor], out=wide)
-        join(wide[:, ::factor], wide[:, 1::factor], out=joined[band])
-        for i in range(2, factor):
-            join(joined[band], wide[:, i::factor], out=joined[band])
-    return joined

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from potpyri_like.photometry.cutouts import leaves, rounded, squares
+from potpyri_like.photometry.cutouts import in_blocks, leaves, rounded, square_sums, squares_from
 
 __all__ = ["aperture_sums"]
 
-BLOCK = 32  # stars at a time: their tables stay in the cache
+AT_ONCE = 70_000  # pixels of all squares together whose tables stay in the cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,18 +52,20 @@ class Crossings:
         Of the line, from the centre.
     area : ndarray, square pixels
         Half the disk's part between its diameter and the line; negative before the centre.
-    before, after : ndarray of int
-        Where the tables of some stars hold the change across the line, on the side of small coordinates along
-        it and on that of large ones; 0 where there is no crossing.
+    before, after : ndarray
+        The pixel along the line in which it is crossed, on the side of small coordinates and on that of large ones.
+    crossed : ndarray of bool
+        Whether it is.
     """
 
     place: np.ndarray
     area: np.ndarray
     before: np.ndarray
     after: np.ndarray
+    crossed: np.ndarray
 
 
-def aperture_sums(image, variance, xy, radii) -> tuple[np.ndarray, np.ndarray]:
+def aperture_sums(image, variance, xy, radii, *, binning: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """Sums in circular apertures with exact overlap of circle and pixels, and their variances.
 
     Parameters
@@ -72,6 +74,8 @@ def aperture_sums(image, variance, xy, radii) -> tuple[np.ndarray, np.ndarray]:
         Bad pixels already filled. A pixel that is not finite makes NaN of every aperture that touches it.
     xy : array_like, shape (n_star, 2), pixels
     radii : array_like, shape (n_radius,), pixels
+    binning : int
+        The variance is still that of pixels of which squares of that side make one of the image's.
 
     Returns
     -------
@@ -84,11 +88,12 @@ def aperture_sums(image, variance, xy, radii) -> tuple[np.ndarray, np.ndarray]:
     sums = np.full((2, len(xy), len(radii)), np.nan)
     cut = np.column_stack([leaves(planes[0].shape, xy, radius) for radius in radii])
     usable = np.flatnonzero(~cut.all(axis=1))
+    if not len(usable):
+        return sums[0], sums[1]
     half = int(np.ceil(radii.max())) + 1
     lines = _lines(radii, half)
-    for start in range(0, len(usable), BLOCK):
-        some = usable[start : start + BLOCK]
-        sums[:, some] = _sums(planes, xy[some], radii, lines, half)
+    for some in in_blocks(usable, (2 * half + 1) ** 2, at_once=AT_ONCE):
+        sums[:, some] = _sums(planes, xy[some], radii, lines, half, binning)
     sums[:, cut] = np.nan
     return sums[0], sums[1]
 
@@ -101,22 +106,26 @@ def _lines(radii: np.ndarray, half: int) -> Lines:
     return Lines(np.concatenate(numbers), radius, radius**2, np.cumsum([0, *counts[:-1]]))
 
 
-def _sums(planes, xy: np.ndarray, radii: np.ndarray, lines: Lines, half: int) -> np.ndarray:
+def _sums(planes, xy: np.ndarray, radii: np.ndarray, lines: Lines, half: int, binning: int) -> np.ndarray:
     """Sums for some stars, shape (n_plane, n_star, n_radius)."""
     corner, side = rounded(xy), 2 * half + 1
     centre = (xy - corner + half + 0.5).T[::-1, :, None]  # y, x; pixel i reaches from i to i + 1
-    values, bad = _finite(np.array([squares(plane, corner, half) for plane in planes], dtype=float))
-    sums = _along_circles(values, _crossings(centre, lines, side), centre[1], lines)
-    lowest = _before(centre[0], radii, 0.0, radii**2) * side + np.ceil(centre[1]) - 1
-    lowest += _first_pixels(centre, side)
-    sums += _take(values, lowest.astype(np.intp)) * np.pi * radii**2
+    image, fine = (
+        squares_from(plane, (corner - half) * factor, side * factor)
+        for plane, factor in zip(planes, (1, binning), strict=True)
+    )
+    # Shape (x, plane, star, y): whole tables are added up along x, and the parts of one x are contiguous.
+    values, bad = _finite(np.array([image, square_sums(fine, binning)], dtype=float).transpose(3, 0, 1, 2))
+    sums = _along_circles(values, _crossings(centre, lines), centre[1], lines)
+    lowest = _before(centre[0], radii, 0.0, radii**2), np.ceil(centre[1]) - 1
+    sums += _take(values, _index(values.shape, *lowest)) * np.pi * radii**2
     if bad is not None:
         sums[:, _touched(bad, centre, radii)] = np.nan
     return sums
 
 
-def _crossings(centre: np.ndarray, lines: Lines, side: int) -> Crossings:
-    """The crossings around centres, shape (2, n_star, 1), in squares of that side."""
+def _crossings(centre: np.ndarray, lines: Lines) -> Crossings:
+    """The crossings around centres, shape (2, n_star, 1)."""
     place = lines.number - centre
     np.clip(place, -lines.radius, lines.radius, out=place)
     square = place * place
@@ -126,19 +135,8 @@ def _crossings(centre: np.ndarray, lines: Lines, side: int) -> Crossings:
     area *= lines.radius2
     area += place * half_chord
     area /= 2
-    line = np.array([side, 1.0])[:, None, None] * lines.number + _first_pixels(centre, side)
-    along, crossed = np.array([1.0, side])[:, None, None], square < lines.radius2
     before, after = (pixel(centre[::-1], half_chord, square, lines.radius2) for pixel in (_before, _after))
-    for index in (before, after):
-        index *= along
-        index += line
-        index *= crossed
-    return Crossings(place, area, before.astype(np.intp), after.astype(np.intp))
-
-
-def _first_pixels(centre: np.ndarray, side: int) -> np.ndarray:
-    """Where each star's square begins in a table, shape (n_star, 1)."""
-    return float(side**2) * np.arange(centre.shape[1])[:, None]
+    return Crossings(place, area, before, after, square < lines.radius2)
 
 
 def _after(centre, half_chord, square, radius2) -> np.ndarray:
@@ -165,25 +163,43 @@ def _along_circles(values: np.ndarray, crossings: Crossings, x: np.ndarray, line
 
     Shape (n_plane, n_star, n_radius). What a crossing counts is the change of V times dy integrated up to there.
     """
-    level, upwards, sideways = _changes(values)
+    below_x, upwards, sideways = _changes(values)
     (left, below), (right, above) = crossings.before, crossings.after
-    (y, place), (area, under) = crossings.place, crossings.area
-    quarter, moved = np.pi / 4 * lines.radius2, x * y
+    (y, place), (area, under), (rows, columns) = crossings.place, crossings.area, crossings.crossed
+    quarter, shape = np.pi / 4 * lines.radius2, values.shape
+    at_left, at_right = (_index(shape, lines.number, pixel, rows) for pixel in (left, right))
+    at_below, at_above = (_index(shape, pixel, lines.number, columns) for pixel in (below, above))
     weighed = (
-        (level, right, y),
-        (level, left, -y),
-        (upwards, right, moved + area),
-        (upwards, left, area - moved - 2 * quarter),
-        (sideways, above, under - quarter),
-        (sideways, below, under - quarter + 4 * quarter * (place < 0)),  # those are passed last
+        (below_x, at_right, y),
+        (below_x, at_left, -y),
+        (upwards, at_right, (x - right) * y + area),
+        (upwards, at_left, (left - x) * y + area - 2 * quarter),
+        (sideways, at_above, under - quarter),
+        (sideways, at_below, under - quarter + 4 * quarter * (place < 0)),  # those are passed last
     )
-    total = sum(_take(table, index) * weight for table, index, weight in weighed)
+    total = np.zeros((shape[1], *y.shape))
+    for table, index, weight in weighed:
+        part = _take(table, index)
+        part *= weight
+        total += part
     return np.add.reduceat(total, lines.first, axis=-1)
+
+
+def _index(shape: tuple[int, ...], y, x, valid=True) -> np.ndarray:
+    """Where each star's element stands in a plane of tables, `x` counting from the plane's first; 0 where not valid."""
+    planes, stars, side = shape[1:]
+    index = np.multiply(x, float(planes * stars * side)) + (y + side * np.arange(float(stars))[:, None])
+    index *= valid
+    return index.astype(np.intp)
 
 
 def _take(tables: np.ndarray, index: np.ndarray) -> np.ndarray:
     """Elements of each plane's tables, shape (n_plane, *index.shape)."""
-    return tables.reshape(len(tables), -1).take(index, axis=1)
+    flat, (_, planes, stars, side) = tables.reshape(-1), tables.shape
+    taken = np.empty((planes, *index.shape))
+    for plane in range(planes):
+        flat[plane * stars * side :].take(index, out=taken[plane], mode="clip")  # spares a copy
+    return taken
 
 
 def _changes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -191,32 +207,33 @@ def _changes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
     Returns
     -------
-    level : ndarray
-        Across lines of rows: ``V - x * pixel``, which is the same everywhere in a pixel.
+    below_x : ndarray
+        Across lines of rows: the sum of all pixels of smaller x.
     upwards, sideways : ndarray
         Across lines of rows, and of columns: the pixel. What stands at the squares' rims means nothing, but the
         first element of each plane is 0.
     """
-    side, planes = values.shape[-1], values.reshape(len(values), -1)
-    upwards, sideways = np.zeros_like(values), np.zeros_like(values)
-    # Whole planes at once, over the ends of rows and squares, are four times faster.
-    np.subtract(planes[:, :-side], planes[:, side:], out=upwards.reshape(planes.shape)[:, side:])
-    np.subtract(planes[:, :-1], planes[:, 1:], out=sideways.reshape(planes.shape)[:, 1:])
-    # A product sums the pixels before each one faster than cumsum does.
-    before = np.triu(np.ones((side, side)), 1) - np.diag(np.arange(side))
-    return (upwards.reshape(-1, side) @ before).reshape(values.shape), upwards, sideways
+    upwards, sideways, below_x = np.zeros_like(values), np.zeros_like(values), np.zeros_like(values)
+    # Whole tables at once, over the ends of squares, are four times faster.
+    np.subtract(values.ravel()[:-1], values.ravel()[1:], out=upwards.ravel()[1:])
+    upwards[0, :, 0, 0] = 0
+    np.subtract(values[:-1], values[1:], out=sideways[1:])
+    for x in range(1, len(values)):  # several times faster than cumsum, and always the same to the bit
+        np.add(below_x[x - 1], upwards[x - 1], out=below_x[x])
+    return below_x, upwards, sideways
 
 
 def _finite(values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """The planes with 0 for what is not finite in any of them, and where that is (None: nowhere)."""
-    bad = ~np.isfinite(values.sum(axis=0))
+    """The planes, contiguous, with 0 for what is not finite in any of them; and where that is (None: nowhere)."""
+    values = np.ascontiguousarray(values)
+    bad = ~np.isfinite(values.sum(axis=1))
     if not bad.any():
         return values, None
-    return np.where(bad, 0, values), bad
+    return np.where(bad[:, None], 0, values), bad.transpose(1, 2, 0)
 
 
 def _touched(bad: np.ndarray, centre: np.ndarray, radii: np.ndarray) -> np.ndarray:
-    """Which circles reach into a bad pixel, shape (n_star, n_radius)."""
+    """Which circles reach into a bad pixel (star, y, x), shape (n_star, n_radius)."""
     star, *pixel = np.nonzero(bad)
     off = [np.maximum(np.abs(n + 0.5 - c[star, 0]) - 0.5, 0) for n, c in zip(pixel, centre, strict=True)]
     nearest = np.full(len(bad), np.inf)

@@ -9,6 +9,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 __all__ = [
     "Ring",
+    "from_squares",
     "in_blocks",
     "is_clean",
     "leaves",
@@ -17,6 +18,8 @@ __all__ = [
     "rounded",
     "square_sums",
     "squares",
+    "squares_from",
+    "to_squares",
 ]
 
 
@@ -44,14 +47,17 @@ def squares(image: np.ndarray, centre: np.ndarray, half: int, *, outside: float 
 
     `outside` is the value of pixels outside the image.
     """
-    side = 2 * half + 1
-    low = centre - half
-    inside = ((low >= 0) & (low + side <= image.shape[::-1])).all(axis=1)
-    if inside.any():  # one indexing copies row by row, several times faster than pixel by pixel
+    return squares_from(image, centre - half, 2 * half + 1, outside=outside)
+
+
+def squares_from(image: np.ndarray, low: np.ndarray, side: int, *, outside: float = 0) -> np.ndarray:
+    """The squares of pixels that begin at some pixels (x, y), shape (n, side, side)."""
+    inside = np.all((low >= 0) & (low + side <= np.array(image.shape[::-1])), axis=1)
+    if np.any(inside):  # one indexing copies row by row, several times faster than pixel by pixel
         x, y = np.where(inside[:, None], low, 0).T
         cut = sliding_window_view(image, (side, side))[y, x]
     else:
-        cut = np.empty((len(centre), side, side), image.dtype)
+        cut = np.empty((len(low), side, side), image.dtype)
     for n in np.flatnonzero(~inside):
         cut[n] = _square_partly(image, low[n, 0], low[n, 1], side, outside)
     return cut
@@ -117,19 +123,41 @@ def is_clean(mask: np.ndarray) -> bool:
 
 
 def square_sums(data, factor: int) -> np.ndarray:
-    """Sums of squares of pixels; what fills no square at the far edges is cut off."""
-    height, width = (n // factor * factor for n in data.shape)
-    # Rows first, since adding whole rows is fast.
-    rows = data[:height:factor, :width].copy()
-    for i in range(1, factor):
-        rows += data[i:height:factor, :width]
-    total = rows[:, ::factor].copy()
-    for i in range(1, factor):
-        total += rows[:, i::factor]
+    """Sums of squares of pixels; what fills no square at the far edges is cut off. The same array for a factor of 1."""
+    if factor == 1:
+        return data
+    high, wide = data.shape[-2] // factor, data.shape[-1] // factor
+    total = np.empty((*data.shape[:-2], high, wide), data.dtype)
+    step = max(1, CACHED // (data.shape[-1] * factor))
+    for first in range(0, high, step):
+        band = slice(first, min(first + step, high))
+        lines = data[..., band.start * factor : band.stop * factor, : wide * factor]
+        # Rows first, since adding whole rows is fast.
+        rows = lines[..., ::factor, :] + lines[..., 1::factor, :]
+        for i in range(2, factor):
+            rows += lines[..., i::factor, :]
+        np.add(rows[..., ::factor], rows[..., 1::factor], out=total[..., band, :])
+        for i in range(2, factor):
+            total[..., band, :] += rows[..., i::factor]
     return total
 
 
-def in_blocks(rows: np.ndarray, pixels: float, *, most: int | None = None) -> list[np.ndarray]:
-    """Rows, one for each star, in blocks whose so many pixels each fit the cache; one row at least, `most` at most."""
-    step = min(max(1, int(CACHED / max(1.0, pixels))), most or len(rows) or 1)
+def to_squares(xy: np.ndarray, factor: int) -> np.ndarray:
+    """Positions in an image of squares of so many pixels a side, from those in pixels."""
+    return (xy + 0.5) / factor - 0.5
+
+
+def from_squares(xy: np.ndarray, factor: int) -> np.ndarray:
+    """Positions in pixels, from those in an image of squares of so many pixels a side."""
+    return (xy + 0.5) * factor - 0.5
+
+
+def in_blocks(
+    rows: np.ndarray, pixels: float, *, at_once: int = CACHED, most: int | None = None
+) -> list[np.ndarray]:
+    """Rows, one for each star, in blocks that have so many pixels each, and together no more than fit the cache.
+
+    A block has one row at least, and `most` at most; without rows there is one block without any.
+    """
+    step = min(max(1, int(at_once / max(1.0, pixels))), most or len(rows) or 1)
     return [rows[start : start + step] for start in range(0, max(1, len(rows)), step)]

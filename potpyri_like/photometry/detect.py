@@ -13,7 +13,14 @@ import numpy as np
 import sep
 
 from potpyri_like.errors import PixelError
-from potpyri_like.photometry.cutouts import native_float32, pixels_around, rounded, square_sums, squares
+from potpyri_like.photometry.cutouts import (
+    from_squares,
+    native_float32,
+    pixels_around,
+    rounded,
+    square_sums,
+    squares,
+)
 
 __all__ = ["Stars", "detect_stars", "frame_fwhm", "half_light_widths", "hot_pixels"]
 
@@ -89,7 +96,7 @@ class Binned:
 
     def zoom_out(self, position: np.ndarray) -> np.ndarray:
         """Positions in the full image."""
-        return (position + 0.5) * self.factor - 0.5
+        return from_squares(position, self.factor)
 
 
 def detect_stars(

@@ -12,7 +12,7 @@ import numpy as np
 import sep
 
 from potpyri_like.photometry.centroids import FWHM_PER_SIGMA, windowed
-from potpyri_like.photometry.cutouts import native_float32, square_sums
+from potpyri_like.photometry.cutouts import from_squares, native_float32, square_sums, to_squares
 from potpyri_like.photometry.detect import half_light_widths, hot_pixels
 
 __all__ = ["Glance", "brightest", "glance", "stars_at", "typical_width"]
@@ -20,6 +20,7 @@ __all__ = ["Glance", "brightest", "glance", "stars_at", "typical_width"]
 SAMPLING = 2.5  # binned pixels per FWHM, at least
 BOX, MOST_BOXES = 10, 8  # FWHM a side of a box of the sky at least; boxes a side at most
 SAMPLES = 16  # pixels a side that are looked at in each
+ROWS_OF_SKY = 128  # at most twice as many: a few rows have the same sky
 MOST_PEAKS = 200
 PEAK_SIGMA = 6.0
 STAR_SIGMA = 5.0
@@ -48,11 +49,11 @@ class Glance:
 
     def zoom_in(self, xy: np.ndarray) -> np.ndarray:
         """Positions in `data` from those in the image."""
-        return (xy + 0.5) / self.factor - 0.5
+        return to_squares(xy, self.factor)
 
     def zoom_out(self, xy: np.ndarray) -> np.ndarray:
         """Positions in the image from those in `data`."""
-        return (xy + 0.5) * self.factor - 0.5
+        return from_squares(xy, self.factor)
 
 
 def glance(image, *, fwhm: float, clean: bool = True) -> Glance:
@@ -71,10 +72,22 @@ def glance(image, *, fwhm: float, clean: bool = True) -> Glance:
 
 
 def _above_sky(data: np.ndarray, fwhm: float) -> Glance:
-    """An image above its sky."""
+    """An image above its sky, which is the same for a few rows together."""
     level, noise = _boxes(data, fwhm)
-    down, across = (_interpolation(size, boxes) for size, boxes in zip(data.shape, level.shape, strict=True))
-    return Glance(data - down @ level @ across.T, noise, 1)
+    step = max(1, len(data) // ROWS_OF_SKY)
+    sky = _stretched(_stretched(level, -(-len(data) // step)).T, data.shape[1]).T.astype(data.dtype)
+    above = np.empty_like(data)
+    for n, row in enumerate(np.ascontiguousarray(sky)):
+        np.subtract(data[n * step : (n + 1) * step], row, out=above[n * step : (n + 1) * step])
+    return Glance(above, noise, 1)
+
+
+def _stretched(level: np.ndarray, size: int) -> np.ndarray:
+    """So many rows from those of the boxes, linear between the boxes' centres and beyond."""
+    place = (np.arange(size)[:, None] + 0.5) * len(level) / size - 0.5
+    before = np.clip(place.astype(int), 0, len(level) - 2)[:, 0]
+    # Written out, since a matrix product may round differently on another number of cores.
+    return level[before] * (before[:, None] + 1 - place) + level[before + 1] * (place - before[:, None])
 
 
 def brightest(look: Glance, *, fwhm: float, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -164,16 +177,6 @@ def _boxes(data: np.ndarray, fwhm: float) -> tuple[np.ndarray, float]:
     rest = np.abs(sample - level[:, None])
     rest = rest[np.isfinite(rest)]
     return level.reshape(high, wide), MAD_SIGMA * float(np.median(rest)) if rest.size else 0.0
-
-
-def _interpolation(size: int, boxes: int) -> np.ndarray:
-    """The matrix that makes `size` values of those in the boxes, linear between their centres and beyond."""
-    place = (np.arange(size) + 0.5) * boxes / size - 0.5
-    before = np.clip(place.astype(int), 0, boxes - 2)
-    weights = np.zeros((size, boxes), np.float32)
-    weights[np.arange(size), before] = before + 1 - place
-    weights[np.arange(size), before + 1] = place - before
-    return weights
 
 
 # ---------------------------------------------------------------- peaks

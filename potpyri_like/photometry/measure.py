@@ -10,7 +10,16 @@ import numpy as np
 from potpyri_like.frame import MaskBit, StarFlag
 from potpyri_like.photometry.apertures import aperture_sums
 from potpyri_like.photometry.centroids import refine_positions
-from potpyri_like.photometry.cutouts import Ring, in_blocks, is_clean, leaves, native_float32, square_sums
+from potpyri_like.photometry.cutouts import (
+    Ring,
+    from_squares,
+    in_blocks,
+    is_clean,
+    leaves,
+    native_float32,
+    square_sums,
+    to_squares,
+)
 
 __all__ = [
     "Measurement",
@@ -94,6 +103,7 @@ def measure_stars(
     recentre: float | None = None,
     flag_radius: float | None = None,
     reach=None,
+    binning: int = 1,
     sky_binning: int = 1,
 ) -> Measurement:
     """Measure stars in concentric apertures above their local sky.
@@ -118,18 +128,26 @@ def measure_stars(
     reach : array_like, shape (n_star,), pixels, optional
         How far each star's light counts: the sky of the others leaves those pixels out, as far as that leaves a
         fifth of an annulus.
+    binning : int
+        Centroids and sums are those of squares of so many pixels a side: of well sampled stars they are the same,
+        and had sooner.
     sky_binning : int
-        Pixels a side of the squares from which the sky is taken. Its level is as well known from large ones as
-        from small ones, and sooner.
+        The same for the sky; a multiple of `binning`. Its level is as well known from large squares as from small.
     """
-    image = native_float32(image)
+    image, squared = native_float32(image), square_sums(native_float32(image), binning)
     xy, radii = np.array(xy, dtype=float).reshape(-1, 2), np.asarray(radii, dtype=float)
     flags = np.zeros(len(xy), dtype=int)
     if recentre is not None:
-        xy, ok = refine_positions(image, xy, fwhm=fwhm, max_shift=recentre)
+        found, ok = refine_positions(
+            squared, to_squares(xy, binning), fwhm=fwhm / binning, max_shift=recentre / binning
+        )
+        xy[ok] = from_squares(found[ok], binning)
         flags[~ok] |= StarFlag.NO_CENTROID
-    sky = sky_between_stars(image, xy, annulus, mask=mask, reach=reach, binning=sky_binning)
-    sums, variances = aperture_sums(image, variance, xy, radii)
+    coarse = square_sums(squared, sky_binning // binning)
+    sky = _sky_of_squares(coarse, xy, annulus, mask=mask, reach=reach, binning=sky_binning)
+    sums, variances = aperture_sums(
+        squared, variance, to_squares(xy, binning), radii / binning, binning=binning
+    )
     area = pi * radii**2
     flags |= aperture_flags(mask, xy, radii.max() if flag_radius is None else flag_radius)
     flags[leaves(image.shape, xy, max(annulus[1], radii.max()))] |= StarFlag.EDGE
@@ -191,12 +209,17 @@ def sky_between_stars(image, xy, annulus: tuple[float, float], *, mask, reach=No
     Where that would leave less than a fifth of an annulus, the reach is shortened by a quarter, and so on. It is
     taken from squares of `binning` pixels a side, a masked pixel hiding its square, and told in pixels.
     """
-    image, xy, hidden = native_float32(image), np.asarray(xy, float), _hidden(np.asarray(mask), binning)
-    if binning > 1:
-        image, xy = square_sums(image, binning), (xy + 0.5) / binning - 0.5
+    sums = square_sums(native_float32(image), binning)
+    return _sky_of_squares(sums, xy, annulus, mask=mask, reach=reach, binning=binning)
+
+
+def _sky_of_squares(sums, xy, annulus: tuple[float, float], *, mask, reach, binning: int) -> Sky:
+    """`sky_between_stars` from the sums of squares."""
+    xy, hidden = to_squares(np.asarray(xy, float), binning), _hidden(np.asarray(mask), binning)
     reach = None if reach is None else np.asarray(reach, float) / binning
     where = {"inner": annulus[0] / binning, "outer": annulus[1] / binning}
-    sky = _between_stars(image, xy, hidden, reach, **where, sigma=CLIP if binning == 1 else CLIP_SQUARES)
+    sigma = CLIP if binning == 1 else CLIP_SQUARES
+    sky = _between_stars(sums, xy, hidden, reach, **where, sigma=sigma)
     return Sky(sky.level / binning**2, sky.scatter / binning, sky.n, sky.variance_of_level / binning**4)
 
 
@@ -204,7 +227,7 @@ def _hidden(mask: np.ndarray, binning: int) -> np.ndarray:
     """Which squares of pixels hold a masked one."""
     if is_clean(mask):
         return np.zeros((mask.shape[0] // binning, mask.shape[1] // binning), bool)
-    return square_sums(mask != 0, binning) if binning > 1 else mask != 0
+    return square_sums(mask != 0, binning)
 
 
 def _between_stars(image, xy, hidden: np.ndarray, reach, *, inner: float, outer: float, sigma: float) -> Sky:

@@ -111,21 +111,22 @@ class PickVariable:
 
     def __call__(self, works: tuple[Work, ...], tools: Tools) -> tuple[Work, ...]:
         open_ = [w for w in works if w.target_star is None and w.result.stars is not None]
-        ranked = [w for w in open_ if np.isfinite(w.result.stars.score).any()]  # type: ignore[union-attr]
+        ranked = [w for w in open_ if np.isfinite(scores(w)).any()]
         if not ranked:
             why = "no target was named (--target-xy), and too few frames were measured to tell which star varies"
             return tuple(w.with_(target_why=why) if w in open_ else w for w in works)
-        best = max(ranked, key=lambda w: np.nanmax(w.result.stars.score))  # type: ignore[union-attr]
-        star = int(np.nanargmax(best.result.stars.score))  # type: ignore[union-attr]
+        best = max(ranked, key=lambda w: np.nanmax(scores(w)))
+        star = int(np.nanargmax(scores(best)))
         return tuple(self.picked(w, best, star) if w in ranked else w for w in works)
 
     def picked(self, work: Work, best: Work, star: int) -> Work:
         """The star in this band that is the picked one, or this band's own most variable."""
-        assert work.result.stars is not None
         here = star if work is best else same_star(work, best, star)
-        score = work.result.stars.score
+        score = scores(work)
         if here is None or here >= len(score):
             here = int(np.nanargmax(score))
+        assert work.result.stars is not None
+        score = work.result.stars.score
         verdict = (
             "varies most over its noise"
             if score[here] >= VARIABLE_SCORE
@@ -166,6 +167,15 @@ class DrawLightCurve:
             else [Choice("target", f"star {star}", work.target_why)]
         )
         return work.found(light_curve=curve, choices=named_by, problems=problems)
+
+
+def scores(work: Work) -> np.ndarray:
+    """The variability of each star over its noise; NaN for those often saturated, at the edge or not found."""
+    table, series = work.result.stars, work.result.series
+    assert table is not None and series is not None
+    score = table.score.copy()
+    score[list(unfit(series))] = np.nan
+    return score if np.isfinite(score).any() else table.score
 
 
 def no_curve(star: int | None, table: StarTable | None, why: str) -> str:
@@ -272,12 +282,15 @@ def with_clouds(series: Series, table: StarTable, aperture: int) -> Series:
 def unfit(series: Series) -> dict[int, str]:
     """Stars that cannot be comparison stars, and why."""
     measured = np.isfinite(series.flux).any(axis=2)
-    count = np.maximum(measured.sum(axis=0), 1)
-    full = ((series.star_flags & StarFlag.SATURATED) > 0).sum(axis=0) / count
-    edge = ((series.star_flags & StarFlag.EDGE) > 0).sum(axis=0) / count
-    lost = ((series.star_flags & StarFlag.NO_CENTROID) > 0).sum(axis=0) / count
+    saturated = (series.star_flags & StarFlag.SATURATED) > 0
+    # A frame in which most stars are saturated tells of itself, not of its stars.
+    telling = measured.any(axis=1) & (2 * saturated.sum(axis=1) <= saturated.shape[1])
+    flags = series.star_flags[telling if telling.any() else slice(None)]
+    full, edge, lost = (
+        ((flags & flag) > 0).mean(axis=0) for flag in (StarFlag.SATURATED, StarFlag.EDGE, StarFlag.NO_CENTROID)
+    )
     reasons: dict[int, str] = {}
-    for star in range(len(count)):
+    for star in range(len(full)):
         if full[star] > SATURATED_OFTEN:
             reasons[star] = f"saturated in {full[star]:.0%} of the frames"
         elif edge[star] > EDGE_OFTEN:

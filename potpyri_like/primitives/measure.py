@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from potpyri_like.frame import Frame
-from potpyri_like.imaging import rebin
-from potpyri_like.photometry import Measurement, measure_stars, peaks
+from potpyri_like.photometry import measure_stars
 from potpyri_like.primitives.stage import Setup, pixels_of
 from potpyri_like.results import Reference
 
@@ -49,40 +48,24 @@ class Measure:
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
         reference = setup.reference
         assert reference is not None
-        factor = max(1, int(reference.fwhm / self.sampling))
+        binning = max(1, int(reference.fwhm / self.sampling))
         xy = frame.results["transform"](np.vstack([reference.xy, setup.forced]))
-        fwhm, pixels = frame.results["fwhm"], rebin(pixels_of(frame), factor)
         flux = np.concatenate([reference.flux, np.zeros(len(setup.forced))])
-        reach = reach_of(flux, reference.widest, noise=sky_noise(reference.image)) / factor
         measured = measure_stars(
-            *pixels,
-            (xy + 0.5) / factor - 0.5,
-            fwhm=fwhm / factor,
-            radii=radii_of(self, reference) / factor,
-            annulus=tuple(np.array(annulus_of(self, reference)) / factor),
-            recentre=max(1.0, self.recentre * reference.fwhm) / factor,
-            flag_radius=FLAGGED * reference.fwhm / factor,
-            reach=reach,
-            sky_binning=max(1, int(reference.fwhm / factor / self.sky_sampling)),
+            *pixels_of(frame),
+            xy,
+            fwhm=frame.results["fwhm"],
+            radii=radii_of(self, reference),
+            annulus=annulus_of(self, reference),
+            recentre=max(1.0, self.recentre * reference.fwhm),
+            flag_radius=FLAGGED * reference.fwhm,
+            reach=reach_of(flux, reference.widest, noise=sky_noise(reference.image)),
+            binning=binning,
+            sky_binning=binning * max(1, int(reference.fwhm / binning / self.sky_sampling)),
         )
         return frame.after(
-            f"{len(xy)} stars measured" + f", binned by {factor}" * (factor > 1),
-            measurement=unbinned(measured, frame.data, fwhm, factor),
+            f"{len(xy)} stars measured" + f", binned by {binning}" * (binning > 1), measurement=measured
         )
-
-
-def unbinned(measured: Measurement, image: np.ndarray, fwhm: float, factor: int) -> Measurement:
-    """A measurement in binned pixels, told in the frame's own."""
-    if factor == 1:
-        return measured
-    xy = (measured.xy + 0.5) * factor - 0.5
-    return replace(
-        measured,
-        xy=xy,
-        sky=measured.sky / factor**2,
-        sky_scatter=measured.sky_scatter / factor,
-        peak=peaks(image, xy, fwhm),
-    )
 
 
 def radii_of(stage: Measure, reference: Reference) -> np.ndarray:

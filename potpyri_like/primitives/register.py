@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 MATCHED_ON = 60  # the brightest stars
 FEW_STARS = 5
+RICH = 0.8  # of the most stars
 PEAKS = 40  # of a frame, that are looked at first
 ENOUGH = 10  # stars found where they were expected; or half of all, where there are fewer
 TOLERANCE = 2.0  # pixel
@@ -255,15 +256,31 @@ def choose(looks: list[FrameOutcome], *, of: int) -> tuple[FrameOutcome, str]:
         )
     counts = np.array([len(look.results["stars"]) for look in usable])
     widths = np.array([np.median(look.results["stars"].fwhm[:30]) for look in usable])
-    rich = np.flatnonzero(counts >= 0.8 * counts.max())
-    best, alike = most_typical(usable, rich[np.argsort(widths[rich], kind="stable")])
+    best, alike = most_typical(usable, in_order(counts, widths))
     if of == 1:
         return usable[best], f"the only frame; {counts[best]} stars"
     return usable[best], (
         f"FWHM {widths[best]:.1f} pixel and {counts[best]} stars: the sharpest of {len(looks)} frames looked at"
-        f" (of {of}) among those with at least 80 % of the most stars, {counts.max()};"
+        f" (of {of}) {among(counts, best)};"
         f" its stars are those of {alike} of the {len(usable) - 1} others"
     )
+
+
+def in_order(counts: np.ndarray, widths: np.ndarray) -> np.ndarray:
+    """Frames with nearly as many stars as the richest, the sharpest first; then those of the others; and so on."""
+    left, order = np.arange(len(counts)), []
+    while left.size:
+        rich = left[counts[left] >= RICH * counts[left].max()]
+        order += list(rich[np.argsort(widths[rich], kind="stable")])
+        left = np.setdiff1d(left, rich)
+    return np.array(order)
+
+
+def among(counts: np.ndarray, best: int) -> str:
+    """Which frames the reference was the sharpest of, in words."""
+    if counts[best] >= RICH * counts.max():
+        return f"among those with at least {RICH:.0%} of the most stars, {counts.max()}".replace("%", " %")
+    return f"whose field others show, too; what shows more stars, up to {counts.max()}, shows another"
 
 
 def most_typical(looks: list[FrameOutcome], candidates: np.ndarray) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from potpyri_like.errors import PixelError
 from potpyri_like.frame import Frame, FrameInfo
 from potpyri_like.imaging import Piece, assemble, counts_of, overscan_level
 from potpyri_like.instruments import Instrument, Layout, Readout
@@ -37,6 +38,8 @@ class Trim:
         camera = instrument.camera_named(info.camera)
         wanted = partial(instrument.image_hdus, camera=camera)
         header, images, reading = read_raw(info.path, wanted, plane=info.plane, inside=info.inside)
+        if header.image_shape[-2:] != info.shape:
+            raise PixelError(f"{info.path.name}: it changed its size since the night was listed; it is left out")
         layout = instrument.layout(header, camera)
         pedestal = (0.0, 0.0) if setup.masters.bias else instrument.pedestal(header, camera)
         pieces = [piece(r, images[r.hdu], instrument, pedestal) for r in layout.readouts]

@@ -35,6 +35,7 @@ __all__ = [
     "with_subject",
 ]
 
+LONGEST_NAME = 40  # of a target, in the lines of the sets
 NAMED_ALONE = 4  # so many frames refused for the same reason are named one by one
 NOISE_WORDS = (("point_to_point", "point-to-point"), ("expected", "expected"))
 REFUSED = "refused"
@@ -383,7 +384,7 @@ def set_cells(report: RunReport, result: SetResult, folder: str | Path) -> list[
     """What one set came to, as the cells of a line."""
     counts = count_frames(report, result)
     observed = result.observed
-    cells = [observed.target, observed.band, observed.camera]
+    cells = [shortened(observed.target), observed.band, observed.camera]
     cells.append(f"{counts.measured} of {plural(counts.total, 'frame')}")
     noise = result.light_curve.noise if result.light_curve is not None else {}
     if "rms" in noise:
@@ -393,6 +394,11 @@ def set_cells(report: RunReport, result: SetResult, folder: str | Path) -> list[
         cells += ["no light curve", ""]
     product = main_product(result)
     return [*cells, str(Path(folder) / product) if product else "no product"]
+
+
+def shortened(name: str) -> str:
+    """A name that leaves room for the rest of its line."""
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
 def main_product(result: SetResult) -> str:
