@@ -12,7 +12,7 @@ from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import dropwhile, takewhile
+from itertools import dropwhile, pairwise, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -137,8 +137,8 @@ class Arrivals:
 
     def are_quiet(self) -> bool:
         """Whether no frame has come for much longer than usual."""
-        intervals = [b - a for a, b in zip(self.times[-9:], self.times[-8:], strict=False)]
-        usual = statistics.median(intervals) if intervals else 0.0
+        last = self.times[-9:]
+        usual = statistics.median(b - a for a, b in pairwise(last)) if len(last) > 1 else 0.0
         return bool(self.times) and not self.coming and self.silence() > max(QUIET, CADENCES * usual)
 
     def silence(self) -> float:
@@ -602,6 +602,10 @@ class LiveMemory(Memory):
             self.at_hand[file] = key, rows
         return self.at_hand[file][1]
 
+    def keep(self, file: str, key: str, rows: Any) -> None:
+        super().keep(file, key, rows)
+        self.at_hand[file] = key, rows
+
 
 @dataclass
 class LiveRunner(Runner):
@@ -622,6 +626,11 @@ class LiveRunner(Runner):
         for i, outcome in super().known([infos[i] for i in rest], job, "").items():
             found[rest[i]] = self.at_hand[keys[rest[i]]] = outcome
         return found
+
+    def kept_outcome(self, outcome: FrameOutcome, job: Job) -> FrameOutcome:
+        kept = super().kept_outcome(outcome, job)
+        self.at_hand[self.key(outcome.info, job)] = kept
+        return kept
 
     def key(self, info: FrameInfo, job: Job) -> tuple:
         """What an outcome depends on; the description is made anew only where something in it is."""

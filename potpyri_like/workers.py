@@ -273,6 +273,7 @@ class Cluster(Executor):
         try:
             import dask
             import distributed
+            from distributed.gc import disable_gc_diagnosis
         except ImportError as error:
             raise UsageError(
                 "--scheduler needs Dask's distributed: pip install 'potpyri-like[cluster]'"
@@ -292,6 +293,7 @@ class Cluster(Executor):
             else:
                 knock(scheduler)
             self._client = distributed.Client(self._own or scheduler, timeout=CONNECT, set_as_default=False)
+            disable_gc_diagnosis(force=True)  # a Ctrl-C that comes within its callback is lost
             self.count = max(MAY_GROW_TO, sum(self._client.nthreads().values()))
         except (OSError, ValueError, TypeError) as error:
             raise ReductionError(
@@ -334,7 +336,7 @@ class Cluster(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Leave the cluster; end it where it is our own."""
-        patience = 0.5 if cancel_futures else 30
+        patience = 0.25 if cancel_futures else 30
         self._suspects.shutdown(wait=not cancel_futures, cancel_futures=cancel_futures)
         for each in (self._client, self._own):
             with suppress(TimeoutError):

@@ -84,7 +84,7 @@ def test_a_file_counts_when_it_is_the_same_in_two_looks(empty, arrivals):
     assert arrivals.look() == ()
 
 
-@pytest.mark.parametrize("length", [0, 100, 2880, 2881, 8000, -1])
+@pytest.mark.parametrize("length", [0, 100, 2880, 2881, 8000, 11000])
 def test_a_file_that_is_shorter_than_its_header_says_is_waited_for(empty, arrivals, length):
     path = empty / "a.fits"
     content = raw_file(path)
@@ -398,6 +398,7 @@ def test_however_frames_come_the_final_state_is_that_of_a_run(sky, empty, hasty,
         written_slowly(one[2], empty),
         renamed(two[1], empty),
         lambda: shutil.copy(one[5], empty / one[3].name),  # another frame under its name ...
+        until((empty / "red/report.html").exists),
         until((empty / "red/WASP-0/g/lightcurve.ecsv").exists),
         look,
         put(one[3], empty),  # ... replaced
@@ -558,7 +559,7 @@ def test_an_update_works_on_new_frames_only(sky, live, monkeypatch):
     assert take_in(live, [one[4], two[4]]) == "WASP-0: C1 g 5, C2 r 5"
     assert calls.count("run_frame") == 2  # registered and measured
     assert calls.count("read_header") == 2
-    assert calls.count("task") <= 8 and calls.count("fingerprint") <= 4
+    assert calls.count("task") <= 3 * 2 and calls.count("fingerprint") == 2  # nothing of the others is made anew
     calls.clear()
     assert take_in(live, []) == "WASP-0: C1 g 5, C2 r 5"
     assert calls.count("run_frame") == calls.count("read_header") == calls.count("fingerprint") == 0
