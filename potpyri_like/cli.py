@@ -583,7 +583,8 @@ def check_free(folder: Path) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; every deliberate error is one sentence on screen and an exit status."""
     iers.conf.auto_download = False  # nothing is fetched to know the time
-    warnings.filterwarnings("ignore", category=ErfaWarning)  # of years later than its own, from 2029 on of all
+    # It warns of years later than its own, from 2029 on of all.
+    warnings.filterwarnings("ignore", category=ErfaWarning)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # no name of a file or a target is worth a traceback
             stream.reconfigure(errors="backslashreplace")

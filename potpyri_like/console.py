@@ -85,6 +85,10 @@ class LogFile(logging.FileHandler):
     def handleError(self, record: logging.LogRecord) -> None:
         """A full disk spoils the log, not the screen."""
 
+    def close(self) -> None:
+        with suppress(OSError):  # the last lines find no room
+            super().close()
+
     def discard(self) -> None:
         """Leave no log behind."""
         self.close()

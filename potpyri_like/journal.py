@@ -316,6 +316,7 @@ class Journal:
 
     def _execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
         """A statement's result; where a page turns out to be spoilt, that of a database begun afresh."""
+        values = tuple(as_stored(value) for value in values)
         try:
             return self._db.execute(statement, values)
         except sqlite3.DatabaseError as error:
@@ -360,6 +361,16 @@ def prepared(path: Path) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def as_stored(value: Any) -> Any:
+    """A value as SQLite takes it: a file's name that is no UTF-8 as bytes."""
+    if isinstance(value, str) and not value.isascii():
+        with suppress(UnicodeEncodeError):
+            value.encode()
+            return value
+        return os.fsencode(value)
+    return value
 
 
 def is_spoilt(error: sqlite3.DatabaseError) -> bool:

@@ -99,6 +99,7 @@ def reduce_night(
         memory = Memory(instrument)
         if (output.root / FOLDER).is_dir():
             memory.journal = stack.enter_context(Journal(output.root, redo=redo))
+        key = run_key(instrument, folder, output, options)  # before the scan: what comes later is not in it
         night = scan_again(folder, instrument, output, memory)
         check_options(night, options)
         output.make()
@@ -123,7 +124,7 @@ def reduce_night(
         names = sorted({*output.written, *runner.kept})
         record(report, output, journal, names)
         if runner.settled:
-            finish(report, journal, [*names, RUN_RECORD], run_key(instrument, folder, output, options))
+            finish(report, journal, [*names, RUN_RECORD], key)
     return report
 
 
@@ -343,6 +344,7 @@ def run_key(instrument: Instrument, folder: Path, output: Output, options: Optio
     files = [
         (path.relative_to(folder).as_posix(), signature(path))
         for path in list_files(folder, output.root).files
+        if path.exists()
     ]
     code = code_identity(whole=True)
     return fingerprint(code, instrument_identity(type(instrument)), str(folder.absolute()), named, files)

@@ -147,14 +147,13 @@ class Runner:
         """Run stages over frames; failures are outcomes, not exceptions."""
         job = Job.of(tuple(stages), setup)
         done = self.known(infos, job, what)
-        if what:
-            self.progress.begin(what, len(infos))
-        for index, outcome in self.outcomes([i for i in range(len(infos)) if i not in done], infos, job):
+        missing = [index for index in range(len(infos)) if index not in done]
+        progress = self.progress if what and missing else Silent()
+        progress.begin(what, len(missing))
+        for index, outcome in self.outcomes(missing, infos, job):
             done[index] = self.remembered(outcome, job)
-            if what:
-                self.progress.step()
-        if what:
-            self.progress.end()
+            progress.step()
+        progress.end()
         return [done[index] for index in range(len(infos))]
 
     def raw(self, infos: Sequence[FrameInfo]) -> tuple[str, ...]:
@@ -229,7 +228,7 @@ class Runner:
         self, wanted: Sequence[int], infos: Sequence[FrameInfo], job: Job
     ) -> Iterator[tuple[int, FrameOutcome]]:
         """Outcomes with their indices, as they come; from the workers where that is worth while."""
-        if self.executor is None or len(wanted) < 2:
+        if self.executor is None or (len(wanted) < 2 and not job.is_kept):
             begun = time.perf_counter()
             for index in wanted:
                 yield index, run_frame(infos[index], job.stages, job.setup)
@@ -265,7 +264,8 @@ class Runner:
                 self.job_file[1].unlink()
             self.jobs_sent += 1
             content = pickle.dumps((job.stages, job.setup), protocol=5)
-            path = self.output.write_bytes(f".work/{self.jobs_sent}.pickle", content).absolute()
+            name = f".work/{self.jobs_sent}_{job.key}.pickle"  # workers know it by its name, whichever run it is of
+            path = self.output.write_bytes(name, content).absolute()
             self.job_file = job, path
         return self.job_file[1]
 

@@ -5,11 +5,12 @@ import pty
 import re
 import signal
 import sys
+from pathlib import Path
 
 import click
 import pytest
 
-from potpyri_like.console import GOES_ON, STOPPED, Bars, Lines, Log, interruptible, progress_for
+from potpyri_like.console import GOES_ON, STOPPED, Bars, Lines, Log, LogFile, interruptible, progress_for
 from potpyri_like.errors import NightError, UsageError
 
 SHOW_CURSOR, HIDE_CURSOR = b"\x1b[?25h", b"\x1b[?25l"
@@ -83,6 +84,15 @@ def test_a_log_that_cannot_be_written_does_not_stop_the_run(tmp_path):
     with Log(tmp_path, screen=False):
         logging.getLogger("potpyri_like").warning("on we go")
     assert (tmp_path / "log").read_text() == "in the way"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+def test_a_full_disk_spoils_the_log_and_not_the_error(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(LogFile, "_open", lambda self: Path("/dev/full").open("w"))  # noqa: SIM115
+    with pytest.raises(NightError, match="it is day"), Log(tmp_path, screen=False):
+        logging.getLogger("potpyri_like").warning("on we go")
+        raise NightError("it is day")
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("screen", [False, True])

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from potpyri_like.frame import FrameFlag, StarFlag
-from potpyri_like.products.drawing import band_colour, limits, shown_time
+from potpyri_like.products.colours import band_colour
+from potpyri_like.products.drawing import limits, shown_time
 from potpyri_like.products.plots import (
     bands_plot,
     comparison_plot,

@@ -145,7 +145,7 @@ def test_an_exception_comes_back_as_itself(pool, error):
     before = children()
     raised = pool.submit(raise_, error).exception(PATIENCE)
     assert type(raised) is type(error) and raised.args == error.args
-    assert children() == before
+    assert before <= children(), "no worker died of it"
 
 
 def test_an_exception_that_does_not_survive_the_way_comes_back_as_its_text(pool):
