@@ -123,6 +123,9 @@ def reduce_night(
         report = write_products(report, runner)
         names = sorted({*output.written, *runner.kept})
         record(report, output, journal, names)
+        if options.target is None:  # what the night does not give any more: a set that got another name
+            output.remove(journal.forget_others({*names, RUN_RECORD}))
+        output.tidy()  # a run that is noted as finished is not looked at again
         if runner.settled:
             finish(report, journal, [*names, RUN_RECORD], key)
     return report

@@ -514,6 +514,16 @@ class Output:
             path.unlink(missing_ok=True)
         shutil.rmtree(self.root / WORK, ignore_errors=True)
 
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove products, and the folders that are empty without them."""
+        for name in names:
+            path = self.root / name
+            path.unlink(missing_ok=True)
+            for folder in path.parents:
+                if folder == self.root or any(folder.iterdir()):
+                    break
+                folder.rmdir()
+
     def write(self, name: str, fill: Callable[[BinaryIO], Any]) -> Path:
         """Write a product atomically.
 

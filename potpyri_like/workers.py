@@ -7,6 +7,7 @@ once more; a task that kills twice ends in a `WorkerDied`.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import logging
 import multiprocessing
 import os
@@ -92,6 +93,7 @@ class Pool(Executor):
         self._workers: list[Worker] = []
         self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(count)]
+        atexit.register(self._closing.set)  # nobody is hired any more when the interpreter dismisses all
         for thread in self._threads:
             thread.start()
 
@@ -117,6 +119,7 @@ class Pool(Executor):
             for thread in self._threads:
                 thread.join(timeout=None if wait else 1.0)
         self._closing.set()
+        atexit.unregister(self._closing.set)
 
     def _serve(self) -> None:
         """One thread: a process and its tasks, one after the other."""
