@@ -302,7 +302,11 @@ def make_report(*, bands=("g", "r"), target="WASP-0", n_frames=40, n_stars=12, r
             "target_xy": ("100,100", "command line"),
             "jobs": (2, "default"),
         },
-        timing=Timing(per_frame={"Measure": 7.5}, per_set={"MakeMasters": 1.25}, times={"Measure": 100, "MakeMasters": 1}),
+        timing=Timing(
+            per_frame={"Measure": 7.5},
+            per_set={"MakeMasters": 1.25},
+            times={"Measure": 100, "MakeMasters": 1},
+        ),
     )
 
 

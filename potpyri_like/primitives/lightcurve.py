@@ -287,7 +287,8 @@ def unfit(series: Series) -> dict[int, str]:
     telling = measured.any(axis=1) & (2 * saturated.sum(axis=1) <= saturated.shape[1])
     flags = series.star_flags[telling if telling.any() else slice(None)]
     full, edge, lost = (
-        ((flags & flag) > 0).mean(axis=0) for flag in (StarFlag.SATURATED, StarFlag.EDGE, StarFlag.NO_CENTROID)
+        ((flags & flag) > 0).mean(axis=0)
+        for flag in (StarFlag.SATURATED, StarFlag.EDGE, StarFlag.NO_CENTROID)
     )
     reasons: dict[int, str] = {}
     for star in range(len(full)):

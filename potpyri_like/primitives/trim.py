@@ -39,7 +39,9 @@ class Trim:
         wanted = partial(instrument.image_hdus, camera=camera)
         header, images, reading = read_raw(info.path, wanted, plane=info.plane, inside=info.inside)
         if header.image_shape[-2:] != info.shape:
-            raise PixelError(f"{info.path.name}: it changed its size since the night was listed; it is left out")
+            raise PixelError(
+                f"{info.path.name}: it changed its size since the night was listed; it is left out"
+            )
         layout = instrument.layout(header, camera)
         pedestal = (0.0, 0.0) if setup.masters.bias else instrument.pedestal(header, camera)
         pieces = [piece(r, images[r.hdu], instrument, pedestal) for r in layout.readouts]
