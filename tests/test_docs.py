@@ -9,9 +9,9 @@ import pytest
 from fake_report import make_report, make_set
 
 from potpyri_like import cli
+from potpyri_like.console import STOPPED
 from potpyri_like.frame import FrameKind, MaskBit
 from potpyri_like.instruments import Instrument
-from potpyri_like.console import STOPPED
 from potpyri_like.options import Options, public_name
 from potpyri_like.products import light_curve_table, ranking_table
 from potpyri_like.products.tables import aperture_table, frame_table, star_table
