@@ -399,6 +399,7 @@ class Disturbable:
 
     def say(self, what: str) -> None:
         self.inner.say(what)
+        self.check()
 
     def check(self) -> None:
         """Raise `Disturbed` where something in the night has changed."""

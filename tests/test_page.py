@@ -263,7 +263,8 @@ def test_a_master_shared_by_two_sets_is_shown_once():
 
 
 def test_run_json_tells_the_run(report):
-    told = json.loads(json.dumps(run_json(report, sha256={"C1/broken000.fit": "ab12"}), allow_nan=False))
+    raw = {"C1/broken000.fit": {"sha256": "ab12"}}
+    told = json.loads(json.dumps(run_json(report, raw=raw), allow_nan=False))
     assert told["instrument"] == "OPTICAM"
     assert told["exit_status"] == 3
     assert {"python", "numpy", "astropy", "sep"} <= set(told["versions"])
@@ -275,7 +276,7 @@ def test_run_json_tells_the_run(report):
     assert len(first["masters"][0]["inputs"]) == 11
     refused = {f["file"]: f["reason"] for f in told["frames"] if f["status"] == "refused"}
     assert refused == {row.file: row.reason for row in report.night.refused}
-    sums = {i["file"]: i["sha256"] for i in told["inputs"]}
+    sums = {i["file"]: i.get("sha256") for i in told["inputs"]}
     assert sums["C1/broken000.fit"] == "ab12"
     assert len(sums) == len(report.night.rows)
 

@@ -598,7 +598,9 @@ def test_an_interrupt_ends_within_two_seconds_with_a_usable_state(first, tmp_pat
 
 def processes():
     """Pid, process group and command of all processes."""
-    found = subprocess.run(["ps", "-e", "-o", "pid=,pgid=,args="], capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        ["ps", "-ww", "-e", "-o", "pid=,pgid=,args="], capture_output=True, text=True, check=True
+    )
     return found.stdout.splitlines()
 
 

@@ -453,7 +453,7 @@ def test_a_frame_that_comes_during_the_final_state_is_taken_in(sky, empty, hasty
     came = []
 
     class Late(runner.Silent):
-        def begin(self, what, total):
+        def say(self, what):
             if any("final state" in text for text in said) and not came:
                 came.append(shutil.copy(frames[5], empty))
 

@@ -39,7 +39,7 @@ def children(parent=None):
     """Processes of worker pools that a process started."""
     parent = os.getpid() if parent is None else parent
     found = subprocess.run(
-        ["ps", "-o", "pid=,args=", "--ppid", str(parent)], capture_output=True, text=True, check=False
+        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(parent)], capture_output=True, text=True, check=False
     )
     lines = [line.split(maxsplit=1) for line in found.stdout.splitlines()]
     return {int(pid) for pid, words in lines if "spawn_main" in words}
