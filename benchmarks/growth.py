@@ -90,7 +90,7 @@ def measured(folder: Path, *, frames: Sequence[int]) -> tuple[list[Point], list[
     simulate_night(instrument, folder, plan)
     by_frames = [in_child(folder, count, 150, 1) for count in frames]
     by_stars = [in_child(folder, 60, stars, 1) for stars in STARS]
-    by_workers = [in_child(folder, 300, 150, workers) for workers in (1, 2)]
+    by_workers = [in_child(folder, 200, 150, workers) for workers in (1, 2)]
     return by_frames, by_stars, by_workers
 
 
