@@ -273,27 +273,24 @@ def gather_options(night: Path, config: Path | None, given: dict[str, Any]) -> t
     path = config or night / "reduce.toml"
     from_file = read_config(path) if config or path.is_file() else {}
     from_line = line_options(given)
-    options = Options().merged(from_file, where=str(path)).merged(from_line, where=COMMAND_LINE)
-    if options.radec is not None:
-        parse_radec(options.radec)
+    options = with_good_radec(
+        Options().merged(from_file, where=str(path)).merged(from_line, where=COMMAND_LINE)
+    )
     origins = {name.replace("-", "_"): path.name for name in from_file}
     return options, origins | dict.fromkeys(from_line, COMMAND_LINE)
 
 
 def line_options(given: dict[str, Any]) -> dict[str, Any]:
-    """The options that the command line gives, by their public names.
-
-    Raises
-    ------
-    UsageError
-        One of them cannot be.
-    """
+    """The options that the command line gives, by their public names."""
     names = {item.name: public_name(item) for item in fields(Options)}
-    found = {names[name]: value for name, value in given.items() if value is not None}
-    options = Options().merged(found, where=COMMAND_LINE)
+    return {names[name]: value for name, value in given.items() if value is not None}
+
+
+def with_good_radec(options: Options) -> Options:
+    """The same options; a UsageError where there are coordinates that cannot be read."""
     if options.radec is not None:
         parse_radec(options.radec)
-    return found
+    return options
 
 
 # -- reduce instruments --------------------------------------------------------------------------------------
@@ -364,7 +361,7 @@ def batch(
     entries = [replace(e, instrument=e.instrument or instrument or "") for e in nights_in(nights)]
     for name in {entry.instrument for entry in entries} - {""}:
         known_instrument(registry, name)
-    line_options(options)
+    with_good_radec(Options().merged(line_options(options), where=COMMAND_LINE))
     outcomes: list[Outcome] = []
     with (
         interruptible(plain=flags.verbose, tell=lambda: say(batch_table(outcomes))) as progress,

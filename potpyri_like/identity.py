@@ -17,7 +17,15 @@ __all__ = ["code_identity", "instrument_identity", "versions"]
 PACKAGES = ("numpy", "scipy", "astropy", "photutils", "sep", "ccdproc", "matplotlib")
 THAT_COMPUTE = ("potpyri_like", "python", "numpy", "scipy", "astropy", "sep")
 HOME = Path(__file__).parent
-BESIDE = ("cli.py", "products", "testing")  # what no frame's numbers depend on
+BESIDE = (
+    "batch.py",
+    "cli.py",
+    "console.py",
+    "products",
+    "testing",
+    "verify.py",
+    "watch.py",
+)  # what no frame's numbers depend on
 
 
 @cache

@@ -271,6 +271,13 @@ def check_apart(root: Path, output: Path) -> None:
         raise UsageError(f"--out {output}: raw files of the night lie there; choose another folder")
 
 
+def check_is_folder(root: Path) -> None:
+    """Raise a NightError where there is no folder of that name."""
+    if not root.is_dir():
+        what = "that is a file, where a folder is wanted" if root.exists() else "there is no such folder"
+        raise NightError(f"{root}: {what}")
+
+
 def list_files(root: Path, skip: Path | None) -> Listing:
     """The raw files below a folder.
 
@@ -279,9 +286,7 @@ def list_files(root: Path, skip: Path | None) -> Listing:
     NightError
         There is none, or no folder.
     """
-    if not root.is_dir():
-        what = "that is a file, where a folder is wanted" if root.exists() else "there is no such folder"
-        raise NightError(f"{root}: {what}")
+    check_is_folder(root)
     if is_ours(root):
         raise NightError(f"{root}: products of an earlier run lie there; give the folder of the raw frames")
     listing = raw_names(root, skip)

@@ -12,9 +12,10 @@ from typing import Any
 
 from potpyri_like.errors import UsageError
 
-__all__ = ["COMMAND_LINE", "Options", "public_name", "read_config", "value_type"]
+__all__ = ["COMMAND_LINE", "ENGINE", "Options", "public_name", "read_config", "value_type"]
 
 COMMAND_LINE = "command line"
+ENGINE = ("jobs", "scheduler")  # options on which no result depends
 ON_THE_LINE_ONLY = ("out", "config", "verbose", "redo", "timings")
 LARGEST = 1e9
 NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?"

@@ -22,7 +22,7 @@ from potpyri_like.identity import code_identity, instrument_identity
 from potpyri_like.instruments import Instrument
 from potpyri_like.journal import FOLDER, Journal
 from potpyri_like.night import NIGHT_TABLE, RUN_RECORD, Night, ObservationSet, list_files, scan
-from potpyri_like.options import Options
+from potpyri_like.options import ENGINE, Options
 from potpyri_like.primitives import RECIPES, FrameStage, Setup, Work
 from potpyri_like.primitives.target import target_spec
 from potpyri_like.products import (
@@ -170,13 +170,17 @@ def run_recipes(night: Night, options: Options, runner: Runner) -> RunReport:
     works = [
         work for group in by_target(night, sets, options) for work in run_stages(recipe.stages, group, runner)
     ]
+    return replace(report_of(night, works, options), timing=runner.timing)
+
+
+def report_of(night: Night, works: Sequence[Work], options: Options) -> RunReport:
+    """What was made of a night so far."""
     return RunReport(
         instrument=night.instrument.name,
-        recipe=recipe.name,
+        recipe=options.recipe or night.instrument.recipe,
         night=night,
         sets=tuple(work.result for work in works),
         status=statuses(night, works),
-        timing=runner.timing,
     )
 
 
@@ -343,7 +347,7 @@ def standing(instrument: Instrument, folder: Path, *, out: Path | None, options:
 
 def run_key(instrument: Instrument, folder: Path, output: Output, options: Options) -> str:
     """The fingerprint of everything that a run depends on."""
-    named = {name: value for name, value in options.named().items() if name not in ("jobs", "scheduler")}
+    named = {name: value for name, value in options.named().items() if name not in ENGINE}
     files = [
         (path.relative_to(folder).as_posix(), signature(path))
         for path in list_files(folder, output.root).files

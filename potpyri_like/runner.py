@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import pickle
-import shutil
 import time
 import traceback
 from collections import Counter
@@ -29,7 +28,7 @@ from potpyri_like.night import with_folder
 from potpyri_like.options import Options
 from potpyri_like.primitives import FrameOutcome, FrameStage, Setup
 from potpyri_like.results import Timing
-from potpyri_like.store import Output, Reading
+from potpyri_like.store import WORK, Output, Reading
 from potpyri_like.workers import WorkerDied
 
 __all__ = ["Progress", "Runner", "Silent", "run_frame"]
@@ -40,6 +39,7 @@ log = logging.getLogger(__name__)
 SHARED = {"filter_mode": "3x3 filter", "masters": "masters", "reference": "reference", "forced": "target"}
 NOT_THE_PIXELS = ("path", "inside", "notes", "decided_by")  # of what is known of a frame
 KEPT = ("results", "stage", "reason", "refused")  # of an outcome
+JOB_FILES = 4  # a night that goes on returns to each of its sets
 IN_HAND = 8  # tasks given out for each worker, so that none waits for the next
 
 
@@ -129,15 +129,14 @@ class Runner:
     journal: Journal | None = None
     timing: Timing = field(default_factory=Timing)
     settled: bool = True
-    jobs_sent: int = 0
-    job_file: tuple[Job, Path] | None = None
+    job_files: dict[str, Path] = field(default_factory=dict)
     kept: list[str] = field(default_factory=list)
 
     def __enter__(self) -> Runner:
         return self
 
     def __exit__(self, *error: object) -> None:
-        shutil.rmtree(self.output.root / ".work", ignore_errors=True)
+        self.output.tidy()
 
     # -- what stages ask for ---------------------------------------------------------------------------------
 
@@ -228,6 +227,8 @@ class Runner:
         self, wanted: Sequence[int], infos: Sequence[FrameInfo], job: Job
     ) -> Iterator[tuple[int, FrameOutcome]]:
         """Outcomes with their indices, as they come; from the workers where that is worth while."""
+        if not wanted:
+            return
         if self.executor is None or (len(wanted) < 2 and not job.is_kept):
             begun = time.perf_counter()
             for index in wanted:
@@ -258,16 +259,18 @@ class Runner:
         return IN_HAND * max(1, getattr(self.executor, "count", 1))
 
     def file_of(self, job: Job) -> Path:
-        """The file from which workers read what their frames share; written once for as long as it serves."""
-        if self.job_file is None or self.job_file[0].key != job.key:
-            if self.job_file is not None:
-                self.job_file[1].unlink()
-            self.jobs_sent += 1
+        """The file from which workers read what their frames share; the last few are there, and not written again.
+
+        Workers know it by its name, whichever run it is of.
+        """
+        path = self.job_files.pop(job.key, None)
+        if path is None:
+            while len(self.job_files) >= JOB_FILES:
+                self.job_files.pop(next(iter(self.job_files))).unlink(missing_ok=True)
             content = pickle.dumps((job.stages, job.setup), protocol=5)
-            name = f".work/{self.jobs_sent}_{job.key}.pickle"  # workers know it by its name, whichever run it is of
-            path = self.output.write_bytes(name, content).absolute()
-            self.job_file = job, path
-        return self.job_file[1]
+            path = self.output.write_bytes(f"{WORK}/{job.key}.pickle", content).absolute()
+        self.job_files[job.key] = path
+        return path
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:

@@ -18,7 +18,7 @@ from potpyri_like.frame import FrameInfo
 from potpyri_like.identity import code_identity
 from potpyri_like.instruments import Instrument
 from potpyri_like.journal import Journal
-from potpyri_like.night import NIGHT_TABLE, RUN_RECORD, Night, list_files
+from potpyri_like.night import NIGHT_TABLE, RUN_RECORD, Night, check_is_folder, list_files
 from potpyri_like.options import Options
 from potpyri_like.pipeline import Memory, output_of, run_recipes, scan_again, worth, write_products
 from potpyri_like.primitives import FrameOutcome
@@ -79,9 +79,7 @@ def last_run(folder: Path, *, out: Path | None = None) -> LastRun:
     NightError
         There was none, or its run.json cannot be read.
     """
-    if not folder.is_dir():
-        what = "that is a file, where a folder is wanted" if folder.exists() else "there is no such folder"
-        raise NightError(f"{folder}: {what}")
+    check_is_folder(folder)
     path = output_of(folder, out).root / RUN_RECORD
     try:
         return run_told(json.loads(path.read_text(encoding="utf-8")), str(path))

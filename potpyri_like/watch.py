@@ -12,7 +12,7 @@ from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import dropwhile, pairwise, takewhile
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from potpyri_like.errors import FrameError, NightError, ProductError, ReductionE
 from potpyri_like.frame import FrameInfo
 from potpyri_like.instruments import Instrument
 from potpyri_like.journal import Busy, Journal
-from potpyri_like.night import Night, check_apart, is_ours, list_files
+from potpyri_like.night import check_apart, check_is_folder, is_ours, list_files
 from potpyri_like.options import Options
 from potpyri_like.photometry import ApertureChoice
 from potpyri_like.pipeline import (
@@ -29,10 +29,10 @@ from potpyri_like.pipeline import (
     by_target,
     output_of,
     reduce_night,
+    report_of,
     run_stages,
     scan_again,
     standing,
-    statuses,
     wanted_sets,
     write_night_table,
 )
@@ -240,9 +240,7 @@ def watch_night(
 
 def check_folder(folder: Path, output: Output) -> None:
     """Raise a NightError or a UsageError where there is nothing to watch."""
-    if not folder.is_dir():
-        what = "that is a file, where a folder is wanted" if folder.exists() else "there is no such folder"
-        raise NightError(f"{folder}: {what}")
+    check_is_folder(folder)
     if is_ours(folder):
         raise NightError(f"{folder}: products of an earlier run lie there; give the folder of the raw frames")
     check_apart(folder, output.root)
@@ -434,7 +432,7 @@ class Live:
         self.per_target = tuple(takewhile(lambda stage: stage.per == "target", rest))
         rest = rest[len(self.per_target) :]
         self.per_frame = tuple(takewhile(lambda stage: stage.per == "frame", rest))
-        self.after = tuple(dropwhile(lambda stage: stage.per == "frame", rest))
+        self.after = rest[len(self.per_frame) :]
         self.prepared: dict[tuple, tuple[int, Work]] = {}
         self.located: dict[tuple, Work] = {}
         self.chosen: dict[str, tuple[int, ApertureChoice]] = {}
@@ -463,7 +461,7 @@ class Live:
         self.memory.hand_over(self.journal)
         sets = wanted_sets(night, self.options)
         works = [work for group in by_target(night, sets, self.options) for work in self.group(group)]
-        report = self.report(night, works)
+        report = report_of(night, works, self.options)
         write_night_table(self.output, self.journal, night, report.status)
         self.write(report)
         return works
@@ -505,16 +503,6 @@ class Live:
         """Whether a choice of aperture still serves."""
         count = next((len(work.observed.frames) for work in works if work.observed.folder == folder), 0)
         return folder in self.chosen and count < GROWTH * self.chosen[folder][0]
-
-    def report(self, night: Night, works: Sequence[Work]) -> RunReport:
-        """The night as far as it is."""
-        return RunReport(
-            instrument=self.instrument.name,
-            recipe=self.options.recipe or self.instrument.recipe,
-            night=night,
-            sets=tuple(work.result for work in works),
-            status=statuses(night, works),
-        )
 
     def write(self, report: RunReport) -> None:
         """The light curves and the page."""

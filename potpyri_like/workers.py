@@ -71,12 +71,12 @@ def workers(jobs: int | None, scheduler: str | None = None, *, most: int) -> Ite
     else:
         yield None
         return
+    done = False
     try:
         yield executor
-    except BaseException:
-        executor.shutdown(wait=False, cancel_futures=True)
-        raise
-    executor.shutdown()
+        done = True
+    finally:
+        executor.shutdown(wait=done, cancel_futures=not done)
 
 
 class Pool(Executor):
@@ -134,18 +134,19 @@ class Pool(Executor):
             for attempt in range(TRIES):
                 try:
                     worker = worker or self._hire()
-                except Exception as error:  # noqa: BLE001  (nobody may wait for ever)
-                    future.set_exception(WorkerDied(f"no process can be started ({error})"))
-                    break
-                try:
                     good, value = worker.work(function, arguments)
+                except OSError as error:
+                    good, value = False, WorkerDied(f"no process can be started ({error})")
                 except EOFError:
+                    assert worker is not None
                     cause = self._dismiss(worker)
                     worker = None
                     if attempt + 1 == TRIES or self._closing.is_set():
                         future.set_exception(WorkerDied(cause))
                         break
                     continue
+                except Exception as error:  # noqa: BLE001  (it is raised where the result is asked for)
+                    good, value = False, error
                 future.set_result(value) if good else future.set_exception(value)
                 break
         if worker is not None:
@@ -188,12 +189,8 @@ class Worker:
         try:
             self.here.send((function, arguments))
             return self.here.recv()
-        except EOFError:
-            raise
         except OSError as error:
             raise EOFError from error
-        except Exception as error:  # noqa: BLE001  (what cannot be pickled; it is raised where the result is asked for)
-            return False, error
 
     def kill(self) -> None:
         self.process.kill()

@@ -14,7 +14,7 @@ from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.journal import Journal
 from potpyri_like.options import Options
 from potpyri_like.primitives import Setup
-from potpyri_like.runner import Runner, run_frame
+from potpyri_like.runner import JOB_FILES, Runner, run_frame
 from potpyri_like.store import Output, Reading, sha256, signature
 from potpyri_like.workers import Pool
 
@@ -317,13 +317,27 @@ def test_the_first_outcomes_are_bit_for_bit_what_a_later_run_remembers(red, fram
 
 def test_what_frames_share_is_written_once_and_gone_afterwards(red, frames, pool):
     infos = frames(*"abcdef")
+
+    def run(factor):
+        runner.run_frames(infos, (Weigh(factor=factor),), setup(), what=WHAT)
+        return {path.name: path.stat().st_ino for path in (red / ".work").iterdir()}
+
     with Runner(Output(red), Options(), Recording(), pool) as runner:
-        for _ in range(2):
-            runner.run_frames(infos, (Weigh(),), setup(), what=WHAT)
-        assert len(list((red / ".work").iterdir())) == 1 and runner.jobs_sent == 1
-        runner.run_frames(infos, (Weigh(factor=2.0),), setup(), what=WHAT)
-        assert len(list((red / ".work").iterdir())) == 1
+        first = run(1.0)
+        assert len(first) == 1 and run(1.0) == first
+        both = run(2.0)
+        assert len(both) == 2 and first.items() < both.items() and run(1.0) == both == run(2.0)
+        for factor in range(3, 9):
+            assert len(run(float(factor))) <= JOB_FILES
     assert not (red / ".work").exists()
+
+
+def test_where_all_is_known_nothing_is_written_for_the_workers(red, frames, pool):
+    infos = frames(*"abcdef")
+    ran(red, infos, (Weigh(),), executor=pool)
+    with Journal(red) as journal, Runner(Output(red), Options(), Recording(), pool, journal) as runner:
+        runner.run_frames(infos, (Weigh(),), setup(), what=WHAT)
+        assert not runner.timing.times and not (red / ".work").exists()
 
 
 def test_workers_that_outlive_a_run_take_nothing_from_it_to_the_next(red, frames, pool):

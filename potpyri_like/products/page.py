@@ -19,6 +19,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from potpyri_like.night import FrameRow
+from potpyri_like.options import ENGINE
 from potpyri_like.products.colours import band_colour
 from potpyri_like.products.files import Picture, set_images
 from potpyri_like.products.summary import (
@@ -44,7 +45,6 @@ from potpyri_like.results import Choice, Master, RunReport, SetResult
 __all__ = ["night_page", "page_images"]
 
 TEMPLATE = "page.html.j2"
-ENGINE = ("jobs", "scheduler")  # options on which no result depends
 MOST_OPEN_ROWS = 20
 VERDICTS = {
     0: ("good", "Everything was reduced; nothing is missing."),
