@@ -249,6 +249,10 @@ class Journal:
             return decode(row[3])
         return None
 
+    def has_product(self, name: str) -> bool:
+        """Whether something was remembered with a product, be it there or not."""
+        return self._row("SELECT 1 FROM products WHERE name = ?", name) is not None
+
     def keep_product(self, name: str, key: str = "", memo: Any = None) -> str:
         """Remember a product that was written; its SHA-256.
 

@@ -376,16 +376,26 @@ def rows_of_files(
     memory: Memory | None,
 ) -> list[FrameRow]:
     """The rows of all files, in order; of several that are one frame, the first that can be used stands for it."""
-    same, stands = twins(files), dict[Path, Path]()
+    same, stands, by_file = twins(files), dict[Path, Path](), edits_by_file(edits)
     rows: dict[Path, list[FrameRow]] = {}
     for path in sorted(files, key=lambda path: path in same):  # what may stand for others first
         first = same.get(path)
         first = stands.get(first, first) if first is not None else None
         own = None if first is not None and all(row.status == REFUSED for row in rows[first]) else first
-        rows[path] = remembered_rows(path, own, root, instrument, edits, memory)
+        asked = by_file.get(printable(path.relative_to(root).as_posix()), {})
+        rows[path] = remembered_rows(path, own, root, instrument, asked, memory)
         if own is None and path in same and any(row.status != REFUSED for row in rows[path]):
             stands[same[path]] = path
     return [row for path in files for row in rows[path]]
+
+
+def edits_by_file(edits: Mapping[str, Edit]) -> dict[str, dict[str, Edit]]:
+    """The rows of each file's frames: those of its name, and of its name with a plane behind it."""
+    found: dict[str, dict[str, Edit]] = defaultdict(dict)
+    for name, edit in edits.items():
+        for file in {name, name.rpartition("[")[0]}:
+            found[file][name] = edit
+    return found
 
 
 def remembered_rows(
@@ -396,13 +406,12 @@ def remembered_rows(
     edits: Mapping[str, Edit],
     memory: Memory | None,
 ) -> list[FrameRow]:
-    """The rows of one file, from the memory where it has them."""
+    """The rows of one file, from the memory where it has them; `edits` are those of this file."""
     file = path.relative_to(root).as_posix()
     if memory is None or same is not None:
         return rows_of(path, same, root, instrument, edits)
-    own = {name: vars(edit) for name, edit in edits.items() if name.partition("[")[0] == file or name == file}
     try:
-        key = memory.key(path, own)
+        key = memory.key(path, {name: vars(edit) for name, edit in edits.items()})
     except OSError:  # it is gone, or may not be looked at: told where it is read
         return rows_of(path, same, root, instrument, edits)
     known = memory.rows(file, key)

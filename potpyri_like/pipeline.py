@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -206,13 +207,13 @@ def draw(pictures: Mapping[str, Picture], runner: Runner) -> dict[str, bytes]:
     for name, picture in pictures.items():
         if id(picture.of) not in shown:
             shown[id(picture.of)] = fingerprint(code_identity(whole=True), picture.of)
-        key = fingerprint(picture.kind, shown[id(picture.of)])
+        key = partial(fingerprint, picture.kind, shown[id(picture.of)])
         if runner.recall(name, key) is not None:
             images[name] = (runner.output.root / name).read_bytes()
             continue
         images[name] = picture()
         write_images(runner.output, {name: images[name]})
-        runner.keep(name, key, True)
+        runner.keep(name, key(), True)
     return images
 
 

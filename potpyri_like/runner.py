@@ -10,7 +10,7 @@ import pickle
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -156,14 +156,19 @@ class Runner:
         return [done[index] for index in range(len(infos))]
 
     def raw(self, infos: Sequence[FrameInfo]) -> tuple[str, ...]:
-        """The SHA-256 of some raw files; "" for one that was not read yet."""
+        """The SHA-256 of some raw files, read where they were not yet; "" for one that cannot be read."""
         if self.journal is None:
             return ("",) * len(infos)
         return tuple(self.journal.content(info.inside, info.path) for info in infos)
 
-    def recall(self, product: str, key: str) -> Any:
-        """What was remembered with a product that stands as it was made under that key; None where it does not."""
-        memo = self.journal.recall(product, key) if self.journal is not None else None
+    def recall(self, product: str, key: Callable[[], str]) -> Any:
+        """What was remembered with a product that stands as it was made under that key; None where it does not.
+
+        The key is asked for where it matters only: raw files have to be read for it.
+        """
+        memo = None
+        if self.journal is not None and self.journal.has_product(product):
+            memo = self.journal.recall(product, key())
         if memo is not None:
             self.kept.append(product)
         return memo

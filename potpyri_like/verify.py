@@ -6,7 +6,7 @@ import json
 import random
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -264,7 +264,7 @@ class Verifier(Runner):
             self.differing.add(frame)
         return outcome
 
-    def recall(self, product: str, key: str) -> Any:
+    def recall(self, product: str, key: Callable[[], str]) -> Any:
         memo = None if self.every else super().recall(product, key)
         if memo is not None:
             copy = self.output.root / product

@@ -14,11 +14,11 @@ from astropy.time import Time
 from toy import Toy
 
 from potpyri_like import night as night_module
-from potpyri_like.edits import read_edited
+from potpyri_like.edits import Edit, read_edited
 from potpyri_like.errors import NightError, UsageError
 from potpyri_like.frame import FrameInfo, FrameKind
 from potpyri_like.instruments.opticam import Opticam
-from potpyri_like.night import FrameRow, Night, scan, slug, with_folder
+from potpyri_like.night import FrameRow, Night, edits_by_file, scan, slug, with_folder
 from potpyri_like.store import Output
 from potpyri_like.testing.simulate import a_frame, raw_header
 
@@ -734,3 +734,10 @@ def test_a_night_is_not_changed_by_grouping_or_listing_it(tmp_path):
     before = replace(night)
     night.sets(), night.table({"a.fits": ("measured", "")})
     assert night == before and night.rows[0].status == "use"
+
+
+def test_what_was_asked_of_a_frame_is_known_by_its_file_whatever_brackets_its_name_has():
+    asked = {name: Edit(status="leave out") for name in ("a[1].fits", "a[1].fits[3]", "b.fits", "c.fits[0]")}
+    found = edits_by_file(asked)
+    assert set(found["a[1].fits"]) == {"a[1].fits", "a[1].fits[3]"}
+    assert set(found["b.fits"]) == {"b.fits"} and set(found["c.fits"]) == {"c.fits[0]"}

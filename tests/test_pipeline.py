@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +130,19 @@ def test_run_json_tells_versions_inputs_and_choices(night):
     assert shas == {path.relative_to(folder).as_posix(): sha for path, sha in before.items()}
     decided = {choice["what"] for choice in run["sets"][0]["choices"]}
     assert {"3x3 filter", "reference", "aperture", "comparisons", "target"} <= decided
+
+
+def test_a_calibration_is_opened_for_its_header_and_once_for_its_pixels(tmp_path, opens):
+    plan = NightPlan(frames=2, size=(96, 96), cameras=("C1",), stars=12, darks=3, flats=3, flip=None)
+    simulate_night(instrument("OPTICAM"), tmp_path / "night", plan)
+    opens[:] = opens[:1]
+    reduce_night(instrument("OPTICAM"), tmp_path / "night", options=Options(jobs=1))
+    opened = Counter(Path(os.fsdecode(path)).name for path, *_ in opens if isinstance(path, str | Path))
+    counts = {
+        name: n for name, n in opened.items() if name.endswith(".fits") and ("dark" in name or "flat" in name)
+    }
+    raw = {name: n for name, n in counts.items() if not name.startswith("master")}
+    assert len(raw) == 6 and set(raw.values()) == {2}
 
 
 def test_workers_give_the_same_numbers_as_one_process(night, tmp_path):

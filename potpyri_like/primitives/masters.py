@@ -6,6 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -206,7 +207,7 @@ class Maker:
         before: Sequence[Master | None],
     ) -> Master | None:
         """The master that an earlier run made of the same frames, where it stands."""
-        memo = self.tools.recall(name, self.key(kind, frames, before))
+        memo = self.tools.recall(name, partial(self.key, kind, frames, before))
         if memo is None:
             return None
         inputs, left_out = memo

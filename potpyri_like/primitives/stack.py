@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -75,7 +76,7 @@ class Stack:
             products={**work.result.products, "stack.fits": name},
             choices=[Choice("frames of the stack", str(len(chosen)), why)],
         )
-        key = self.key(work, tools, series, chosen)
+        key = partial(self.key, work, tools, series, chosen)
         if tools.recall(name, key) is not None:
             return stacked
         with Scratch(reference.image.shape, tools.output.root) as scratch:
@@ -84,7 +85,7 @@ class Stack:
                 return work
             pixels = as_pixels(combine(scratch, method="clipped mean"))
         tools.output.write_fits(name, stack_hdus(pixels, work, reference, [series.frames[i] for i in chosen]))
-        tools.keep(name, key, len(chosen))
+        tools.keep(name, key(), len(chosen))
         return stacked
 
     def key(self, work: Work, tools: Tools, series: Series, chosen: np.ndarray) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
 
@@ -129,9 +129,9 @@ class Tools(Protocol):
         """Run stages over frames, on the workers; failures are outcomes, not exceptions."""
 
     def raw(self, infos: Sequence[FrameInfo]) -> tuple[str, ...]:
-        """The SHA-256 of some raw files; "" for one that was not read yet."""
+        """The SHA-256 of some raw files, read where they were not yet; "" for one that cannot be read."""
 
-    def recall(self, product: str, key: str) -> Any:
+    def recall(self, product: str, key: Callable[[], str]) -> Any:
         """What was remembered with a product that stands as it was made under that key; None where it does not."""
 
     def keep(self, product: str, key: str, memo: Any) -> None:
