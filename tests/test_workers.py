@@ -125,10 +125,12 @@ def handler():
 # -- results -------------------------------------------------------------------------------------------------
 
 
-def test_a_pool_gives_what_the_function_gives_here(pool):
-    assert isinstance(pool, Executor)
-    assert list(pool.map(square, range(40))) == [square(x) for x in range(40)]
-    assert len(children()) == 2
+def test_a_pool_gives_what_the_function_gives_here():
+    before = children()
+    with pool_of(2) as pool:
+        assert isinstance(pool, Executor)
+        assert list(pool.map(square, range(40))) == [square(x) for x in range(40)]
+        assert len(children() - before) == 2
 
 
 def test_tasks_run_in_other_processes_each_one_at_a_time(pool):
@@ -231,8 +233,8 @@ def test_how_a_worker_ended_is_told(pool, task, told):
 
 @pytest.mark.slow
 def test_a_worker_killed_while_idle_is_replaced(pool):
-    pool.submit(square, 1).result(PATIENCE)
-    for pid in children():
+    at_work = {pool.submit(process).result(PATIENCE) for _ in range(2)}
+    for pid in at_work:
         os.kill(pid, signal.SIGKILL)
     assert [pool.submit(square, x).result(PATIENCE) for x in range(4)] == [0, 1, 4, 9]
 
