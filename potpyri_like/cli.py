@@ -27,8 +27,8 @@ from potpyri_like.console import Log, interruptible
 from potpyri_like.errors import ReductionError, UnknownInstrument, UsageError
 from potpyri_like.instruments import Instrument
 from potpyri_like.options import COMMAND_LINE, Options, public_name, read_config, value_type
-from potpyri_like.pipeline import Standing, output_of, parse_radec, reduce_night, standing
-from potpyri_like.products import aligned, plural, timing_lines
+from potpyri_like.pipeline import Standing, output_of, parse_radec, reduce_night, run_record, standing
+from potpyri_like.products import aligned, explanation, plural, timing_lines
 from potpyri_like.products.declaration import instrument_page
 from potpyri_like.registry import Registry, load_registry
 from potpyri_like.results import Timing
@@ -502,6 +502,26 @@ def check_lines(check: Check) -> list[str]:
     if not check.wrong:
         return [f"{head}, all as they were"]
     return [f"{head}, {len(check.wrong)} NOT as they were", *(f"  {name}" for name in check.wrong)]
+
+
+# -- reduce explain ------------------------------------------------------------------------------------------
+
+
+@cli.command("explain", short_help="Tell why the last run chose what it chose, and what lost.")
+@click.argument("night", type=PATH)
+@click.argument("what", default="")
+@click.option("--all", "everything", is_flag=True, help="Name all candidates that lost, not a dozen of each.")
+@click.option("--out", type=PATH, metavar="DIR", help="Where the products are, if not in NIGHT/red.")
+def explain(night: Path, what: str, everything: bool, out: Path | None) -> None:
+    """Tell why the last run of NIGHT chose its reference, masters, aperture, comparison stars and baseline.
+
+    WHAT is a part of the name of a target, a band, a camera or a choice: reduce explain NIGHT aperture.
+    """
+    with run_record(night, out) as (run, _):
+        lines = explanation(run, what=what, everything=everything)
+    if not lines:
+        raise UsageError(f"{what!r}: the last run of {night} made no such choice; leave it out to see all")
+    say(lines)
 
 
 # -- reduce simulate -----------------------------------------------------------------------------------------

@@ -14,10 +14,12 @@
     |   `-- PixelError          the pixels are missing, truncated, or all the same
     |-- CalibrationError        a master cannot be made from the frames that are there
     |-- RegistrationError       a frame or a camera could not be matched
+    |-- ArchiveError            a catalogue on the network cannot be asked, or does not know
     `-- ProductError            a product cannot be written
 """
 
 __all__ = [
+    "ArchiveError",
     "CalibrationError",
     "DeclarationError",
     "FrameError",
@@ -80,6 +82,10 @@ class CalibrationError(ReductionError):
 
 class RegistrationError(ReductionError):
     """A frame, or a camera, could not be matched to its reference."""
+
+
+class ArchiveError(ReductionError):
+    """A catalogue on the network cannot be reached, or does not know what it was asked."""
 
 
 class ProductError(ReductionError):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from astropy.time import Time
     from astropy.units import Quantity
 
-__all__ = ["Frame", "FrameFlag", "FrameInfo", "FrameKind", "MaskBit", "StarFlag"]
+__all__ = ["STAR_FLAG_SHIFT", "Frame", "FrameFlag", "FrameInfo", "FrameKind", "MaskBit", "StarFlag"]
 
 
 class FrameKind(StrEnum):
@@ -38,6 +38,9 @@ class MaskBit(IntFlag):
     HOT = 16
 
 
+STAR_FLAG_SHIFT = 8  # of the bits of a star, where they stand beside those of its frame
+
+
 class FrameFlag(IntFlag):
     """Bits of a frame in a series; 0 is a frame without remarks."""
 
@@ -46,6 +49,7 @@ class FrameFlag(IntFlag):
     CLOUD = 4  # the comparison stars lost more light than airmass explains
     TIME_DOUBTFUL = 8  # the mid-time was guessed or repaired
     POOR_SEEING = 16  # FWHM far above that of the night
+    TRAILED = 32  # the stars are far longer than those of the night
 
 
 class StarFlag(IntFlag):

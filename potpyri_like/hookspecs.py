@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from potpyri_like.instruments import Instrument
+    from potpyri_like.photometry import Photometer
 
 __all__ = ["PROJECT", "hookimpl", "hookspec"]
 
@@ -25,4 +26,10 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 @hookspec
 def register_instruments() -> Sequence[type[Instrument]]:
     """Return the instrument classes that this plugin brings."""
+    raise NotImplementedError
+
+
+@hookspec
+def register_photometers() -> Sequence[type[Photometer]]:
+    """Return the photometer classes that this plugin brings: frozen dataclasses derived from `Photometer`."""
     raise NotImplementedError

@@ -87,6 +87,50 @@ class Options:
     aperture: float | None = option(
         "Radius of the aperture in FWHM, instead of the one of least noise.", metavar="FWHM"
     )
+    photometer: str = option(
+        "How the light of a star is added up: aperture, optimal (weighted by the profile), psf (fitted profiles, for"
+        " blends), shape (the star's contour, grown), mask (circles of parts of pixels), or what a plugin brings.",
+        "aperture",
+        metavar="NAME",
+        form=r"[A-Za-z][\w-]*",
+        give="the name of a photometer, as in aperture",
+    )
+    centroid: str | None = option(
+        "How a star is centred in each frame, instead of windowed; frozen: not at all, its place follows from the"
+        " reference's (for faint targets).",
+        choices=("windowed", "com", "quadratic", "gaussian", "frozen"),
+    )
+    radii: str | None = option(
+        "Radii of the apertures: fixed, in pixels for the night, which is usual, or following the fwhm of each frame.",
+        choices=("fixed", "fwhm"),
+    )
+    metric: str | None = option(
+        "The noise by which the aperture is chosen: p2p (point to point), std, binned or binned:MINUTES, cdpp or"
+        " cdpp:MINUTES, or MODULE:FUNCTION of your own, called with flux and time.",
+        metavar="METRIC",
+    )
+    fit: str | None = option(
+        "Fit a transit: where one shows (auto), in any case (transit), or never (none).",
+        choices=("auto", "transit", "none"),
+    )
+    planet: str | None = option(
+        "The planet whose transit it is, as the NASA Exoplanet Archive names it: its ephemeris is asked for once,"
+        " and kept.",
+        metavar="'NAME b'",
+    )
+    ephemeris: str | None = option(
+        "A mid-transit (BJD_TDB) and the period, and the duration where it is known; days.",
+        metavar="TC,PERIOD[,T14]",
+        form=rf"\s*{NUMBER}(\s*[, ]\s*{NUMBER}){{1,2}}\s*",
+        give="TC,PERIOD or TC,PERIOD,T14 in days, as in 2459000.5,1.0914,0.125",
+    )
+    out_of_transit: str | None = option(
+        "Intervals in which the noise is measured, instead of the whole residuals; those in NIGHT/times.csv"
+        " by default.",
+        metavar="BJD:BJD,...",
+        form=rf"\s*{NUMBER}\s*:\s*{NUMBER}\s*(,\s*{NUMBER}\s*:\s*{NUMBER}\s*)*",
+        give="START:END,START:END in days",
+    )
     filter_: str | None = option(
         "The 3x3 filter, instead of the instrument's rule.",
         name="filter",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
@@ -22,9 +23,18 @@ from potpyri_like.frame import FrameFlag
 from potpyri_like.identity import code_identity, instrument_identity
 from potpyri_like.instruments import Instrument
 from potpyri_like.journal import FOLDER, Journal
-from potpyri_like.night import NIGHT_TABLE, RUN_RECORD, Night, ObservationSet, list_files, scan
+from potpyri_like.night import (
+    NIGHT_TABLE,
+    RUN_RECORD,
+    Night,
+    ObservationSet,
+    check_is_folder,
+    list_files,
+    scan,
+)
 from potpyri_like.options import ENGINE, Options
-from potpyri_like.primitives import RECIPES, FrameStage, Setup, Work
+from potpyri_like.primitives import RECIPES, FrameStage, Recipe, Setup, Work
+from potpyri_like.primitives.measure import measure_as_asked, photometer_of
 from potpyri_like.primitives.target import target_spec
 from potpyri_like.products import (
     Picture,
@@ -42,7 +52,7 @@ from potpyri_like.runner import Progress, Runner, Silent
 from potpyri_like.store import Output, signature
 from potpyri_like.workers import workers
 
-__all__ = ["Memory", "Standing", "output_of", "parse_radec", "reduce_night", "standing"]
+__all__ = ["Memory", "Standing", "output_of", "parse_radec", "reduce_night", "run_record", "standing"]
 
 log = logging.getLogger(__name__)
 
@@ -137,6 +147,31 @@ def output_of(folder: Path, out: Path | None) -> Output:
     return Output(folder / "red" if out is None else out)
 
 
+@contextmanager
+def run_record(folder: Path, out: Path | None = None) -> Iterator[tuple[Any, Path]]:
+    """What is in a night's run.json, and its path, to be taken to pieces inside the context.
+
+    Raises
+    ------
+    NightError
+        There was no run, its run.json cannot be read, or something is missing in it.
+    """
+    check_is_folder(folder)
+    path = output_of(folder, out).root / RUN_RECORD
+    try:
+        yield json.loads(path.read_text(encoding="utf-8")), path
+    except FileNotFoundError as error:
+        raise NightError(
+            f"{path}: no run has ended here; reduce the night first, or give its output folder with --out DIR"
+        ) from error
+    except OSError as error:
+        raise NightError(f"{path}: it cannot be read ({error.strerror or error})") from error
+    except (ValueError, KeyError, TypeError, AttributeError, UsageError) as error:
+        raise NightError(
+            f"{path}: it is not as a run of this software leaves it; reduce the night again"
+        ) from error
+
+
 def scan_again(
     folder: Path,
     instrument: Instrument,
@@ -167,11 +202,16 @@ def worth(night: Night) -> int:
 def run_recipes(night: Night, options: Options, runner: Runner) -> RunReport:
     """The recipe over all targets of a night."""
     sets = wanted_sets(night, options)
-    recipe = RECIPES[options.recipe or night.instrument.recipe]()
+    recipe = recipe_of(night.instrument, options)
     works = [
         work for group in by_target(night, sets, options) for work in run_stages(recipe.stages, group, runner)
     ]
     return replace(report_of(night, works, options), timing=runner.timing)
+
+
+def recipe_of(instrument: Instrument, options: Options) -> Recipe:
+    """The recipe asked for, or the instrument's, that measures as the options ask."""
+    return RECIPES[options.recipe or instrument.recipe](measure_as_asked(options))
 
 
 def report_of(night: Night, works: Sequence[Work], options: Options) -> RunReport:
@@ -355,7 +395,8 @@ def run_key(instrument: Instrument, folder: Path, output: Output, options: Optio
         if path.exists()
     ]
     code = code_identity(whole=True)
-    return fingerprint(code, instrument_identity(type(instrument)), str(folder.absolute()), named, files)
+    plugins = instrument_identity(type(instrument)), photometer_of(options).digest
+    return fingerprint(code, plugins, str(folder.absolute()), named, files)
 
 
 def finish(report: RunReport, journal: Journal, names: Sequence[str], key: str) -> None:

@@ -14,9 +14,12 @@ from potpyri_like.encoding import fingerprint
 from potpyri_like.frame import FrameInfo
 from potpyri_like.imaging import Pixels
 from potpyri_like.night import Night, ObservationSet
+from potpyri_like.lightcurves import BandFit, Lag, Periodogram, RmsFlux, TimeAveraging, TransitFit
+from potpyri_like.photometry.budget import NoiseBudget
 from potpyri_like.photometry.series import LightCurve, Series
 
 __all__ = [
+    "Candidate",
     "Choice",
     "Master",
     "Masters",
@@ -30,12 +33,22 @@ __all__ = [
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """What could have been chosen: its name, the figures it was judged by, and why it was not ("" where it was)."""
+
+    name: str
+    figures: str = ""
+    lost: str = ""
+
+
+@dataclass(frozen=True)
 class Choice:
-    """A decision and its reason: what was decided, what was chosen, why."""
+    """A decision and its reason: what was decided, what was chosen, why, and out of what."""
 
     what: str
     chosen: str
     why: str
+    candidates: tuple[Candidate, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,6 +80,9 @@ class Master:
         Its file within the output folder.
     digest : str
         The SHA-256 of that file.
+    photons : float
+        Of a flat: the variance of photons over that of the declared gain, from the scatter between its frames; 1 where
+        the gain is right, or nothing is known.
     """
 
     kind: str
@@ -76,6 +92,7 @@ class Master:
     inputs: tuple[str, ...]
     product: str = ""
     digest: str = ""
+    photons: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -167,6 +184,20 @@ class SetResult:
     stars : StarTable or None
     light_curve : LightCurve or None
         Of the target, or of the star that varies most where no target was named.
+    curve_name : str
+        What the fits call its light curve; "" where nothing was fitted.
+    transit : TransitFit or None
+        Of all sets of the target together.
+    averaging : TimeAveraging or None
+        Of the light curve's residuals: their scatter against the width of bins.
+    periods : Periodogram or None
+        Of a light curve without a transit.
+    flux_relation : RmsFlux or None
+        How its scatter goes with its flux.
+    lags : mapping of str to Lag
+        Of the light curves of the target's other sets against this one, by the set's name.
+    budget : NoiseBudget or None
+        The noise of every star term by term, against what was measured at several time scales.
     pixel_scale : float
         arcsec/pixel
     same_as : mapping of int to int
@@ -187,6 +218,13 @@ class SetResult:
     aperture: int = 0
     stars: StarTable | None = None
     light_curve: LightCurve | None = None
+    curve_name: str = ""
+    transit: TransitFit | None = None
+    averaging: TimeAveraging | None = None
+    periods: Periodogram | None = None
+    flux_relation: RmsFlux | None = None
+    lags: Mapping[str, Lag] = field(default_factory=dict)
+    budget: NoiseBudget | None = None
     pixel_scale: float = float("nan")
     same_as: Mapping[int, int] = field(default_factory=dict)
     same_as_set: str = ""
@@ -194,6 +232,12 @@ class SetResult:
     choices: tuple[Choice, ...] = ()
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def band_fit(self) -> BandFit | None:
+        """This set's part in the fit of the transit."""
+        bands = () if self.transit is None else self.transit.bands
+        return next((band for band in bands if band.name == self.curve_name), None)
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import shutil
 import tempfile
@@ -13,14 +12,22 @@ from pathlib import Path
 from typing import Any
 
 from potpyri_like.encoding import encode
-from potpyri_like.errors import NightError, UsageError
+from potpyri_like.errors import NightError
 from potpyri_like.frame import FrameInfo
 from potpyri_like.identity import code_identity
 from potpyri_like.instruments import Instrument
 from potpyri_like.journal import Journal
-from potpyri_like.night import NIGHT_TABLE, RUN_RECORD, Night, check_is_folder, list_files
+from potpyri_like.night import NIGHT_TABLE, RUN_RECORD, Night, list_files
 from potpyri_like.options import Options
-from potpyri_like.pipeline import Memory, output_of, run_recipes, scan_again, worth, write_products
+from potpyri_like.pipeline import (
+    Memory,
+    output_of,
+    run_recipes,
+    run_record,
+    scan_again,
+    worth,
+    write_products,
+)
 from potpyri_like.primitives import FrameOutcome
 from potpyri_like.runner import KEPT, Job, Progress, Runner, Silent
 from potpyri_like.store import Output, Reading, printable, sha256
@@ -79,20 +86,8 @@ def last_run(folder: Path, *, out: Path | None = None) -> LastRun:
     NightError
         There was none, or its run.json cannot be read.
     """
-    check_is_folder(folder)
-    path = output_of(folder, out).root / RUN_RECORD
-    try:
-        return run_told(json.loads(path.read_text(encoding="utf-8")), str(path))
-    except FileNotFoundError as error:
-        raise NightError(
-            f"{path}: no run has ended here; reduce the night first, or give its output folder with --out DIR"
-        ) from error
-    except OSError as error:
-        raise NightError(f"{path}: it cannot be read ({error.strerror or error})") from error
-    except (ValueError, KeyError, TypeError, AttributeError, UsageError) as error:
-        raise NightError(
-            f"{path}: it is not as a run of this software leaves it; reduce the night again"
-        ) from error
+    with run_record(folder, out) as (run, path):
+        return run_told(run, str(path))
 
 
 def run_told(run: Any, where: str) -> LastRun:

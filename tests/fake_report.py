@@ -106,6 +106,19 @@ def make_series(rng, xy, flux, *, n_frames, target, frames, barycentric):
         exposure=np.full(n_frames, 30.0),
         airmass=airmass,
         fwhm=fwhm,
+        ellipticity=np.where(np.isnan(fwhm), np.nan, 0.05),
+        angle=np.where(np.isnan(fwhm), np.nan, 30.0),
+        scintillation=np.full(n_frames, 4e-4),
+        pixel_noise={
+            name: np.full(n_frames, value)
+            for name, value in (
+                ("photons", 1.0),
+                ("digitisation", 0.1),
+                ("read-out", 15.0),
+                ("dark current", 3.0),
+                ("flat", 1e-6),
+            )
+        },
         shift=drift,
         rotation=np.where(np.isnan(fwhm), np.nan, 0.01),
         matched=np.where(np.isnan(fwhm), 0, len(flux)),
@@ -175,6 +188,8 @@ def make_light_curve(series, stars, *, target, aperture, name, band, camera):
         radius=float(series.radii[aperture]),
         radius_fwhm=float(series.radii_fwhm[aperture]),
         annulus=series.annulus,
+        model=np.ones(len(series.frames)),
+        trend=np.ones(len(series.frames)),
         comparisons=chosen,
         noise={
             "rms": float(stars.rms[target]),

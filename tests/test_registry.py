@@ -149,7 +149,7 @@ class TestFailures:
             (INSTRUMENT + HOOK.replace("@hookimpl", ""), "PluginError: it implements no hook"),
             (
                 INSTRUMENT + HOOK.replace("register_instruments", "register_instrument"),
-                "PluginError: .*register_instrument.*; the hooks are register_instruments$",
+                "PluginError: .*register_instrument.*; the hooks are register_instruments, register_photometers$",
             ),
             (INSTRUMENT + HOOK.replace("()", "(config)"), "PluginValidationError: .*config"),
             (

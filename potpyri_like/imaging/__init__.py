@@ -15,6 +15,7 @@ from potpyri_like.imaging.networks import median_network, sorting_network
 from potpyri_like.imaging.pixels import Counts, Pixels
 from potpyri_like.imaging.resample import warp
 from potpyri_like.imaging.sections import Section, parse_section
+from potpyri_like.imaging.transfer import Transfer, photon_transfer, sample_boxes
 
 __all__ = [
     "MEDIAN_NOISE_FACTOR",
@@ -26,6 +27,7 @@ __all__ = [
     "Piece",
     "Pixels",
     "Section",
+    "Transfer",
     "assemble",
     "calibrate",
     "combine",
@@ -40,6 +42,8 @@ __all__ = [
     "normalise_flat",
     "overscan_level",
     "parse_section",
+    "photon_transfer",
+    "sample_boxes",
     "sorting_network",
     "warp",
 ]

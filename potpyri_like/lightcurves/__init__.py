@@ -1,1 +1,57 @@
 """What light curves say: noise at all time scales, baselines, transits, periods, lags."""
+
+from potpyri_like.lightcurves.cdpp import cdpp, cdpp_in_time
+from potpyri_like.lightcurves.curves import BandCurve, Prior, TransitPriors
+from potpyri_like.lightcurves.fit import CANDIDATES, fit_transit
+from potpyri_like.lightcurves.fluxes import ExcessVariance, RmsFlux, excess_variance, rms_flux
+from potpyri_like.lightcurves.intervals import parse_intervals, select
+from potpyri_like.lightcurves.lags import Lag, correlation, lag
+from potpyri_like.lightcurves.metrics import Metric, named_metric
+from potpyri_like.lightcurves.periods import (
+    Periodogram,
+    PhaseBins,
+    fold,
+    multiband_periodogram,
+    periodogram,
+    phase_bins,
+)
+from potpyri_like.lightcurves.rednoise import TimeAveraging, beta_at, time_averaging
+from potpyri_like.lightcurves.search import TransitSearch, find_transit
+from potpyri_like.lightcurves.transit import transit_light_curve
+from potpyri_like.lightcurves.transit_fit import BandFit, Estimate, TransitFit
+
+__all__ = [
+    "CANDIDATES",
+    "BandCurve",
+    "BandFit",
+    "Estimate",
+    "ExcessVariance",
+    "Lag",
+    "Metric",
+    "Periodogram",
+    "PhaseBins",
+    "Prior",
+    "RmsFlux",
+    "TimeAveraging",
+    "TransitFit",
+    "TransitPriors",
+    "TransitSearch",
+    "beta_at",
+    "cdpp",
+    "cdpp_in_time",
+    "correlation",
+    "excess_variance",
+    "find_transit",
+    "fit_transit",
+    "fold",
+    "lag",
+    "multiband_periodogram",
+    "named_metric",
+    "parse_intervals",
+    "periodogram",
+    "phase_bins",
+    "rms_flux",
+    "select",
+    "time_averaging",
+    "transit_light_curve",
+]

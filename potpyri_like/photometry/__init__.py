@@ -2,7 +2,8 @@
 
 from potpyri_like.photometry.apertures import aperture_sums
 from potpyri_like.photometry.bins import Bins, bin_series
-from potpyri_like.photometry.centroids import refine_positions
+from potpyri_like.photometry.budget import NoiseBudget, close_budget, noise_terms
+from potpyri_like.photometry.centroids import CENTROIDS, refine_positions
 from potpyri_like.photometry.choice import ApertureChoice, choose_aperture, rank_variables
 from potpyri_like.photometry.detect import Stars, detect_stars, frame_fwhm
 from potpyri_like.photometry.ensemble import (
@@ -14,6 +15,7 @@ from potpyri_like.photometry.ensemble import (
     relative_flux,
 )
 from potpyri_like.photometry.glance import Glance, brightest, glance, stars_at, typical_width
+from potpyri_like.photometry.masks import Template
 from potpyri_like.photometry.measure import (
     Measurement,
     Sky,
@@ -22,19 +24,52 @@ from potpyri_like.photometry.measure import (
     measure_stars,
     peaks,
 )
-from potpyri_like.photometry.noise import ccd_error, expected, point_to_point, rms, robust_rms, scintillation
+from potpyri_like.photometry.noise import (
+    ccd_error,
+    expected,
+    nan_median,
+    point_to_point,
+    rms,
+    robust_rms,
+    running_median,
+    scintillation,
+    spikes,
+)
+from potpyri_like.photometry.photometers import (
+    Aperture,
+    Context,
+    Mask,
+    Optimal,
+    Photometer,
+    Psf,
+    Scene,
+    Shape,
+)
+from potpyri_like.photometry.psf import Profile, fit_profile
 from potpyri_like.photometry.series import LightCurve, Series
 
 __all__ = [
+    "CENTROIDS",
+    "Aperture",
     "ApertureChoice",
     "Bins",
+    "Context",
     "Ensemble",
     "Glance",
     "LightCurve",
+    "Mask",
     "Measurement",
+    "NoiseBudget",
+    "Optimal",
+    "Photometer",
+    "Profile",
+    "Psf",
+    "Scene",
     "Series",
+    "Shape",
     "Sky",
     "Stars",
+    "Template",
     "annulus_sky",
     "aperture_flags",
     "aperture_sums",
@@ -43,14 +78,18 @@ __all__ = [
     "brightest",
     "ccd_error",
     "choose_aperture",
+    "close_budget",
     "cloudy_frames",
     "detect_stars",
     "ensemble_light_curve",
     "ensemble_weights",
     "expected",
+    "fit_profile",
     "frame_fwhm",
     "glance",
     "measure_stars",
+    "nan_median",
+    "noise_terms",
     "peaks",
     "point_to_point",
     "rank_variables",
@@ -58,7 +97,9 @@ __all__ = [
     "relative_flux",
     "rms",
     "robust_rms",
+    "running_median",
     "scintillation",
+    "spikes",
     "stars_at",
     "typical_width",
 ]

@@ -1,17 +1,40 @@
-"""Windowed centroids of stars whose places are known within a few pixels."""
+"""Centroids of stars whose places are known within a few pixels, in several ways with one signature.
+
+`CENTROIDS` names them. Each is given (image, xy, *, fwhm, max_shift, mask) and returns (xy, ok): a star without a
+centroid within `max_shift` of its place keeps that place, and `ok` is False. Cutouts begin at whole pixels, and what
+is found in them is added to that beginning.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
 import numpy as np
+from scipy.ndimage import uniform_filter
 
 from potpyri_like.photometry.cutouts import native_float32, rounded, squares
 
-__all__ = ["refine_positions", "windowed"]
+__all__ = [
+    "CENTROIDS",
+    "centre_of_mass",
+    "frozen",
+    "gaussian_fit",
+    "quadratic_fit",
+    "refine_positions",
+    "windowed",
+]
 
 FWHM_PER_SIGMA = 2.3548
 CLOSE_ENOUGH = 1e-4  # pixel: a step below which the centroid is found
 STEPS = 16
 BLOCK = 32  # stars at a time: their pixels stay in the cache
+MASS_RADIUS = 1.0  # FWHM
+QUADRATIC_HALF, QUADRATIC_MOVES = (
+    0.45,
+    4,
+)  # FWHM: half the side of the square; how often it follows its maximum
+FIT_RADIUS, FIT_STEPS, FIT_CLOSE = 1.25, 12, 1e-3  # FWHM; steps; pixel
 
 
 def refine_positions(image, xy, *, fwhm: float, max_shift: float, mask=None) -> tuple[np.ndarray, np.ndarray]:
@@ -100,3 +123,177 @@ def _above_rim(image, corner, half: int, mask) -> tuple[np.ndarray, np.ndarray]:
     if bad.any():
         pixels[bad] = 0
     return pixels, ~bad.all(axis=(1, 2))
+
+
+def centre_of_mass(image, xy, *, fwhm: float, max_shift: float, mask=None) -> tuple[np.ndarray, np.ndarray]:
+    """First moments within one FWHM, the circle following the centroid; as `refine_positions` otherwise."""
+
+    def of_some(pixels, start, good):
+        offset = np.arange(pixels.shape[1]) - pixels.shape[1] // 2
+        place, light = start.copy(), np.zeros(len(start))
+        for _ in range(STEPS):
+            x, y = (offset - place[:, axis, None] for axis in (0, 1))
+            far = np.hypot(x[:, None, :], y[:, :, None])
+            within = np.clip(MASS_RADIUS * fwhm + 0.5 - far, 0, 1) * good * pixels  # the rim counts in part
+            light = within.sum(axis=(1, 2))
+            step = np.column_stack([np.einsum("nyx,nx->n", within, x), np.einsum("nyx,ny->n", within, y)])
+            step = np.divide(step, light[:, None], out=np.zeros_like(step), where=light[:, None] > 0)
+            place += np.clip(step, -fwhm, fwhm)
+            if np.abs(step).max(initial=0) < CLOSE_ENOUGH:
+                break
+        return place, light > 0
+
+    return _in_cutouts(of_some, image, xy, (MASS_RADIUS + 0.5) * fwhm, max_shift, mask)
+
+
+def quadratic_fit(image, xy, *, fwhm: float, max_shift: float, mask=None) -> tuple[np.ndarray, np.ndarray]:
+    """The maximum of a parabola fitted to the square of pixels around it; as `refine_positions` otherwise.
+
+    The square has a side of about 0.9 FWHM, three pixels at least, and follows the maximum.
+    """
+    half = max(1, round(QUADRATIC_HALF * fwhm))
+
+    def of_some(pixels, start, good):
+        reach = pixels.shape[1] // 2
+        place = _brightest(pixels, start, max_shift, half)
+        found = np.zeros(len(start), bool)
+        for _ in range(QUADRATIC_MOVES):
+            middle = np.clip(np.rint(place), half - reach, reach - half).astype(int)
+            top, found = _tops(*(_squares_of(plane, middle + reach, half) for plane in (pixels, good)))
+            place = np.where(found[:, None], middle + top, place)
+            if not (found & (np.abs(top).max(axis=1, initial=0) > 0.5)).any():
+                break
+        return place, found
+
+    return _in_cutouts(of_some, image, xy, half + 1, max_shift, mask)
+
+
+def _brightest(pixels, start, max_shift: float, half: int) -> np.ndarray:
+    """The brightest pixel (x, y) within reach of the start, from the middle; after a mean over a few neighbours."""
+    smooth = uniform_filter(pixels, size=(1, half + 1 - half % 2, half + 1 - half % 2), mode="constant")
+    offset = np.arange(pixels.shape[1]) - pixels.shape[1] // 2
+    x, y = (offset - start[:, axis, None] for axis in (0, 1))
+    near = np.hypot(x[:, None, :], y[:, :, None]) <= max_shift + 0.5
+    rows, columns = np.divmod(
+        np.where(near, smooth, -np.inf).reshape(len(start), -1).argmax(axis=1), len(offset)
+    )
+    return np.column_stack([columns, rows]) + float(offset[0])
+
+
+def _squares_of(stack: np.ndarray, middle: np.ndarray, half: int) -> np.ndarray:
+    """The square around a whole pixel (x, y) in each image of a stack."""
+    offset = np.arange(-half, half + 1)
+    rows, columns = middle[:, 1, None, None] + offset[:, None], middle[:, 0, None, None] + offset
+    return stack[np.arange(len(stack))[:, None, None], rows, columns]
+
+
+def _tops(values: np.ndarray, good: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where parabolas through squares of pixels have their maximum, from the middle; and which have one."""
+    offset = np.arange(values.shape[1]) - values.shape[1] // 2
+    x, y = (part.ravel().astype(float) for part in np.meshgrid(offset, offset))
+    terms = np.column_stack([np.ones_like(x), x, y, x * y, x**2, y**2])
+    values, weight = values.reshape(len(values), -1), good.reshape(len(good), -1)
+    normal = np.einsum("pi,np,pj->nij", terms, weight, terms) + 1e-9 * np.eye(6)
+    _, b, c, d, e, f = np.linalg.solve(normal, ((values * weight) @ terms)[..., None])[..., 0].T
+    bend = 4 * e * f - d**2
+    found = (weight.sum(axis=1) >= 6) & (bend > 0) & (e < 0) & (f < 0)
+    top = np.column_stack([d * c - 2 * f * b, d * b - 2 * e * c]) / np.where(found, bend, 1)[:, None]
+    return top, found & (np.abs(top).max(axis=1, initial=0) <= values.shape[1])
+
+
+def gaussian_fit(image, xy, *, fwhm: float, max_shift: float, mask=None) -> tuple[np.ndarray, np.ndarray]:
+    """The centre of an elliptical Gaussian on a flat sky, by least squares; as `refine_positions` otherwise."""
+
+    def of_some(pixels, start, good):
+        offset = np.arange(pixels.shape[1]) - pixels.shape[1] // 2
+        y, x = (part.ravel().astype(float) for part in np.meshgrid(offset, offset, indexing="ij"))
+        far = np.hypot(x - start[:, :1], y - start[:, 1:])
+        weight = good.reshape(len(good), -1) * (far <= FIT_RADIUS * fwhm + 0.5)
+        return _gaussians(pixels.reshape(len(pixels), -1), x, y, weight, start, fwhm)
+
+    return _in_cutouts(of_some, image, xy, FIT_RADIUS * fwhm + 1, max_shift, mask)
+
+
+def _gaussians(values, x, y, weight, start, fwhm: float) -> tuple[np.ndarray, np.ndarray]:
+    """Centres after Gauss-Newton steps, and which fits make sense.
+
+    A fit has x, y and a, b, c of ``exp(-(a x**2 + 2 b x y + c y**2))``, in FWHM; height and sky are solved for in
+    each step.
+    """
+    x, y, root = x / fwhm, y / fwhm, np.sqrt(weight)
+    usual = 4 * np.log(2)
+    fit = np.column_stack([start / fwhm, np.tile([usual, 0, usual], (len(start), 1))])
+    height = np.zeros(len(start))
+    for _ in range(FIT_STEPS):
+        step, height = _gaussian_step(values * root, x, y, root, fit)
+        step *= np.array([1, 1, usual, usual, usual])
+        fit += step
+        fit[:, [2, 4]] = np.clip(fit[:, [2, 4]], usual / 16, 9 * usual)
+        most = 0.9 * np.sqrt(fit[:, 2] * fit[:, 4])
+        fit[:, 3] = np.clip(fit[:, 3], -most, most)
+        if np.abs(step[:, :2]).max(initial=0) * fwhm < FIT_CLOSE:
+            break
+    return fit[:, :2] * fwhm, (np.count_nonzero(weight, axis=1) > 10) & (height > 0)
+
+
+def _gaussian_step(values, x, y, root, fit) -> tuple[np.ndarray, np.ndarray]:
+    """The next step of each fit, in units of usual sizes and not too long, and the heights."""
+    dx, dy = x - fit[:, :1], y - fit[:, 1:2]
+    a, b, c = fit[:, 2:].T[..., None]
+    shape = root * np.exp(-np.clip(a * dx**2 + 2 * b * dx * dy + c * dy**2, 0, 50))
+    q, r = np.linalg.qr(np.stack([shape, root], axis=-1))
+    inside = np.einsum("npk,np->nk", q, values)
+    height = np.linalg.solve(r + 1e-12 * np.eye(2), inside[..., None])[:, 0, 0]
+    usual, light = 4 * np.log(2), shape * height[:, None]
+    by = [2 * (a * dx + b * dy), 2 * (b * dx + c * dy), -usual * dx**2, -2 * usual * dx * dy, -usual * dy**2]
+    columns = np.stack([light * part for part in by], axis=-1)
+    columns -= q @ (q.swapaxes(1, 2) @ columns)
+    normal = columns.swapaxes(1, 2) @ columns
+    size = np.trace(normal, axis1=1, axis2=2)[:, None, None]
+    normal += np.where(size > 0, 1e-5 * size, 1) * np.eye(5)
+    step = np.linalg.solve(normal, np.einsum("npk,np->nk", columns, values)[..., None])[..., 0]
+    return np.clip(step, -0.3, 0.3), height
+
+
+def frozen(image, xy, *, fwhm: float, max_shift: float, mask=None) -> tuple[np.ndarray, np.ndarray]:
+    """The places as they are given: for stars too faint to be looked for."""
+    xy = np.array(xy, dtype=float).reshape(-1, 2)
+    return xy, np.isfinite(xy).all(axis=1)
+
+
+def _in_cutouts(of_some, image, xy, radius: float, max_shift: float, mask) -> tuple[np.ndarray, np.ndarray]:
+    """What a function finds in squares around stars, where that is near enough.
+
+    The function is given the pixels above the sky, where the stars must be in them, and which pixels are good; places
+    are counted from the middle of the squares. It returns places, and which to believe.
+    """
+    image, xy = native_float32(image), np.asarray(xy, dtype=float).reshape(-1, 2)
+    found, ok = xy.copy(), np.zeros(len(xy), bool)
+    half = int(np.ceil(radius + max_shift)) + 1
+    for first in range(0, len(xy), BLOCK):
+        some = slice(first, first + BLOCK)
+        corner = rounded(xy[some])
+        pixels, usable = _above_rim(image, corner, half, mask)
+        good = np.isfinite(squares(image, corner, half, outside=np.nan))
+        if mask is not None:
+            good &= squares(np.asarray(mask), corner, half) == 0
+        usable &= np.isfinite(xy[some]).all(axis=1)
+        start = np.where(usable[:, None], xy[some] - corner, 0)
+        place, believed = of_some(pixels, start, good.astype(float))
+        shift = place - start
+        ok[some] = usable & believed & (np.hypot(*shift.T) <= max_shift)
+        found[some] = np.where(ok[some][:, None], xy[some] + shift, xy[some])
+    return found, ok
+
+
+Centroid = Callable[..., tuple[np.ndarray, np.ndarray]]
+
+CENTROIDS: Mapping[str, Centroid] = MappingProxyType(
+    {
+        "windowed": refine_positions,
+        "com": centre_of_mass,
+        "quadratic": quadratic_fit,
+        "gaussian": gaussian_fit,
+        "frozen": frozen,
+    }
+)

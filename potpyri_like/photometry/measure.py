@@ -1,14 +1,14 @@
-"""Aperture photometry at known positions: centroid, local sky, sums, flags. The hot path of a time series."""
+"""Photometry at known positions: centroid, local sky, sums, flags. The hot path of a time series."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import erf, exp, pi, sqrt
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from potpyri_like.frame import MaskBit, StarFlag
-from potpyri_like.photometry.apertures import aperture_sums
 from potpyri_like.photometry.centroids import refine_positions
 from potpyri_like.photometry.cutouts import (
     Ring,
@@ -20,6 +20,10 @@ from potpyri_like.photometry.cutouts import (
     square_sums,
     to_squares,
 )
+from potpyri_like.photometry.photometers import Aperture, Context, Photometer, Scene
+
+if TYPE_CHECKING:
+    from potpyri_like.photometry.centroids import Centroid
 
 __all__ = [
     "Measurement",
@@ -105,8 +109,11 @@ def measure_stars(
     reach=None,
     binning: int = 1,
     sky_binning: int = 1,
+    centroid: Centroid = refine_positions,
+    photometer: Photometer | None = None,
+    context: Context | None = None,
 ) -> Measurement:
-    """Measure stars in concentric apertures above their local sky.
+    """Measure stars above their local sky, in concentric apertures or as another photometer does.
 
     Parameters
     ----------
@@ -133,28 +140,32 @@ def measure_stars(
         and had sooner.
     sky_binning : int
         The same for the sky; a multiple of `binning`. Its level is as well known from large squares as from small.
+    centroid : callable, optional
+        One of `CENTROIDS`; windowed by default.
+    photometer : Photometer, optional
+        `radii` are its sizes; `Aperture` by default.
+    context : Context, optional
+        What the photometer may want to know of the frame.
     """
     image, squared = native_float32(image), square_sums(native_float32(image), binning)
     xy, radii = np.array(xy, dtype=float).reshape(-1, 2), np.asarray(radii, dtype=float)
     flags = np.zeros(len(xy), dtype=int)
     if recentre is not None:
-        found, ok = refine_positions(
+        found, ok = centroid(
             squared, to_squares(xy, binning), fwhm=fwhm / binning, max_shift=recentre / binning
         )
         xy[ok] = from_squares(found[ok], binning)
         flags[~ok] |= StarFlag.NO_CENTROID
     coarse = square_sums(squared, sky_binning // binning)
     sky = _sky_of_squares(coarse, xy, annulus, mask=mask, reach=reach, binning=sky_binning)
-    sums, variances = aperture_sums(
-        squared, variance, to_squares(xy, binning), radii / binning, binning=binning
-    )
-    area = pi * radii**2
+    scene = Scene(image, variance, mask, xy, sky, fwhm, radii, squared, binning, context or Context())
+    flux, flux_err = (photometer or Aperture()).measure(scene)
     flags |= aperture_flags(mask, xy, radii.max() if flag_radius is None else flag_radius)
     flags[leaves(image.shape, xy, max(annulus[1], radii.max()))] |= StarFlag.EDGE
     return Measurement(
         xy=xy,
-        flux=sums - sky.level[:, None] * area,
-        flux_err=np.sqrt(variances + area**2 * sky.variance_of_level[:, None]),
+        flux=flux,
+        flux_err=flux_err,
         sky=sky.level,
         sky_scatter=sky.scatter,
         peak=peaks(image, xy, fwhm),

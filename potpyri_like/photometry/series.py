@@ -28,6 +28,15 @@ class Series:
     airmass : ndarray, shape (n_frames,)
         NaN without coordinates.
     fwhm : ndarray, shape (n_frames,), pixel
+    ellipticity : ndarray, shape (n_frames,)
+        Of the stars, 1 - minor / major axis.
+    angle : ndarray, shape (n_frames,), degrees
+        Of their major axis, from +x towards +y.
+    scintillation : ndarray, shape (n_frames,)
+        Relative; 0 where the telescope's diameter is not declared. It is in `flux_err`.
+    pixel_noise : mapping of str to ndarray, shape (n_frames,), electron^2
+        Variance of a pixel by what makes it: "read-out", "digitisation", "dark current"; and "flat", relative.
+        "photons" is what multiplies the variance of photons, 1 without the 3x3 median.
     shift : ndarray, shape (n_frames, 2), pixel
         Where the reference's centre lies in the frame, minus that centre: dx, dy.
     rotation : ndarray, shape (n_frames,), degrees
@@ -57,6 +66,10 @@ class Series:
     exposure: np.ndarray
     airmass: np.ndarray
     fwhm: np.ndarray
+    ellipticity: np.ndarray
+    angle: np.ndarray
+    scintillation: np.ndarray
+    pixel_noise: Mapping[str, np.ndarray]
     shift: np.ndarray
     rotation: np.ndarray
     matched: np.ndarray
@@ -121,7 +134,9 @@ class LightCurve:
     comparisons : mapping of int to float
         The comparison stars' indices and weights, which sum to 1.
     noise : mapping of str to float
-        rms, point_to_point, expected: relative.
+        rms, point_to_point, expected: relative; after a fit also residual_rms, cdpp and beta.
+    model, trend : ndarray, shape (n_frames,)
+        Transit and baseline of a fit, whose product is the flux; 1 where nothing was fitted.
     reasons : mapping of str to str
         How "target", "aperture", "comparisons", "baseline" were chosen.
     """
@@ -145,6 +160,18 @@ class LightCurve:
     radius: float
     radius_fwhm: float
     annulus: tuple[float, float]
+    model: np.ndarray
+    trend: np.ndarray
     comparisons: Mapping[int, float] = field(default_factory=dict)
     noise: Mapping[str, float] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def detrended(self) -> np.ndarray:
+        """The flux over the baseline, shape (n_frames,): what a transit is read off."""
+        return self.flux / self.trend
+
+    @property
+    def residuals(self) -> np.ndarray:
+        """The flux over transit and baseline, minus 1, shape (n_frames,); without a fit the flux minus 1."""
+        return self.flux / (self.trend * self.model) - 1

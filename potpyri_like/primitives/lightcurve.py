@@ -12,7 +12,7 @@ from astropy.time import Time
 
 from potpyri_like.astrometry import airmass, bjd_tdb, jd_utc
 from potpyri_like.errors import RegistrationError, UsageError
-from potpyri_like.frame import FrameFlag, StarFlag
+from potpyri_like.frame import STAR_FLAG_SHIFT, FrameFlag, StarFlag
 from potpyri_like.options import Options
 from potpyri_like.photometry import (
     ApertureChoice,
@@ -23,18 +23,19 @@ from potpyri_like.photometry import (
     cloudy_frames,
     ensemble_weights,
     expected,
+    nan_median,
     point_to_point,
     rank_variables,
     relative_flux,
     rms,
     scintillation,
 )
-from potpyri_like.primitives.measure import Measure, annulus_of, radii_of
+from potpyri_like.primitives.measure import Measure, annulus_of, radii_of, sizes_of
 from potpyri_like.primitives.register import FEW_STARS
 from potpyri_like.primitives.stage import FrameOutcome, Setup, Tools, Work, exposure_of
-from potpyri_like.results import Choice, Problem, Reference, StarTable
+from potpyri_like.results import Candidate, Choice, Problem, Reference, StarTable
 
-__all__ = ["Compare", "DrawLightCurve", "GatherSeries", "PickVariable"]
+__all__ = ["SERIES_FRAMES", "VARIABLE_SCORE", "Compare", "DrawLightCurve", "GatherSeries", "PickVariable"]
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,9 @@ HABIT = 1.7  # FWHM; the aperture where scatter cannot choose
 SATURATED_OFTEN, EDGE_OFTEN = 0.02, 0.10
 VARIABLE_SCORE = 5.0
 POOR_SEEING = 2.0  # times the median FWHM
+TRAILED = 0.25  # more ellipticity than usual
+TELLING = 15  # of the brightest stars tell by their light whether a frame was matched to the right ones
+UNLIKE = 2.0  # times more or less light than the others
 
 
 @dataclass(frozen=True)
@@ -91,9 +95,16 @@ class Compare:
         choice = self.settled.get(work.observed.folder) or self.choice(work, series, tools.options)
         table = star_table(series, choice)
         series = with_clouds(series, table, choice.index)
-        chosen = Choice("aperture", f"{series.radii_fwhm[choice.index]:.2f} FWHM", choice.reason)
+        chosen = Choice(
+            "aperture",
+            f"{series.radii_fwhm[choice.index]:.2f} FWHM",
+            choice.reason,
+            aperture_candidates(series, choice),
+        )
         used = np.flatnonzero(table.weight)
-        comparisons = Choice("comparisons", ", ".join(map(str, used[:12])) or "none", said(table))
+        comparisons = Choice(
+            "comparisons", ", ".join(map(str, used[:12])) or "none", said(table), star_candidates(table)
+        )
         work = work.with_(choice=choice)
         return work.found(series=series, aperture=choice.index, stars=table, choices=[chosen, comparisons])
 
@@ -191,7 +202,8 @@ def series_of(outcomes: Sequence[FrameOutcome], setup: Setup, reference: Referen
     """The series of some frames that were registered and measured, or tell why not."""
     times = Time([o.info.mid_time for o in outcomes])
     site, coordinates = setup.instrument.site_of(outcomes[0].info.camera), setup.coordinates
-    stars, grid = len(reference.xy) + len(setup.forced), len(stage.grid)
+    radii_fwhm = sizes_of(stage, reference)
+    stars, grid = len(reference.xy) + len(setup.forced), len(radii_fwhm)
     centre = (np.array(reference.image.shape[::-1]) - 1) / 2
     n = len(outcomes)
 
@@ -211,6 +223,10 @@ def series_of(outcomes: Sequence[FrameOutcome], setup: Setup, reference: Referen
         exposure=np.array([exposure_of(o.info) for o in outcomes]),
         airmass=np.full(n, np.nan) if coordinates is None else airmass(times, coordinates, site),
         fwhm=number("fwhm"),
+        ellipticity=number("ellipticity"),
+        angle=number("angle"),
+        scintillation=np.zeros(n),
+        pixel_noise=pixel_noise_of(outcomes),
         shift=np.array(
             [np.full(2, np.nan) if t is None else t(centre[None])[0] - centre for t in transforms]
         ),
@@ -226,11 +242,63 @@ def series_of(outcomes: Sequence[FrameOutcome], setup: Setup, reference: Referen
         peak=column("peak", stars),
         star_flags=flags,
         radii=radii_of(stage, reference),
-        radii_fwhm=np.asarray(stage.grid),
+        radii_fwhm=radii_fwhm,
         annulus=annulus_of(stage, reference),
     )
-    series = with_scintillation(series, setup)
+    series = with_scintillation(without_mistaken(series, reference), setup)
     return with_flags(series, [any(note.startswith("time:") for note in o.info.notes) for o in outcomes])
+
+
+def pixel_noise_of(outcomes: Sequence[FrameOutcome]) -> dict[str, np.ndarray]:
+    """What makes the noise of a pixel in each frame; NaN where a frame does not tell."""
+    told = [o.results.get("pixel_noise", {}) for o in outcomes]
+    names = dict.fromkeys(name for one in told for name in one)
+    return {name: np.array([float(one.get(name, np.nan)) for one in told]) for name in names}
+
+
+def without_mistaken(series: Series, reference: Reference) -> Series:
+    """The series without the frames whose brightest stars, once matched, are not those stars by their light.
+
+    A cloud dims all stars alike, or nearly; in a frame that was matched wrongly there is sky where stars should be, or
+    other stars. Such a frame keeps its row, NaN and the reason.
+    """
+    agreeing, asked = alike_in_light(series, reference)
+    wrong = (2 * agreeing < asked) & (asked >= FEW_STARS - 1)
+    if not wrong.any():
+        return series
+    lost: dict[str, Any] = {
+        name: np.where(wrong.reshape(-1, *(1,) * (values.ndim - 1)), np.nan, values)
+        for name, values in vars(series).items()
+        if name in ("shift", "rotation", "xy", "flux", "flux_err", "sky", "peak")
+    }
+    reasons = tuple(
+        f"{frame}: matched to the reference, but only {n} of its {of} brightest stars have the brightness that they"
+        " should; the frame is not measured"
+        if bad
+        else reason
+        for frame, bad, n, of, reason in zip(
+            series.frames, wrong, agreeing, asked, series.reasons, strict=True
+        )
+    )
+    return replace(series, **lost, matched=np.where(wrong, 0, series.matched), reasons=reasons)
+
+
+def alike_in_light(series: Series, reference: Reference) -> tuple[np.ndarray, np.ndarray]:
+    """How many of the brightest stars keep their share of the light in each frame, and of how many."""
+    middle = int(np.argmin(np.abs(series.radii_fwhm - HABIT)))
+    flux, error = series.flux[:, :TELLING, middle], series.flux_err[:, :TELLING, middle]
+    usual = nan_median(flux) if len(flux) >= SERIES_FRAMES else reference.flux[:TELLING]
+    flux, error, usual = flux[:, : len(usual)], error[:, : len(usual)], usual[: flux.shape[1]]
+    asked = np.isfinite(flux) & (usual > 0)
+    share = np.where(asked, flux / np.where(usual > 0, usual, np.nan), np.nan)
+    light = np.array(
+        [np.median(row[good]) if good.any() else np.nan for row, good in zip(share, asked, strict=True)]
+    )
+    with np.errstate(invalid="ignore"):
+        low, high = light / UNLIKE, light * UNLIKE
+        noise = 4 * error / np.where(usual > 0, usual, np.nan)
+        alike = (share + noise > low[:, None]) & (share - noise < high[:, None]) & (light > 0)[:, None]
+    return (alike & asked).sum(axis=1), asked.sum(axis=1)
 
 
 def with_scintillation(series: Series, setup: Setup) -> Series:
@@ -245,14 +313,17 @@ def with_scintillation(series: Series, setup: Setup) -> Series:
         for t, x in zip(series.exposure, through, strict=True)
     ]
     return replace(
-        series, flux_err=np.hypot(series.flux_err, series.flux * np.array(relative)[:, None, None])
+        series,
+        flux_err=np.hypot(series.flux_err, series.flux * np.array(relative)[:, None, None]),
+        scintillation=np.array(relative),
     )
 
 
 def with_flags(series: Series, doubtful: Sequence[bool]) -> Series:
     """The series with what is remarkable about its frames, and why."""
     flags, reasons = series.flags.copy(), list(series.reasons)
-    poor = series.fwhm > POOR_SEEING * np.nanmedian(series.fwhm)
+    poor = series.fwhm > POOR_SEEING * nan_median(series.fwhm)
+    trailed = series.ellipticity > nan_median(series.ellipticity) + TRAILED
     for i, reason in enumerate(series.reasons):
         found = {
             FrameFlag.UNMATCHED: reason,
@@ -260,6 +331,8 @@ def with_flags(series: Series, doubtful: Sequence[bool]) -> Series:
             and f"matched on {series.matched[i]} stars only",
             FrameFlag.TIME_DOUBTFUL: doubtful[i] and "its date was guessed",
             FrameFlag.POOR_SEEING: poor[i] and f"FWHM {series.fwhm[i]:.1f} pixel, more than twice the median",
+            FrameFlag.TRAILED: trailed[i]
+            and f"trailed: ellipticity {series.ellipticity[i]:.2f} at {series.angle[i]:.0f} degrees",
         }
         flags[i] = sum(int(flag) for flag, why in found.items() if why)
         reasons[i] = "; ".join(why for why in found.values() if why)
@@ -382,6 +455,44 @@ def per_star(figure: Any, values: np.ndarray) -> np.ndarray:
     )
 
 
+def aperture_candidates(series: Series, choice: ApertureChoice) -> tuple[Candidate, ...]:
+    """The apertures of the grid, each with its noise and why it was not taken."""
+    noise = choice.metric
+    if not np.isfinite(noise[choice.index]):
+        return ()
+    lost = [aperture_lost(noise, i, choice.index) for i in range(len(noise))]
+    mmag = 2500 / np.log(10) * noise
+    return tuple(
+        Candidate(f"{r:.2f} FWHM", f"{m:.2f} mmag" if np.isfinite(m) else "", why)
+        for r, m, why in zip(series.radii_fwhm, mmag, lost, strict=True)
+    )
+
+
+def aperture_lost(noise: np.ndarray, index: int, chosen: int) -> str:
+    """Why an aperture was not taken."""
+    more = noise[index] / noise[chosen] - 1
+    if index == chosen:
+        return ""
+    if not np.isfinite(more):
+        return "it gives no light curve"
+    if more > 0.0005:
+        return f"noisier by {100 * more:.1f} %"
+    return "hardly quieter, and larger" if index > chosen else "quieter by chance: its neighbours are not"
+
+
+def star_candidates(table: StarTable) -> tuple[Candidate, ...]:
+    """All stars, those of most weight first, and why the others have none."""
+    order = np.argsort(-table.weight, kind="stable")
+    return tuple(
+        Candidate(
+            f"star {star}",
+            f"weight {table.weight[star]:.3f}, rms {1e3 * table.rms[star]:.2f} ppt",
+            table.why[star],
+        )
+        for star in order
+    )
+
+
 def said(table: StarTable) -> str:
     """Which stars are compared with, in words."""
     used = int(np.count_nonzero(table.weight))
@@ -428,11 +539,13 @@ def light_curve(work: Work, series: Series, table: StarTable, star: int) -> Ligh
         comparison=np.nansum(series.flux[:, used, aperture], axis=1)
         if len(used)
         else np.full(len(flux), np.nan),
-        flags=series.flags | (series.star_flags[:, star] << 8),
+        flags=series.flags | (series.star_flags[:, star] << STAR_FLAG_SHIFT),
         frames=series.frames,
         radius=float(series.radii[aperture]),
         radius_fwhm=float(series.radii_fwhm[aperture]),
         annulus=series.annulus,
+        model=np.ones(len(flux)),
+        trend=np.ones(len(flux)),
         comparisons={int(i): float(table.weight[i]) for i in used},
         noise={
             "rms": rms(clear),

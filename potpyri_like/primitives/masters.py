@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,21 +15,24 @@ from astropy.io import fits
 
 from potpyri_like.encoding import fingerprint
 from potpyri_like.errors import FrameError
-from potpyri_like.frame import FrameInfo, MaskBit
+from potpyri_like.frame import FrameInfo, FrameKind, MaskBit
 from potpyri_like.identity import code_identity, instrument_identity
 from potpyri_like.imaging import (
     MEDIAN_NOISE_FACTOR,
     MEDIAN_PIXEL_FACTOR,
     Pixels,
+    Transfer,
     calibrate,
     combine,
     normalise_flat,
+    photon_transfer,
+    sample_boxes,
 )
-from potpyri_like.night import slug, with_folder
+from potpyri_like.night import ObservationSet, slug, with_folder
 from potpyri_like.primitives.hot_pixels import HotPixels
 from potpyri_like.primitives.stage import Setup, Tools, Work, exposure_of, pixels_of
 from potpyri_like.primitives.trim import Trim
-from potpyri_like.results import Choice, Master, Masters, Problem
+from potpyri_like.results import Candidate, Choice, Master, Masters, Problem
 from potpyri_like.store import Scratch, ascii_text, read_product, sha256
 
 __all__ = ["MakeMasters", "dark_ladder"]
@@ -38,6 +41,7 @@ log = logging.getLogger(__name__)
 
 SAME_EXPOSURE = 0.005  # relative; darks this near count as exact
 SATURATED_FLAT = 0.05  # part of saturated pixels above which a flat is left out
+GAIN_KNOWN, GAIN_MATTERS, GAIN_RANGE = 0.03, 0.05, (0.2, 5.0)
 FAINT_FLAT = 200.0  # electron; below this a flat adds more noise than it removes
 
 
@@ -69,7 +73,9 @@ class MakeMasters:
         ]
         work = work.with_(setup=work.setup.with_(masters=masters))
         return work.found(
-            masters=masters, choices=ladder_choices(masters), problems=[*missing, *maker.problems]
+            masters=masters,
+            choices=ladder_choices(masters, observed, maker.problems),
+            problems=[*missing, *maker.problems],
         )
 
 
@@ -81,6 +87,7 @@ class Maker:
     tools: Tools
     made: dict[tuple, Master]
     problems: list[Problem] = field(default_factory=list)
+    boxes: list[np.ndarray] = field(default_factory=list)
 
     def bias(self, frames: Sequence[FrameInfo]) -> Master | None:
         """The master bias, from frames without the overscan or, where there is none, with the level in it."""
@@ -118,9 +125,17 @@ class Maker:
         return self.combined("flat", frames, 0.0, lambda f: self.levelled(f, of_flats), before)
 
     def trimmed(self, info: FrameInfo, setup: Setup) -> Pixels:
-        frame = HotPixels()(Trim()(info, setup), setup)
+        frame = Trim()(info, setup)
+        if info.kind is FrameKind.FLAT:
+            self.boxes.append(sample_boxes(frame.data))
         self.tools.read(info, frame.results["reading"])
-        return pixels_of(frame)
+        return pixels_of(HotPixels()(frame, setup))
+
+    def transfer(self, read_variance: float) -> Transfer:
+        """What the flats that were just read say of the gain."""
+        bias = self.setup.masters.bias
+        level = sample_boxes(bias.pixels.data) if bias else np.zeros(1)
+        return photon_transfer([boxes - level for boxes in self.boxes], read_variance=read_variance)
 
     def debiased(self, info: FrameInfo) -> Pixels:
         bias = self.setup.masters.bias
@@ -184,7 +199,8 @@ class Maker:
                     return None
                 master = self.written(master, frames[0])
                 left_out = [(p.what, p.stage, p.why) for p in self.problems[found:]]
-                self.tools.keep(name, self.key(kind, frames, before), (list(master.inputs), left_out))
+                memo = list(master.inputs), left_out, master.photons
+                self.tools.keep(name, self.key(kind, frames, before), memo)
             self.made[key] = master
         return self.made[key]
 
@@ -210,17 +226,18 @@ class Maker:
         memo = self.tools.recall(name, partial(self.key, kind, frames, before))
         if memo is None:
             return None
-        inputs, left_out = memo
+        inputs, left_out, photons = memo
         self.problems.extend(Problem(*words) for words in left_out)
         path = self.tools.output.root / name
         log.info("master %s of %d frames, from before", kind, len(inputs))
-        return Master(kind, read_pixels(path), exposure, "exact", tuple(inputs), name, sha256(path))
+        return Master(kind, read_pixels(path), exposure, "exact", tuple(inputs), name, sha256(path), photons)
 
     def stacked(
         self, kind: str, frames: Sequence[FrameInfo], exposure: float, read: Callable[[FrameInfo], Pixels]
     ) -> Master | None:
         """The frames, one after the other onto the disk, and from there combined in chunks."""
         scratch, used, last = None, [], None
+        self.boxes.clear()
         try:
             for info in frames:
                 try:
@@ -241,10 +258,12 @@ class Maker:
         finally:
             if scratch is not None:
                 scratch.__exit__()
+        photons = 1.0
         if kind == "flat":
             pixels, _ = normalise_flat(pixels)
+            photons = believable(self.transfer(read_variance=float(np.median(last.variance[::37, ::37]))))
         log.info("master %s of %d frames", kind, len(used))
-        return Master(kind, pixels, exposure, "exact", tuple(used))
+        return Master(kind, pixels, exposure, "exact", tuple(used), photons=photons)
 
     def free_name(self, kind: str, exposure: float, first: FrameInfo) -> str:
         """The name of a product that no other master of this run has."""
@@ -259,6 +278,12 @@ class Maker:
         path = self.tools.output.write_fits(name, master_hdus(master, error, first, self.setup.filter_mode))
         pixels = master.pixels._replace(variance=error * error)
         return replace(master, pixels=pixels, product=name, digest=sha256(path))
+
+
+def believable(found: Transfer) -> float:
+    """The factor of the photons' variance, where it is well known and far enough from 1 to matter; else 1."""
+    sure = found.error < GAIN_KNOWN * found.factor and GAIN_RANGE[0] < found.factor < GAIN_RANGE[1]
+    return round(found.factor, 4) if sure and abs(found.factor - 1) > GAIN_MATTERS else 1.0
 
 
 def read_pixels(path: Path) -> Pixels:
@@ -335,20 +360,43 @@ def line_through(exact: dict[float, Master], exposure: float) -> Master:
     return Master("dark", pixels, exposure, rung, tuple(i for d in darks for i in d.inputs))
 
 
-def ladder_choices(masters: Masters) -> list[Choice]:
-    """Which rung each master stands on, for the report."""
+def ladder_choices(
+    masters: Masters, observed: ObservationSet, problems: Sequence[Problem] = ()
+) -> list[Choice]:
+    """Which rung each master stands on and what else there was, for the report."""
+    taken = {"bias": observed.biases, "dark": observed.darks, "flat": observed.flats}
+    left_out = {problem.what: problem.why for problem in problems}
     flat = [] if masters.flat is None else [masters.flat]
     bias = [] if masters.bias is None else [masters.bias]
-    return [
+    gain = [gain_choice(masters.flat)] if masters.flat and masters.flat.photons != 1 else []
+    return gain + [
         Choice(
             f"{m.kind}" + (f" of {m.exposure:g} s" if m.kind == "dark" else ""),
             m.rung,
             f"{len(m.inputs)} frames"
             if m.rung == "exact"
             else f"no dark of {m.exposure:g} s was taken; {len(m.inputs)} frames",
+            tuple(calibration_candidate(m, frame, left_out) for frame in taken[m.kind]),
         )
         for m in (*bias, *masters.darks.values(), *flat)
     ]
+
+
+def gain_choice(flat: Master) -> Choice:
+    """That the errors follow the flats and not the declared gain."""
+    return Choice(
+        "gain",
+        f"{1 / flat.photons:.3g} of the declared one, in the errors",
+        f"{len(flat.inputs)} flats differ from one another by {flat.photons:.2f} times the variance that photons"
+        " have by the declared gain; fluxes stay in electrons by that gain",
+    )
+
+
+def calibration_candidate(master: Master, frame: FrameInfo, left_out: Mapping[str, str]) -> Candidate:
+    """A calibration frame that could have gone into a master, and why it did not."""
+    exposure = exposure_of(frame)
+    lost = "" if frame.label in master.inputs else left_out.get(frame.label, f"it is one of {exposure:g} s")
+    return Candidate(frame.label, f"{exposure:g} s", lost)
 
 
 def master_name(kind: str, exposure: float, first: FrameInfo) -> str:

@@ -1,31 +1,54 @@
-"""Every star of the reference in one frame, at every aperture."""
+"""Every star of the reference in one frame, as a photometer measures it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 
+from potpyri_like.encoding import fingerprint
 from potpyri_like.frame import Frame
-from potpyri_like.photometry import measure_stars
+from potpyri_like.hookspecs import hookimpl
+from potpyri_like.options import Options
+from potpyri_like.photometry import CENTROIDS, Aperture, Context, Photometer, Profile, Template, measure_stars
+from potpyri_like.photometry.photometers import BUILT_IN
 from potpyri_like.primitives.stage import Setup, pixels_of
+from potpyri_like.registry import load_registry
 from potpyri_like.results import Reference
 
-__all__ = ["Measure", "radii_of"]
+__all__ = [
+    "Measure",
+    "annulus_of",
+    "measure_as_asked",
+    "photometer_of",
+    "radii_of",
+    "register_photometers",
+    "sizes_of",
+]
 
 FLAGGED = 1.5  # FWHM around a star in which masked pixels flag it
-GRID = tuple(np.round(np.geomspace(0.7, 3.5, 20), 3))
+
+
+@hookimpl
+def register_photometers() -> Sequence[type[Photometer]]:
+    """The photometers that come with the software."""
+    return BUILT_IN
 
 
 @dataclass(frozen=True)
 class Measure:
-    """Windowed centroids near where the stars must be, and sums in concentric apertures above the local sky.
+    """Centroids near where the stars must be, and their light above the local sky.
 
     Attributes
     ----------
-    grid : tuple of float
-        Radii in units of the reference's FWHM; fixed in pixels for the set.
+    photometer : Photometer
+        Its sizes are in units of the reference's FWHM.
+    centroid : str
+        One of `CENTROIDS`.
+    radii : str
+        "fixed": in pixels, for the set; "fwhm": they and the sky's annulus follow the FWHM of each frame.
     annulus : (float, float)
         Of the sky, in FWHM.
     recentre : float
@@ -39,7 +62,9 @@ class Measure:
 
     per: ClassVar[str] = "frame"
     reads: ClassVar[tuple[str, ...]] = ("reference", "forced")
-    grid: tuple[float, ...] = GRID
+    photometer: Photometer = field(default_factory=Aperture)
+    centroid: str = "windowed"
+    radii: str = "fixed"
     annulus: tuple[float, float] = (4.0, 6.0)
     recentre: float = 0.5
     sampling: float = 5.0
@@ -49,28 +74,77 @@ class Measure:
         reference = setup.reference
         assert reference is not None
         binning = max(1, int(reference.fwhm / self.sampling))
-        xy = frame.results["transform"](np.vstack([reference.xy, setup.forced]))
+        template = template_of(reference, setup.forced)
+        fwhm, transform = frame.results["fwhm"], frame.results["transform"]
+        scale = fwhm / reference.fwhm if self.radii == "fwhm" else 1.0
+        inner, outer = annulus_of(self, reference)
         flux = np.concatenate([reference.flux, np.zeros(len(setup.forced))])
         measured = measure_stars(
             *pixels_of(frame),
-            xy,
-            fwhm=frame.results["fwhm"],
-            radii=radii_of(self, reference),
-            annulus=annulus_of(self, reference),
+            transform(template.xy),
+            fwhm=fwhm,
+            radii=scale * self.photometer.sizes(template) * reference.fwhm,
+            annulus=(scale * inner, scale * outer),
             recentre=max(1.0, self.recentre * reference.fwhm),
-            flag_radius=FLAGGED * reference.fwhm,
+            flag_radius=FLAGGED * scale * reference.fwhm,
             reach=reach_of(flux, reference.widest, noise=sky_noise(reference.image)),
             binning=binning,
             sky_binning=binning * max(1, int(reference.fwhm / binning / self.sky_sampling)),
+            centroid=CENTROIDS[self.centroid],
+            photometer=self.photometer,
+            context=Context(psf_of(frame), template, transform.matrix),
         )
         return frame.after(
-            f"{len(xy)} stars measured" + f", binned by {binning}" * (binning > 1), measurement=measured
+            f"{len(template.xy)} stars measured" + f", binned by {binning}" * (binning > 1),
+            measurement=measured,
         )
+
+
+def measure_as_asked(options: Options) -> Measure:
+    """The stage with the photometer, the centroid and the radii that the options name.
+
+    Raises
+    ------
+    UsageError
+        No plugin brings such a photometer.
+    PluginError
+        The plugin that should bring it failed, or two claim its name.
+    """
+    usual = Measure()
+    return Measure(
+        photometer_of(options),
+        centroid=options.centroid or usual.centroid,
+        radii=options.radii or usual.radii,
+    )
+
+
+def photometer_of(options: Options) -> Photometer:
+    """The photometer that the options name; see `measure_as_asked`."""
+    if options.photometer == Aperture.name:  # so that the usual run asks no plugin
+        return Aperture()
+    return load_registry().photometer(options.photometer)
+
+
+def template_of(reference: Reference, forced: np.ndarray) -> Template:
+    """What masks are made from: the reference, its stars and the forced places after them."""
+    digest = reference.digest if not len(forced) else fingerprint(reference.digest, forced)
+    return Template(digest, reference.image, np.vstack([reference.xy, forced]), reference.fwhm)
+
+
+def psf_of(frame: Frame) -> Profile:
+    """The frame's profile as `Register` found it; without one, that of round stars as wide."""
+    found = frame.results.get("profile", (np.nan,) * 4)
+    return Profile(*found) if np.isfinite(found).all() else Profile(frame.results["fwhm"])
+
+
+def sizes_of(stage: Measure, reference: Reference) -> np.ndarray:
+    """What the photometer sums over, as radii in FWHM of the reference."""
+    return stage.photometer.sizes(template_of(reference, np.empty((0, 2))))
 
 
 def radii_of(stage: Measure, reference: Reference) -> np.ndarray:
-    """Radii in pixels."""
-    return np.asarray(stage.grid) * reference.fwhm
+    """Radii in pixels; those of the reference where they follow the FWHM."""
+    return sizes_of(stage, reference) * reference.fwhm
 
 
 def annulus_of(stage: Measure, reference: Reference) -> tuple[float, float]:

@@ -8,12 +8,20 @@ from typing import Any
 
 from potpyri_like.primitives.calibrate import Calibrate
 from potpyri_like.primitives.hot_pixels import HotPixels
-from potpyri_like.primitives.lightcurve import Compare, DrawLightCurve, GatherSeries, PickVariable
+from potpyri_like.primitives.lightcurve import (
+    Compare,
+    DrawLightCurve,
+    GatherSeries,
+    PickVariable,
+)
 from potpyri_like.primitives.masters import MakeMasters
 from potpyri_like.primitives.measure import Measure
+from potpyri_like.primitives.noise import AverageInTime, CloseBudget
+from potpyri_like.primitives.periods import SearchPeriods
 from potpyri_like.primitives.register import ChooseReference, Register
 from potpyri_like.primitives.stack import Stack
 from potpyri_like.primitives.target import LocateTarget, MatchCameras
+from potpyri_like.primitives.transit import FitTransit
 from potpyri_like.primitives.trim import Trim
 
 __all__ = ["RECIPES", "Recipe", "imaging", "timeseries"]
@@ -30,10 +38,10 @@ class Recipe:
     stages: tuple[Any, ...]
 
 
-def timeseries() -> Recipe:
+def timeseries(measure: Measure | None = None) -> Recipe:
     """Light curves: every star in every frame, compared with the constant ones."""
     calibration = (Trim(), HotPixels(), Calibrate())
-    measure = Measure()
+    measure = measure or Measure()
     return Recipe(
         "timeseries",
         (
@@ -48,15 +56,19 @@ def timeseries() -> Recipe:
             Compare(),
             PickVariable(),
             DrawLightCurve(),
+            FitTransit(),
+            SearchPeriods(),
+            AverageInTime(),
+            CloseBudget(),
             Stack(calibration, best=15),
         ),
     )
 
 
-def imaging() -> Recipe:
+def imaging(measure: Measure | None = None) -> Recipe:
     """A deep image of each target and band, and the fluxes of its stars."""
     calibration = (Trim(), HotPixels(), Calibrate())
-    measure = Measure()
+    measure = measure or Measure()
     return Recipe(
         "imaging",
         (
@@ -72,4 +84,4 @@ def imaging() -> Recipe:
     )
 
 
-RECIPES: dict[str, Callable[[], Recipe]] = {"timeseries": timeseries, "imaging": imaging}
+RECIPES: dict[str, Callable[..., Recipe]] = {"timeseries": timeseries, "imaging": imaging}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -14,19 +14,22 @@ from potpyri_like.errors import RegistrationError
 from potpyri_like.frame import Frame, FrameInfo, MaskBit, StarFlag
 from potpyri_like.imaging import MEDIAN_NOISE_FACTOR, flux_cost
 from potpyri_like.photometry import (
+    Profile,
     Stars,
     annulus_sky,
     aperture_flags,
     brightest,
     detect_stars,
+    fit_profile,
     frame_fwhm,
     glance,
     stars_at,
     typical_width,
 )
+from potpyri_like.photometry.cutouts import leaves
 from potpyri_like.primitives.calibrate import UNUSABLE
 from potpyri_like.primitives.stage import FrameOutcome, FrameStage, Setup, Tools, Work
-from potpyri_like.results import Choice, Reference
+from potpyri_like.results import Candidate, Choice, Reference
 
 __all__ = ["ChooseReference", "Find", "Register"]
 
@@ -40,6 +43,7 @@ ENOUGH = 10  # stars found where they were expected; or half of all, where there
 TOLERANCE = 2.0  # pixel
 WIDEST = 1.5  # times the reference's FWHM: of the window for centroids, since wide ones hold two stars
 SEEING_STARS = 8
+PROFILE_STARS = 10
 WIDTHS = 1.1  # ratio of the widths to which the widest is rounded
 SAMPLING = 4  # pixels per FWHM that are enough to measure it
 
@@ -98,6 +102,7 @@ class ChooseReference:
         stages = (*self.calibration, Find(stars=10 * tools.options.stars))
         looks = tools.run_frames(frames, stages, work.setup, what=f"{work.observed.name}, reference")
         best, why = choose(looks, of=len(work.observed.frames))
+        candidates = tuple(reference_candidate(look, best) for look in looks)
         opened = tools.run_frames(
             [best.info],
             (*self.calibration, Find(stars=10 * tools.options.stars, keep_image=True)),
@@ -109,7 +114,7 @@ class ChooseReference:
         work = work.with_(setup=work.setup.with_(reference=reference))
         notes = (*work.result.notes, *filter_notes(work.setup.filter_mode, reference.fwhm))
         return work.found(
-            reference=reference, choices=[Choice("reference", best.info.label, why)], notes=notes
+            reference=reference, choices=[Choice("reference", best.info.label, why, candidates)], notes=notes
         )
 
 
@@ -138,12 +143,17 @@ class Register:
             log.debug("%s: stars are detected, since %s", frame.info.label, failure)
             found = Find()(frame, setup)
             match, fwhm = detected_stars(found, reference)
+        fwhm = fwhm if np.isfinite(fwhm) else reference.fwhm
+        profile = profile_at(frame, match.transform(reference.xy[match.pairs[:, 0]]), fwhm)
         return found.after(
             f"matched on {len(match.pairs)} stars, rms {match.rms:.2f} pixel",
             transform=match.transform,
             matched=len(match.pairs),
             rms=match.rms,
-            fwhm=fwhm if np.isfinite(fwhm) else reference.fwhm,
+            fwhm=fwhm,
+            ellipticity=profile.ellipticity,
+            angle=profile.angle,
+            profile=astuple(profile),
         )
 
 
@@ -195,6 +205,23 @@ def seeing_at(frame: Frame, xy: np.ndarray, width: float) -> float:
     """The FWHM of the frame, pixels, from the first unsaturated of some stars; NaN where all are saturated."""
     saturated = aperture_flags(frame.mask, xy, max(1.0, width)) & StarFlag.SATURATED
     return profile_fwhm(frame.data, xy[saturated == 0][:SEEING_STARS], width)
+
+
+def profile_at(frame: Frame, xy: np.ndarray, width: float) -> Profile:
+    """The profile of the frame's stars, from the first unsaturated of some that lie well inside."""
+    inside = ~leaves(frame.data.shape, xy, 2 * width)
+    saturated = aperture_flags(frame.mask, xy, max(1.0, width)) & StarFlag.SATURATED
+    xy = xy[inside & (saturated == 0)][:PROFILE_STARS]
+    sky = annulus_sky(frame.data, xy, inner=4 * width, outer=4 * width + max(2.0, 30 / width))
+    known = np.isfinite(sky.level)
+    return fit_profile(
+        frame.data,
+        xy[known],
+        sky=sky.level[known],
+        noise=sky.scatter[known],
+        fwhm=width,
+        binning=max(1, round(width / SAMPLING)),
+    )
 
 
 def filter_notes(mode: str, fwhm: float) -> list[str]:
@@ -264,6 +291,20 @@ def choose(looks: list[FrameOutcome], *, of: int) -> tuple[FrameOutcome, str]:
         f" (of {of}) {among(counts, best)};"
         f" its stars are those of {alike} of the {len(usable) - 1} others"
     )
+
+
+def reference_candidate(look: FrameOutcome, best: FrameOutcome) -> Candidate:
+    """A frame that was looked at, and why it is not the reference."""
+    if look.reason or not len(look.results["stars"]):
+        return Candidate(look.info.label, "", look.reason or "it shows no star")
+    stars, of_best = look.results["stars"], best.results["stars"]
+    width, best_width = (float(np.median(found.fwhm[:30])) for found in (stars, of_best))
+    figures = f"FWHM {width:.2f} pixel, {len(stars)} stars"
+    if look is best:
+        return Candidate(look.info.label, figures)
+    if width < best_width:
+        return Candidate(look.info.label, figures, "sharper, but with fewer stars, or of another field")
+    return Candidate(look.info.label, figures, "not as sharp")
 
 
 def in_order(counts: np.ndarray, widths: np.ndarray) -> np.ndarray:

@@ -22,7 +22,8 @@ __all__ = ["Trim"]
 class Trim:
     """Read a frame, subtract its overscan or the declared pedestal, trim it, and put its amplifiers together.
 
-    What is known of the file from reading it is handed on, and what an image of one amplifier was counted in.
+    What is known of the file from reading it is handed on, what an image of one amplifier was counted in, and the
+    variance of rounding to whole counts.
 
     Raises
     ------
@@ -48,7 +49,8 @@ class Trim:
         pixels = assemble(pieces, shape=layout.shape)
         frame = Frame(to_ccd(pixels, instrument.wcs(header, layout)), info)
         counts = counts_of(pieces, shape=layout.shape)
-        return frame.after(said(layout, pedestal), reading=reading, counts=counts)
+        rounding = float(np.mean([readout.gain**2 for readout in layout.readouts])) / 12
+        return frame.after(said(layout, pedestal), reading=reading, counts=counts, digitisation=rounding)
 
 
 def piece(

@@ -1,5 +1,6 @@
 """What people open: tables, plots, the page of the night."""
 
+from potpyri_like.products.explanation import explanation
 from potpyri_like.products.files import Picture, set_images, set_tables, write_images, write_tables
 from potpyri_like.products.page import night_page, page_images
 from potpyri_like.products.summary import aligned, closing_lines, count_frames, run_json, timing_lines
@@ -19,6 +20,7 @@ __all__ = [
     "aligned",
     "closing_lines",
     "count_frames",
+    "explanation",
     "light_curve_table",
     "measurements",
     "night_page",

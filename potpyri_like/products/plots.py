@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from potpyri_like.frame import FrameFlag, StarFlag
+from potpyri_like.frame import STAR_FLAG_SHIFT, FrameFlag, StarFlag
 from potpyri_like.photometry.bins import bin_series
 from potpyri_like.photometry.series import LightCurve
 from potpyri_like.products.colours import band_colour
@@ -36,7 +36,6 @@ from potpyri_like.products.drawing import (
     trim_ticks,
 )
 from potpyri_like.products.words import (
-    STAR_FLAG_SHIFT,
     clean,
     flag_words,
     in_mmag,

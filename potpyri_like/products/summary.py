@@ -18,7 +18,7 @@ from potpyri_like.frame import FrameInfo, FrameKind
 from potpyri_like.identity import code_identity, versions
 from potpyri_like.night import FrameRow
 from potpyri_like.products.words import clean, in_mmag, plural
-from potpyri_like.results import Master, Problem, RunReport, SetResult, Timing
+from potpyri_like.results import Choice, Master, Problem, RunReport, SetResult, Timing
 
 __all__ = [
     "FrameCounts",
@@ -254,12 +254,17 @@ def set_json(report: RunReport, result: SetResult) -> dict[str, Any]:
         "masters": [master_json(master) for master in masters_of(result)],
         "reference": None if result.reference is None else reference_json(report, result),
         "light_curve": light_curve_json(result),
-        "choices": [vars(choice) for choice in result.choices],
+        "choices": [choice_json(choice) for choice in result.choices],
         "problems": [problem_json(problem) for problem in result.problems],
         "notes": result.notes,
         "products": result.products,
         "same_stars_as": result.same_as_set or None,
     }
+
+
+def choice_json(choice: Choice) -> dict[str, Any]:
+    candidates = [vars(candidate) for candidate in choice.candidates]
+    return {"what": choice.what, "chosen": choice.chosen, "why": choice.why, "candidates": candidates}
 
 
 def master_json(master: Master) -> dict[str, Any]:

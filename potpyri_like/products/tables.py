@@ -86,6 +86,9 @@ def light_curve_table(light_curve: LightCurve) -> Table:
         column("sky", light_curve.sky, PER_PIXEL, f"sky in the annulus {star}"),
         column("airmass", light_curve.airmass, None, "at mid-exposure; NaN without coordinates"),
         column("comparison", light_curve.comparison, u.electron, "summed counts of the comparison stars"),
+        column("model", light_curve.model, None, "the fitted transit; 1 where none was fitted"),
+        column("trend", light_curve.trend, None, "the fitted baseline; 1 where none was fitted"),
+        column("detrended", light_curve.detrended, None, "flux over trend"),
         column(
             "flags",
             np.asarray(light_curve.flags, int),
@@ -138,7 +141,7 @@ def read_light_curve(path: Path) -> LightCurve:
 def light_curve_of(table: Table) -> LightCurve:
     """The light curve that `light_curve_table` made a table of."""
     meta = table.meta
-    columns = ("flux", "flux_err", "x", "y", "fwhm", "sky", "airmass", "comparison")
+    columns = ("flux", "flux_err", "x", "y", "fwhm", "sky", "airmass", "comparison", "model", "trend")
     return LightCurve(
         star=meta["star"],
         target=meta["target"],
@@ -284,6 +287,8 @@ def frame_table(series: Series) -> Table:
             column("bjd_tdb", bjd, u.d, "mid-exposure at the target"),
             column("jd_utc", series.jd_utc, u.d, "mid-exposure"),
             column("fwhm", series.fwhm, u.pix, "full width at half maximum"),
+            column("ellipticity", series.ellipticity, None, "of the stars, 1 - minor / major axis"),
+            column("angle", series.angle, u.deg, "of their major axis, from +x towards +y"),
             column("dx", series.shift[:, 0], u.pix, "columns: centre of the reference in the frame"),
             column("dy", series.shift[:, 1], u.pix, "rows: centre of the reference in the frame"),
             column("rotation", series.rotation, u.deg, "against the reference"),

@@ -8,13 +8,12 @@ from collections.abc import Iterable
 import numpy as np
 
 from potpyri_like import __version__
-from potpyri_like.frame import FrameFlag, StarFlag
+from potpyri_like.frame import STAR_FLAG_SHIFT, FrameFlag, StarFlag
 from potpyri_like.results import SetResult
 
 __all__ = [
     "FLAG_MEANINGS",
     "SOFTWARE",
-    "STAR_FLAG_SHIFT",
     "TIME_MEANINGS",
     "ascii_only",
     "clean",
@@ -28,7 +27,6 @@ __all__ = [
 ]
 
 SOFTWARE = f"potpyri_like {__version__}"
-STAR_FLAG_SHIFT = 8
 MMAG = 2500 / math.log(10)  # of a small relative change
 
 FRAME_WORDS = {
@@ -37,6 +35,7 @@ FRAME_WORDS = {
     FrameFlag.CLOUD: "cloud",
     FrameFlag.TIME_DOUBTFUL: "time doubtful",
     FrameFlag.POOR_SEEING: "poor seeing",
+    FrameFlag.TRAILED: "stars trailed",
 }
 STAR_WORDS = {
     StarFlag.SATURATED: "saturated pixel in the aperture",

@@ -1,0 +1,83 @@
+"""By how much correlated noise widens the errors of a transit, with what the fit has swallowed given back.
+
+Residuals are flatter than the noise was: the transit and the baseline took up a part of it, and the slower the
+noise the larger that part. The noise is therefore estimated as white plus exponentially correlated by restricted
+maximum likelihood, which knows what was fitted (Patterson & Thompson 1971), and the error of a least-squares
+answer follows from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from potpyri_like.lightcurves import _joint
+from potpyri_like.lightcurves._joint import COMMON, Model
+
+MAX_BINS = 120
+AMPLITUDES = (0.15, 0.25, 0.4, 0.6, 0.9, 1.3, 2.0)  # of the red noise, in units of the white noise of a point
+SCALES = (0.03, 0.06, 0.12, 0.24, 0.5)  # correlation times, of the span of the data
+EVIDENCE = 3.0  # gain in -2 ln L from which red noise is believed
+
+
+def red_factor(model: Model, best, i: int, *, scale: float) -> float:
+    """The factor, 1 and above, for the errors of mid-time and radius in part i, with errors already times `scale`."""
+    part = model.parts[i]
+    columns = _joint.linear_columns(model, best, i, part.design)
+    left = part.flux - _joint.transits(model, model.full(best), i)[0] * _baseline(model, best, i)
+    whole = replace(part, flux=left, design=columns)
+    binned = _joint.thinned(whole, (part.time[-1] - part.time[0]) / MAX_BINS)
+    known = _joint.beforehand(model, best, i, part.design.shape[1])
+    noise = _noise(binned, known, float(np.median(part.error)))
+    if noise is None:
+        return 1.0
+    weighted = binned.design / binned.error[:, None] ** 2
+    answer = np.linalg.solve(weighted.T @ binned.design + known, weighted.T)[_wanted(model, i, part.design.shape[1])]
+    true = np.einsum("ij,jk,ik->i", answer, noise, answer)
+    believed = np.einsum("ij,j,ij->i", answer, (scale * binned.error) ** 2, answer)
+    ratio = np.divide(true, believed, out=np.ones_like(true), where=believed > 0)
+    return float(np.sqrt(max(1.0, ratio.max(initial=1.0))))
+
+
+def _baseline(model, best, i):
+    part = model.parts[i]
+    return part.design @ _joint.solve(part, _joint.transits(model, model.full(best), i))[0][0]
+
+
+def _wanted(model, i, n_columns):
+    """Where mid-time and this part's radius stand among the columns, when they are free."""
+    position = n_columns + np.cumsum(model.free) - 1
+    return [int(position[j]) for j in (0, COMMON + i) if model.free[j]]
+
+
+def _noise(binned, known, point):
+    """The covariance of the bins, or None where white noise is as likely."""
+    white = np.diag(binned.error**2)
+    apart = np.abs(binned.time[:, None] - binned.time)
+    span = binned.time[-1] - binned.time[0]
+    tried = [
+        white + (amplitude * point) ** 2 * np.exp(-apart / (scale * span))
+        for amplitude in AMPLITUDES
+        for scale in SCALES
+    ]
+    flat, _ = _restricted(binned, known, white)
+    found = [_restricted(binned, known, covariance) for covariance in tried]
+    best = int(np.argmin([one[0] for one in found]))
+    return tried[best] * found[best][1] if flat - found[best][0] > EVIDENCE else None
+
+
+def _restricted(binned, known, covariance):
+    """-2 ln of the restricted likelihood, and the factor for the covariance at which it is largest."""
+    root = np.linalg.cholesky(covariance)
+    rows = np.linalg.solve(root, np.column_stack([binned.design, binned.flux]))
+    columns, data = rows[:, :-1], rows[:, -1]
+    information = columns.T @ columns + known
+    right = columns.T @ data
+    square = data @ data - right @ np.linalg.solve(information, right)
+    # Of the parameters, those count as fitted that the data know better than what was known before.
+    fitted = np.trace(np.linalg.solve(information, columns.T @ columns))
+    freedom = max(data.size - fitted, 1.0)
+    factor = max(square, 1e-300) / freedom
+    determinants = 2 * np.log(np.diag(root)).sum() + np.linalg.slogdet(information)[1]
+    return freedom * np.log(factor) + determinants, factor

@@ -1,0 +1,201 @@
+"""What multiplies a transit: air, seeing, the star's path over the pixels, chosen among what was recorded.
+
+A baseline is linear, ``D c``: one column of D for each recorded quantity, standardised, after a constant. Which
+columns the light curve needs is for the Bayesian information criterion to say, with the transit in the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Baseline", "Choice", "baseline_columns", "choose_columns", "flip_column", "natural_coefficients"]
+
+MAD_TO_SIGMA = 1.4826
+CONSTANT = "constant"
+
+
+@dataclass(frozen=True, eq=False)
+class Baseline:
+    """Columns that may enter a baseline, standardised.
+
+    Attributes
+    ----------
+    names : tuple of str
+        "constant" first.
+    matrix : ndarray, shape (n, n_columns)
+        Median 0 and scatter 1 but for the constant.
+    centre, scale : ndarray, shape (n_columns,)
+        ``matrix = (column - centre) / scale``; 0 and 1 for the constant.
+    dropped : mapping of str to str
+        The columns left out, each with the reason.
+    """
+
+    names: tuple[str, ...]
+    matrix: np.ndarray
+    centre: np.ndarray
+    scale: np.ndarray
+    dropped: Mapping[str, str]
+
+    def index(self, names: Sequence[str]) -> list[int]:
+        """Where the named columns stand, in the order of the matrix."""
+        return [i for i, name in enumerate(self.names) if name in names]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which columns the data ask for.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Without the constant, which is always there.
+    bic : float
+        Of that choice.
+    table : mapping of str to float
+        For each candidate, the BIC with it minus the BIC without it, all chosen columns present: negative where
+        it is needed.
+    tried : tuple of (tuple of str, float)
+        Every set that was tried and its BIC, in the order of trying.
+    """
+
+    names: tuple[str, ...]
+    bic: float
+    table: Mapping[str, float]
+    tried: tuple[tuple[tuple[str, ...], float], ...]
+
+    def almost(self, margin: float = 4.0) -> tuple[str, ...]:
+        """The candidates not chosen that would raise the BIC by less than `margin`: the data do not refuse them."""
+        return tuple(name for name, rise in self.table.items() if name not in self.names and rise < margin)
+
+
+def baseline_columns(time, columns: Mapping[str, np.ndarray], *, candidates=None) -> Baseline:
+    """The candidate columns on one scale, with the constant; "time" and "time2" are made from the time.
+
+    Parameters
+    ----------
+    time : array_like, shape (n,), days
+        Finite.
+    columns : mapping of str to array_like, shape (n,)
+        NaN where not measured: filled by interpolation in time.
+    candidates : sequence of str, optional
+        What may enter; all columns and the two powers of time without it.
+
+    Returns
+    -------
+    Baseline
+        A column that is missing, mostly NaN or constant is dropped, with the reason.
+    """
+    time = np.asarray(time, float)
+    names = ("time", "time2", *columns) if candidates is None else tuple(candidates)
+    kept, dropped = {CONSTANT: (np.ones(time.size), 0.0, 1.0)}, {}
+    for name in dict.fromkeys(names):
+        reason, column = _standard(time, _named(name, time, columns))
+        if reason:
+            dropped[name] = reason
+        elif name != CONSTANT:
+            kept[name] = column
+    values, centres, scales = zip(*kept.values(), strict=True)
+    return Baseline(tuple(kept), np.column_stack(values), np.array(centres), np.array(scales), dropped)
+
+
+def flip_column(time, flips) -> np.ndarray:
+    """1 after an odd number of meridian flips, 0 before and after an even number.
+
+    Parameters
+    ----------
+    time : array_like, shape (n,), days
+    flips : float or sequence of float, days
+        The times of the flips.
+    """
+    after = np.asarray(time, float)[:, None] > np.atleast_1d(np.asarray(flips, float))
+    return (after.sum(axis=1) % 2).astype(float)
+
+
+def natural_coefficients(baseline: Baseline, names: Sequence[str], coefficients) -> dict[str, float]:
+    """Coefficients of the columns as they were recorded: relative flux per airmass, per pixel, per day...
+
+    "time" and "time2" are counted from the median time. The constant is what is left where every column is 0.
+    """
+    index = baseline.index(names)
+    natural = np.asarray(coefficients, float) / baseline.scale[index]
+    result = {baseline.names[i]: float(c) for i, c in zip(index, natural, strict=True)}
+    result[CONSTANT] = float(result[CONSTANT] - np.sum(natural * baseline.centre[index]))
+    return result
+
+
+def choose_columns(
+    candidates: Sequence[str], chi2: Callable[[tuple[str, ...]], float], *, n_points: int
+) -> Choice:
+    """Choose columns by the Bayesian information criterion, adding and removing one at a time (Schwarz 1978).
+
+    Parameters
+    ----------
+    candidates : sequence of str
+        Without the constant.
+    chi2 : callable
+        The chi-square of the best model, transit and all, with the named columns besides the constant.
+    n_points : int
+        Points that are fitted; each column costs their logarithm.
+    """
+    tried: dict[frozenset[str], float] = {}
+
+    def bic(names):
+        key = frozenset(names)
+        if key not in tried:
+            ordered = tuple(name for name in candidates if name in key)
+            tried[key] = float(chi2(ordered)) + len(key) * np.log(max(n_points, 2))
+        return tried[key]
+
+    chosen = _descend(candidates, bic)
+    table = {name: bic(chosen | {name}) - bic(chosen - {name}) for name in candidates}
+    order = tuple(name for name in candidates if name in chosen)
+    history = tuple((tuple(n for n in candidates if n in key), value) for key, value in tried.items())
+    return Choice(order, bic(chosen), table, history)
+
+
+def _descend(candidates, bic):
+    """Add or remove one name at a time for as long as that lowers the BIC."""
+    chosen: frozenset[str] = frozenset()
+    while True:
+        best = min((chosen ^ {name} for name in candidates), key=bic, default=chosen)
+        if bic(best) >= bic(chosen):
+            return chosen
+        chosen = best
+
+
+def _named(name, time, columns):
+    if name in columns:
+        return np.asarray(columns[name], float)
+    if name in ("time", "time2"):
+        centred = time - np.median(time)
+        return centred if name == "time" else centred**2
+    return None
+
+
+def _standard(time, values):
+    """Why a column cannot serve ("" when it can), and its values, centre and scale."""
+    if values is None:
+        return "was not recorded", None
+    good = np.isfinite(values)
+    if good.sum() < max(2, 0.5 * values.size):
+        return f"is measured in {good.sum()} of {values.size} points only", None
+    values = _filled(time, values, good)
+    centre = float(np.median(values))
+    scale = _scale(values, centre)
+    if not scale > 1e-9 * max(abs(centre), np.finfo(float).tiny):
+        return "does not change", None
+    return "", ((values - centre) / scale, centre, scale)
+
+
+def _filled(time, values, good):
+    order = np.argsort(time[good], kind="stable")
+    return np.where(good, values, np.interp(time, time[good][order], values[good][order]))
+
+
+def _scale(values, centre):
+    """Robust scatter; the plain one of a step, which has none."""
+    robust, plain = MAD_TO_SIGMA * np.median(np.abs(values - centre)), np.std(values)
+    return float(robust if robust > 0.1 * plain else plain)

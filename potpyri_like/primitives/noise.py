@@ -1,0 +1,137 @@
+"""How noisy the light curves are at each time scale, and whether their errors say so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+
+from potpyri_like.errors import UsageError
+from potpyri_like.lightcurves import BandFit, TransitFit, beta_at, cdpp_in_time, select, time_averaging
+from potpyri_like.options import Options
+from potpyri_like.photometry import LightCurve, NoiseBudget, close_budget, rms
+from potpyri_like.primitives.lightcurve import SERIES_FRAMES
+from potpyri_like.primitives.stage import Tools, Work
+from potpyri_like.primitives.transit import clear_frames
+from potpyri_like.results import Problem, SetResult, StarTable
+
+__all__ = ["AverageInTime", "CloseBudget"]
+
+BUDGET_CLOSED = 0.8, 1.3  # predicted noise over measured
+INGRESS = 20 / 1440  # days: the time scale of red noise where no transit tells
+HOUR = 1 / 24
+
+
+@dataclass(frozen=True)
+class AverageInTime:
+    """Bin the residuals of the light curve at many widths: what is left of the noise tells how red it is.
+
+    The residuals are those of the fit, or the flux itself where nothing was fitted, within the intervals that the
+    observer gave. Frames under cloud are left out.
+    """
+
+    per: ClassVar[str] = "set"
+    at_the_end: ClassVar[bool] = True
+
+    def __call__(self, work: Work, tools: Tools) -> Work:
+        curve = work.result.light_curve
+        if curve is None or len(curve.time) < SERIES_FRAMES:
+            return work
+        residuals = np.where(clear_frames(curve.flags), curve.residuals, np.nan)
+        try:
+            residuals = np.where(out_of_transit(curve, tools.options), residuals, np.nan)
+        except UsageError as error:
+            work = work.found(problems=[Problem(work.observed.name, "out of transit", str(error))])
+        averaging = time_averaging(curve.time, residuals)
+        noise = {
+            **curve.noise,
+            "residual_rms": rms(residuals),
+            "cdpp": cdpp_in_time(1 + residuals, curve.time, duration=duration(work.result.transit)),
+            "beta": beta_at(averaging, ingress(work.result.band_fit, work.result)),
+        }
+        return work.found(averaging=averaging, light_curve=replace(curve, noise=noise))
+
+
+def out_of_transit(curve: LightCurve, options: Options) -> np.ndarray:
+    """The points in the intervals that the observer gave; all where none was given.
+
+    Raises
+    ------
+    UsageError
+        An interval holds no point.
+    """
+    if options.out_of_transit is None:
+        return np.ones(len(curve.time), bool)
+    pairs = [part.split(":") for part in options.out_of_transit.split(",")]
+    intervals = [(float(start), float(end)) for start, end in pairs]
+    return select(curve.time, intervals, path_name="out_of_transit")
+
+
+def duration(transit: TransitFit | None) -> float:
+    """Of the transit, days; an hour without one."""
+    return HOUR if transit is None else transit.t14.value
+
+
+def ingress(band: BandFit | None, result: SetResult) -> float:
+    """How long the ingress takes, days: the time scale on which red noise spoils a mid-time."""
+    if band is None or result.transit is None:
+        return INGRESS
+    k, b = band.k.value, min(result.transit.b.value, 1 - band.k.value)
+    return result.transit.t14.value / 2 * (1 - np.sqrt(max((1 - k) ** 2 - b**2, 0) / ((1 + k) ** 2 - b**2)))
+
+
+@dataclass(frozen=True)
+class CloseBudget:
+    """The noise of every star, term by term, against the scatter that was measured; a note where they disagree."""
+
+    per: ClassVar[str] = "set"
+    at_the_end: ClassVar[bool] = True
+
+    def __call__(self, work: Work, tools: Tools) -> Work:
+        series, table = work.result.series, work.result.stars
+        if series is None or table is None or len(series.frames) < SERIES_FRAMES or not series.pixel_noise:
+            return work
+        relflux, error = without_known_changes(work.result, table)
+        clear = clear_frames(series.flags)
+        budget = close_budget(series, work.result.aperture, relflux, error, usable=clear)
+        notes = (*work.result.notes, *budget_notes(budget, table, work.target_star))
+        return work.found(budget=budget, notes=notes)
+
+
+def without_known_changes(result: SetResult, table: StarTable) -> tuple[np.ndarray, np.ndarray]:
+    """The relative fluxes of all stars and their errors, the target's without its transit and baseline."""
+    relflux, error, curve = table.relflux.copy(), table.relflux_err.copy(), result.light_curve
+    if curve is not None:
+        relflux[:, curve.star] = 1 + curve.residuals
+        error[:, curve.star] = curve.flux_err / (curve.model * curve.trend)
+    return relflux, error
+
+
+def budget_notes(budget: NoiseBudget, table: StarTable, target: int | None) -> list[str]:
+    """Where the noise predicted and that measured differ by more than their own uncertainty explains."""
+    stars = {"the target": np.arange(len(table.weight)) == target, "comparison stars": table.weight > 0}
+    return [
+        note
+        for who, chosen in stars.items()
+        for scale, width in enumerate(budget.width)
+        if (note := budget_note(budget, who, np.flatnonzero(chosen), scale, width))
+    ]
+
+
+def budget_note(budget: NoiseBudget, who: str, stars: np.ndarray, scale: int, width: float) -> str:
+    """What is to be told of one time scale; "" for nothing."""
+    ratio = budget.ratio[stars, scale]
+    known = np.isfinite(ratio)
+    if not known.any():
+        return ""
+    middle = float(np.median(ratio[known]))
+    sure = 2 * float(np.median(budget.uncertainty[stars, scale][known])) / np.sqrt(known.sum())
+    low, high = BUDGET_CLOSED
+    if low <= middle * (1 + sure) and middle * (1 - sure) <= high:
+        return ""
+    when = "from frame to frame" if width == 0 else f"in bins of {width:g} minutes"
+    return (
+        f"noise budget of {who} {when}: predicted / measured is {middle:.2f}, outside {low:g} to {high:g}: "
+        + ("something is missing from the errors" if middle < 1 else "the errors are too large")
+    )

@@ -1,0 +1,239 @@
+"""The transit in all bands of a target together."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+
+from potpyri_like.archive import Ephemeris, planet_ephemeris
+from potpyri_like.errors import ArchiveError, ReductionError
+from potpyri_like.frame import STAR_FLAG_SHIFT, FrameFlag, StarFlag
+from potpyri_like.lightcurves import (
+    BandCurve,
+    BandFit,
+    Estimate,
+    Prior,
+    TransitFit,
+    TransitPriors,
+    find_transit,
+    fit_transit,
+)
+from potpyri_like.options import Options
+from potpyri_like.photometry import LightCurve, Series
+from potpyri_like.primitives.stage import Tools, Work
+from potpyri_like.results import Candidate, Choice, Problem, SetResult
+
+__all__ = ["FitTransit", "clear_frames", "usable_flux"]
+
+log = logging.getLogger(__name__)
+
+FEWEST = 12  # points of a light curve
+NOTICED = 6.0  # standard deviations from which on a dip is worth a fit
+FLIP = 90.0  # degrees from one frame to the next
+UNCLEAR = int(FrameFlag.UNMATCHED | FrameFlag.CLOUD)
+SPOILT = int(StarFlag.SATURATED | StarFlag.EDGE) << STAR_FLAG_SHIFT
+TC_FREE, TC_SURE = (
+    0.02,
+    10.0,
+)  # days at least, and times its uncertainty: how far a transit may be from its ephemeris
+
+
+@dataclass(frozen=True)
+class FitTransit:
+    """Fit one transit to the light curves of all bands, where one shows or an ephemeris says that there is one.
+
+    Baselines are chosen and fitted with it. Frames under cloud and saturated stars are left out.
+    """
+
+    per: ClassVar[str] = "target"
+    at_the_end: ClassVar[bool] = True
+
+    def __call__(self, works: tuple[Work, ...], tools: Tools) -> tuple[Work, ...]:
+        named = curve_names(works)
+        if not named or tools.options.fit == "none":
+            return works
+        curves = [band_curve(works[i], name) for i, name in named.items()]
+        steps = sorted({step for i in named for step in flips(series_of(works[i].result))})
+        ephemeris, problems = None, []
+        try:
+            ephemeris = known_ephemeris(tools.options)
+        except ArchiveError as error:
+            problems.append(Problem("ephemeris", "transit", str(error)))
+        fit: TransitFit | None = None
+        choices: tuple[Choice, ...] = ()
+        try:
+            fit, choices = fitted(curves, ephemeris, steps, tools.options)
+        except ReductionError as error:
+            problems.append(Problem("transit", "transit", str(error)))
+        first = next(iter(named))
+        return tuple(
+            with_fit(work, fit, named.get(i, ""), choices, problems if i == first else [])
+            for i, work in enumerate(works)
+        )
+
+
+def curve_names(works: Sequence[Work]) -> dict[int, str]:
+    """What the fits call each light curve that can be fitted: its band, with its camera where several have it."""
+    curves = {i: w.result.light_curve for i, w in enumerate(works)}
+    fit_for = {
+        i: (curve.band or curve.camera, curve.camera, works[i].observed.folder.rpartition("/")[2])
+        for i, curve in curves.items()
+        if curve is not None and np.isfinite(usable_flux(curve)).sum() >= FEWEST
+    }
+    for parts in (1, 2, 3):
+        names = {i: " ".join(dict.fromkeys(words[:parts])) for i, words in fit_for.items()}
+        if len(set(names.values())) == len(names):
+            return names
+    return {i: f"{name} {i}" for i, name in names.items()}
+
+
+def clear_frames(flags: np.ndarray) -> np.ndarray:
+    """Which points of a light curve are those of a clear sky and an unsaturated star."""
+    return (flags & (UNCLEAR | SPOILT)) == 0
+
+
+def usable_flux(curve: LightCurve) -> np.ndarray:
+    return np.where(clear_frames(curve.flags), curve.flux, np.nan)
+
+
+def band_curve(work: Work, name: str) -> BandCurve:
+    """A light curve as the fit takes it, with everything that a baseline may follow."""
+    curve, series = work.result.light_curve, work.result.series
+    assert curve is not None and series is not None
+    columns = {
+        "airmass": curve.airmass,
+        "x": curve.x,
+        "y": curve.y,
+        "fwhm": curve.fwhm,
+        "sky": curve.sky,
+        "comparison": curve.comparison,
+    }
+    return BandCurve(name, curve.time, usable_flux(curve), curve.flux_err, series.exposure / 86400, columns)
+
+
+def series_of(result: SetResult) -> Series:
+    assert result.series is not None
+    return result.series
+
+
+def flips(series: Series) -> list[float]:
+    """The times at which the field turned over from one frame to the next, as at the meridian."""
+    known = np.flatnonzero(np.isfinite(series.rotation))
+    turned = np.abs((np.diff(series.rotation[known]) + 180) % 360 - 180) > FLIP
+    time = series.time[known]
+    return [
+        float((before + after) / 2) for before, after in zip(time[:-1][turned], time[1:][turned], strict=True)
+    ]
+
+
+# -- what was known before -----------------------------------------------------------------------------------
+
+
+def known_ephemeris(options: Options) -> Ephemeris | None:
+    """What the observer or the archive says of the transit."""
+    if options.ephemeris is not None:
+        tc, period, *more = (float(part) for part in re.split(r"[\s,]+", options.ephemeris.strip()))
+        t14 = more[0] if more else np.nan
+        return Ephemeris("", tc, period, t14=t14, source="--ephemeris")
+    return planet_ephemeris(options.planet) if options.planet is not None else None
+
+
+def priors_of(ephemeris: Ephemeris | None, curves: Sequence[BandCurve]) -> TransitPriors:
+    """What the fit is told beforehand; the mid-time only so far that the right transit is meant."""
+    if ephemeris is None:
+        return TransitPriors()
+    times = np.concatenate([curve.time[np.isfinite(curve.flux)] for curve in curves])
+    tc, error, _ = ephemeris.near(float(np.median(times)))
+    sigma = max(TC_FREE, TC_SURE * np.nan_to_num(error))
+    t14 = Prior(ephemeris.t14, max(np.nan_to_num(ephemeris.t14_error), 0.1 * ephemeris.t14))
+    return TransitPriors(
+        tc=Prior(tc, sigma),
+        t14=t14 if np.isfinite(ephemeris.t14) else None,
+        b=Prior(ephemeris.b, 0.2) if np.isfinite(ephemeris.b) else None,
+        period=Prior(ephemeris.period, 0.0),
+    )
+
+
+# -- the fit and its words -----------------------------------------------------------------------------------
+
+
+def fitted(
+    curves: Sequence[BandCurve], ephemeris: Ephemeris | None, steps: Sequence[float], options: Options
+) -> tuple[TransitFit | None, tuple[Choice, ...]]:
+    """The fit, or None where no transit shows; and why."""
+    priors = priors_of(ephemeris, curves)
+    asked = options.fit == "transit" or ephemeris is not None
+    search = find_transit(curves, priors=priors)
+    if search.significance < NOTICED and not asked:
+        why = (
+            f"the best dip has a significance of {search.significance:.1f}, {NOTICED:g} are wanted"
+            " (--fit transit fits it all the same)"
+        )
+        return None, (Choice("transit", "none", why),)
+    fit = fit_transit(curves, priors=priors, steps=steps)
+    log.info("transit: %s; %s", fit.why, fit.coverage_note)
+    if not fit.detected and not asked:
+        return None, (Choice("transit", "none", f"{fit.why} (--fit transit keeps it all the same)"),)
+    return fit, (
+        Choice("transit", in_words(fit), "; ".join([fit.why, fit.coverage_note, *late(fit, ephemeris)])),
+    )
+
+
+def in_words(fit: TransitFit) -> str:
+    """Mid-time and depths, as in: Tc 2460729.94312(21); depth g 1.02(3) %, r 0.99(2) %."""
+    depths = ", ".join(f"{band.name} {with_error(band.depth, 100, 3)} %" for band in fit.bands)
+    return f"Tc {with_error(fit.tc, 1, 5)}; depth {depths}"
+
+
+def with_error(value: Estimate, factor: float, digits: int) -> str:
+    """A value with its error."""
+    error = factor * (value.minus + value.plus) / 2
+    return f"{factor * value.value:.{digits}f} ± {error:.{digits}f}"
+
+
+def late(fit: TransitFit, ephemeris: Ephemeris | None) -> list[str]:
+    """How far from its prediction the transit came."""
+    if ephemeris is None:
+        return []
+    predicted, error, epoch = ephemeris.near(fit.tc.value)
+    minutes = 1440 * (fit.tc.value - predicted)
+    known = f" ± {1440 * error:.1f}" if np.isfinite(error) else ""
+    when = "late" if minutes >= 0 else "early"
+    return [
+        f"{abs(minutes):.2f} minutes {when} of {predicted:.5f}{known} minutes, transit {epoch} by {ephemeris.source}"
+    ]
+
+
+def with_fit(
+    work: Work, fit: TransitFit | None, name: str, choices: Sequence[Choice], problems: Sequence[Problem]
+) -> Work:
+    """The work on one set with its part of the fit."""
+    if not name:
+        return work
+    work = work.found(choices=choices, problems=problems)
+    if fit is None:
+        return work
+    work = work.found(transit=fit, curve_name=name)
+    band, curve = work.result.band_fit, work.result.light_curve
+    assert band is not None and curve is not None
+    curve = replace(curve, model=band.model, trend=band.baseline)
+    return work.found(light_curve=curve, choices=[baseline_choice(band)])
+
+
+def baseline_choice(band: BandFit) -> Choice:
+    """What the baseline follows, and what it might have followed."""
+    tried = [
+        Candidate(name, f"BIC {change:+.1f}", "" if name in band.columns else "it does not earn its place")
+        for name, change in sorted(band.bic.items(), key=lambda item: item[1])
+    ]
+    unfit = [Candidate(name, "", why) for name, why in band.dropped.items()]
+    why = (
+        "by the Bayesian information criterion, with the transit in the model; errors times"
+        f" {band.scale:.2f}, and times {band.beta:.2f} for red noise"
+    )
+    return Choice("baseline", ", ".join(band.columns), why, (*tried, *unfit))

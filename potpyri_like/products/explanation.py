@@ -1,0 +1,54 @@
+"""Why a run chose what it chose: the choices in run.json in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from potpyri_like.products.words import plural
+
+__all__ = ["explanation"]
+
+SHOWN = 12  # candidates of each choice, of those that lost
+
+
+def explanation(run: Mapping[str, Any], *, what: str = "", everything: bool = False) -> list[str]:
+    """The lines of `reduce explain`.
+
+    Parameters
+    ----------
+    run : mapping
+        The contents of run.json.
+    what : str
+        Part of the name of a target, band, camera or choice: only what it fits; "" for all.
+    everything : bool
+        Name all candidates, not only the first dozen that lost.
+    """
+    lines: list[str] = []
+    for result in run.get("sets", ()):
+        about = f"{result['target']}, {result['camera']} {result['band']}".rstrip()
+        whole = what.casefold() in about.casefold()
+        choices = [c for c in result["choices"] if whole or what.casefold() in c["what"].casefold()]
+        if choices:
+            lines += [*([""] if lines else []), about]
+        for choice in choices:
+            lines += choice_lines(choice, everything)
+        lines += [f"  note: {note}" for note in result.get("notes", ()) if whole and choices]
+    return lines
+
+
+def choice_lines(choice: Mapping[str, Any], everything: bool) -> Iterator[str]:
+    """One choice, its reason, and the candidates."""
+    candidates = choice.get("candidates") or []
+    yield f"  {choice['what']}: {choice['chosen']}"
+    yield f"    {choice['why']}"
+    lost = [c for c in candidates if c["lost"]]
+    shown = lost if everything else lost[:SHOWN]
+    if lost:
+        yield f"    chosen out of {len(candidates)}; {plural(len(lost), 'candidate')} lost:"
+    wide = max((len(c["name"]) for c in shown), default=0)
+    wider = max((len(c["figures"]) for c in shown), default=0)
+    for c in shown:
+        yield f"      {c['name']:<{wide}}  {c['figures']:<{wider}}  {c['lost']}".rstrip()
+    if len(shown) < len(lost):
+        yield f"      ... and {len(lost) - len(shown)} more (--all)"
