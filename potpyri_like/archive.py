@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
 import math
 import os
 import re
@@ -15,10 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from potpyri_like.errors import ArchiveError
+from potpyri_like.errors import ArchiveError, ProductError
 from potpyri_like.store import Output
 
 __all__ = ["Ephemeris", "cache_folder", "planet_ephemeris"]
+
+log = logging.getLogger(__name__)
 
 COLUMNS = (
     "pl_name",
@@ -101,28 +104,47 @@ def planet_ephemeris(name: str, *, cache: Path | None = None, url: str | None = 
     name = " ".join(name.split())
     cache = cache_folder() if cache is None else cache
     file = re.sub(r"[^a-z0-9.+-]+", "_", name.casefold()) + ".json"
-    known = _from_cache(cache / file)
+    known = _from_cache(cache / file, name)
     if known is not None:
         return known
     found = _of_row(name, _ask(name, url))
-    output = Output(cache)
-    output.make()
-    output.write_json(file, {key: _plain(value) for key, value in asdict(found).items()})
+    _keep(found, cache, file)
     return found
+
+
+def _keep(found: Ephemeris, cache: Path, file: str) -> None:
+    """Remember an answer, where the cache can be written: no run hangs on that."""
+    output = Output(cache)
+    try:
+        output.make()
+        output.write_json(file, {key: _plain(value) for key, value in asdict(found).items()})
+    except ProductError as error:
+        log.warning("the ephemeris of %s is not kept: %s", found.name, error)
 
 
 def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _from_cache(path: Path) -> Ephemeris | None:
-    """What an earlier call kept; None where there is nothing, or nothing good."""
+def _from_cache(path: Path, name: str) -> Ephemeris | None:
+    """What an earlier call kept of that planet; None where there is nothing, or nothing good."""
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
-        known: dict[str, Any] = {item.name: told[item.name] for item in fields(Ephemeris)}
-        return Ephemeris(**{key: math.nan if value is None else value for key, value in known.items()})
+        values: dict[str, Any] = {item.name: _kept(item.type, told[item.name]) for item in fields(Ephemeris)}
+        known = Ephemeris(**values)
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    return known if known.name.casefold() == name.casefold() and _serves(known.tc, known.period) else None
+
+
+def _kept(kind: Any, value: Any) -> str | float:
+    """What was kept, as `_plain` made it, of the kind that it has in an ephemeris."""
+    return str(value) if kind == "str" else math.nan if value is None else float(value)
+
+
+def _serves(tc: float, period: float) -> bool:
+    """Whether a mid-transit and a period tell when the next one is."""
+    return math.isfinite(tc) and 0 < period < math.inf
 
 
 def _ask(name: str, url: str | None) -> dict[str, Any]:
@@ -134,7 +156,7 @@ def _ask(name: str, url: str | None) -> dict[str, Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the service warns of its own tables
             rows = _rows(url or ARCHIVE, query)
-    except (OSError, dal.DALServiceError, dal.DALQueryError, dal.DALFormatError) as error:
+    except (OSError, KeyError, dal.DALServiceError, dal.DALQueryError, dal.DALFormatError) as error:
         raise ArchiveError(
             f"the NASA Exoplanet Archive gave no answer for {name!r} ({_short(error)}); try again with a network, or"
             " give --ephemeris 'TC PERIOD'"
@@ -159,7 +181,7 @@ def _rows(url: str, query: str) -> list[dict[str, Any]]:
 def _of_row(name: str, row: dict[str, Any]) -> Ephemeris:
     """The ephemeris in a row of the archive."""
     number = {key: _number(row[key]) for key in COLUMNS[1:]}
-    if not all(math.isfinite(number[key]) for key in ("pl_orbper", "pl_tranmid")):
+    if not _serves(number["pl_tranmid"], number["pl_orbper"]):
         raise ArchiveError(
             f"the NASA Exoplanet Archive has no period or no mid-transit of {name!r}; give --ephemeris 'TC PERIOD'"
         )

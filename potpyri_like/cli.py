@@ -25,17 +25,27 @@ from potpyri_like import __version__
 from potpyri_like.batch import Outcome, nights_in, run_batch
 from potpyri_like.console import Log, interruptible
 from potpyri_like.errors import ReductionError, UnknownInstrument, UsageError
+from potpyri_like.inject import Trial, inject_transits, recovery_of
 from potpyri_like.instruments import Instrument
-from potpyri_like.options import COMMAND_LINE, Options, public_name, read_config, value_type
-from potpyri_like.pipeline import Standing, output_of, parse_radec, reduce_night, run_record, standing
+from potpyri_like.options import (
+    COMMAND_LINE,
+    TIMES,
+    Options,
+    public_name,
+    read_config,
+    read_times,
+    value_type,
+)
+from potpyri_like.pipeline import Standing, output_of, parse_radec, reduce_night, standing
 from potpyri_like.products import aligned, explanation, plural, timing_lines
 from potpyri_like.products.declaration import instrument_page
+from potpyri_like.record import last_run, run_record
 from potpyri_like.registry import Registry, load_registry
 from potpyri_like.results import Timing
 from potpyri_like.runner import Progress
 from potpyri_like.store import is_raw_name
 from potpyri_like.testing import NightPlan, check_instrument, simulate_night
-from potpyri_like.verify import Check, last_run, verify_night
+from potpyri_like.verify import Check, verify_night
 from potpyri_like.watch import watch_night
 from potpyri_like.workers import workers
 
@@ -273,10 +283,15 @@ def gather_options(night: Path, config: Path | None, given: dict[str, Any]) -> t
     path = config or night / "reduce.toml"
     from_file = read_config(path) if config or path.is_file() else {}
     from_line = line_options(given)
+    times = night / TIMES
+    from_times = {"out_of_transit": read_times(times)} if times.is_file() else {}
     options = with_good_radec(
-        Options().merged(from_file, where=str(path)).merged(from_line, where=COMMAND_LINE)
+        Options()
+        .merged(from_times, where=str(times))
+        .merged(from_file, where=str(path))
+        .merged(from_line, where=COMMAND_LINE)
     )
-    origins = {name.replace("-", "_"): path.name for name in from_file}
+    origins = dict.fromkeys(from_times, TIMES) | {name.replace("-", "_"): path.name for name in from_file}
     return options, origins | dict.fromkeys(from_line, COMMAND_LINE)
 
 
@@ -522,6 +537,85 @@ def explain(night: Path, what: str, everything: bool, out: Path | None) -> None:
     if not lines:
         raise UsageError(f"{what!r}: the last run of {night} made no such choice; leave it out to see all")
     say(lines)
+
+
+# -- reduce inject -------------------------------------------------------------------------------------------
+
+
+@cli.command("inject", short_help="Put transits into the raw pixels, and tell how well they are recovered.")
+@click.argument("night", type=PATH)
+@click.option(
+    "--depths",
+    default="0.003,0.006,0.012",
+    show_default=True,
+    metavar="D,D,...",
+    help="Of the transits; 0.01 is 1 %. Each depth is one pass over the frames.",
+)
+@click.option(
+    "--stars",
+    type=click.IntRange(1),
+    default=6,
+    show_default=True,
+    metavar="N",
+    help="In which transits are put at a time: the target, if it has none, and constant stars like it.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the mid-times.")
+@click.option("--out", type=PATH, metavar="DIR", help="Where the products are, if not in NIGHT/red.")
+@click.option("--verbose", "-v", is_flag=True, help="Show the log on the screen.")
+@click.pass_context
+def inject(
+    ctx: click.Context, night: Path, depths: str, stars: int, seed: int, out: Path | None, verbose: bool
+) -> None:
+    """Put known transits into the raw pixels of the frames of NIGHT, reduce them, and tell what was recovered.
+
+    For each set: by how much the depth is off, and the shallowest transit that is recovered at 5 standard
+    deviations. Nothing in NIGHT or its products is changed.
+    """
+    wanted = depth_list(depths)
+    trials: list[Trial] = []
+    with interruptible(UNCHANGED, plain=verbose) as progress, Log(None, screen=verbose):
+        instrument = registry_of(ctx)[last_run(night, out=out).instrument]
+        for trial in inject_transits(
+            instrument, night, out=out, depths=wanted, stars=stars, seed=seed, progress=progress
+        ):
+            progress.end()
+            trials.append(trial)
+    say_and_exit(injection_lines(trials), ALL_IS_WELL if trials else NOTHING_REDUCED)
+
+
+def depth_list(text: str) -> list[float]:
+    """Depths between 0 and 1 out of a text."""
+    try:
+        depths = [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise UsageError(f"--depths {text}: give numbers, as in 0.003,0.01") from error
+    if not all(0 < depth < 0.5 for depth in depths):
+        raise UsageError(f"--depths {text}: give depths between 0 and 0.5; 0.01 is 1 %")
+    return depths
+
+
+def injection_lines(trials: Sequence[Trial]) -> list[str]:
+    """Every trial, then what those of each set say together."""
+    if not trials:
+        return ["no star could take a transit: there are too few constant stars as bright as the target"]
+    rows = [
+        [
+            trial.set_name,
+            "target" if trial.is_target else f"star {trial.star}",
+            f"injected {100 * trial.injected:.3f} %",
+            trial.why or f"recovered {100 * trial.recovered:.3f} ± {100 * trial.error:.3f} %",
+        ]
+        for trial in trials
+    ]
+    sets = dict.fromkeys(trial.set_name for trial in trials)
+    found = [recovery_of([trial for trial in trials if trial.set_name == name]) for name in sets]
+    said = [
+        f"{one.set_name}: depth {100 * one.bias:+.1f} ± {100 * one.bias_error:.1f} % off in"
+        f" {plural(one.trials, 'trial')}, pulls {one.pull_mean:+.2f} ± {one.pull_std:.2f}; a transit of"
+        f" {100 * one.shallowest:.3f} % is recovered at 5 sigma"
+        for one in found
+    ]
+    return [*aligned(rows), *said]
 
 
 # -- reduce simulate -----------------------------------------------------------------------------------------

@@ -23,11 +23,12 @@ from astropy.wcs import WCS
 
 from potpyri_like.astrometry import Transform
 from potpyri_like.frame import FrameInfo, FrameKind
+from potpyri_like.imaging import Snapshot
 from potpyri_like.photometry import Measurement, Stars
 
 __all__ = ["decode", "encode", "fingerprint"]
 
-CLASSES: dict[str, Any] = {cls.__name__: cls for cls in (FrameInfo, Measurement, Stars, Transform)}
+CLASSES: dict[str, Any] = {cls.__name__: cls for cls in (FrameInfo, Measurement, Snapshot, Stars, Transform)}
 LENGTH = 8  # bytes that tell how long the text is
 KINDS = "biuf"  # dtypes of arrays
 DTYPE = re.compile(r"[<>|][biuf]\d{1,2}")

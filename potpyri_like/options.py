@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from potpyri_like.errors import UsageError
+from potpyri_like.lightcurves import parse_intervals
 
-__all__ = ["COMMAND_LINE", "ENGINE", "Options", "public_name", "read_config", "value_type"]
+__all__ = ["COMMAND_LINE", "ENGINE", "Options", "public_name", "read_config", "read_times", "value_type"]
 
 COMMAND_LINE = "command line"
 ENGINE = ("jobs", "scheduler")  # options on which no result depends
 ON_THE_LINE_ONLY = ("out", "config", "verbose", "redo", "timings")
 LARGEST = 1e9
+TIMES = "times.csv"  # of PROFE: intervals out of transit
 NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?"
 WHERE = r"\s*([^:,]+:)?\s*"  # a camera, if it is named
 PIXEL = rf"{WHERE}{NUMBER}\s*,\s*{NUMBER}\s*"
@@ -138,6 +140,13 @@ class Options:
     )
     recipe: str | None = option("The recipe, instead of the instrument's.", choices=("timeseries", "imaging"))
     stars: int = option("Measure so many stars at most.", 150, metavar="N")
+    observer: str | None = option(
+        "The AAVSO's code of the observer, for the reports in the folder export.", metavar="CODE"
+    )
+    animation: str | None = option(
+        "Whether to make an animated picture of the field; it takes a second look at some frames.",
+        choices=("yes", "no"),
+    )
     jobs: int | None = option("Worker processes, instead of one for each core.", metavar="N")
     scheduler: str | None = option(
         "Run on a Dask cluster: the address of its scheduler, or local to start one here.", metavar="ADDRESS"
@@ -254,3 +263,19 @@ def read_config(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: it cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:  # brackets within brackets, without end
         raise UsageError(f"{path}: it is no TOML ({error})") from error
+
+
+def read_times(path: Path) -> str | None:
+    """The intervals in a times.csv as the option out_of_transit has them; None where it holds none.
+
+    Raises
+    ------
+    UsageError
+        It cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig", errors="backslashreplace")
+    except OSError as error:
+        raise UsageError(f"{path}: it cannot be read ({error.strerror})") from error
+    intervals = parse_intervals(text, path_name=str(path))
+    return ",".join(f"{start!r}:{end!r}" for start, end in intervals) or None

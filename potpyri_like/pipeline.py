@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
@@ -23,12 +22,12 @@ from potpyri_like.frame import FrameFlag
 from potpyri_like.identity import code_identity, instrument_identity
 from potpyri_like.instruments import Instrument
 from potpyri_like.journal import FOLDER, Journal
+from potpyri_like.lightcurves import named_metric
 from potpyri_like.night import (
     NIGHT_TABLE,
     RUN_RECORD,
     Night,
     ObservationSet,
-    check_is_folder,
     list_files,
     scan,
 )
@@ -43,6 +42,7 @@ from potpyri_like.products import (
     night_page,
     page_images,
     run_json,
+    set_exports,
     set_tables,
     write_images,
     write_tables,
@@ -52,7 +52,7 @@ from potpyri_like.runner import Progress, Runner, Silent
 from potpyri_like.store import Output, signature
 from potpyri_like.workers import workers
 
-__all__ = ["Memory", "Standing", "output_of", "parse_radec", "reduce_night", "run_record", "standing"]
+__all__ = ["Memory", "Standing", "output_of", "parse_radec", "reduce_night", "standing"]
 
 log = logging.getLogger(__name__)
 
@@ -147,31 +147,6 @@ def output_of(folder: Path, out: Path | None) -> Output:
     return Output(folder / "red" if out is None else out)
 
 
-@contextmanager
-def run_record(folder: Path, out: Path | None = None) -> Iterator[tuple[Any, Path]]:
-    """What is in a night's run.json, and its path, to be taken to pieces inside the context.
-
-    Raises
-    ------
-    NightError
-        There was no run, its run.json cannot be read, or something is missing in it.
-    """
-    check_is_folder(folder)
-    path = output_of(folder, out).root / RUN_RECORD
-    try:
-        yield json.loads(path.read_text(encoding="utf-8")), path
-    except FileNotFoundError as error:
-        raise NightError(
-            f"{path}: no run has ended here; reduce the night first, or give its output folder with --out DIR"
-        ) from error
-    except OSError as error:
-        raise NightError(f"{path}: it cannot be read ({error.strerror or error})") from error
-    except (ValueError, KeyError, TypeError, AttributeError, UsageError) as error:
-        raise NightError(
-            f"{path}: it is not as a run of this software leaves it; reduce the night again"
-        ) from error
-
-
 def scan_again(
     folder: Path,
     instrument: Instrument,
@@ -232,8 +207,9 @@ def write_products(report: RunReport, runner: Runner) -> RunReport:
     sets = []
     for result in report.sets:
         tables = set_tables(result)
-        write_tables(output, tables)
-        own = [name for name in (*tables, *images) if name.startswith(f"{result.observed.folder}/")]
+        exports = set_exports(result, {n: v for n, (v, _) in report.options.items() if n not in ENGINE})
+        write_tables(output, {**tables, **exports})
+        own = [name for name in (*tables, *exports, *images) if name.startswith(f"{result.observed.folder}/")]
         sets.append(replace(result, products={**result.products, **{Path(name).name: name for name in own}}))
     report = replace(report, sets=tuple(sets))
     output.write_text("report.html", night_page(report, images))
@@ -426,6 +402,8 @@ def earlier_table(output: Output) -> Any:
 def check_options(night: Night, options: Options) -> None:
     """Raise a UsageError for an option that names what the night does not have, before anything is written."""
     science = [frame for observed in night.sets() for frame in observed.frames]
+    if options.metric is not None:
+        named_metric(options.metric)
     if options.target is not None and science:
         wanted_sets(night, options)
     if options.target_xy is not None and science:

@@ -12,7 +12,7 @@ from astropy.wcs import WCS
 
 from potpyri_like.encoding import fingerprint
 from potpyri_like.frame import FrameInfo
-from potpyri_like.imaging import Pixels
+from potpyri_like.imaging import Pixels, Snapshot
 from potpyri_like.night import Night, ObservationSet
 from potpyri_like.lightcurves import BandFit, Lag, Periodogram, RmsFlux, TimeAveraging, TransitFit
 from potpyri_like.photometry.budget import NoiseBudget
@@ -196,6 +196,8 @@ class SetResult:
         How its scatter goes with its flux.
     lags : mapping of str to Lag
         Of the light curves of the target's other sets against this one, by the set's name.
+    snapshots : tuple of Snapshot
+        Small pictures of the field around the target, in order of time.
     budget : NoiseBudget or None
         The noise of every star term by term, against what was measured at several time scales.
     pixel_scale : float
@@ -224,6 +226,7 @@ class SetResult:
     periods: Periodogram | None = None
     flux_relation: RmsFlux | None = None
     lags: Mapping[str, Lag] = field(default_factory=dict)
+    snapshots: tuple[Snapshot, ...] = ()
     budget: NoiseBudget | None = None
     pixel_scale: float = float("nan")
     same_as: Mapping[int, int] = field(default_factory=dict)

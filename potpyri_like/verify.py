@@ -18,54 +18,24 @@ from potpyri_like.identity import code_identity
 from potpyri_like.instruments import Instrument
 from potpyri_like.journal import Journal
 from potpyri_like.night import NIGHT_TABLE, RUN_RECORD, Night, list_files
-from potpyri_like.options import Options
 from potpyri_like.pipeline import (
     Memory,
     output_of,
     run_recipes,
-    run_record,
     scan_again,
     worth,
     write_products,
 )
 from potpyri_like.primitives import FrameOutcome
+from potpyri_like.record import LastRun, last_run
 from potpyri_like.runner import KEPT, Job, Progress, Runner, Silent
 from potpyri_like.store import Output, Reading, printable, sha256
 from potpyri_like.workers import workers
 
-__all__ = ["Check", "LastRun", "last_run", "verify_night"]
+__all__ = ["Check", "verify_night"]
 
 SAMPLE = 12  # frames of each set that are computed again
 COPY = "verify_"  # begins the name of the folder in which all is made again
-
-
-@dataclass(frozen=True)
-class LastRun:
-    """What run.json tells of the run that wrote it.
-
-    Attributes
-    ----------
-    instrument : str
-    options : Options
-    inputs, products : mapping of str to str
-        SHA-256 of raw files and products, by their paths within the night and the output folder.
-    code : mapping of str to str
-        What computed.
-    given : mapping of str to (value, str)
-        The options and where they came from.
-    command : str
-    night : str
-        The night's folder as it was named then.
-    """
-
-    instrument: str
-    options: Options
-    inputs: Mapping[str, str]
-    products: Mapping[str, str]
-    code: Mapping[str, str]
-    given: Mapping[str, tuple[Any, str]]
-    command: str
-    night: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,33 +46,6 @@ class Check:
     count: int = 0
     wrong: tuple[str, ...] = ()
     is_word: bool = False
-
-
-def last_run(folder: Path, *, out: Path | None = None) -> LastRun:
-    """What the run that wrote a night's products tells of itself.
-
-    Raises
-    ------
-    NightError
-        There was none, or its run.json cannot be read.
-    """
-    with run_record(folder, out) as (run, path):
-        return run_told(run, str(path))
-
-
-def run_told(run: Any, where: str) -> LastRun:
-    """The run that a run.json tells of."""
-    given = {name: (about["value"], about["from"]) for name, about in run["options"].items()}
-    return LastRun(
-        instrument=run["instrument"],
-        options=Options().merged({name: value for name, (value, _) in given.items()}, where=where),
-        inputs={item.get("path", item["file"]): item.get("sha256", "") for item in run["inputs"]},
-        products={item["file"]: item["sha256"] for item in run["products"]},
-        code={**run["versions"], "source": run["source_sha256"]},
-        given=given,
-        command=run["command"],
-        night=run["night"],
-    )
 
 
 def verify_night(

@@ -10,9 +10,21 @@ from astropy.time import Time
 
 from potpyri_like.frame import FrameFlag, FrameInfo, FrameKind, StarFlag
 from potpyri_like.imaging import Pixels
+from potpyri_like.lightcurves import (
+    BandFit,
+    Estimate,
+    TransitFit,
+    TransitSearch,
+    lag,
+    periodogram,
+    rms_flux,
+    time_averaging,
+)
 from potpyri_like.night import FrameRow, Night, ObservationSet
+from potpyri_like.photometry import close_budget
 from potpyri_like.photometry.series import LightCurve, Series
 from potpyri_like.results import (
+    Candidate,
     Choice,
     Master,
     Masters,
@@ -31,6 +43,11 @@ CLOUDY, LOST = 7, 11
 RADII_FWHM = np.array([1.0, 1.5, 2.0, 2.5])
 FWHM = 6.0
 DEPTH = 0.015
+CANDIDATES = (
+    Candidate("airmass", "BIC -12.0", ""),
+    Candidate("x", "BIC +3.0", "it does not earn its place"),
+    Candidate("sky", "", "it is the same in all frames"),
+)
 
 
 def transit(time, depth=DEPTH):
@@ -323,6 +340,129 @@ def make_report(*, bands=("g", "r"), target="WASP-0", n_frames=40, n_stars=12, r
             times={"Measure": 100, "MakeMasters": 1},
         ),
     )
+
+
+# -- what light curves say -----------------------------------------------------------------------------------
+
+
+def band_fit(result, name):
+    """The true transit and a flat baseline as one band's part of a fit; one point clipped."""
+    curve = result.light_curve
+    model = transit(curve.time)
+    measured = np.isfinite(curve.flux)
+    model, flat = np.where(measured, model, np.nan), np.where(measured, 1.0, np.nan)
+    used = measured.copy()
+    used[:1] = False
+    residuals = curve.flux - model
+    k = float(np.sqrt(DEPTH))
+    return BandFit(
+        name=name,
+        depth=Estimate(DEPTH, 4e-4, 4e-4),
+        k=Estimate(k, 0.002, 0.002),
+        k2=Estimate(k**2, 4e-4, 4e-4),
+        u1=Estimate(0.4, 0.1, 0.1),
+        u2=Estimate(0.1, 0.1, 0.2),
+        columns=("constant", "airmass"),
+        chosen=("airmass",),
+        coefficients={"constant": 1.0, "airmass": -0.001},
+        bic={"airmass": -12.0, "x": 3.0},
+        dropped={"sky": "it is the same in all frames"},
+        scale=1.1,
+        beta=1.2,
+        model=model,
+        baseline=flat,
+        residuals=residuals,
+        used=used,
+        rms=float(np.std(residuals[used])) if used.any() else np.nan,
+    )
+
+
+def transit_fit(results, names):
+    """One transit in all bands, where it truly is."""
+    time = results[0].light_curve.time
+    span, middle = np.ptp(time), float(np.mean([np.min(time), np.max(time)]))
+    bands = tuple(band_fit(result, name) for result, name in zip(results, names, strict=True))
+    t14 = float(max(0.5 * span, 0.01))
+    return TransitFit(
+        tc=Estimate(middle, 2e-4, 2e-4),
+        t14=Estimate(t14, 0.001, 0.001),
+        b=Estimate(0.3, 0.2, 0.1),
+        bands=bands,
+        samples=np.zeros((4, 3 + 3 * len(bands))),
+        names=("tc", "t14", "b", *(f"{p} {name}" for name in names for p in ("k", "u1", "u2"))),
+        chi2=70.0,
+        dof=65,
+        n_outliers=len(bands),
+        significance=20.0,
+        detected=True,
+        why="the transit is significant: it lowers chi-square by 400",
+        coverage="full",
+        coverage_note="ingress and egress are in the data",
+        chromaticity=(0.7, len(bands) - 1, 0.4) if len(bands) > 1 else (np.nan, 0, np.nan),
+        period=None,
+        autocorrelation=np.nan,
+        acceptance=np.nan,
+        search=TransitSearch(middle, t14, np.full(len(bands), DEPTH), 400.0, 20.0, ((middle, t14),)),
+    )
+
+
+def noise_told(result):
+    """The result with the averages in time and the noise budget of its residuals."""
+    curve, stars = result.light_curve, result.stars
+    relflux = stars.relflux.copy()
+    relflux[:, curve.star] = 1 + curve.residuals
+    noise = {**curve.noise, "residual_rms": float(np.nanstd(curve.residuals)), "cdpp": 3e-4, "beta": 1.2}
+    return replace(
+        result,
+        averaging=time_averaging(curve.time, curve.residuals),
+        budget=close_budget(result.series, result.aperture, relflux, stars.relflux_err),
+        light_curve=replace(curve, noise=noise),
+    )
+
+
+def with_transit(results):
+    """Sets of one target with a fitted transit and what follows from it."""
+    names = [result.observed.band or result.observed.camera for result in results]
+    fit = transit_fit(results, names)
+    told = Choice(
+        "transit",
+        f"Tc {fit.tc.value:.5f} ± 0.00020; depth g 1.500 ± 0.040 %",
+        f"{fit.why}; {fit.coverage_note}; 1.25 minutes late of 2460729.88000 ± 0.5 minutes, transit 7 by HOSTED",
+    )
+    baseline = Choice("baseline", "constant, airmass", "by the Bayesian information criterion", CANDIDATES)
+    return tuple(
+        noise_told(
+            replace(
+                result,
+                transit=fit,
+                curve_name=name,
+                light_curve=replace(result.light_curve, model=band.model, trend=band.baseline),
+                choices=(*result.choices, told, baseline),
+            )
+        )
+        for result, name, band in zip(results, names, fit.bands, strict=True)
+    )
+
+
+def with_periods(results):
+    """Sets of one target whose light curves were searched for periods, and the first for lags of the others."""
+    searched = [
+        noise_told(
+            replace(
+                result,
+                periods=periodogram(c.time, c.flux, c.flux_err),
+                flux_relation=rms_flux(c.time, c.flux, c.flux_err, duration=max(np.ptp(c.time) / 40, 1e-3)),
+            )
+        )
+        for result, c in ((result, result.light_curve) for result in results)
+    ]
+    first, *others = searched
+    columns = [(c.time, c.flux, c.flux_err) for c in (result.light_curve for result in searched)]
+    lags = {
+        other.observed.name: lag(columns[0], column, realisations=20)
+        for other, column in zip(others, columns[1:], strict=True)
+    }
+    return (replace(first, lags=lags), *others)
 
 
 def hollow(result):

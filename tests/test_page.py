@@ -12,13 +12,22 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.time import Time
-from fake_report import ROOT, frame_info, hollow, make_report, make_set
+from fake_report import (
+    ROOT,
+    frame_info,
+    hollow,
+    make_report,
+    make_set,
+    with_periods,
+    with_transit,
+)
 
 from potpyri_like.frame import FrameKind
+from potpyri_like.lightcurves import Estimate
 from potpyri_like.night import FrameRow, Night
 from potpyri_like.products import closing_lines, night_page, page_images, run_json
-from potpyri_like.products.summary import count_frames, missing, plain
-from potpyri_like.results import Problem, RunReport, SetResult
+from potpyri_like.products.summary import count_frames, missing, plain, with_error
+from potpyri_like.results import Candidate, Choice, Problem, RunReport, SetResult
 
 pytestmark = pytest.mark.slow
 
@@ -172,16 +181,155 @@ def test_verdict_is_that_of_the_exit_status(report):
     assert "Nothing could be reduced" in text_of(night_page(nothing, {}))
 
 
+# -- what light curves say -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def fitted(report):
+    """The same night with a transit in both bands."""
+    return replace(report, sets=with_transit(report.sets))
+
+
+def test_page_shows_the_transit_with_its_figure_and_its_table(fitted):
+    images = {n: make() for n, make in page_images(fitted).items()}
+    assert "WASP-0/transit.png" in images and "WASP-0/g/time_averaging.png" in images
+    page = night_page(fitted, images)
+    shown = {base64.b64decode(img["src"].partition(",")[2]) for img in Outline(page).all("img")}
+    assert shown == set(images.values())
+    text, fit = text_of(page), fitted.sets[0].transit
+    for words in (
+        f"{fit.tc.value:.5f} ± 0.00020 BJD_TDB",
+        f"{24 * fit.t14.value:.3f} ± 0.024 h",
+        "0.30 +0.10 −0.20",
+        "1.500 ± 0.040 %",
+        "constant, airmass*",
+        "The bands agree on one radius: chi-square 0.70 for 1, probability 0.40.",
+        "Ingress and egress are in the data.",
+        "1.25 minutes late of 2460729.88000 ± 0.5 minutes, transit 7 by HOSTED.",
+    ):
+        assert words in text, words
+    assert "WASP-0/transit.ecsv" in {unquote(a["href"]) for a in Outline(page).all("a")}
+
+
+def test_page_tells_the_noise_at_each_time_scale(fitted):
+    text, result = text_of(night_page(fitted, {})), fitted.sets[0]
+    noise, budget, star = result.light_curve.noise, result.budget, result.light_curve.star
+    assert f"rms after the fit {1e3 * noise['residual_rms']:#.3g}" in text
+    assert "over a transit (CDPP) 0.300 0.326" in text
+    assert "Red noise β 1.20" in text
+    scales = ["single frames" if w == 0 else f"{w:g} minutes" for w in budget.width]
+    assert len(scales) > 1 and all(scale in text for scale in scales)
+    first = f"single frames {1e3 * budget.predicted[star, 0]:#.3g} {1e3 * budget.measured[star, 0]:#.3g}"
+    assert first in text
+
+
+def test_a_ratio_is_red_only_where_it_is_surely_too_far_from_1(fitted):
+    result = fitted.sets[0]
+    budget, star = result.budget, result.light_curve.star
+    predicted, sigma = np.array(budget.measured), np.full_like(budget.measured, 0.1)
+    predicted[star, 0] *= 2
+    others = np.arange(len(predicted)) != star
+    for uncertainty, red in ((0.1, 1), (0.4, 0)):
+        sigma[star] = uncertainty
+        sigma[others] = 0.1
+        changed = replace(budget, predicted=predicted, uncertainty=sigma.copy())
+        page = night_page(replace(fitted, sets=(replace(result, budget=changed),)), {})
+        assert page.count('class="fixed open"') == red
+
+
+def test_page_lists_the_candidates_of_a_choice_folded(fitted):
+    page = night_page(fitted, {})
+    choices = page[page.index("What was chosen, and why") :]
+    assert "<details>" in choices and "out of 3" in choices
+    text = text_of(page)
+    assert "x: BIC +3.0; it does not earn its place" in text
+    assert "sky; it is the same in all frames" in text
+
+
+def test_page_of_a_variable_star_shows_periods_and_lags(report):
+    varying = replace(report, sets=with_periods(report.sets))
+    images = {
+        n: b"\x89PNG\r\n\x1a\n" + bytes(8) + bytes([0, 0, 1, 0, 0, 0, 1, 0]) for n in page_images(varying)
+    }
+    assert {"WASP-0/lags.png", "WASP-0/g/periodogram.png", "WASP-0/r/periodogram.png"} <= set(images)
+    alts = [img["alt"] for img in Outline(night_page(varying, images)).all("img")]
+    assert sum("lag" in alt for alt in alts) == 1
+    assert sum("against period" in alt for alt in alts) == 2
+
+
+def test_pictures_of_a_target_are_named_once_and_drawn_by_their_own_module(fitted):
+    pictures = page_images(fitted)
+    assert list(pictures).count("WASP-0/transit.png") == 1
+    assert pictures["WASP-0/transit.png"].module == "analysis_plots"
+    assert "WASP-0/transit.png" not in page_images(replace(fitted, sets=tuple(map(hollow, fitted.sets))))
+
+
+def test_run_json_tells_the_transit_and_the_noise(fitted):
+    told = json.loads(json.dumps(run_json(fitted), allow_nan=False))
+    first, second = told["sets"]
+    fit, budget = fitted.sets[0].transit, fitted.sets[0].budget
+    assert first["transit"]["tc"] == {"value": fit.tc.value, "minus": 2e-4, "plus": 2e-4}
+    assert (first["transit"]["band"]["name"], second["transit"]["band"]["name"]) == ("g", "r")
+    assert first["transit"]["band"]["columns"] == ["constant", "airmass"]
+    assert first["transit"]["chromaticity"] == {"chi2": 0.7, "dof": 1, "probability": 0.4}
+    star = fitted.sets[0].light_curve.star
+    target = first["noise_budget"]["target"]
+    assert target["predicted"] == pytest.approx(budget.predicted[star])
+    assert target["terms"]["star"] == pytest.approx(budget.terms["star"][star])
+    weight = fitted.sets[0].stars.weight
+    median = np.median(budget.ratio[weight > 0, 0])
+    assert first["noise_budget"]["median_comparison"]["ratio"][0] == pytest.approx(median)
+    assert first["noise_budget"]["widths_minutes"] == budget.width.tolist()
+    assert len(first["time_averaging"]["width"]) == len(fitted.sets[0].averaging.width)
+    assert first["period"] is None and first["lags"] == {}
+
+
+def test_run_json_tells_periods_and_lags(report):
+    sets = with_periods(report.sets)
+    first = json.loads(json.dumps(run_json(replace(report, sets=sets)), allow_nan=False))["sets"][0]
+    assert first["period"]["period"] == pytest.approx(sets[0].periods.period)
+    assert set(first["lags"]) == {sets[1].observed.name}
+    assert first["transit"] is None
+
+
+def test_last_lines_tell_a_transit_once(fitted):
+    lines = [line for line in closing_lines(fitted) if "  transit  " in line]
+    tc = fitted.sets[0].transit.tc.value
+    assert lines == [f"WASP-0  transit  Tc {tc:.5f} ± 0.00020  depth g 1.500 ± 0.040 %  full"]
+    assert closing_lines(fitted).index(lines[0]) == len(fitted.sets)
+
+
+@pytest.mark.parametrize(
+    ("estimate", "factor", "words"),
+    [
+        (Estimate(2460729.826941, 2.0e-4, 2.0e-4), 1, "2460729.82694 ± 0.00020"),
+        (Estimate(0.01535, 9e-4, 9.6e-4), 100, "1.535 ± 0.093"),
+        (Estimate(0.4953, 0.0907, 0.0616), 1, "0.495 +0.062 −0.091"),
+        (Estimate(1234.5, 99.6, 99.6), 1, "1234 ± 100"),
+        (Estimate(0.5, np.nan, np.nan), 1, "0.5000"),
+        (Estimate(0.5, 0.0, 0.0), 1, "0.5000"),
+        (Estimate(np.nan, 0.1, 0.1), 1, "–"),
+    ],
+)
+def test_a_value_is_told_with_two_digits_of_its_error(estimate, factor, words):
+    assert with_error(estimate, factor=factor) == words
+
+
 def hostile_report():
     """A report in which every text that a header or an observer gives is an attack."""
     report = make_report(target=HOSTILE, refused=0)
     info = frame_info(f"{HOSTILE.replace('/', '')}.fit", target=HOSTILE, band=HOSTILE)
     row = FrameRow(f"C1/{HOSTILE}.fit", "refused", HOSTILE, info)
-    first = replace(report.sets[0], notes=(HOSTILE,), products={HOSTILE: f"x/{HOSTILE}.fits"})
+    first, *others = with_transit(report.sets)
+    attack = Choice(HOSTILE, HOSTILE, HOSTILE, (Candidate(HOSTILE, HOSTILE, HOSTILE),))
+    band = replace(first.transit.bands[0], name=HOSTILE, columns=(HOSTILE,), coefficients={HOSTILE: 1.0})
+    fit = replace(first.transit, bands=(band, *first.transit.bands[1:]), why=HOSTILE, coverage=HOSTILE)
+    first = replace(first, notes=(HOSTILE,), products={HOSTILE: f"x/{HOSTILE}.fits"})
+    first = replace(first, choices=(attack,), transit=fit, curve_name=HOSTILE)
     return replace(
         report,
         instrument=HOSTILE,
-        sets=(first, *report.sets[1:]),
+        sets=(first, *others),
         night=replace(report.night, rows=(*report.night.rows, row)),
         problems=(Problem(HOSTILE, HOSTILE, HOSTILE),),
         options={HOSTILE: (HOSTILE, HOSTILE)},
@@ -208,6 +356,11 @@ def test_run_json_and_last_lines_survive_hostile_texts():
     assert all("\x1b" not in line and "\n" not in line and line.encode() for line in closing_lines(report))
 
 
+def gone(result):
+    """A set with a fit, whose light curve, budget and figures are lost."""
+    return replace(result, light_curve=None, budget=None, averaging=None, choices=())
+
+
 def empty_reports():
     report = make_report(n_frames=3, refused=0)
     whole = report.sets[0]
@@ -221,6 +374,8 @@ def empty_reports():
         "no stars": replace(report, sets=(replace(whole, light_curve=None, stars=None),)),
         "no reference": replace(report, sets=(replace(whole, reference=None),)),
         "one frame": make_report(n_frames=1, bands=("g",)),
+        "a fit of nothing": replace(report, sets=tuple(map(gone, with_transit(report.sets)))),
+        "a fit of few frames": replace(report, sets=with_transit(report.sets)),
         "a set without frames": replace(
             report, sets=(SetResult(observed=replace(whole.observed, frames=())),)
         ),
@@ -232,6 +387,8 @@ DRAWN = (
     "a set of which nothing was made",
     "no series",
     "one frame",
+    "a fit of nothing",
+    "a fit of few frames",
     "a set without frames",
 )
 

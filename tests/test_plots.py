@@ -7,11 +7,12 @@ from dataclasses import replace
 import matplotlib
 import numpy as np
 import pytest
-from fake_report import hollow, make_master, make_set
+from fake_report import hollow, make_master, make_set, with_transit
 from matplotlib.figure import Figure
 from PIL import Image
 
 from potpyri_like.frame import FrameFlag, StarFlag
+from potpyri_like.products.analysis_plots import noise_plot
 from potpyri_like.products.colours import band_colour
 from potpyri_like.products.drawing import limits, shown_time
 from potpyri_like.products.plots import (
@@ -23,7 +24,6 @@ from potpyri_like.products.plots import (
     light_curve_plot,
     marked,
     masters_plot,
-    noise_plot,
 )
 
 pytestmark = pytest.mark.slow
@@ -91,6 +91,26 @@ def test_every_measured_point_is_drawn_flagged_ones_as_crosses(result):
     assert [np.isfinite(line.get_ydata()).sum() for line in crosses] == [1]
     dots = [line for line in ax.lines if line.get_label() == "_nolegend_" or line.get_marker() == "o"]
     assert max(np.isfinite(line.get_ydata()).sum() for line in dots) == 38  # of 40, one cloudy and one lost
+
+
+def test_a_fitted_transit_is_drawn_through_the_points_and_not_across_a_long_gap(result):
+    (fitted,) = with_transit([result])
+    lines = [line for line in drawn(fitted.light_curve).axes[0].lines if "baseline" in line.get_label()]
+    assert [line.get_label() for line in lines] == ["transit × baseline"]
+    seen = np.isfinite(fitted.light_curve.model)
+    assert np.array_equal(lines[0].get_ydata(), fitted.light_curve.model[seen])
+    late = np.where(np.arange(40) > 20, 0.1, 0.0)
+    split = replace(fitted.light_curve, time=fitted.light_curve.time + late)
+    pieces = [
+        line
+        for line in drawn(split).axes[0].lines
+        if line.get_linestyle() == "-" and line.get_zorder() == 3.5
+    ]
+    assert sorted(len(line.get_xdata()) for line in pieces) == [19, 20]
+
+
+def test_without_a_fit_no_model_is_drawn(result):
+    assert not [line for line in drawn(result.light_curve).axes[0].lines if "baseline" in line.get_label()]
 
 
 def test_read_off_times_are_exact(result):

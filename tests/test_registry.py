@@ -7,8 +7,10 @@ from textwrap import dedent
 
 import pytest
 
-from potpyri_like.errors import PluginError, UnknownInstrument
+from potpyri_like.errors import PluginError, UnknownInstrument, UsageError
+from potpyri_like.identity import instrument_identity
 from potpyri_like.instruments.opticam import Opticam
+from potpyri_like.photometry import Optimal
 from potpyri_like.products.declaration import instrument_page
 from potpyri_like.registry import load_registry
 
@@ -265,6 +267,124 @@ class TestRivals:
         with pytest.raises(PluginError, match=r"OPTICAM is claimed by .*plugin_of_mine.*uninstall one"):
             found["opticam"]
         assert "GMOS" in found.instruments
+
+
+PHOTOMETER = dedent(
+    '''
+    from dataclasses import dataclass
+    from typing import ClassVar
+    import numpy as np
+    from potpyri_like.hookspecs import hookimpl
+    from potpyri_like.photometry import Photometer
+
+    @dataclass(frozen=True)
+    class Mine(Photometer):
+        """Nothing at all.
+
+        More about it.
+        """
+
+        name: ClassVar[str] = "mine"
+        half: int = 2
+
+        def sizes(self, template):
+            return np.ones(1)
+
+        def measure(self, scene):
+            return scene.blank(1)
+
+    @hookimpl
+    def register_photometers():
+        return [Mine]
+    '''
+)
+
+
+class TestPhotometers:
+    def test_our_own_are_there_without_any_plugin(self):
+        found = load_registry([])
+        assert set(found.photometers) == {"aperture", "mask", "optimal", "psf", "shape"}
+        assert all(item.origin.startswith("potpyri_like ") for item in found.photometers.values())
+        assert found.photometer("Optimal") == Optimal() and not found.failures
+
+    def test_a_plugin_brings_one_and_no_instrument(self, registry):
+        found = registry(PHOTOMETER)
+        item = found.photometers["mine"]
+        assert (item.summary, item.plugin, item.origin) == (
+            "Nothing at all.",
+            "plugin_of_mine",
+            "plugin-of-mine 1.2",
+        )
+        assert found.photometer("MINE").half == 2 and not found.failures
+
+    def test_a_plugin_brings_both(self, registry):
+        found = registry(
+            INSTRUMENT + HOOK + PHOTOMETER.replace("class Mine", "class Other").replace("[Mine]", "[Other]")
+        )
+        assert found["MINE"].name == "MINE" and found.photometer("mine").name == "mine"
+
+    @pytest.mark.parametrize("wrong", ["apperture", "APERTUR", "apertures"])
+    def test_the_nearest_name_is_suggested(self, wrong):
+        with pytest.raises(
+            UsageError, match=rf"no photometer '{wrong}'; did you mean aperture\? Installed: aperture, "
+        ):
+            load_registry().photometer(wrong)
+
+    def test_a_name_that_two_plugins_claim_belongs_to_neither(self, install):
+        install("plugin_a", PHOTOMETER)
+        install("plugin_b", PHOTOMETER, version="2.0")
+        found = load_registry()
+        assert "mine" not in found.photometers and "aperture" in found.photometers
+        with pytest.raises(
+            PluginError, match=r"mine is claimed by plugin_a of plugin-a 1\.2 and plugin_b of plugin-b 2"
+        ):
+            found.photometer("mine")
+
+    def test_a_plugin_cannot_take_the_name_of_ours_unseen(self, registry):
+        found = registry(PHOTOMETER.replace('"mine"', '"optimal"'))
+        with pytest.raises(PluginError, match=r"optimal is claimed by .*potpyri_like.* and plugin_of_mine"):
+            found.photometer("optimal")
+
+    def test_one_that_failed_is_told_where_it_is_asked_for(self, registry):
+        found = registry("1 / 0")
+        for name in ("mine", "other"):
+            with pytest.raises((PluginError, UsageError), match=r"plugin_of_mine of .*division by zero"):
+                found.photometer(name)
+
+    @pytest.mark.parametrize(
+        ("change", "cause"),
+        [
+            (("@dataclass(frozen=True)", "@dataclass"), "non-frozen|no frozen dataclass"),
+            (("@dataclass(frozen=True)", ""), "Mine cannot be used: it is no frozen dataclass"),
+            (("half: int = 2", "half: int"), "its field half has no default"),
+            (("def measure", "def measures"), "it lacks measure"),
+            (('"mine"', '"my own"'), "its name is 'my own'"),
+            (("[Mine]", "[Photometer]"), "Photometer cannot be used: it lacks measure, sizes"),
+            (
+                ("[Mine]", "[int]"),
+                "register_photometers gives <class 'int'>, which is not a subclass of Photometer",
+            ),
+            (("[Mine]", "Mine"), "wanted is a list of Photometer classes"),
+            (("[Mine]", "[]"), "wanted is a list of Photometer classes"),
+            (
+                ("register_photometers", "register_photometer"),
+                "the hooks are register_instruments, register_photometers",
+            ),
+        ],
+        ids=lambda value: value[1] if isinstance(value, tuple) else "",
+    )
+    def test_the_cause_is_told_where_one_cannot_be_used(self, registry, change, cause):
+        assert re.search(cause, failure_of(registry(PHOTOMETER.replace(*change))))
+
+    def test_a_byte_of_its_plugin_changes_its_digest(self, registry, tmp_path):
+        photometer = registry(PHOTOMETER).photometer("mine")
+        before = photometer.digest
+        source = tmp_path / "plugin_of_mine.py"
+        source.write_text(source.read_text() + "#")
+        assert photometer.digest == before  # it is read once for each process, like the code itself
+        instrument_identity.cache_clear()
+        assert photometer.digest != before
+        assert type(photometer)(3).digest != photometer.digest
 
 
 class TestUnknown:

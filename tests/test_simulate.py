@@ -90,19 +90,25 @@ def test_positions_and_fluxes_are_left_alone():
 
 
 def test_a_transits_mean_over_an_exposure_is_its_integral():
-    transit = Transit(depth=0.02, centre=5.0, t14=0.1, t12=0.02)
+    transit = Transit(depth=0.02, centre=5.0, t14=0.1)
     times, exposure = np.linspace(4.93, 5.07, 29), 0.004
     fine = times[:, None] + exposure * ((np.arange(4000) + 0.5) / 4000 - 0.5)
-    assert transit.mean_flux(times, exposure) == pytest.approx(
-        transit.flux(fine - 5.0).mean(axis=1), abs=1e-8
-    )
-    assert transit.mean_flux(np.array([5.0, 4.9]), exposure) == pytest.approx([0.98, 1.0], abs=1e-12)
+    whole = transit.mean_flux(fine, 0.0).mean(axis=1)
+    assert transit.mean_flux(times, exposure) == pytest.approx(whole, abs=1e-5)
+    assert transit.mean_flux(np.array([4.9]), exposure) == pytest.approx([1.0], abs=1e-12)
 
 
-def test_a_transit_begins_and_ends_at_its_contacts():
-    transit = Transit(depth=0.02, centre=5.0, t14=0.1, t12=0.02)
-    contacts = 5.0 + np.array([-0.05, -0.04, -0.03, 0.03, 0.05])
-    assert transit.mean_flux(contacts, 0.0) == pytest.approx([1, 0.99, 0.98, 0.98, 1], abs=1e-12)
+def test_a_transit_is_as_deep_at_its_middle_as_was_asked_for_and_begins_and_ends_at_its_contacts():
+    transit = Transit(depth=0.02, centre=5.0, t14=0.1, b=0.5, u1=0.6, u2=0.2)
+    assert transit.mean_flux(np.array([5.0]), 0.0) == pytest.approx([0.98], abs=1e-9)
+    contacts = np.array([4.9499, 4.9501, 5.0499, 5.0501])
+    flux = transit.mean_flux(contacts, 0.0)
+    assert flux[[0, 3]] == pytest.approx([1, 1], abs=1e-15)
+    assert (flux[[1, 2]] < 1).all()
+    uniform = Transit(depth=0.02, centre=5.0, t14=0.1, b=0.5, u1=0.0, u2=0.0)
+    second = uniform.mean_flux(4.95 + uniform.t12 * np.array([0.98, 1.02, 1.5]), 0.0)
+    assert second[0] > 0.98001, "the fall goes on until second contact"
+    assert second[1:] == pytest.approx([0.98, 0.98], abs=1e-9)
 
 
 # -- the detector -------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from astropy.io import fits
 from astropy.table import Table
-from fake_report import CLOUDY, LOST, hollow, make_set
+from fake_report import CLOUDY, DEPTH, LOST, hollow, make_set, with_transit
 
 from potpyri_like.errors import HeaderError
 from potpyri_like.products import (
@@ -208,3 +208,74 @@ def test_what_is_no_product_of_ours_is_named(tmp_path, read):
     Table({"a": [1, 2]}).write(path, format="ascii.ecsv")
     with pytest.raises(HeaderError, match=r"other\.ecsv"):
         read(path)
+
+
+# -- what light curves say -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fitted():
+    """Two bands of one transit."""
+    return with_transit([make_set(band=b, camera=c, seed=n) for b, c, n in (("g", "C1", 1), ("r", "C2", 2))])
+
+
+def test_transit_is_written_once_for_its_target(tmp_path, fitted):
+    tables = {name: table for result in fitted for name, table in set_tables(result).items()}
+    assert [name for name in tables if name.endswith("transit.ecsv")] == ["WASP-0/transit.ecsv"]
+    assert "WASP-0/transit.ecsv" in set_tables(fitted[0])
+    assert "WASP-0/transit.ecsv" not in set_tables(fitted[1])
+    assert list(set_tables(fitted[0], only=("lightcurve.ecsv",))) == ["WASP-0/g/lightcurve.ecsv"]
+
+
+def test_parameters_of_a_transit_come_back(tmp_path, fitted):
+    write_tables(Output(tmp_path), set_tables(fitted[0]))
+    table = Table.read(tmp_path / "WASP-0/transit.ecsv")
+    assert table.colnames == ["name", "band", "value", "minus", "plus", "unit"]
+    rows = {(row["name"], str(row["band"]) if row["band"] else ""): row for row in table}
+    fit = fitted[0].transit
+    assert rows["tc", ""]["value"] == fit.tc.value and rows["tc", ""]["unit"] == "d"
+    assert rows["b", ""]["minus"] == 0.2 and rows["b", ""]["plus"] == 0.1
+    assert rows["depth", "r"]["value"] == DEPTH
+    assert rows["beta", "g"]["value"] == 1.2 and np.isnan(rows["beta", "g"]["plus"])
+    assert rows["baseline_airmass", "g"]["value"] == -0.001
+    meta = table.meta
+    assert (meta["coverage"], meta["significance"]) == ("full", 20.0)
+    assert meta["chromaticity"] == {"chi2": 0.7, "dof": 1, "probability": 0.4}
+    assert meta["baseline_columns"]["r"] == ["constant", "airmass"]
+    assert meta["software"].startswith("potpyri_like")
+    known = {key.removesuffix("*") for key in meta["meanings"]}
+    assert all(any(name.startswith(key) for key in known) for name in table["name"])
+
+
+def test_a_transit_with_hostile_names_is_written(tmp_path, fitted):
+    fit = fitted[0].transit
+    band = replace(fit.bands[0], name=HOSTILE, columns=(HOSTILE,), coefficients={HOSTILE: 1.0})
+    odd = replace(fitted[0], transit=replace(fit, bands=(band,), why=HOSTILE), curve_name=HOSTILE)
+    write_tables(Output(tmp_path), set_tables(odd))
+    table = Table.read(tmp_path / "WASP-0/transit.ecsv")
+    assert HOSTILE in table["band"] and table.meta["why"] == HOSTILE
+
+
+def test_noise_budget_has_a_row_for_each_star_and_closes(tmp_path, fitted):
+    write_tables(Output(tmp_path), set_tables(fitted[0]))
+    table = Table.read(tmp_path / "WASP-0/g/noise_budget.ecsv")
+    assert len(table) == 12 and same(table["flux"], fitted[0].stars.flux)
+    widths = fitted[0].budget.width
+    names = ["frame" if width == 0 else f"{width:g}min" for width in widths]
+    assert table.meta["widths_minutes"] == widths.tolist() and len(names) > 1
+    for name in names:
+        assert np.allclose(
+            table[f"ratio_{name}"] * table[f"measured_{name}"], table[f"predicted_{name}"], equal_nan=True
+        )
+    terms = {key: np.asarray(table[key]) ** 2 for key in table.colnames if key.startswith("noise_")}
+    flat = terms.pop("noise_flat")  # of which only a part is left between frames
+    left = np.asarray(table["predicted_frame"]) ** 2 - sum(terms.values())
+    assert (left >= -1e-9 * flat - 1e-12).all() and (left <= 1.05 * flat + 1e-12).all()
+    assert {"noise_star", "noise_read_out", "noise_comparison_stars"} <= set(table.colnames)
+
+
+def test_tables_leave_a_fit_alone(fitted):
+    before = fitted[0].budget.predicted.copy()
+    table = set_tables(fitted[0])["WASP-0/g/noise_budget.ecsv"]
+    table["predicted_frame"][:] = 0
+    assert same(fitted[0].budget.predicted, before)

@@ -15,7 +15,8 @@ from potpyri_like.encoding import decode, encode
 from potpyri_like.errors import NightError
 from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.journal import Journal
-from potpyri_like.verify import last_run, verify_night
+from potpyri_like.record import last_run
+from potpyri_like.verify import verify_night
 
 TINY = {"cameras": ("C1",), "frames": 8, "size": (160, 160), "darks": 2, "flats": 2}
 ALL_FOUR = ["raw files", "products", "frames computed again", "products made again"]

@@ -15,6 +15,7 @@ from potpyri_like.imaging.networks import median_network, sorting_network
 from potpyri_like.imaging.pixels import Counts, Pixels
 from potpyri_like.imaging.resample import warp
 from potpyri_like.imaging.sections import Section, parse_section
+from potpyri_like.imaging.snapshots import Snapshot, snapshot
 from potpyri_like.imaging.transfer import Transfer, photon_transfer, sample_boxes
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Piece",
     "Pixels",
     "Section",
+    "Snapshot",
     "Transfer",
     "assemble",
     "calibrate",
@@ -44,6 +46,7 @@ __all__ = [
     "parse_section",
     "photon_transfer",
     "sample_boxes",
+    "snapshot",
     "sorting_network",
     "warp",
 ]

@@ -11,7 +11,7 @@ import numpy as np
 __all__ = ["Transfer", "photon_transfer", "sample_boxes"]
 
 SIDE = 24  # pixels of a box: small against gradients
-BOXES = 16  # along each axis
+BOXES = 16  # along each axis, where they do not overlap; in all, the fewest that tell anything
 QUARTILES_TO_SIGMA = 0.7413
 
 
@@ -30,11 +30,12 @@ class Transfer(NamedTuple):
 
 
 def sample_boxes(image: np.ndarray) -> np.ndarray:
-    """Some small boxes spread over an image, shape (n, 24, 24); none where it is smaller than one."""
-    if min(image.shape) < SIDE:
-        return np.empty((0, SIDE, SIDE))
-    rows, columns = (np.linspace(0, size - SIDE, BOXES).astype(int) for size in image.shape)
-    return np.array([image[y : y + SIDE, x : x + SIDE] for y in rows for x in columns], dtype=float)
+    """Some small boxes spread over an image, apart, shape (n, 24, 24); none where it is smaller than one."""
+    rows, columns = (
+        np.linspace(0, size - SIDE, min(BOXES, size // SIDE)).astype(int) for size in image.shape
+    )
+    boxes = [image[y : y + SIDE, x : x + SIDE] for y in rows for x in columns]
+    return np.array(boxes, dtype=float).reshape(-1, SIDE, SIDE)
 
 
 def photon_transfer(flats: Sequence[np.ndarray], *, read_variance: float = 0.0) -> Transfer:
@@ -50,7 +51,7 @@ def photon_transfer(flats: Sequence[np.ndarray], *, read_variance: float = 0.0) 
     read_variance : float, electron^2
         Of a pixel.
     """
-    if len(flats) < 2:
+    if len(flats) < 2 or not flats[0].size:
         return Transfer(np.nan, np.nan)
     pairs = [_factors(one, other, read_variance) for one, other in pairwise(flats)]
     found = np.concatenate(pairs)
@@ -68,6 +69,6 @@ def _factors(one: np.ndarray, other: np.ndarray, read_variance: float) -> np.nda
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = np.where((level > 0) & (of_other > 0), level / of_other, np.nan)
         rest = one - ratio[:, None, None] * other
-        low, high = np.percentile(rest, (25, 75), axis=(1, 2))
+        low, high = np.percentile(rest, (25, 75), axis=(1, 2), method="median_unbiased")
         variance = np.square(QUARTILES_TO_SIGMA * (high - low)) - read_variance * (1 + ratio**2)
         return variance / (level * (1 + ratio))

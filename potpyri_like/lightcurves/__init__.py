@@ -17,7 +17,7 @@ from potpyri_like.lightcurves.periods import (
 )
 from potpyri_like.lightcurves.rednoise import TimeAveraging, beta_at, time_averaging
 from potpyri_like.lightcurves.search import TransitSearch, find_transit
-from potpyri_like.lightcurves.transit import transit_light_curve
+from potpyri_like.lightcurves.transit import radius_for_depth, transit_light_curve
 from potpyri_like.lightcurves.transit_fit import BandFit, Estimate, TransitFit
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "parse_intervals",
     "periodogram",
     "phase_bins",
+    "radius_for_depth",
     "rms_flux",
     "select",
     "time_averaging",

@@ -13,31 +13,28 @@ from dataclasses import replace
 import numpy as np
 
 from potpyri_like.lightcurves import _joint
-from potpyri_like.lightcurves._joint import COMMON, Model
+from potpyri_like.lightcurves._joint import Model
 
 MAX_BINS = 120
 AMPLITUDES = (0.15, 0.25, 0.4, 0.6, 0.9, 1.3, 2.0)  # of the red noise, in units of the white noise of a point
 SCALES = (0.03, 0.06, 0.12, 0.24, 0.5)  # correlation times, of the span of the data
-EVIDENCE = 3.0  # gain in -2 ln L from which red noise is believed
 
 
 def red_factor(model: Model, best, i: int, *, scale: float) -> float:
-    """The factor, 1 and above, for the errors of mid-time and radius in part i, with errors already times `scale`."""
+    """The factor, 1 and above, for the errors of mid-time and depth in part i, with errors already times `scale`."""
     part = model.parts[i]
     columns = _joint.linear_columns(model, best, i, part.design)
     left = part.flux - _joint.transits(model, model.full(best), i)[0] * _baseline(model, best, i)
     whole = replace(part, flux=left, design=columns)
     binned = _joint.thinned(whole, (part.time[-1] - part.time[0]) / MAX_BINS)
     known = _joint.beforehand(model, best, i, part.design.shape[1])
-    noise = _noise(binned, known, float(np.median(part.error)))
-    if noise is None:
-        return 1.0
     weighted = binned.design / binned.error[:, None] ** 2
-    answer = np.linalg.solve(weighted.T @ binned.design + known, weighted.T)[_wanted(model, i, part.design.shape[1])]
-    true = np.einsum("ij,jk,ik->i", answer, noise, answer)
+    answer = np.linalg.solve(weighted.T @ binned.design + known, weighted.T)
+    answer = _directions(model, best, i) @ answer[part.design.shape[1] :]
     believed = np.einsum("ij,j,ij->i", answer, (scale * binned.error) ** 2, answer)
+    true = _variances(binned, known, answer, float(np.median(part.error)))
     ratio = np.divide(true, believed, out=np.ones_like(true), where=believed > 0)
-    return float(np.sqrt(max(1.0, ratio.max(initial=1.0))))
+    return float(np.sqrt(max(1.0, ratio.max())))
 
 
 def _baseline(model, best, i):
@@ -45,26 +42,25 @@ def _baseline(model, best, i):
     return part.design @ _joint.solve(part, _joint.transits(model, model.full(best), i))[0][0]
 
 
-def _wanted(model, i, n_columns):
-    """Where mid-time and this part's radius stand among the columns, when they are free."""
-    position = n_columns + np.cumsum(model.free) - 1
-    return [int(position[j]) for j in (0, COMMON + i) if model.free[j]]
+def _directions(model, best, i):
+    """What is asked of the free parameters, shape (2, n_free): mid-time and depth."""
+    mid = np.arange(len(model.mean)) == 0
+    return np.stack([mid, _joint.depth_gradient(model.full(best), i)])[:, model.free]
 
 
-def _noise(binned, known, point):
-    """The covariance of the bins, or None where white noise is as likely."""
+def _variances(binned, known, answer, point):
+    """Variances of linear answers, averaged over the noises that are likely; half the prior says white."""
     white = np.diag(binned.error**2)
     apart = np.abs(binned.time[:, None] - binned.time)
     span = binned.time[-1] - binned.time[0]
-    tried = [
-        white + (amplitude * point) ** 2 * np.exp(-apart / (scale * span))
-        for amplitude in AMPLITUDES
-        for scale in SCALES
-    ]
-    flat, _ = _restricted(binned, known, white)
+    red = [np.exp(-apart / (scale * span)) * (size * point) ** 2 for size in AMPLITUDES for scale in SCALES]
+    tried = [white, *(white + one for one in red)]
     found = [_restricted(binned, known, covariance) for covariance in tried]
-    best = int(np.argmin([one[0] for one in found]))
-    return tried[best] * found[best][1] if flat - found[best][0] > EVIDENCE else None
+    likelihood = np.array([one[0] for one in found])
+    weight = np.exp(-0.5 * (likelihood - likelihood.min())) * np.array([1.0] + [1 / len(red)] * len(red))
+    factor = np.array([one[1] for one in found])
+    variances = np.array([np.einsum("ij,jk,ik->i", answer, covariance, answer) for covariance in tried])
+    return (weight * factor) @ variances / weight.sum()
 
 
 def _restricted(binned, known, covariance):

@@ -97,6 +97,12 @@ def depths(theta, i):
     return transit_depth(k=of["k"], b=of["b"], u1=of["u1"], u2=of["u2"])[:, 0]
 
 
+def depth_gradient(theta, i):
+    """Derivatives of the depth in part i by all parameters, shape (n_parameters,); `theta` has one row."""
+    shifts = STEP * np.eye(theta.shape[1])
+    return (depths(theta + shifts, i) - depths(theta - shifts, i)) / (2 * STEP)
+
+
 def solve(part: Part, transit):
     """The best coefficients for each transit, and the natural logarithm of the determinant of their information.
 
@@ -142,7 +148,7 @@ def log_posterior(model: Model, free):
     return result
 
 
-def least(model: Model, start):
+def least(model: Model, start, *, most: int = 60):
     """The best free parameters near `start`, their covariance, and the cost (chi-square with priors)."""
     low, high = model.low[model.free], model.high[model.free]
     width = high - low
@@ -153,7 +159,7 @@ def least(model: Model, start):
         jac=lambda free: jacobian(model, free),
         bounds=(low, high),
         x_scale="jac",
-        max_nfev=60,
+        max_nfev=most,
     )
     # A uniform prior counts as a Gaussian of the same variance: what the data leave free has a finite error.
     information = found.jac.T @ found.jac + np.diag(12 / width**2)
@@ -273,4 +279,6 @@ def _prior_rows(model, theta):
     u = theta[:, COMMON + n_parts :].reshape(-1, n_parts, 2)
     over = np.maximum(u.sum(axis=2) - 1, 0) + np.maximum(-(u[..., 0] + 2 * u[..., 1]), 0)
     grazing = np.maximum(theta[:, [2]] - 1 - theta[:, COMMON : COMMON + n_parts], 0)
-    return np.hstack([_gaussian_rows(model, theta), np.where(_dark_free(model), over, 0) / SOFT, grazing / SOFT])
+    return np.hstack(
+        [_gaussian_rows(model, theta), np.where(_dark_free(model), over, 0) / SOFT, grazing / SOFT]
+    )

@@ -7,11 +7,14 @@ from dataclasses import dataclass, replace
 import emcee
 import numpy as np
 
-from potpyri_like.lightcurves._joint import Model, log_posterior, of_part, thinned
+from potpyri_like.errors import ReductionError
+from potpyri_like.lightcurves._joint import COMMON, Model, log_posterior, of_part, thinned
 from potpyri_like.lightcurves.transit import ingress_duration
 
 WALKERS = 4  # per free parameter
 BIN = 0.2  # of the ingress
+ROUNDS = 40  # of drawing walkers, ever nearer to the best
+SAFE_DARKENING = (0.4, 0.2)
 BURN_IN, KEPT = 500, 1500  # steps
 
 
@@ -35,7 +38,11 @@ def draw(model: Model, best, covariance, *, seed: int) -> Samples:
     sampler = emcee.EnsembleSampler(
         *start.shape,
         lambda free: log_posterior(model, free),
-        moves=[(emcee.moves.DEMove(), 0.6), (emcee.moves.StretchMove(), 0.3), (emcee.moves.DESnookerMove(), 0.1)],
+        moves=[
+            (emcee.moves.DEMove(), 0.6),
+            (emcee.moves.StretchMove(), 0.3),
+            (emcee.moves.DESnookerMove(), 0.1),
+        ],
         vectorize=True,
     )
     random_state = np.random.RandomState(seed).get_state()  # emcee draws from this kind
@@ -62,16 +69,30 @@ def _thinner(model, best):
 
 def _cloud(model, best, covariance, rng):
     """Starting points like the least-squares answer and its covariance, inside the limits."""
-    n_free = len(best)
-    wanted = max(WALKERS * n_free, 8)
-    points = np.empty((0, n_free))
-    shrink = 1.0
-    while len(points) < wanted:
+    best = _allowed(model, best)
+    wanted = max(WALKERS * len(best), 8)
+    points = np.empty((0, len(best)))
+    for shrink in 0.6 ** np.arange(ROUNDS):
         drawn = rng.multivariate_normal(best, shrink * covariance, size=4 * wanted, method="eigh")
         drawn = _reflected(drawn, model.low[model.free], model.high[model.free])
         points = np.vstack([points, drawn[np.isfinite(log_posterior(model, drawn))]])
-        shrink *= 0.7
-    return points[:wanted]
+        if len(points) >= wanted:
+            return points[:wanted]
+    raise ReductionError(
+        "the priors of the transit exclude each other: no parameters satisfy all; widen them"
+    )
+
+
+def _allowed(model, best):
+    """The best parameters, moved as little as is needed towards a star and a path that surely exist."""
+    safe = model.full(best)[0]
+    safe[2] = min(safe[2], 0.5)
+    safe[COMMON + len(model.parts) :] = np.tile(SAFE_DARKENING, len(model.parts))
+    for share in np.linspace(0, 1, 21):
+        moved = best + share * (safe[model.free] - best)
+        if np.isfinite(log_posterior(model, moved)[0]):
+            return moved
+    return best
 
 
 def _reflected(points, low, high):

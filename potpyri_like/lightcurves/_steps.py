@@ -18,6 +18,7 @@ from potpyri_like.lightcurves.transit import ingress_duration
 
 FIRST_COLUMNS = ("time", "airmass", "flip")  # before the data have chosen
 FIRST_B = (0.2, 0.7)
+FIRST_BIN, FIRST_STEPS = 1 / 40, 12  # of the duration
 CLIP = 5.0  # robust scatters
 MAD_TO_SIGMA = 1.4826
 T14_LIMITS = (0.2 / 24, 1.0)  # days
@@ -58,7 +59,9 @@ class Band:
         """The part with the columns and errors of the moment; the points in use, or all."""
         picked = np.arange(self.used.size) if everything else np.flatnonzero(self.used)
         columns = self.baseline.index(("constant", *self.columns))
-        part = replace(self.part, design=self.part.design[:, columns], error=self.part.error * self.scale * self.beta)
+        part = replace(
+            self.part, design=self.part.design[:, columns], error=self.part.error * self.scale * self.beta
+        )
         return part.take(picked)
 
 
@@ -111,15 +114,21 @@ def model_of(bands, priors: TransitPriors, zero: float) -> Model:
 
 
 def first(bands, search: TransitSearch, priors: TransitPriors, zero: float):
-    """The best free parameters of all places that the search found, with a plain baseline."""
+    """The best free parameters of all places that the search found, with a plain baseline.
+
+    Each place has a few steps on thinned points, the best of them as many as it wants on all.
+    """
     model = model_of(bands, priors, zero)
+    coarse = replace(model, parts=tuple(_joint.thinned(part, FIRST_BIN * search.t14) for part in model.parts))
     found = []
     for tc, t14 in search.starts:
         for b in FIRST_B:
             radii = np.sqrt(np.clip(search.depths, 1e-4, 0.1))
             theta = np.concatenate([[tc - zero, np.log(t14), b], radii, model.mean[3 + len(bands) :]])
-            found.append(_joint.least(model, np.where(np.isfinite(model.mean), model.mean, theta)))
-    return min(found, key=lambda one: one[2])[0]
+            start = np.where(np.isfinite(model.mean), model.mean, theta)
+            found.append(_joint.least(coarse, start, most=FIRST_STEPS))
+    best = min(found, key=lambda one: one[2])[0]
+    return _joint.least(model, model.full(best)[0])[0]
 
 
 def each(step, bands, priors: TransitPriors, zero: float, best):
@@ -148,7 +157,8 @@ def chosen(band: Band, model: Model, best, i: int) -> Band:
 def scaled(band: Band, model: Model, best, i: int) -> Band:
     """With errors that the residuals believe, at the scale of a point and of the ingress."""
     left = np.where(band.used, left_over(band, model, best, i), np.nan)
-    part = band.fitted()
+    part = replace(band, scale=1.0, beta=1.0).fitted()
+    model = replace(model, parts=(*model.parts[:i], part, *model.parts[i + 1 :]))
     theta = model.full(best)
     dof = band.used.sum() - part.design.shape[1] - 1 - (len(best) - len(model.parts)) / len(model.parts)
     chi2 = np.nansum((left / band.part.error) ** 2)

@@ -14,14 +14,14 @@ from potpyri_like.lightcurves.transit_fit import BandFit, Estimate, TransitFit
 from potpyri_like.photometry.noise import rms
 
 FALSE_ALARM = 1e-5  # probability at one place; about a thousandth when the places tried are counted
-GRADIENT_STEP = 1e-5
 PERCENTILES = (15.87, 50, 84.13)
 
 
 def summary(bands, model, best, draws, *, search, zero) -> TransitFit:
     """The whole answer."""
     theta = model.full(draws.free)
-    fits = tuple(_of_band(band, model, best, i, theta, np.isfinite(draws.autocorrelation)) for i, band in enumerate(bands))
+    sampled = np.isfinite(draws.autocorrelation)
+    fits = tuple(_of_band(band, model, best, i, theta, sampled) for i, band in enumerate(bands))
     chi2, dof = _chi2(bands, fits, len(best))
     significance = float(np.sqrt(sum(_gain(band, fit) for band, fit in zip(bands, fits, strict=True))))
     detected, why = _judged(significance, len(bands))
@@ -85,9 +85,7 @@ def _depths(theta, best, i, *, sampled):
     """Depths of the samples; linear about the best where the samples are a Gaussian, which knows no limits."""
     if sampled:
         return _joint.depths(theta, i)
-    shifts = GRADIENT_STEP * np.eye(theta.shape[1])
-    gradient = (_joint.depths(best + shifts, i) - _joint.depths(best - shifts, i)) / (2 * GRADIENT_STEP)
-    return _joint.depths(best, i) + (theta - best) @ gradient
+    return _joint.depths(best, i) + (theta - best) @ _joint.depth_gradient(best, i)
 
 
 def _estimate(values):

@@ -67,7 +67,7 @@ def fit_transit(
         bands = _steps.each(_steps.clipped, bands, priors, zero, best)
         bands = _steps.each(_steps.chosen, bands, priors, zero, best)
         best = _refined(bands, priors, zero, best)[0]
-    bands = _steps.each(_steps.scaled, bands, priors, zero, best)
+        bands = _steps.each(_steps.scaled, bands, priors, zero, best)
     best, covariance, _ = _refined(bands, priors, zero, best)
     model = _steps.model_of(bands, priors, zero)
     draws = draw(model, best, covariance, seed=seed) if sample else _gaussian(best, covariance, seed)

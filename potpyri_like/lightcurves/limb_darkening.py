@@ -19,9 +19,11 @@ UNKNOWN_WIDTH = 0.25
 
 CLEAR_NAMES = {"clear", "open", "none", "white", "c", "l", "lum", "luminance", "kepler"}
 SLOAN_NAME = re.compile(
-    r"(?:(?:sdss|sloan|ps1|ps|opticam)?([ugriz])(?:p|'|s|prime|sdss|sloan|ps1|ps)?)", re.IGNORECASE
+    r"(?:(?:sdss|sloan|ps1|ps)?([ugriz])(?:p|'|s|prime|sdss|sloan|ps1|ps)?)", re.IGNORECASE
 )
-JOHNSON_NAME = re.compile(r"(?:johnson|cousins|bessell?|j|c|b)?([UBVRI])(?:j|c|johnson|cousins|bessell?)?")
+JOHNSON_NAME = re.compile(
+    r"(?:[Jj]ohnson|[Cc]ousins|[Bb]essell?|j|c|b)?([UBVRI])(?:j|c|[Jj]ohnson|[Cc]ousins|[Bb]essell?)?"
+)
 
 
 def limb_darkening(band: str) -> tuple[tuple[float, float], tuple[float, float]]:

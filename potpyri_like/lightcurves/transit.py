@@ -7,9 +7,19 @@ quadratic, ``I(mu) / I(1) = 1 - u1 (1 - mu) - u2 (1 - mu)**2``.
 from __future__ import annotations
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.special import ellipe, ellipkm1
 
-__all__ = ["ingress_duration", "occulted_flux", "separation", "transit_depth", "transit_light_curve"]
+from potpyri_like.errors import ReductionError
+
+__all__ = [
+    "ingress_duration",
+    "occulted_flux",
+    "radius_for_depth",
+    "separation",
+    "transit_depth",
+    "transit_light_curve",
+]
 
 NUDGE = 1e-12  # stellar radii: the distance kept from z = k, where an elliptic integral is infinite
 TINY = 1e-16  # the same for squares of distances to the edge
@@ -77,6 +87,21 @@ def separation(time, *, tc, k, t14, b, period=None):
 def transit_depth(*, k, b, u1, u2):
     """Flux lost at mid-transit, relative; k**2 for a central planet on a star without limb darkening."""
     return 1 - occulted_flux(b, k, u1, u2)
+
+
+def radius_for_depth(depth: float, *, b: float, u1: float, u2: float) -> float:
+    """The radius whose transit is that deep at its middle, radii of the star.
+
+    Raises
+    ------
+    ReductionError
+        The depth is not between 0 and 1.
+    """
+    if not 0 <= depth <= 1:
+        raise ReductionError(f"a transit of depth {depth:g} cannot be; give a depth between 0 and 1")
+    return float(
+        brentq(lambda k: float(transit_depth(k=k, b=b, u1=u1, u2=u2)) - depth, 0, 1.01 + b, xtol=1e-12)
+    )
 
 
 def ingress_duration(*, k, t14, b):

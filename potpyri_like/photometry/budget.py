@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,7 @@ MINUTES = (2.0, 5.0, 10.0, 15.0, 30.0)
 FEWEST_BINS = 4
 FULL = 0.5  # of the usual number of points: a bin with fewer is left out
 MOST_FRAMES = 1500  # whose places on the flat are compared with one another
+UNTOLD = {"photons": 1.0, "read-out": 0.0, "digitisation": 0.0, "dark current": 0.0, "flat": 0.0}
 TELLING = 3  # stars that tell how far the field moves and turns
 
 
@@ -75,20 +77,22 @@ def noise_terms(series: Series, aperture: int, relflux, relflux_err) -> dict[str
         known by name is taken from it: the noise of the master bias and dark.
     """
     flux, error = series.flux[..., aperture], series.flux_err[..., aperture]
-    pixel = {name: np.asarray(values, float)[:, None] for name, values in series.pixel_noise.items()}
+    told: dict[str, Any] = {**UNTOLD, **series.pixel_noise}
+    pixel = {name: np.asarray(values, float).reshape(-1, 1) for name, values in told.items()}
     area = np.pi * series.radii[aperture] ** 2
     annulus = np.pi * (series.annulus[1] ** 2 - series.annulus[0] ** 2)
-    sky = pixel["photons"] * np.maximum(series.sky, 0)
+    light, level = np.maximum(flux, 0), np.maximum(series.sky, 0)
+    sky = pixel["photons"] * level
     of_pixel = sky + pixel["dark current"] + pixel["read-out"] + pixel["digitisation"]
     sharpness = np.minimum(SHARPNESS / series.fwhm[:, None] ** 2, 1.0)
     counted = {
-        "star": pixel["photons"] * np.maximum(flux, 0),
+        "star": pixel["photons"] * light,
         "sky": area * sky,
         "dark current": area * pixel["dark current"],
         "read-out": area * pixel["read-out"],
         "digitisation": area * pixel["digitisation"],
         "sky level": area**2 / annulus * of_pixel,
-        "flat": pixel["flat"] * (sharpness * flux**2 + area * np.square(np.maximum(series.sky, 0))),
+        "flat": pixel["flat"] * (sharpness * light**2 + 2 * light * level + area * level**2),
         "scintillation": np.square(series.scintillation[:, None] * flux),
     }
     known = sum(counted.values())

@@ -220,7 +220,8 @@ def _reason(figure, names, index, best, whose, metric):
 
 
 def _name_of(metric):
-    return getattr(metric, "__name__", type(metric).__name__).replace("_", " ")
+    named = getattr(metric, "name", "") or getattr(metric, "__name__", type(metric).__name__)
+    return named.replace("_", " ")
 
 
 def _variability(flux, error, time):

@@ -74,11 +74,11 @@ def contours(template: Template, *, depth: float, layers: int) -> Contours:
     level, noise = _sky(template, half)
     stamps = squares(template.image, centre, half, outside=np.nan) - level[:, None, None]
     offset = np.arange(-half, half + 1)
-    grown = [
+    each = [
         _grown(stamp, np.hypot(offset + c[0] - x, (offset + c[1] - y)[:, None]), template.fwhm, depth, sigma)
         for stamp, c, (x, y), sigma in zip(stamps, centre, template.xy, noise, strict=True)
     ]
-    grown = np.array(grown, dtype=np.int32).reshape(-1, 2 * half + 1, 2 * half + 1)
+    grown = np.array(each, dtype=np.int32).reshape(-1, 2 * half + 1, 2 * half + 1)
     used = np.flatnonzero((grown <= layers).any(axis=(0, 1)) | (grown <= layers).any(axis=(0, 2)))
     spare = max(0, min(used.min(initial=half), 2 * half - used.max(initial=half)) - 1)
     middle = slice(spare, 2 * half + 1 - spare)

@@ -22,9 +22,6 @@ from math import pi
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 from potpyri_like.identity import instrument_identity
 from potpyri_like.photometry.apertures import aperture_sums
@@ -56,7 +53,7 @@ __all__ = [
     "Shape",
 ]
 
-GRID = tuple(np.round(np.geomspace(0.5, 5.0, 30), 3).tolist())
+GRID = tuple(np.round(np.geomspace(0.5, 5.0, 24), 3).tolist())
 AT_ONCE = 300_000  # parts of pixels
 ENOUGH_LIGHT = 0.5  # of an optimal extraction's weight that must be on good pixels
 
@@ -375,12 +372,11 @@ class Psf(Photometer):
 
 def _groups(xy: np.ndarray, reach: float) -> list[np.ndarray]:
     """Indices of places that hang together by distances within reach."""
-    if not len(xy):
-        return []
-    pairs = cKDTree(xy).query_pairs(reach, output_type="ndarray")
-    links = coo_matrix((np.ones(len(pairs)), pairs.T), shape=(len(xy), len(xy)))
-    count, group = connected_components(links, directed=False)
-    return [np.flatnonzero(group == n) for n in range(count)]
+    near = np.hypot(*(xy[:, None] - xy).transpose(2, 0, 1)) <= reach
+    group, before = np.arange(len(xy)), np.full(len(xy), -1)
+    while (group != before).any():
+        group, before = np.where(near, group, len(xy)).min(axis=1, initial=len(xy)), group
+    return [np.flatnonzero(group == first) for first in np.unique(group)]
 
 
 def _effective(scene: Scene) -> Profile:

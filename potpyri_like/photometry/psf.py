@@ -13,6 +13,7 @@ __all__ = ["Profile", "fit_profile"]
 
 PIXEL_FWHM2 = 8 * np.log(2) / 12  # square of the FWHM that a square pixel adds, its variance being 1/12
 REACH = 1.75  # FWHM around a star
+CORE = 0.55  # half FWHMs around it, that hold its peak
 LEAST_KAPPA, MOST_KAPPA = 0.02, 0.6  # 1 / beta: nearly a Gaussian, and wings whose sum is hardly finite
 MODEL_ERROR = 0.03  # of the profile itself: no star looks exactly like the model
 STEPS, CLOSE_ENOUGH = 10, 1e-3
@@ -124,19 +125,14 @@ def fit_profile(image, xy, *, sky, noise, fwhm: float, binning: int = 1) -> Prof
     if not len(xy) or not fwhm > 0:
         return UNKNOWN
     values, x, y = _pixels(native_float32(image), xy, fwhm, binning)
-    values = values - np.asarray(sky, float)[:, None]
-    core = (x**2 + y**2) < 0.3
-    peak = np.max(np.where(core & np.isfinite(values), values, 0), axis=1)
+    values -= np.asarray(sky, float)[:, None]
+    peak = np.max(np.where((np.hypot(x, y) < CORE) & np.isfinite(values), values, 0), axis=1)
     bright = peak > 0
     if not bright.any():
         return UNKNOWN
-    values, x, y, peak = values[bright], x[bright], y[bright], peak[bright, None]
-    noise = np.asarray(noise, float)[bright, None] / binning
-    known = np.isfinite(values)
-    values = np.where(known, values, 0) / peak
-    error2 = np.clip(values, 0, 1) / peak / binning**2 + (noise / peak) ** 2
-    error2 = error2 + (MODEL_ERROR * np.clip(values, 0, 1)) ** 2
-    shape = _fit_twice(values, x, y, np.where(known, 1 / np.maximum(error2, 1e-12), 0))
+    noise = np.asarray(noise, float)[bright] / binning
+    values, weight = _normalised(values[bright], peak[bright], noise, binning)
+    shape = _fit_twice(values, x[bright], y[bright], weight)
     a, b, c = shape[:3] / (fwhm / 2) ** 2
     profile = Profile.from_form(a, b, c, float(1 / shape[3]))
     return profile.through_pixels(binning, undo=True) if profile.is_known else UNKNOWN
@@ -153,6 +149,15 @@ def _pixels(image, xy, fwhm: float, binning: int) -> tuple[np.ndarray, np.ndarra
     near = np.hypot(place - place.mean(), (place - place.mean())[:, None]) <= REACH * fwhm
     x, y = np.broadcast_to(off[:, 0, None, :], cut.shape), np.broadcast_to(off[:, 1, :, None], cut.shape)
     return cut[:, near].astype(float), x[:, near], y[:, near]
+
+
+def _normalised(values, peak, noise, binning: int) -> tuple[np.ndarray, np.ndarray]:
+    """Each star's pixels over its peak, and their weights, from photons, sky and model; 0 for what is not finite."""
+    known, peak = np.isfinite(values), peak[:, None]
+    values = np.where(known, values, 0) / peak
+    light = np.clip(values, 0, 1)
+    error2 = light / peak / binning**2 + (noise[:, None] / peak) ** 2 + (MODEL_ERROR * light) ** 2
+    return values, np.where(known, 1 / np.maximum(error2, 1e-12), 0)
 
 
 def _fit_twice(values, x, y, weight) -> np.ndarray:

@@ -13,6 +13,7 @@ from astropy.time import Time
 from potpyri_like.astrometry import airmass, bjd_tdb, jd_utc
 from potpyri_like.errors import RegistrationError, UsageError
 from potpyri_like.frame import STAR_FLAG_SHIFT, FrameFlag, StarFlag
+from potpyri_like.lightcurves import Metric, named_metric
 from potpyri_like.options import Options
 from potpyri_like.photometry import (
     ApertureChoice,
@@ -111,7 +112,8 @@ class Compare:
     def choice(self, work: Work, series: Series, options: Options) -> ApertureChoice:
         """The aperture and the weights of the comparison stars."""
         usable = wanted_comparisons(options.comparisons, work, len(series.reference_xy))
-        return aperture_choice(series, work.target_star, unfit(series), usable, options.aperture)
+        metric = None if options.metric is None else named_metric(options.metric)
+        return aperture_choice(series, work.target_star, unfit(series), usable, options.aperture, metric)
 
 
 @dataclass(frozen=True)
@@ -402,10 +404,12 @@ def aperture_choice(
     excluded: Mapping[int, str],
     usable: np.ndarray | None,
     radius: float | None,
+    metric: Metric | None = None,
 ) -> ApertureChoice:
     """The aperture and its ensemble: of least noise, or the one asked for, or a habit where frames are few."""
     few = len(series.frames) < SERIES_FRAMES
     if radius is None and not few:
+        metrics = {} if metric is None else {"metric": metric, "constant_metric": metric}
         return choose_aperture(
             series.flux,
             series.flux_err,
@@ -414,6 +418,7 @@ def aperture_choice(
             usable=usable,
             excluded=excluded,
             labels=[f"{r:.2f} FWHM" for r in series.radii_fwhm],
+            **metrics,
         )
     index = int(np.argmin(np.abs(series.radii_fwhm - (HABIT if radius is None else radius))))
     ensemble = ensemble_weights(

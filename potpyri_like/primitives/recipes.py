@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from potpyri_like.primitives.animate import Animate
 from potpyri_like.primitives.calibrate import Calibrate
 from potpyri_like.primitives.hot_pixels import HotPixels
 from potpyri_like.primitives.lightcurve import (
@@ -60,6 +61,7 @@ def timeseries(measure: Measure | None = None) -> Recipe:
             SearchPeriods(),
             AverageInTime(),
             CloseBudget(),
+            Animate(calibration),
             Stack(calibration, best=15),
         ),
     )

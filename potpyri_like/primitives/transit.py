@@ -37,10 +37,9 @@ NOTICED = 6.0  # standard deviations from which on a dip is worth a fit
 FLIP = 90.0  # degrees from one frame to the next
 UNCLEAR = int(FrameFlag.UNMATCHED | FrameFlag.CLOUD)
 SPOILT = int(StarFlag.SATURATED | StarFlag.EDGE) << STAR_FLAG_SHIFT
-TC_FREE, TC_SURE = (
-    0.02,
-    10.0,
-)  # days at least, and times its uncertainty: how far a transit may be from its ephemeris
+# How far a transit may be from its ephemeris: days at least, and times its uncertainty.
+TC_FREE, TC_SURE = 0.02, 10.0
+USUAL_T14 = 3 / 24  # days, where nothing is known
 
 
 @dataclass(frozen=True)
@@ -159,6 +158,20 @@ def priors_of(ephemeris: Ephemeris | None, curves: Sequence[BandCurve]) -> Trans
     )
 
 
+def not_due(ephemeris: Ephemeris, priors: TransitPriors, curves: Sequence[BandCurve]) -> str:
+    """Why there can be no transit in the light curves; "" where one is due at least in part."""
+    assert priors.tc is not None
+    times = np.concatenate([curve.time[np.isfinite(curve.flux)] for curve in curves])
+    t14 = ephemeris.t14 if np.isfinite(ephemeris.t14) else USUAL_T14
+    reach = priors.tc.sigma + t14 / 2
+    if times.min() - reach <= priors.tc.mean <= times.max() + reach:
+        return ""
+    return (
+        f"by {ephemeris.source} the nearest transit is at {priors.tc.mean:.4f}, and the light curves go from"
+        f" {times.min():.4f} to {times.max():.4f} (--fit transit fits one all the same)"
+    )
+
+
 # -- the fit and its words -----------------------------------------------------------------------------------
 
 
@@ -167,6 +180,8 @@ def fitted(
 ) -> tuple[TransitFit | None, tuple[Choice, ...]]:
     """The fit, or None where no transit shows; and why."""
     priors = priors_of(ephemeris, curves)
+    if ephemeris is not None and options.fit != "transit" and (why := not_due(ephemeris, priors, curves)):
+        return None, (Choice("transit", "none", why),)
     asked = options.fit == "transit" or ephemeris is not None
     search = find_transit(curves, priors=priors)
     if search.significance < NOTICED and not asked:
@@ -202,11 +217,9 @@ def late(fit: TransitFit, ephemeris: Ephemeris | None) -> list[str]:
         return []
     predicted, error, epoch = ephemeris.near(fit.tc.value)
     minutes = 1440 * (fit.tc.value - predicted)
-    known = f" ± {1440 * error:.1f}" if np.isfinite(error) else ""
-    when = "late" if minutes >= 0 else "early"
-    return [
-        f"{abs(minutes):.2f} minutes {when} of {predicted:.5f}{known} minutes, transit {epoch} by {ephemeris.source}"
-    ]
+    known = f" ± {1440 * error:.1f} minutes" if np.isfinite(error) else ""
+    which = f"transit {epoch} by {ephemeris.source}, due at {predicted:.5f}{known}"
+    return [f"{abs(minutes):.2f} minutes {'after' if minutes >= 0 else 'before'} {which}"]
 
 
 def with_fit(

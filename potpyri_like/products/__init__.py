@@ -1,6 +1,7 @@
 """What people open: tables, plots, the page of the night."""
 
 from potpyri_like.products.explanation import explanation
+from potpyri_like.products.exports import set_exports
 from potpyri_like.products.files import Picture, set_images, set_tables, write_images, write_tables
 from potpyri_like.products.page import night_page, page_images
 from potpyri_like.products.summary import aligned, closing_lines, count_frames, run_json, timing_lines
@@ -30,6 +31,7 @@ __all__ = [
     "read_light_curve",
     "read_measurements",
     "run_json",
+    "set_exports",
     "set_images",
     "set_tables",
     "timing_lines",

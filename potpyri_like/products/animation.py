@@ -21,8 +21,9 @@ from potpyri_like.products.colours import band_colour
 from potpyri_like.products.drawing import COMPARISON, INK, OTHER, PALE, TARGET, limits, shown_time
 from potpyri_like.products.plots import DOUBTFUL, marked
 from potpyri_like.products.words import clean, flag_words
+from potpyri_like.results import SetResult
 
-__all__ = ["animated_field"]
+__all__ = ["animated_field", "animation"]
 
 PICTURE = 440  # pixels of the screen that the field should fill
 MARGIN, HEAD, PANEL, FOOT, AXIS = (
@@ -74,6 +75,19 @@ class Panel:
     xy: np.ndarray
     flagged: np.ndarray
     colour: str
+
+
+def animation(result: SetResult) -> bytes:
+    """The animated field of a set, from the pictures that were taken of it.
+
+    Raises
+    ------
+    ProductError
+        There is no picture.
+    """
+    if result.light_curve is None:
+        raise ProductError(f"{result.observed.name}: no light curve, so nothing to animate")
+    return animated_field(result.snapshots, result.light_curve)
 
 
 def animated_field(

@@ -20,14 +20,16 @@ def explanation(run: Mapping[str, Any], *, what: str = "", everything: bool = Fa
     run : mapping
         The contents of run.json.
     what : str
-        Part of the name of a target, band, camera or choice: only what it fits; "" for all.
+        Part of the name of a target, band, camera or choice: only what it fits; "" for all. Where it is the whole name
+        of a target, band or camera, it means that.
     everything : bool
         Name all candidates, not only the first dozen that lost.
     """
     lines: list[str] = []
-    for result in run.get("sets", ()):
+    named = [result for result in run.get("sets", ()) if is_name(what, result)]
+    for result in named or run.get("sets", ()):
         about = f"{result['target']}, {result['camera']} {result['band']}".rstrip()
-        whole = what.casefold() in about.casefold()
+        whole = bool(named) or what.casefold() in about.casefold()
         choices = [c for c in result["choices"] if whole or what.casefold() in c["what"].casefold()]
         if choices:
             lines += [*([""] if lines else []), about]
@@ -35,6 +37,12 @@ def explanation(run: Mapping[str, Any], *, what: str = "", everything: bool = Fa
             lines += choice_lines(choice, everything)
         lines += [f"  note: {note}" for note in result.get("notes", ()) if whole and choices]
     return lines
+
+
+def is_name(what: str, result: Mapping[str, Any]) -> bool:
+    """Whether a word is the name of a set's target, camera or band: "r" is no part of "aperture"."""
+    names = (result["target"], result["camera"], result["band"])
+    return bool(what) and what.casefold() in (name.casefold() for name in names)
 
 
 def choice_lines(choice: Mapping[str, Any], everything: bool) -> Iterator[str]:

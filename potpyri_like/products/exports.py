@@ -9,7 +9,8 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +33,7 @@ __all__ = [
     "archi_text",
     "light_curve_csv",
     "light_curve_fits",
+    "set_exports",
 ]
 
 MJD = 2400000.5
@@ -605,3 +607,33 @@ def one_line(text: str) -> str:
 def field(text: str) -> str:
     """Text for one field of a row: without the character between fields."""
     return one_line(text.replace(DELIMITER, " "))
+
+
+def set_exports(result: SetResult, options: Mapping[str, Any]) -> dict[str, str | fits.HDUList]:
+    """A set's light curve in the formats of others, by path within the output folder; none without a light curve.
+
+    Parameters
+    ----------
+    result : SetResult
+    options : mapping of str to Any
+        Those in force, by their names; "observer" is the AAVSO's code.
+    """
+    if result.light_curve is None:
+        return {}
+    observer = str(options.get("observer") or "")
+    makers: dict[str, Callable[[], str | fits.HDUList]] = {
+        "archi.txt": lambda: archi_text(result, options=options),
+        "lightcurve.csv": lambda: light_curve_csv(result),
+        "lightcurve.fits": lambda: light_curve_fits(result, options=options),
+        "aavso_extended.txt": lambda: aavso_extended(result, observer=observer),
+    }
+    if result.transit is not None:
+        named = {"curve_name": result.curve_name, "planet": str(options.get("planet") or "")}
+        makers["aavso_exoplanet.txt"] = lambda: aavso_exoplanet(
+            result, result.transit, observer=observer, **named
+        )
+    made = {}
+    for name, make in makers.items():
+        with suppress(ProductError):  # there is no point to report
+            made[f"{result.observed.folder}/export/{name}"] = make()
+    return made

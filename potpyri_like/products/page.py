@@ -6,7 +6,7 @@ import base64
 import re
 import struct
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import PurePath
@@ -18,18 +18,25 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from potpyri_like.lightcurves import BandFit, TransitFit
 from potpyri_like.night import FrameRow
 from potpyri_like.options import ENGINE
+from potpyri_like.photometry.budget import NoiseBudget
+from potpyri_like.photometry.noise import nan_median
 from potpyri_like.products.colours import band_colour
-from potpyri_like.products.files import Picture, set_images
+from potpyri_like.products.files import Picture, set_images, target_folder, target_images
 from potpyri_like.products.summary import (
+    BUDGET_CLOSED,
     count_frames,
     final_rows,
     grouped,
     masters_of,
+    middle_comparison,
     missing,
     remarks,
+    transit_choice,
     versions,
+    with_error,
 )
 from potpyri_like.products.words import (
     SOFTWARE,
@@ -46,6 +53,7 @@ __all__ = ["night_page", "page_images"]
 
 TEMPLATE = "page.html.j2"
 MOST_OPEN_ROWS = 20
+DIFFER = 0.01  # probability of one radius in all bands, from which down they differ
 VERDICTS = {
     0: ("good", "Everything was reduced; nothing is missing."),
     1: ("bad", "Nothing could be reduced."),
@@ -93,9 +101,7 @@ def page_images(report: RunReport) -> dict[str, Picture]:
             if name not in images:
                 images[name] = Picture("masters_plot", master)
     for results in by_target(report).values():
-        curves = [result.light_curve for result in results if result.light_curve is not None]
-        if len(curves) > 1:
-            images[bands_image(results)] = Picture("bands_plot", curves)
+        images |= target_images(results)
     return images
 
 
@@ -105,11 +111,6 @@ def master_image(result: SetResult, master: Master) -> str:
         return PurePath(master.product).with_suffix(".png").as_posix()
     exposure = f"_{short(master.exposure)}s" if master.kind == "dark" else ""
     return f"{result.observed.folder}/master_{master.kind}{exposure}.png"
-
-
-def bands_image(results: list[SetResult]) -> str:
-    """The path of the figure with all bands of a target."""
-    return (PurePath(results[0].observed.folder).parent / "bands.png").as_posix()
 
 
 def by_target(report: RunReport) -> dict[str, list[SetResult]]:
@@ -220,12 +221,76 @@ def target_view(report: RunReport, results: list[SetResult], images: Mapping[str
     """One target: its sets, and all its bands in one figure."""
     name = results[0].observed.target
     bands = ", ".join(result.observed.band or result.observed.camera for result in results)
+    folder = target_folder(results[0])
     alt = f"Light curves of {name} in {bands}, one above the other on one axis of time."
+    lags = f"Correlation of the light curves of {name} in {bands} against their lag."
     return {
         "name": name,
-        "bands": image(images, bands_image(results), alt),
+        "bands": image(images, f"{folder}/bands.png", alt),
+        "transit": transit_view(results, images),
+        "lags": image(images, f"{folder}/lags.png", lags),
         "sets": [set_view(report, result, images) for result in results],
     }
+
+
+def transit_view(results: list[SetResult], images: Mapping[str, bytes]) -> dict[str, Any] | None:
+    """The transit of a target in all its bands; None without one."""
+    result = next((result for result in results if result.transit is not None), None)
+    if result is None or result.transit is None:
+        return None
+    fit, curve, folder = result.transit, result.light_curve, target_folder(result)
+    scale = {"bjd_tdb": "BJD_TDB", "jd_utc_mid": "JD_UTC"}.get(curve.time_name, "") if curve else ""
+    why = transit_choice(result).why or f"{fit.why}; {fit.coverage_note}"
+    return {
+        "image": image(images, f"{folder}/transit.png", transit_alt(result)),
+        "shared": [
+            ("Mid-transit Tc", f"{with_error(fit.tc)} {scale}"),
+            ("Duration T14", f"{with_error(fit.t14, factor=24)} h"),
+            ("Impact parameter b", with_error(fit.b)),
+            ("Seen", fit.coverage),
+        ],
+        "bands": [band_view(band, results) for band in fit.bands],
+        "sentences": [sentence(words) for words in (*why.split("; "), *chromaticity_words(fit)) if words],
+        "table": Link("transit.ecsv", address(f"{folder}/transit.ecsv")),
+    }
+
+
+def transit_alt(result: SetResult) -> str:
+    """The transit in words."""
+    depths = transit_choice(result).chosen or "the depth is in the table below"
+    name = result.observed.target
+    return f"The transit of {name} in each band without its baseline, with the model and residuals: {depths}."
+
+
+def band_view(band: BandFit, results: list[SetResult]) -> dict[str, Any]:
+    """One band's part in a transit."""
+    observed = next((result.observed.band for result in results if result.curve_name == band.name), "")
+    return {
+        "name": band.name,
+        "colour": band_colour(observed),
+        "cells": [
+            f"{with_error(band.depth, factor=100)} %",
+            *(with_error(value) for value in (band.k, band.u1, band.u2)),
+            in_ppt(band.rms),
+            f"{band.scale:.2f}",
+            f"{band.beta:.2f}",
+        ],
+        "baseline": ", ".join(f"{name}*" if name in band.chosen else name for name in band.columns),
+    }
+
+
+def chromaticity_words(fit: TransitFit) -> list[str]:
+    """Whether the bands agree on one radius of the planet."""
+    chi2, freedom, probability = fit.chromaticity
+    if not np.isfinite(probability):
+        return []
+    judged = "the bands agree on one radius" if probability > DIFFER else "the bands differ in their radius"
+    return [f"{judged}: chi-square {chi2:.2f} for {freedom}, probability {short(probability, 2)}"]
+
+
+def sentence(words: str) -> str:
+    """Words with a capital and a full stop."""
+    return words[:1].upper() + words[1:] + ("" if words.endswith((".", "!", "?")) else ".")
 
 
 def set_view(report: RunReport, result: SetResult, images: Mapping[str, bytes]) -> dict[str, Any]:
@@ -244,6 +309,7 @@ def set_view(report: RunReport, result: SetResult, images: Mapping[str, bytes]) 
         "field": field_figure(result, images),
         "figures": set_figures(result, images),
         "choices": set_choices(result),
+        "budget": budget_view(result),
         "notes": result.notes,
     }
 
@@ -256,8 +322,47 @@ def address(path: str) -> str:
 def noise_view(result: SetResult) -> list[tuple[str, str, str]]:
     """Noise figures: name, ppt, mmag."""
     noise = result.light_curve.noise if result.light_curve is not None else {}
-    named = (("rms", "rms"), ("point_to_point", "point-to-point"), ("expected", "expected"))
+    left = "rms after the fit" if result.transit is not None else "rms, clear frames"
+    named = (
+        ("rms", "rms"),
+        ("residual_rms", left),
+        ("point_to_point", "point-to-point"),
+        ("expected", "expected"),
+        ("cdpp", "over a transit (CDPP)" if result.transit is not None else "over an hour (CDPP)"),
+    )
     return [(words, in_ppt(noise[key]), in_mmag(noise[key])) for key, words in named if key in noise]
+
+
+def budget_view(result: SetResult) -> list[tuple[str, list[tuple[str, str, str, str]]]]:
+    """Predicted and measured noise at each time scale, of the target and the median comparison star.
+
+    Each row has, for each of the two, predicted and measured in ppt, their ratio, and "open" where that is surely
+    beyond what a closed budget may be.
+    """
+    budget = result.budget
+    if budget is None:
+        return []
+    star = [] if result.light_curve is None else [result.light_curve.star]
+    stars = (star, middle_comparison(result))
+    return [
+        (
+            "single frames" if width == 0 else f"{width:g} minutes",
+            [budget_cells(budget, chosen, scale) for chosen in stars],
+        )
+        for scale, width in enumerate(budget.width)
+    ]
+
+
+def budget_cells(
+    budget: NoiseBudget, stars: Sequence[int] | np.ndarray, scale: int
+) -> tuple[str, str, str, str]:
+    """Predicted and measured noise of some stars' median, their ratio, and whether that is surely too far from 1."""
+    chosen = np.asarray(stars, int)
+    tables = (budget.predicted, budget.measured, budget.ratio, budget.uncertainty)
+    predicted, measured, ratio, sigma = (float(nan_median(table[chosen, scale])) for table in tables)
+    (low, high), sure = BUDGET_CLOSED, 2 * sigma / np.sqrt(max(len(chosen), 1))
+    beyond = ratio * (1 + sure) < low or ratio * (1 - sure) > high
+    return in_ppt(predicted), in_ppt(measured), short(ratio, 2), "open" if beyond else ""
 
 
 def set_facts(report: RunReport, result: SetResult) -> list[tuple[str, str]]:
@@ -273,6 +378,8 @@ def set_facts(report: RunReport, result: SetResult) -> list[tuple[str, str]]:
         facts += series_facts(result)
     if result.light_curve is not None:
         facts.append(("Comparison stars", str(len(result.light_curve.comparisons))))
+        if "beta" in result.light_curve.noise:
+            facts.append(("Red noise β", f"{result.light_curve.noise['beta']:.2f}"))
         facts.append(
             ("Time", {"bjd_tdb": "BJD_TDB"}.get(result.light_curve.time_name, "JD_UTC, not barycentric"))
         )
@@ -324,10 +431,12 @@ def field_figure(result: SetResult, images: Mapping[str, bytes]) -> Image | None
 
 
 def set_figures(result: SetResult, images: Mapping[str, bytes]) -> list[Image]:
-    """The noise and the comparison stars of a set."""
+    """The noise, the comparison stars and the periods of a set."""
     folder, name = result.observed.folder, result.observed.name
     alts = (
-        ("noise", f"Noise of every star of {name} against its flux, with the expected noise."),
+        ("noise", f"Noise of every star of {name} against its flux, with what it is made of."),
+        ("time_averaging", f"Scatter of {name} in bins against their width, with that of white noise."),
+        ("periodogram", f"Power of {name} against period, and its light curve folded."),
         ("comparisons", f"Light curves of the comparison stars of {name}."),
     )
     found = (image(images, f"{folder}/{key}.png", alt) for key, alt in alts)

@@ -1,4 +1,4 @@
-"""Figures of light curves, fields, masters and noise, as PNG."""
+"""Figures of light curves, fields, masters and comparison stars, as PNG."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ from potpyri_like.products.drawing import (
     blank,
     counts_axis,
     limits,
-    log_axis,
     note,
     picture,
     shown_time,
@@ -47,7 +46,7 @@ from potpyri_like.products.words import (
 )
 from potpyri_like.results import Master, SetResult
 
-__all__ = ["bands_plot", "comparison_plot", "field_plot", "light_curve_plot", "masters_plot", "noise_plot"]
+__all__ = ["bands_plot", "comparison_plot", "field_plot", "light_curve_plot", "masters_plot"]
 
 BIN_MINUTES = 5
 MOST_COMPARISONS = 8
@@ -118,12 +117,13 @@ def draw_flux(ax: Axes, time: np.ndarray, curve: LightCurve) -> None:
     draw_points(ax, time[~flagged], curve.flux[~flagged], curve.flux_err[~flagged], colour=colour)
     draw_flagged(ax, time[flagged], curve.flux[flagged], curve.flux_err[flagged], flag_legend(curve, flagged))
     draw_bins(ax, time[~flagged], curve.flux[~flagged], curve.flux_err[~flagged], colour=colour)
+    draw_model(ax, time, curve)
     low, high = flux_limits(curve, flagged)
     ax.set_ylim(low - 0.12 * (high - low), high)  # room for the figures below the points
     draw_outside(ax, time, curve.flux, colour=colour)
     trim_ticks(ax, 8, clear=0.03)
     ax.text(
-        *(0.012, 0.025, noise_words(curve.noise)),
+        *(0.012, 0.025, noise_words(curve.noise, fitted=is_fitted(curve))),
         transform=ax.transAxes,
         va="bottom",
         fontsize=8.5,
@@ -193,6 +193,26 @@ def draw_bins(ax: Axes, time: np.ndarray, flux: np.ndarray, error: np.ndarray, *
         )
 
 
+def is_fitted(curve: LightCurve) -> bool:
+    """Whether something was fitted to a light curve."""
+    model = curve.model * curve.trend
+    return bool((np.isfinite(model) & (model != 1)).any())
+
+
+def draw_model(ax: Axes, time: np.ndarray, curve: LightCurve) -> None:
+    """The fitted transit times its baseline, as a line that is broken where nothing was measured for long."""
+    model = curve.model * curve.trend
+    known = np.flatnonzero(np.isfinite(time) & np.isfinite(model))
+    if not is_fitted(curve):
+        return
+    known = known[np.argsort(time[known], kind="stable")]
+    steps = np.diff(time[known])
+    gaps: Any = 1 + np.flatnonzero(steps > 5 * np.median(steps)) if steps.size else []
+    for number, piece in enumerate(np.split(known, gaps)):
+        label = "transit × baseline" if number == 0 else None
+        ax.plot(time[piece], model[piece], color=INK, linewidth=1.2, zorder=3.5, label=label)
+
+
 def draw_outside(ax: Axes, time: np.ndarray, flux: np.ndarray, *, colour: str) -> None:
     """Small triangles on the frame for the points that lie beyond it."""
     low, high = ax.get_ylim()
@@ -203,9 +223,11 @@ def draw_outside(ax: Axes, time: np.ndarray, flux: np.ndarray, *, colour: str) -
             ax.plot(time[beyond], where, marker, transform=ax.get_xaxis_transform(), **style)
 
 
-def noise_words(noise: Mapping[str, float]) -> str:
-    """rms, point-to-point and expected noise in ppt and mmag, in lines."""
-    named = (("rms", "rms"), ("point_to_point", "point-to-point"), ("expected", "expected"))
+def noise_words(noise: Mapping[str, float], *, fitted: bool = False) -> str:
+    """rms, point-to-point and expected noise in ppt and mmag, in lines; the rms after the fit where there is one."""
+    named = [("rms", "rms"), ("point_to_point", "point-to-point"), ("expected", "expected")]
+    if fitted:
+        named.insert(1, ("residual_rms", "after the fit"))
     return "\n".join(
         f"{words} {in_ppt(noise[key])} ppt = {in_mmag(noise[key])} mmag"
         for key, words in named
@@ -564,73 +586,7 @@ def thinned(image: np.ndarray, most: int = 1024) -> np.ndarray:
     return image[::step, ::step]
 
 
-# -- noise ---------------------------------------------------------------------------------------------------
-
-
-def noise_plot(result: SetResult) -> bytes:
-    """The rms of every star against its flux, and the rms that its errors promise."""
-    return picture(draw_noise, result, size=(6.4, 4.6))
-
-
-def draw_noise(figure: Figure, result: SetResult) -> None:
-    ax = figure.add_axes((0.12, 0.12, 0.85, 0.73))
-    title(figure, set_title(result), "noise of the relative light curves at the chosen aperture", x=0.12)
-    stars = result.stars
-    shown = np.zeros(0, bool) if stars is None else (stars.flux > 0) & (stars.rms > 0)
-    if stars is None or not shown.any():
-        blank(ax, "no light curves were made")
-        return
-    ax.set(xscale="log", yscale="log", xlabel="median flux [e⁻]", ylabel="rms [ppt]")
-    order = np.argsort(stars.flux)
-    order = order[shown[order] & (stars.expected[order] > 0)]
-    ax.plot(
-        stars.flux[order],
-        1e3 * stars.expected[order],
-        color=INK,
-        linewidth=1.1,
-        label="expected from the errors",
-    )
-    draw_noise_points(ax, result, shown)
-    log_axis(ax.xaxis)
-    log_axis(ax.yaxis)
-    ax.legend(loc="best")
-
-
-def draw_noise_points(ax: Axes, result: SetResult, shown: np.ndarray) -> None:
-    """One point per star, a second for the target's white noise; the numbers of those that stand out."""
-    stars = result.stars
-    if stars is None:
-        return
-    target, weights = roles(result)
-    flux, rms = stars.flux, 1e3 * stars.rms
-    compared = shown & np.isin(np.arange(len(shown)), list(weights))
-    aimed = shown & (np.arange(len(shown)) == (-1 if target is None else target))
-    others = shown & ~compared & ~aimed
-    draw_group(ax, flux[others], rms[others], "o", 5, (OTHER, "#b36b00"), "other stars")
-    draw_group(ax, flux[compared], rms[compared], "o", 6, (COMPARISON, "#7a0000"), "comparison stars")
-    draw_group(ax, flux[aimed], rms[aimed], "*", 11, (TARGET, INK), f"target, star {target}")
-    quiet = aimed & (stars.point_to_point > 0)
-    draw_group(
-        ax, flux[quiet], 1e3 * stars.point_to_point[quiet], "*", 10, ("white", INK), "target, point-to-point"
-    )
-    for star in np.flatnonzero(shown & (aimed | (stars.score > 3))):
-        ax.annotate(str(star), (flux[star], rms[star]), (6, 5), textcoords="offset points", fontsize=8)
-
-
-def draw_group(
-    ax: Axes,
-    flux: np.ndarray,
-    noise: np.ndarray,
-    marker: str,
-    size: float,
-    colours: tuple[str, str],
-    label: str,
-) -> None:
-    """Some stars in a colour of their own with an edge of another, where there are any."""
-    if len(flux):
-        face, edge = colours
-        style: dict[str, Any] = {"color": face, "markeredgecolor": edge, "markeredgewidth": 0.8}
-        ax.plot(flux, noise, marker, markersize=size, label=label, **style)
+# -- comparison stars ----------------------------------------------------------------------------------------
 
 
 def comparison_plot(result: SetResult) -> bytes:

@@ -16,27 +16,35 @@ from astropy.units import Quantity
 
 from potpyri_like.frame import FrameInfo, FrameKind
 from potpyri_like.identity import code_identity, versions
+from potpyri_like.lightcurves import BandFit, Estimate, Lag
 from potpyri_like.night import FrameRow
-from potpyri_like.products.words import clean, in_mmag, plural
+from potpyri_like.photometry.noise import nan_median
+from potpyri_like.products.words import clean, in_mmag, plural, short
 from potpyri_like.results import Choice, Master, Problem, RunReport, SetResult, Timing
 
 __all__ = [
+    "BUDGET_CLOSED",
     "FrameCounts",
     "aligned",
     "closing_lines",
     "count_frames",
     "frame_file",
+    "leads_the_fit",
     "masters_of",
+    "middle_comparison",
     "missing",
     "refusals",
     "remarks",
     "run_json",
     "timing_lines",
+    "transit_choice",
+    "with_error",
     "with_subject",
 ]
 
 LONGEST_NAME = 40  # of a target, in the lines of the sets
 NAMED_ALONE = 4  # so many frames refused for the same reason are named one by one
+BUDGET_CLOSED = 0.8, 1.3  # predicted noise over measured
 NOISE_WORDS = (("point_to_point", "point-to-point"), ("expected", "expected"))
 REFUSED = "refused"
 FRAME = "frame"  # the stage of a problem with a raw frame that no stage told of
@@ -254,6 +262,11 @@ def set_json(report: RunReport, result: SetResult) -> dict[str, Any]:
         "masters": [master_json(master) for master in masters_of(result)],
         "reference": None if result.reference is None else reference_json(report, result),
         "light_curve": light_curve_json(result),
+        "transit": transit_json(result),
+        "noise_budget": budget_json(result),
+        "time_averaging": averaging_json(result),
+        "period": period_json(result),
+        "lags": {name: lag_json(lag) for name, lag in result.lags.items()},
         "choices": [choice_json(choice) for choice in result.choices],
         "problems": [problem_json(problem) for problem in result.problems],
         "notes": result.notes,
@@ -306,6 +319,97 @@ def light_curve_json(result: SetResult) -> dict[str, Any] | None:
         "noise": curve.noise,
         "reasons": curve.reasons,
     }
+
+
+def transit_json(result: SetResult) -> dict[str, Any] | None:
+    """The transit: what all bands of the target share, and this set's own part."""
+    fit, band = result.transit, result.band_fit
+    if fit is None:
+        return None
+    chi2, freedom, probability = fit.chromaticity
+    return {
+        **{name: vars(getattr(fit, name)) for name in ("tc", "t14", "b")},
+        "time": None if result.light_curve is None else result.light_curve.time_name,
+        "unit": {"tc": "d", "t14": "d"},
+        "detected": fit.detected,
+        "significance": fit.significance,
+        "why": fit.why,
+        "coverage": fit.coverage,
+        "coverage_note": fit.coverage_note,
+        "chromaticity": {"chi2": chi2, "dof": freedom, "probability": probability},
+        "chi2": fit.chi2,
+        "dof": fit.dof,
+        "outliers": fit.n_outliers,
+        "period_days": fit.period,
+        "bands": [one.name for one in fit.bands],
+        "band": None if band is None else band_json(band),
+    }
+
+
+def band_json(band: BandFit) -> dict[str, Any]:
+    """The part of a fit that is one band's own."""
+    known = ("name", "columns", "chosen", "coefficients", "bic", "dropped", "scale", "beta", "rms")
+    estimates = {name: vars(getattr(band, name)) for name in ("depth", "k", "k2", "u1", "u2")}
+    return {**estimates, **{name: getattr(band, name) for name in known}}
+
+
+def budget_json(result: SetResult) -> dict[str, Any] | None:
+    """The noise predicted and measured, of the target and of the median comparison star."""
+    budget, target = result.budget, aimed_star(result)
+    if budget is None:
+        return None
+    rows: dict[str, Any] = {
+        "target": [] if target is None else [target],
+        "median_comparison": middle_comparison(result),
+    }
+    wanted = ("predicted", "measured", "ratio", "uncertainty")
+    return {
+        "widths_minutes": budget.width,
+        "unit": "relative",
+        **{
+            who: {
+                **{name: nan_median(getattr(budget, name)[stars]) for name in wanted},
+                "terms": {name: nan_median(noise[stars]) for name, noise in budget.terms.items()},
+            }
+            for who, stars in rows.items()
+            if len(stars)
+        },
+        "comparison_stars": len(rows["median_comparison"]),
+    }
+
+
+def aimed_star(result: SetResult) -> int | None:
+    """The star of a set's light curve."""
+    return None if result.light_curve is None else int(result.light_curve.star)
+
+
+def middle_comparison(result: SetResult) -> np.ndarray:
+    """The comparison stars whose noise was measured, of which figures give the median."""
+    stars, budget = result.stars, result.budget
+    if stars is None or budget is None:
+        return np.zeros(0, int)
+    return np.flatnonzero((stars.weight > 0) & np.isfinite(budget.ratio[:, 0]))
+
+
+def averaging_json(result: SetResult) -> dict[str, Any] | None:
+    """The scatter in bins of time."""
+    return None if result.averaging is None else {"width_unit": "d", **vars(result.averaging)}
+
+
+def period_json(result: SetResult) -> dict[str, Any] | None:
+    """The best period, without the periodogram itself, and how the scatter goes with the flux."""
+    if result.periods is None:
+        return None
+    wanted = ("period", "period_error", "best_power", "false_alarm", "false_alarms", "levels")
+    found = {name: getattr(result.periods, name) for name in (*wanted, "amplitude", "amplitude_error")}
+    relation = None if result.flux_relation is None else vars(result.flux_relation)
+    return {"unit": "d", **found, "notes": result.periods.notes, "rms_flux": relation}
+
+
+def lag_json(lag: Lag) -> dict[str, Any]:
+    """By how much a light curve follows this one."""
+    wanted = ("lag", "lag_error", "peak", "peak_lag", "notes")
+    return {"unit": "d", **{name: getattr(lag, name) for name in wanted}}
 
 
 def problem_json(problem: Problem) -> dict[str, str]:
@@ -378,6 +482,7 @@ def closing_lines(report: RunReport, *, folder: str | Path = "red") -> list[str]
         The output folder, as the observer should read it.
     """
     lines = aligned([set_cells(report, result, folder) for result in report.sets])
+    lines += transit_lines(report)
     lines += unmeasured_lines(report)
     lines += [f"missing: {line}" for line in grouped(missing(report))]
     if not report.sets:
@@ -399,6 +504,40 @@ def set_cells(report: RunReport, result: SetResult, folder: str | Path) -> list[
         cells += ["no light curve", ""]
     product = main_product(result)
     return [*cells, str(Path(folder) / product) if product else "no product"]
+
+
+def transit_lines(report: RunReport) -> list[str]:
+    """A line for each transit: mid-time, depths, and how much of it was seen."""
+    lines = []
+    for result in report.sets:
+        if result.transit is not None and leads_the_fit(result):
+            words = transit_choice(result).chosen.split("; ")
+            cells = (shortened(result.observed.target), "transit", *words, result.transit.coverage)
+            lines.append("  ".join(filter(None, cells)))
+    return lines
+
+
+def leads_the_fit(result: SetResult) -> bool:
+    """Whether a set is the first of those that one transit was fitted to: what belongs to the target is told once."""
+    fit = result.transit
+    return fit is not None and bool(fit.bands) and fit.bands[0].name == result.curve_name
+
+
+def transit_choice(result: SetResult) -> Choice:
+    """What was said of the transit; nothing where nothing was."""
+    return next((choice for choice in result.choices if choice.what == "transit"), Choice("transit", "", ""))
+
+
+def with_error(estimate: Estimate, *, factor: float = 1.0) -> str:
+    """A value and its error, in two digits of the error; both errors where they differ by more than a fifth."""
+    value, minus, plus = (factor * x for x in (estimate.value, estimate.minus, estimate.plus))
+    errors = [error for error in (minus, plus) if np.isfinite(error) and error > 0]
+    if not np.isfinite(value) or not errors:
+        return short(value, 4)
+    digits = int(np.clip(1 - np.floor(np.log10(min(errors))), 0, 9))
+    if max(errors) > 1.2 * min(errors) and len(errors) == 2:
+        return f"{value:.{digits}f} +{plus:.{digits}f} −{minus:.{digits}f}"
+    return f"{value:.{digits}f} ± {sum(errors) / len(errors):.{digits}f}"
 
 
 def shortened(name: str) -> str:

@@ -13,6 +13,8 @@ from astropy.io import fits
 from astropy.table import Column, Table
 
 from potpyri_like.errors import HeaderError
+from potpyri_like.lightcurves import Estimate
+from potpyri_like.photometry.budget import NoiseBudget
 from potpyri_like.photometry.series import LightCurve, Series
 from potpyri_like.products.words import FLAG_MEANINGS, SOFTWARE, TIME_MEANINGS, ascii_only, clean
 from potpyri_like.results import SetResult
@@ -22,11 +24,27 @@ __all__ = [
     "Measurements",
     "light_curve_table",
     "measurements",
+    "noise_budget_table",
     "ranking_table",
     "read_light_curve",
     "read_measurements",
+    "transit_table",
 ]
 
+PARAMETER_MEANINGS = {
+    "tc": "mid-transit, on the scale told by time",
+    "t14": "from first to fourth contact",
+    "b": "impact parameter, in radii of the star",
+    "depth": "flux lost at mid-transit, relative",
+    "k": "radius of the planet in radii of the star",
+    "k2": "square of k",
+    "u1": "limb darkening, linear coefficient",
+    "u2": "limb darkening, quadratic coefficient",
+    "error_scale": "by which the given errors were multiplied, before beta",
+    "beta": "by which they were multiplied for red noise",
+    "rms": "of the residuals that were used, relative",
+    "baseline_*": "coefficient of a column of the baseline, in the natural unit of that column",
+}
 PER_PIXEL = u.electron / u.pix
 CUBE_AXES = "numpy [star, aperture, frame]; NAXIS1 is frame"
 PLANE_AXES = "numpy [star, frame]; NAXIS1 is frame"
@@ -203,6 +221,104 @@ def star_table(result: SetResult) -> Table:
             column("score", known.score if known else unknown, None, "variability over noise, 1 if constant"),
         )
     )
+
+
+# -- transit.ecsv --------------------------------------------------------------------------------------------
+
+
+def transit_table(result: SetResult) -> Table:
+    """One row for each parameter of the fit of a target's transit: the contents of transit.ecsv.
+
+    Values are medians; `minus` and `plus` reach to 16 and 84 percent. Empty without a fit.
+    """
+    fit = result.transit
+    rows = [] if fit is None else [("tc", "", fit.tc, "d"), ("t14", "", fit.t14, "d"), ("b", "", fit.b, "")]
+    for band in () if fit is None else fit.bands:
+        estimates = [(name, band.name, getattr(band, name), "") for name in ("depth", "k", "k2", "u1", "u2")]
+        known = (("error_scale", band.scale), ("beta", band.beta), ("rms", band.rms))
+        rows += [*estimates, *((name, band.name, exactly(value), "") for name, value in known)]
+        rows += [(f"baseline_{name}", band.name, exactly(c), "") for name, c in band.coefficients.items()]
+    columns = (
+        column("name", names(row[0] for row in rows), None, "parameter; see meanings in the metadata"),
+        column("band", names(row[1] for row in rows), None, "empty for what all bands share"),
+        column("value", np.array([row[2].value for row in rows], float), None, "median of the posterior"),
+        column("minus", np.array([row[2].minus for row in rows], float), None, "from 16 percent up to it"),
+        column("plus", np.array([row[2].plus for row in rows], float), None, "from it up to 84 percent"),
+        column("unit", names(row[3] for row in rows), None, "of the value; empty for a number"),
+    )
+    return Table(columns, meta=transit_meta(result))
+
+
+def exactly(value: float) -> Estimate:
+    """A number without an error of its own."""
+    return Estimate(float(value), np.nan, np.nan)
+
+
+def transit_meta(result: SetResult) -> dict[str, Any]:
+    """What transit.ecsv says of the whole fit, in plain Python types."""
+    fit, curve = result.transit, result.light_curve
+    if fit is None:
+        return {"target": clean(result.observed.target), "software": SOFTWARE}
+    chi2, freedom, probability = fit.chromaticity
+    return {
+        "target": clean(result.observed.target),
+        "time": "" if curve is None else TIME_MEANINGS.get(curve.time_name, curve.time_name),
+        "coverage": fit.coverage,
+        "coverage_note": fit.coverage_note,
+        "significance": float(fit.significance),
+        "detected": bool(fit.detected),
+        "why": fit.why,
+        "chromaticity": {"chi2": float(chi2), "dof": int(freedom), "probability": float(probability)},
+        "chi2": float(fit.chi2),
+        "dof": int(fit.dof),
+        "outliers": int(fit.n_outliers),
+        "period_days": None if fit.period is None else float(fit.period),
+        "baseline_columns": {clean(band.name): list(map(clean, band.columns)) for band in fit.bands},
+        "baseline_chosen": {clean(band.name): list(map(clean, band.chosen)) for band in fit.bands},
+        "meanings": PARAMETER_MEANINGS,
+        "software": SOFTWARE,
+    }
+
+
+# -- noise_budget.ecsv ---------------------------------------------------------------------------------------
+
+
+def noise_budget_table(result: SetResult) -> Table:
+    """One row for each star: the terms of its noise, and what was predicted and measured at each time scale."""
+    stars, budget = result.stars, result.budget
+    if stars is None or budget is None:
+        return Table(meta={"software": SOFTWARE})
+    columns = [
+        column("star", np.arange(len(stars.flux)), None, "index, brightest first"),
+        column("flux", stars.flux, u.electron, "median at the chosen aperture"),
+        column("weight", stars.weight, None, "in the ensemble of comparison stars"),
+    ]
+    for name, noise in budget.terms.items():
+        key = "noise_" + clean(name).replace(" ", "_").replace("-", "_")
+        columns.append(column(key, noise, None, f"noise of one frame from: {clean(name)}; relative"))
+    for index, width in enumerate(budget.width):
+        columns += scale_columns(budget, index, float(width))
+    meta = {
+        "target": clean(result.observed.target),
+        "band": clean(result.observed.band),
+        "camera": clean(result.observed.camera),
+        "noise_unit": "relative to the flux: 0.001 is 1 ppt, about 1.086 mmag",
+        "widths_minutes": [float(width) for width in budget.width],
+        "software": SOFTWARE,
+    }
+    return Table(columns, meta=meta)
+
+
+def scale_columns(budget: NoiseBudget, index: int, width: float) -> list[Column]:
+    """Predicted and measured noise at one time scale, their ratio and its uncertainty."""
+    name = "frame" if width == 0 else f"{width:g}min"
+    when = "of single frames" if width == 0 else f"of bins of {width:g} minutes"
+    return [
+        column(f"predicted_{name}", budget.predicted[:, index], None, f"standard deviation {when}, relative"),
+        column(f"measured_{name}", budget.measured[:, index], None, f"standard deviation {when}, relative"),
+        column(f"ratio_{name}", budget.ratio[:, index], None, f"predicted over measured, {when}"),
+        column(f"uncertainty_{name}", budget.uncertainty[:, index], None, "relative, of what was measured"),
+    ]
 
 
 # -- measurements.fits ---------------------------------------------------------------------------------------

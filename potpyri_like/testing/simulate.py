@@ -23,6 +23,7 @@ from potpyri_like.errors import UsageError
 from potpyri_like.frame import FrameInfo, FrameKind
 from potpyri_like.header import RawHeader
 from potpyri_like.instruments import Camera, Instrument, Layout
+from potpyri_like.lightcurves.limb_darkening import limb_darkening
 from potpyri_like.night import slug
 from potpyri_like.photometry import scintillation
 from potpyri_like.store import Output
@@ -72,11 +73,15 @@ class NightPlan:
         Columns, rows of the image in the file, where the declaration leaves it open; None: the camera's, but
         no more than 1024 x 1024.
     depth : float or mapping of str to float
-        Of the transit, a trapezoid; a mapping gives it by band.
+        Of the transit, the light lost at its middle; a mapping gives it by band.
     middle : float
         Mid-transit, as a fraction of the night.
-    t14, t12 : float or None, hours
-        None: t14 is 0.45 of the night, t12 is 0.15 of t14.
+    t14 : float or None, hours
+        None: 0.45 of the night.
+    impact : float
+        How far from the middle of the star the planet passes, radii of the star.
+    darkening : float
+        How far the star's limb darkening is from that of the Sun, at random; both coefficients.
     seeing : (float, float), arcsec
         FWHM in the middle of the night and at its ends.
     profile : str
@@ -136,7 +141,8 @@ class NightPlan:
     depth: float | Mapping[str, float] = 0.015
     middle: float = 0.5
     t14: float | None = None
-    t12: float | None = None
+    impact: float = 0.3
+    darkening: float = 0.07
     seeing: tuple[float, float] = (1.6, 2.6)
     profile: str = "moffat"
     drift: float = 30.0
@@ -515,8 +521,10 @@ def mid_transit(start: Time, plan: NightPlan) -> Time:
 def make_transit(plan: NightPlan, band: str, middle: float) -> sky.Transit:
     """The transit in one band, around that moment."""
     t14 = 0.45 * plan.days if plan.t14 is None else plan.t14 / 24
-    t12 = 0.15 * t14 if plan.t12 is None else plan.t12 / 24
-    return sky.Transit(plan.depth_in(band), middle, t14, t12)
+    (u1, _), (u2, _) = limb_darkening(band)
+    of_band = zlib.crc32(band.encode())
+    away = plan.darkening * np.random.default_rng([plan.seed, WEATHER, of_band]).uniform(-1, 1, 2)
+    return sky.Transit(plan.depth_in(band), middle, t14, plan.impact, u1 + away[0], u2 + away[1])
 
 
 def first_exposure(site: EarthLocation, plan: NightPlan) -> Time:

@@ -13,6 +13,7 @@ import numpy as np
 from scipy.special import erf
 
 from potpyri_like.astrometry.transform import Transform
+from potpyri_like.lightcurves.transit import ingress_duration, radius_for_depth, transit_light_curve
 
 __all__ = [
     "PROFILES",
@@ -51,21 +52,37 @@ class StarField:
 
 @dataclass(frozen=True)
 class Transit:
-    """A trapezoid: its depth is exactly that of its flat bottom.
+    """A planet before a star that is darker at its limb.
 
     Attributes
     ----------
     depth : float
-        Part of the light that is lost.
+        Part of the light that is lost at mid-transit.
     centre : float, day
-    t14, t12 : float, day
-        From first to last contact; the length of the ingress.
+    t14 : float, day
+        From first to last contact.
+    b : float
+        How far from the middle of the star the planet passes, radii of the star.
+    u1, u2 : float
+        Quadratic limb darkening.
     """
 
     depth: float
     centre: float
     t14: float
-    t12: float
+    b: float = 0.3
+    u1: float = 0.4
+    u2: float = 0.25
+
+    @property
+    def k(self) -> float:
+        """Radius of the planet over that of the star."""
+        return radius_for_depth(self.depth, b=self.b, u1=self.u1, u2=self.u2)
+
+    @property
+    def t12(self) -> float:
+        """From first to second contact, day."""
+        return float(ingress_duration(k=self.k, t14=self.t14, b=self.b))
 
     def mean_flux(self, time, exposure) -> np.ndarray:
         """Relative flux averaged over exposures (1 out of transit).
@@ -76,22 +93,8 @@ class Transit:
             Of mid-exposure.
         exposure : float, day
         """
-        time = np.asarray(time, float) - self.centre
-        if exposure == 0:
-            return self.flux(time)
-        lost = self.lost_until(time + exposure / 2) - self.lost_until(time - exposure / 2)
-        return 1 - self.depth * lost / exposure
-
-    def flux(self, since_centre: np.ndarray) -> np.ndarray:
-        """Relative flux at one moment."""
-        inside = (self.t14 / 2 - np.abs(since_centre)) / self.t12
-        return 1 - self.depth * np.clip(inside, 0, 1)
-
-    def lost_until(self, since_centre: np.ndarray) -> np.ndarray:
-        """Integral of the trapezoid of height 1, in days."""
-        contacts = self.t14 / 2 * np.array([-1, -1, 1, 1]) + self.t12 * np.array([0, 1, -1, 0])
-        ramps = np.maximum(since_centre[..., None] - contacts, 0) ** 2 / (2 * self.t12)
-        return ramps @ np.array([1.0, -1.0, -1.0, 1.0])
+        shape = {"tc": self.centre, "t14": self.t14, "b": self.b, "u1": self.u1, "u2": self.u2}
+        return transit_light_curve(np.asarray(time, float), k=self.k, exposure=exposure, **shape)
 
 
 def star_field(

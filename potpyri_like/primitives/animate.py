@@ -1,0 +1,86 @@
+"""Small pictures of the field around the target through the night, for an animation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from potpyri_like.frame import Frame
+from potpyri_like.imaging import snapshot
+from potpyri_like.primitives.register import Register
+from potpyri_like.primitives.stage import FrameStage, Setup, Tools, Work
+
+__all__ = ["Animate", "Snap"]
+
+SIDE = 110  # pixels of a picture, about
+FIELD = 1.8  # annuli from the target to the rim
+
+
+@dataclass(frozen=True)
+class Snap:
+    """Cut out the field around a star.
+
+    Attributes
+    ----------
+    centre : (float, float), pixel
+        Of the star in the reference.
+    half : int, pixel
+        Half the side of the field.
+    binning : int
+    """
+
+    centre: tuple[float, float]
+    half: int
+    binning: int
+    per: ClassVar[str] = "frame"
+    reads: ClassVar[tuple[str, ...]] = ("reference", "forced")
+
+    def __call__(self, frame: Frame, setup: Setup) -> Frame:
+        assert setup.reference is not None
+        transform = frame.results["transform"]
+        xy = transform(np.vstack([setup.reference.xy, setup.forced]))
+        taken = snapshot(
+            frame.data,
+            xy,
+            centre=transform(np.array([self.centre]))[0],
+            half=self.half,
+            binning=self.binning,
+            label=frame.info.label,
+        )
+        return frame.after("a picture taken", snapshot=taken)
+
+
+@dataclass(frozen=True)
+class Animate:
+    """Take pictures of the target in frames spread over the night.
+
+    Attributes
+    ----------
+    calibration : tuple of FrameStage
+        The stages before a picture is taken.
+    most : int
+        Frames.
+    """
+
+    calibration: tuple[FrameStage, ...]
+    per: ClassVar[str] = "set"
+    at_the_end: ClassVar[bool] = True
+    most: int = 40
+
+    def __call__(self, work: Work, tools: Tools) -> Work:
+        series, curve = work.result.series, work.result.light_curve
+        if series is None or curve is None or tools.options.animation == "no":
+            return work
+        centre = series.reference_xy[curve.star]
+        half = int(np.ceil(FIELD * series.annulus[1]))
+        snap = Snap((float(centre[0]), float(centre[1])), half, max(1, round((2 * half + 1) / SIDE)))
+        measured = np.flatnonzero(np.isfinite(series.xy[:, curve.star]).all(axis=1))
+        spread = measured[np.unique(np.linspace(0, len(measured) - 1, self.most).astype(int))]
+        by_label = {info.label: info for info in work.observed.frames}
+        infos = [by_label[series.frames[i]] for i in spread]
+        stages = (*self.calibration, Register(), snap)
+        outcomes = tools.run_frames(infos, stages, work.setup, what=f"{work.observed.name}, pictures")
+        taken = tuple(o.results["snapshot"] for o in outcomes if "snapshot" in o.results)
+        return work.found(snapshots=taken)
