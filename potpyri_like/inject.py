@@ -23,8 +23,17 @@ from potpyri_like.lightcurves import (
     transit_light_curve,
 )
 from potpyri_like.photometry import Series, ensemble_weights, relative_flux
-from potpyri_like.pipeline import Memory, by_target, output_of, run_stages, scan_again, wanted_sets, worth
-from potpyri_like.primitives import RECIPES, Work
+from potpyri_like.pipeline import (
+    Memory,
+    by_target,
+    output_of,
+    recipe_of,
+    run_stages,
+    scan_again,
+    wanted_sets,
+    worth,
+)
+from potpyri_like.primitives import Work
 from potpyri_like.primitives.inject import Dimming, Inject
 from potpyri_like.primitives.lightcurve import GatherSeries
 from potpyri_like.primitives.transit import FitTransit, clear_frames
@@ -138,7 +147,7 @@ def inject_transits(
         night = scan_again(folder, instrument, output, Memory(instrument, journal))
         executor = stack.enter_context(workers(run.options.jobs, run.options.scheduler, most=worth(night)))
         runner = stack.enter_context(Runner(output, run.options, progress, executor, journal))
-        recipe = RECIPES[run.options.recipe or instrument.recipe]()
+        recipe = recipe_of(instrument, run.options)
         stages = tuple(takewhile(lambda stage: not isinstance(stage, FitTransit), recipe.stages))
         groups = by_target(night, wanted_sets(night, run.options), run.options)
         works = [work for group in groups for work in run_stages((*stages, FitTransit()), group, runner)]

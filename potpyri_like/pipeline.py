@@ -453,13 +453,14 @@ def by_target(night: Night, sets: Sequence[ObservationSet], options: Options) ->
 def start(night: Night, observed: ObservationSet, options: Options) -> Work:
     """The work on one set, before its first stage."""
     instrument = night.instrument
-    mode = options.filter_ or instrument.pixel_filter.for_exposure(observed.exposure)
+    mode = options.filter_ or instrument.pixel_filter.for_frames(observed.exposure, observed.binning)
     coordinates, why = target_coordinates(observed, options)
     setup = Setup(instrument, filter_mode=mode, coordinates=coordinates, coordinates_why=why)
     asked = (
         "as --filter asks"
         if options.filter_
-        else f"{instrument.name}'s rule for {observed.exposure:g} exposures"
+        else f"{instrument.name}'s rule for {observed.exposure:g} exposures binned"
+        f" {observed.binning[0]}x{observed.binning[1]}"
     )
     result = SetResult(
         observed,

@@ -28,6 +28,7 @@ from potpyri_like.pipeline import (
     Standing,
     by_target,
     output_of,
+    recipe_of,
     reduce_night,
     report_of,
     run_stages,
@@ -36,7 +37,7 @@ from potpyri_like.pipeline import (
     wanted_sets,
     write_night_table,
 )
-from potpyri_like.primitives import RECIPES, Compare, FrameOutcome, Work
+from potpyri_like.primitives import Compare, FrameOutcome, Work
 from potpyri_like.products import Picture, night_page, set_images, set_tables, write_images, write_tables
 from potpyri_like.results import Reference, RunReport, SetResult
 from potpyri_like.runner import NOT_THE_PIXELS, Job, Progress, Runner, Silent
@@ -426,7 +427,7 @@ class Live:
         self.journal, self.memory = journal, LiveMemory(instrument, journal)
         self.arrivals = arrivals
         self.runner = LiveRunner(output, options, Silent(), executor, journal, arrivals=arrivals)
-        stages = RECIPES[options.recipe or instrument.recipe]().stages
+        stages = recipe_of(instrument, options).stages
         self.per_set = tuple(takewhile(lambda stage: stage.per == "set", stages))
         rest = stages[len(self.per_set) :]
         self.per_target = tuple(takewhile(lambda stage: stage.per == "target", rest))

@@ -192,6 +192,18 @@ def test_an_archive_out_of_reach_is_a_problem_and_the_search_goes_on(monkeypatch
     assert all(choice(work, "transit").chosen == "none" for work in works)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["2460730.1 0", "2460730.1,-1.5", "2460730.1 1.5 0", "1e999 1.5", "2460730.1 1e999", "2460730.1 1.5 9"],
+)
+def test_numbers_that_are_no_orbit_are_a_problem_and_the_search_goes_on(text):
+    (work,) = FitTransit()(nights("g", n=20, depth=False), Tools(ephemeris=text))
+    (problem,) = work.result.problems
+    assert problem.what == "ephemeris"
+    assert problem.why.startswith(f"--ephemeris {text}: give TC,PERIOD")
+    assert choice(work, "transit").chosen == "none"
+
+
 def test_clouds_and_saturated_stars_are_left_out():
     flags = np.zeros(30, int)
     flags[3], flags[7], flags[9] = FrameFlag.CLOUD, FrameFlag.UNMATCHED, FrameFlag.POOR_SEEING

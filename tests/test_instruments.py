@@ -669,8 +669,17 @@ class TestDeclarations:
 
 @pytest.mark.parametrize(("exposure", "mode"), [(9.99, "none"), (10, "median"), (30, "median")])
 def test_the_filter_starts_at_its_exposure(exposure, mode):
-    assert PixelFilter("median", 10 * u.s).for_exposure(exposure * u.s) == mode
-    assert PixelFilter("median").for_exposure(exposure * u.s) == "median"
+    assert PixelFilter("median", 10 * u.s).for_frames(exposure * u.s) == mode
+    assert PixelFilter("median").for_frames(exposure * u.s) == "median"
+
+
+def test_binned_frames_may_have_another_filter():
+    rule = PixelFilter("median", 10 * u.s, binned="selective")
+    modes = [rule.for_frames(t * u.s, binning) for t, binning in ((30, (1, 1)), (30, (2, 2)), (3, (2, 2)))]
+    assert modes == ["median", "selective", "none"]
+    assert PixelFilter("median").for_frames(30 * u.s, (2, 2)) == "median"
+    with pytest.raises(DeclarationError, match="PixelFilter: binned = 'mean'"):
+        PixelFilter("median", binned="mean")
 
 
 class TestCards:

@@ -284,6 +284,14 @@ def test_run_json_tells_the_transit_and_the_noise(fitted):
     assert first["period"] is None and first["lags"] == {}
 
 
+def test_what_belongs_to_a_target_was_made_from_all_its_sets(fitted):
+    names = ("WASP-0/transit.ecsv", "WASP-0/g/noise.png", "report.html")
+    told = run_json(fitted, products={name: {} for name in names})["products"]
+    both, one, page = (set(product["inputs"]) for product in told)
+    assert one < both and page == set()
+    assert sum(file.endswith("o.fit") for file in both) == 80  # frames of both bands
+
+
 def test_run_json_tells_periods_and_lags(report):
     sets = with_periods(report.sets)
     first = json.loads(json.dumps(run_json(replace(report, sets=sets)), allow_nan=False))["sets"][0]

@@ -74,24 +74,30 @@ class PixelFilter:
         "median": the median of nine, everywhere; "selective": only pixels far above their neighbours; "none".
     minimum_exposure : Quantity or None
         Shorter science exposures are not filtered, nor are the calibrations that go with them.
+    binned : str or None
+        The mode for binned frames, whose stars are too sharp for the median of nine; None: the same.
     """
 
     mode: str
     minimum_exposure: u.Quantity | None = None
+    binned: str | None = None
 
     MODES: ClassVar[tuple[str, ...]] = ("median", "selective", "none")
 
     def __post_init__(self) -> None:
-        if self.mode not in self.MODES:
-            raise DeclarationError(f"PixelFilter: mode = {self.mode!r}; it is one of {', '.join(self.MODES)}")
+        for name, mode in (("mode", self.mode), ("binned", self.binned or self.mode)):
+            if mode not in self.MODES:
+                raise DeclarationError(
+                    f"PixelFilter: {name} = {mode!r}; it is one of {', '.join(self.MODES)}"
+                )
         if self.minimum_exposure is not None:
             check_unit("PixelFilter", "minimum_exposure", self.minimum_exposure, u.s)
 
-    def for_exposure(self, exposure: u.Quantity) -> str:
-        """The mode for science frames of this exposure, and for their calibrations."""
+    def for_frames(self, exposure: u.Quantity, binning: tuple[int, int] = (1, 1)) -> str:
+        """The mode for science frames of this exposure and binning, and for their calibrations."""
         if self.minimum_exposure is not None and exposure < self.minimum_exposure:
             return "none"
-        return self.mode
+        return self.binned or self.mode if max(binning) > 1 else self.mode
 
 
 class Instrument(ABC):

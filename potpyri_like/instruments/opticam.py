@@ -105,7 +105,9 @@ class Opticam(Instrument):
     )
     calibration = Calibration(bias=False)
     # The published reduction filters 10 s and longer: warm pixels outshine the noise (Paez et al. 2026).
-    pixel_filter = PixelFilter("median", minimum_exposure=10 * u.s)
+    # The published filter is for stars of 10 pixels and more, unbinned; at 7 pixels it makes bright stars 1.4 times as
+    # noisy as single-pixel replacement does, since its loss goes with the star's place within its pixel.
+    pixel_filter = PixelFilter("median", minimum_exposure=10 * u.s, binned="selective")
     site = EarthLocation.from_geodetic(lon=-115.463611 * u.deg, lat=31.044167 * u.deg, height=2790 * u.m)
     telescope_diameter = 2.1 * u.m
 

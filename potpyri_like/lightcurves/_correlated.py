@@ -27,7 +27,7 @@ def red_factor(model: Model, best, i: int, *, scale: float) -> float:
     left = part.flux - _joint.transits(model, model.full(best), i)[0] * _baseline(model, best, i)
     whole = replace(part, flux=left, design=columns)
     binned = _joint.thinned(whole, (part.time[-1] - part.time[0]) / MAX_BINS)
-    known = _joint.beforehand(model, best, i, part.design.shape[1])
+    known = _joint.beforehand(model, best, i, part.width)
     weighted = binned.design / binned.error[:, None] ** 2
     answer = np.linalg.solve(weighted.T @ binned.design + known, weighted.T)
     answer = _directions(model, best, i) @ answer[part.design.shape[1] :]

@@ -25,7 +25,8 @@ SOFT = 0.01  # how sharply least squares feels the limits of limb darkening
 class Part:
     """One band's measured points, in order of time.
 
-    `time` and `exposure` in days, `error` as it is to be believed, `design` of shape (n, n_columns).
+    `time` and `exposure` in days, `error` as it is to be believed, `design` of shape (n, n_columns), and `width`, of
+    shape (n_columns,), how far from 0 the coefficients of its columns may be: the prior's standard deviations.
     """
 
     name: str
@@ -34,10 +35,11 @@ class Part:
     error: np.ndarray
     exposure: np.ndarray
     design: np.ndarray
+    width: np.ndarray
 
     def take(self, index) -> Part:
         picked = (getattr(self, name)[index] for name in ("time", "flux", "error", "exposure", "design"))
-        return Part(self.name, *picked)
+        return Part(self.name, *picked, self.width)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +121,7 @@ def solve(part: Part, transit):
     weight = part.error**-2
     products = (part.design[:, :, None] * part.design[:, None, :]).reshape(-1, columns**2)
     information = (transit**2 @ (weight[:, None] * products)).reshape(-1, columns, columns)
-    information = information + np.diag(WIDE[(np.arange(columns) > 0).astype(int)] ** -2.0)
+    information = information + np.diag(part.width**-2.0)
     right = transit @ ((weight * part.flux)[:, None] * part.design)
     return np.linalg.solve(information, right[..., None])[..., 0], information, right
 
@@ -174,7 +176,7 @@ def jacobian(model: Model, free):
 
 
 def chi2_of_columns(model: Model, free, i, matrix, names):
-    """A function that gives the chi-square of part i for sets of columns, the transit near `free` in the fit.
+    """Functions of sets of columns of part i, the transit near `free` in the fit: the chi-square, and a column's error.
 
     The transit enters linearly, and what the other parts and the priors know of it holds it.
 
@@ -190,15 +192,22 @@ def chi2_of_columns(model: Model, free, i, matrix, names):
     columns = linear_columns(model, free, i, matrix)
     rows = columns / part.error[:, None]
     data = (part.flux - transit * np.median(part.flux)) / part.error
-    gram = rows.T @ rows + beforehand(model, free, i, matrix.shape[1])
+    gram = rows.T @ rows + beforehand(model, free, i, wide(matrix.shape[1]))
     right, square = rows.T @ data, data @ data
     transit_columns = list(range(matrix.shape[1], rows.shape[1]))
 
+    def index_of(chosen):
+        return [0, *(1 + names.index(name) for name in chosen), *transit_columns]
+
     def chi2(chosen):
-        index = [0, *(1 + names.index(name) for name in chosen), *transit_columns]
+        index = index_of(chosen)
         return square - right[index] @ np.linalg.solve(gram[np.ix_(index, index)], right[index])
 
-    return chi2
+    def error(name, chosen):
+        index = index_of((name, *chosen))
+        return float(np.sqrt(np.linalg.inv(gram[np.ix_(index, index)])[1, 1]))
+
+    return chi2, error
 
 
 def linear_columns(model: Model, free, i, matrix):
@@ -209,14 +218,19 @@ def linear_columns(model: Model, free, i, matrix):
     return np.hstack([transit[0][:, None] * matrix, _slopes(model, theta, i) * level[:, None]])
 
 
-def beforehand(model, free, i, n_columns):
-    """What is known of columns and transit without part i: their information, block by block."""
+def wide(n_columns):
+    """The widths of columns of which nothing is known, the constant first."""
+    return WIDE[(np.arange(n_columns) > 0).astype(int)]
+
+
+def beforehand(model, free, i, widths):
+    """What is known of columns, by the widths of their priors, and of the transit without part i: their information."""
     stops = np.cumsum([part.time.size for part in model.parts])
     rows = jacobian(model, free)
     rows = np.delete(rows, slice(stops[i] - model.parts[i].time.size, stops[i]), axis=0)
     width = (model.high - model.low)[model.free]
-    total = np.diag(np.concatenate([WIDE[(np.arange(n_columns) > 0).astype(int)] ** -2.0, 12 / width**2]))
-    total[n_columns:, n_columns:] += rows.T @ rows
+    total = np.diag(np.concatenate([widths**-2.0, 12 / width**2]))
+    total[len(widths) :, len(widths) :] += rows.T @ rows
     return total
 
 

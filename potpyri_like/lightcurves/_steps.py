@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -20,6 +21,7 @@ FIRST_COLUMNS = ("time", "airmass", "flip")  # before the data have chosen
 FIRST_B = (0.2, 0.7)
 FIRST_BIN, FIRST_STEPS = 1 / 40, 12  # of the duration
 CLIP = 5.0  # robust scatters
+LEAST_FREE, MOST_FREE = 0.02, 0.9  # of its variance, that a refused coefficient keeps
 MAD_TO_SIGMA = 1.4826
 T14_LIMITS = (0.2 / 24, 1.0)  # days
 FREE = Prior(np.nan)
@@ -38,6 +40,8 @@ class Band:
     used : ndarray of bool, shape (n,)
     columns : tuple of str
         Of the baseline, besides the constant.
+    widths : mapping of str to float
+        Of the priors of the coefficients of those columns that the data neither ask for nor refuse.
     raised : float
         By which the errors that were given are smaller than those of the part.
     scale, beta : float
@@ -54,13 +58,18 @@ class Band:
     choice: Choice | None = None
     scale: float = 1.0
     beta: float = 1.0
+    widths: Mapping[str, float] = field(default_factory=dict)
 
     def fitted(self, *, everything: bool = False) -> Part:
         """The part with the columns and errors of the moment; the points in use, or all."""
         picked = np.arange(self.used.size) if everything else np.flatnonzero(self.used)
         columns = self.baseline.index(("constant", *self.columns))
+        held = [self.widths.get(self.baseline.names[j], np.inf) for j in columns]
         part = replace(
-            self.part, design=self.part.design[:, columns], error=self.part.error * self.scale * self.beta
+            self.part,
+            design=self.part.design[:, columns],
+            error=self.part.error * self.scale * self.beta,
+            width=np.minimum(_joint.wide(len(columns)), held),
         )
         return part.take(picked)
 
@@ -85,6 +94,7 @@ def opened(curve: BandCurve, zero: float, candidates, steps) -> Band:
             error=error,
             exposure=np.where(exposure > 0, exposure, 0.0),
             design=baseline.matrix,
+            width=_joint.wide(baseline.matrix.shape[1]),
         ),
         baseline=baseline,
         used=np.ones(index.size, bool),
@@ -145,13 +155,30 @@ def clipped(band: Band, model: Model, best, i: int) -> Band:
 
 
 def chosen(band: Band, model: Model, best, i: int) -> Band:
-    """With the columns that the BIC takes or does not refuse."""
+    """With the columns that the BIC takes, and those that it refuses held as near to 0 as it is sure of that."""
     names = band.baseline.names[1:]
     matrix = band.part.design[_rows(band, model, i)]
-    chi2 = _joint.chi2_of_columns(model, best, i, matrix, names)
+    chi2, error = _joint.chi2_of_columns(model, best, i, matrix, names)
     choice = choose_columns(names, chi2, n_points=len(matrix))
-    columns = tuple(name for name in names if name in (*choice.names, *choice.almost()))
-    return replace(band, choice=choice, columns=columns)
+    free = {name: freedom(choice.table[name], len(matrix)) for name in names if name not in choice.names}
+    widths = {
+        name: error(name, choice.names) * np.sqrt(share / (1 - share))
+        for name, share in free.items()
+        if share > LEAST_FREE
+    }
+    columns = tuple(name for name in names if name in choice.names or name in widths)
+    return replace(band, choice=choice, columns=columns, widths=widths)
+
+
+def freedom(change: float, n_points: int) -> float:
+    """How much of its own variance a refused coefficient keeps, between 0 and 1.
+
+    By the rise of the BIC that it would cause, the column is in the baseline with a probability p (Kass & Raftery
+    1995). Averaged over both cases its coefficient has p of its variance, and p (1 - p) of its square.
+    """
+    probability = 1 / (1 + np.exp(min(change, 50.0) / 2))
+    square = max(np.log(n_points) - change, 0.0)
+    return float(min(probability + probability * (1 - probability) * square, MOST_FREE))
 
 
 def scaled(band: Band, model: Model, best, i: int) -> Band:

@@ -66,10 +66,6 @@ class Choice:
     table: Mapping[str, float]
     tried: tuple[tuple[tuple[str, ...], float], ...]
 
-    def almost(self, margin: float = 4.0) -> tuple[str, ...]:
-        """The candidates not chosen that would raise the BIC by less than `margin`: the data do not refuse them."""
-        return tuple(name for name, rise in self.table.items() if name not in self.names and rise < margin)
-
 
 def baseline_columns(time, columns: Mapping[str, np.ndarray], *, candidates=None) -> Baseline:
     """The candidate columns on one scale, with the constant; "time" and "time2" are made from the time.

@@ -35,7 +35,7 @@ class BandFit:
     u1, u2 : Estimate
         Limb darkening; mostly the prior's.
     columns : tuple of str
-        In the baseline, constant first: those chosen, and those that the data do not refuse.
+        In the baseline, constant first: those chosen, and those held near 0.
     chosen : tuple of str
         By the Bayesian information criterion.
     coefficients : mapping of str to float

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from potpyri_like.archive import Ephemeris, planet_ephemeris
-from potpyri_like.errors import ArchiveError, ReductionError
+from potpyri_like.errors import ArchiveError, ReductionError, UsageError
 from potpyri_like.frame import STAR_FLAG_SHIFT, FrameFlag, StarFlag
 from potpyri_like.lightcurves import (
     BandCurve,
@@ -61,7 +61,7 @@ class FitTransit:
         ephemeris, problems = None, []
         try:
             ephemeris = known_ephemeris(tools.options)
-        except ArchiveError as error:
+        except (ArchiveError, UsageError) as error:
             problems.append(Problem("ephemeris", "transit", str(error)))
         fit: TransitFit | None = None
         choices: tuple[Choice, ...] = ()
@@ -134,12 +134,23 @@ def flips(series: Series) -> list[float]:
 
 
 def known_ephemeris(options: Options) -> Ephemeris | None:
-    """What the observer or the archive says of the transit."""
-    if options.ephemeris is not None:
-        tc, period, *more = (float(part) for part in re.split(r"[\s,]+", options.ephemeris.strip()))
-        t14 = more[0] if more else np.nan
-        return Ephemeris("", tc, period, t14=t14, source="--ephemeris")
-    return planet_ephemeris(options.planet) if options.planet is not None else None
+    """What the observer or the archive says of the transit.
+
+    Raises
+    ------
+    UsageError, ArchiveError
+        The observer's numbers are those of no orbit; the archive does not answer.
+    """
+    if options.ephemeris is None:
+        return planet_ephemeris(options.planet) if options.planet is not None else None
+    tc, period, *more = (float(part) for part in re.split(r"[\s,]+", options.ephemeris.strip()))
+    t14 = more[0] if more else np.nan
+    if not (np.isfinite(tc) and 0 < period < np.inf and (0 < t14 < period or not more)):
+        raise UsageError(
+            f"--ephemeris {options.ephemeris}: give TC,PERIOD or TC,PERIOD,T14 in days, the period above 0 and longer"
+            " than the transit; the light curves are searched without it"
+        )
+    return Ephemeris("", tc, period, t14=t14, source="--ephemeris")
 
 
 def priors_of(ephemeris: Ephemeris | None, curves: Sequence[BandCurve]) -> TransitPriors:
@@ -241,7 +252,7 @@ def with_fit(
 def baseline_choice(band: BandFit) -> Choice:
     """What the baseline follows, and what it might have followed."""
     tried = [
-        Candidate(name, f"BIC {change:+.1f}", "" if name in band.columns else "it does not earn its place")
+        Candidate(name, f"BIC {change:+.1f}", "" if name in band.chosen else "it does not earn its place")
         for name, change in sorted(band.bic.items(), key=lambda item: item[1])
     ]
     unfit = [Candidate(name, "", why) for name, why in band.dropped.items()]
@@ -249,4 +260,4 @@ def baseline_choice(band: BandFit) -> Choice:
         "by the Bayesian information criterion, with the transit in the model; errors times"
         f" {band.scale:.2f}, and times {band.beta:.2f} for red noise"
     )
-    return Choice("baseline", ", ".join(band.columns), why, (*tried, *unfit))
+    return Choice("baseline", ", ".join(("constant", *band.chosen)), why, (*tried, *unfit))

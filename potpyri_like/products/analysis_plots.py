@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.optimize import least_squares
 
 from potpyri_like.lightcurves import (
     BandFit,
@@ -23,7 +24,7 @@ from potpyri_like.lightcurves import (
 from potpyri_like.lightcurves.transit import ingress_duration, transit_light_curve
 from potpyri_like.photometry.bins import bin_series
 from potpyri_like.photometry.budget import NoiseBudget
-from potpyri_like.photometry.noise import nan_median, robust_rms, running_median
+from potpyri_like.photometry.noise import nan_median, robust_rms
 from potpyri_like.photometry.series import LightCurve
 from potpyri_like.products.colours import band_colour
 from potpyri_like.products.drawing import (
@@ -84,7 +85,7 @@ class FittedBand:
 
 def transit_plot(results: Sequence[SetResult]) -> bytes:
     """The transit of one target in all its bands, without the baselines; the residuals; the depth against the band."""
-    return picture(draw_transit, tuple(results), size=(8.5, 3.0 + 1.75 * max(1, len(fitted_bands(results)))))
+    return picture(draw_transit, tuple(results), size=(8.5, 4.2 + 1.35 * max(1, len(fitted_bands(results)))))
 
 
 def fitted_bands(results: Sequence[SetResult]) -> list[FittedBand]:
@@ -179,7 +180,7 @@ def draw_detrended(ax: Axes, fit: TransitFit, fitted: Sequence[FittedBand], offs
         ax.plot(time - offset, model + level, **style)
         ax.plot(time - offset, model + level, **{**style, "color": "white", "linewidth": 2.8, "zorder": 4.5})
         label_band(ax, one, 1 + level + 0.2 * step, band_words(one))
-    ax.set_ylabel("relative flux over the baseline + offset")
+    ax.set_ylabel("flux over the baseline" + (" + offset" if len(fitted) > 1 else ""))
     ax.set_ylim(1 - step * (len(fitted) - 0.12), 1 + step * 0.36)
     trim_ticks(ax, 7, clear=0.02)
 
@@ -226,18 +227,64 @@ def draw_series(
 
 
 def fine_model(fit: TransitFit, one: FittedBand) -> tuple[np.ndarray, np.ndarray]:
-    """The model transit on an even grid over the light curve and a little more."""
+    """The fitted transit on an even grid over the light curve and a bit more; from point to point where that fails."""
     time = one.curve.time[np.isfinite(one.curve.time)]
     if not time.size:
         return np.zeros(0), np.zeros(0)
     beyond = 0.02 * np.ptp(time) or 5 * MINUTE
     grid = np.linspace(time.min() - beyond, time.max() + beyond, 1000)
-    band = one.band
-    shape = {"tc": fit.tc.value, "t14": fit.t14.value, "b": fit.b.value, "k": band.k.value}
-    model = transit_light_curve(
-        grid, **shape, u1=band.u1.value, u2=band.u2.value, period=fit.period, exposure=one.exposure
+    good = np.flatnonzero(np.isfinite(one.curve.time) & np.isfinite(one.curve.model))
+    good = good[np.argsort(one.curve.time[good], kind="stable")]
+    known, values = one.curve.time[good], one.curve.model[good]
+    moved = most_probable(known, values, fit, one)
+    missed = np.abs(model_at(known, moved, fit, one) - values).max(initial=0)
+    if missed > 0.05 * np.max(1 - values, initial=0):
+        return known, values
+    return grid, model_at(grid, moved, fit, one)
+
+
+def model_at(time: np.ndarray, moved: np.ndarray, fit: TransitFit, one: FittedBand) -> np.ndarray:
+    """The transit with its parameters moved from their medians: tc in t14, t14 by a logarithm, b, k, u1 and u2."""
+    band, t14 = one.band, fit.t14.value
+    return transit_light_curve(
+        time,
+        tc=fit.tc.value + moved[0] * t14,
+        t14=t14 * np.exp(np.clip(moved[1], -3, 3)),
+        b=fit.b.value + moved[2],
+        k=band.k.value + moved[3],
+        u1=band.u1.value + moved[4],
+        u2=band.u2.value + moved[5],
+        period=fit.period,
+        exposure=one.exposure,
     )
-    return grid, model
+
+
+def most_probable(time: np.ndarray, values: np.ndarray, fit: TransitFit, one: FittedBand) -> np.ndarray:
+    """How far the parameters of the most probable model lie from their medians, as `model_at` takes it.
+
+    The baseline is that of the most probable model, of which the fit keeps the values at the points. The model of
+    the medians is another where parameters hang together, as in half a transit, and would miss the points.
+    """
+    nothing = np.zeros(6)
+    medians = model_at(time, nothing, fit, one)
+    if not time.size or not np.isfinite(medians).all():
+        return nothing
+    thin = slice(None, None, max(1, time.size // 300))
+    time, values, medians = time[thin], values[thin], medians[thin]
+
+    def off(moved: np.ndarray) -> np.ndarray:
+        return np.concatenate([model_at(time, moved, fit, one) - values, 1e-6 * moved])
+
+    later = (middle_of(time, values) - middle_of(time, medians)) / fit.t14.value
+    starts = [np.array([shift, 0, 0, 0, 0, 0]) for shift in (0.0, later)]
+    found = [least_squares(off, start, x_scale=0.1, max_nfev=50) for start in starts]
+    return np.asarray(min(found, key=lambda one: one.cost).x)
+
+
+def middle_of(time: np.ndarray, flux: np.ndarray) -> float:
+    """The mean time of the light that is lost; that of all points where none is."""
+    lost = np.maximum(1 - flux, 0)
+    return float(np.average(time, weights=lost if lost.any() else None))
 
 
 def band_words(one: FittedBand) -> str:
@@ -262,7 +309,7 @@ def draw_residuals(ax: Axes, fit: TransitFit, fitted: Sequence[FittedBand], offs
     for place, (one, values) in enumerate(zip(fitted, series, strict=True)):
         ax.axhline(-step * place, color=band_colour(one.curve.band), linewidth=0.9, zorder=3)
         draw_series(ax, one, values, -step * place, offset=offset, width=bin_width(fit), unit=1e-3)
-    ax.set_ylabel("residuals\n[ppt] + offset")
+    ax.set_ylabel("residuals\n[ppt]" + (" + offset" if len(fitted) > 1 else ""))
     ax.set_ylim(-step * (len(fitted) - 0.4), step * 0.6)
     trim_ticks(ax, 4, clear=0.05)
 
@@ -424,22 +471,19 @@ def terms_that_matter(budget: NoiseBudget, stars: np.ndarray) -> tuple[list[str]
 
 
 def smooth_line(flux: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Noise over flux, both above 0 and in order of flux, as a line: running means of logarithms over an eighth.
+    """Noise over flux, both above 0 and in order of flux, as a line: means of logarithms over an eighth of the stars.
 
-    Both go through a running median first, so that a few odd stars do not bend the line.
+    The noise goes through a running median first, so that a few odd stars do not bend the line.
     """
-    if not len(flux):
-        return flux, noise
-    width = 2 * (len(flux) // 16) + 1
-    weight = running_sum(np.ones(len(flux)), width)
-    steps = (np.log(running_median(values, width)) for values in (flux, noise))
-    x, y = (np.exp(running_sum(values, width) / weight) for values in steps)
-    return x, y
+    half = len(flux) // 16
+    straight = centred(np.log(noise), half, np.median)
+    return np.exp(centred(np.log(flux), half, np.mean)), np.exp(centred(straight, half, np.mean))
 
 
-def running_sum(values: np.ndarray, width: int) -> np.ndarray:
-    """Sum over neighbouring values, fewer at the ends."""
-    return np.convolve(values, np.ones(width))[width // 2 :][: len(values)]
+def centred(values: np.ndarray, half: int, average: Callable[[np.ndarray], Any]) -> np.ndarray:
+    """An average over `half` neighbours on either side, and as many as there are on both sides at the ends."""
+    reach = [min(half, i, len(values) - 1 - i) for i in range(len(values))]
+    return np.array([average(values[i - h : i + h + 1]) for i, h in enumerate(reach)], float)
 
 
 def draw_noise_points(ax: Axes, result: SetResult, shown: np.ndarray) -> None:

@@ -89,8 +89,10 @@ def constant_lines(instrument: Instrument) -> Iterator[str]:
         yield f"  {'telescope':<17}{instrument.telescope_diameter:g}"
     yield f"  {'calibration':<17}{', '.join(wanted) or 'nothing'} expected; masters by {plan.combine}"
     least = pixel_filter.minimum_exposure
-    yield f"  {'3x3 filter':<17}{pixel_filter.mode}" + (
-        f", from exposures of {least:g} on" if least is not None else ""
+    yield (
+        f"  {'3x3 filter':<17}{pixel_filter.mode}"
+        + (f", from exposures of {least:g} on" if least is not None else "")
+        + (f"; of binned frames {pixel_filter.binned}" if pixel_filter.binned else "")
     )
     yield f"  {'recipe':<17}{instrument.recipe}"
 

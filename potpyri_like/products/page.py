@@ -362,7 +362,8 @@ def budget_cells(
     predicted, measured, ratio, sigma = (float(nan_median(table[chosen, scale])) for table in tables)
     (low, high), sure = BUDGET_CLOSED, 2 * sigma / np.sqrt(max(len(chosen), 1))
     beyond = ratio * (1 + sure) < low or ratio * (1 - sure) > high
-    return in_ppt(predicted), in_ppt(measured), short(ratio, 2), "open" if beyond else ""
+    words = f"{ratio:.2f}" if np.isfinite(ratio) else "–"
+    return in_ppt(predicted), in_ppt(measured), words, "open" if beyond else ""
 
 
 def set_facts(report: RunReport, result: SetResult) -> list[tuple[str, str]]:
@@ -435,9 +436,9 @@ def set_figures(result: SetResult, images: Mapping[str, bytes]) -> list[Image]:
     folder, name = result.observed.folder, result.observed.name
     alts = (
         ("noise", f"Noise of every star of {name} against its flux, with what it is made of."),
+        ("comparisons", f"Light curves of the comparison stars of {name}."),
         ("time_averaging", f"Scatter of {name} in bins against their width, with that of white noise."),
         ("periodogram", f"Power of {name} against period, and its light curve folded."),
-        ("comparisons", f"Light curves of the comparison stars of {name}."),
     )
     found = (image(images, f"{folder}/{key}.png", alt) for key, alt in alts)
     return [figure for figure in found if figure is not None]

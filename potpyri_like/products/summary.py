@@ -221,7 +221,11 @@ def inputs_of(report: RunReport, product: str) -> list[str]:
                 *(master.product for master in masters),
                 *(frame_file(report, info) for info in observed.frames),
             ]
-    return []
+    folder = PurePath(product).parent
+    sets = [result for result in report.sets if PurePath(result.observed.folder).parent == folder]
+    if folder == PurePath() or not sets:
+        return []
+    return [file for result in sets for file in inputs_of(report, f"{result.observed.folder}/")]
 
 
 def timing_json(timing: Timing) -> dict[str, Any]:
