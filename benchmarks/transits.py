@@ -18,8 +18,8 @@ from potpyri_like.pipeline import reduce_night
 from potpyri_like.registry import load_registry
 from potpyri_like.testing import NightPlan, simulate_night
 
-FLUX = 500.0, 50_000.0  # electron/s of the target, from the faintest night to the brightest
-PLAN = {"frames": 120, "hours": 3.5, "binning": (2, 2), "size": (448, 448), "stars": 40, "depth": 0.01, "drift": 15}
+FLUX = 2_000.0, 60_000.0  # electron/s of the target, from the faintest night to the brightest
+PLAN = {"frames": 120, "hours": 3.5, "binning": (2, 2), "size": (512, 512), "stars": 40, "depth": 0.01, "drift": 15}
 
 
 def one_night(seed: int, flux: float):

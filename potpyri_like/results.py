@@ -13,8 +13,8 @@ from astropy.wcs import WCS
 from potpyri_like.encoding import fingerprint
 from potpyri_like.frame import FrameInfo
 from potpyri_like.imaging import Pixels, Snapshot
-from potpyri_like.night import Night, ObservationSet
 from potpyri_like.lightcurves import BandFit, Lag, Periodogram, RmsFlux, TimeAveraging, TransitFit
+from potpyri_like.night import Night, ObservationSet
 from potpyri_like.photometry.budget import NoiseBudget
 from potpyri_like.photometry.series import LightCurve, Series
 

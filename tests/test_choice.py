@@ -241,3 +241,14 @@ def test_the_order_of_the_frames_does_not_matter_to_the_rank():
     shuffled = np.random.default_rng(0).permutation(time.size)
     score, _ = rank_variables(relative, error, time)
     assert rank_variables(relative[shuffled], error[shuffled], time[shuffled])[0] == pytest.approx(score)
+
+
+def test_an_aperture_that_loses_frames_is_not_chosen_however_quiet_the_rest(rng):
+    level = np.array([1e5, *rng.uniform(5e4, 2e5, 12)])
+    error = np.sqrt(level)[:, None] * np.array([3.0, 2.0, 1.0])
+    flux = level[:, None] + error * rng.normal(size=(60, 13, 3))
+    lost = flux.copy()
+    lost[:5, 0, 2] = np.nan
+    errors = np.broadcast_to(error, flux.shape)
+    assert choose_aperture(flux, errors, target=0).index == 2
+    assert choose_aperture(lost, errors, target=0).index == 1

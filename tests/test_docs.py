@@ -49,7 +49,7 @@ def first_cells(text):
 
 def options_of(command):
     """The options of a command and of those below it."""
-    context = click.Context(command)
+    context = click.Context(command, help_option_names=["-h", "--help"])  # click keeps the first that it is asked for
     found = {
         name for option in command.get_params(context) for name in (*option.opts, *option.secondary_opts)
     }
@@ -233,6 +233,7 @@ def test_every_public_package_has_its_page():
     public = (
         "imaging",
         "photometry",
+        "lightcurves",
         "astrometry",
         "testing",
         "primitives",

@@ -175,14 +175,12 @@ def test_the_flats_of_a_night_tell_a_wrong_gain(tmp_path, factor):
         assert "5 flats differ from one another by" in choice.why
 
 
-@pytest.mark.xfail(strict=True, reason="MakeMasters takes the variance of a flat that is relative to 1")
 def test_a_loud_read_out_is_no_wrong_gain(tmp_path):
     loud = with_camera(read_noise=90 * u.electron)  # a sixth of the variance of its flats
     result = masters_of(tmp_path, loud, true=loud)
     assert result.masters.flat.photons == 1
 
 
-@pytest.mark.xfail(strict=True, reason="MakeMasters counts the flats that it leaves out")
 def test_flats_that_are_left_out_tell_nothing_of_the_gain(tmp_path):
     result = masters_of(tmp_path, declared(1.3), flats=9, full=5)
     assert len(result.masters.flat.inputs) == 4

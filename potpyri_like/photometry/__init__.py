@@ -2,7 +2,7 @@
 
 from potpyri_like.photometry.apertures import aperture_sums
 from potpyri_like.photometry.bins import Bins, bin_series
-from potpyri_like.photometry.budget import NoiseBudget, close_budget, noise_terms
+from potpyri_like.photometry.budget import BUDGET_CLOSED, NoiseBudget, close_budget, noise_terms
 from potpyri_like.photometry.centroids import CENTROIDS, refine_positions
 from potpyri_like.photometry.choice import ApertureChoice, choose_aperture, rank_variables
 from potpyri_like.photometry.detect import Stars, detect_stars, frame_fwhm
@@ -49,6 +49,7 @@ from potpyri_like.photometry.psf import Profile, fit_profile
 from potpyri_like.photometry.series import LightCurve, Series
 
 __all__ = [
+    "BUDGET_CLOSED",
     "CENTROIDS",
     "Aperture",
     "ApertureChoice",

@@ -16,9 +16,10 @@ import numpy as np
 from potpyri_like.photometry.noise import nan_median, spikes
 from potpyri_like.photometry.series import Series
 
-__all__ = ["NoiseBudget", "close_budget", "noise_terms"]
+__all__ = ["BUDGET_CLOSED", "NoiseBudget", "close_budget", "noise_terms"]
 
 SHARPNESS = 2 * np.log(2) / np.pi  # sum of a Gaussian's squared pixels, times its FWHM squared
+BUDGET_CLOSED = 0.8, 1.3  # predicted over measured: all is well
 MINUTES = (2.0, 5.0, 10.0, 15.0, 30.0)
 FEWEST_BINS = 4
 FULL = 0.5  # of the usual number of points: a bin with fewer is left out
@@ -37,7 +38,7 @@ class NoiseBudget:
     ----------
     terms : mapping of str to ndarray, shape (n_stars,)
         Noise of one frame by what makes it, root mean square over the frames; in quadrature they make the first
-        column of `predicted`.
+        column of `predicted`, but for the flat, of which only that part counts that changes from frame to frame.
     width : ndarray, shape (n_scales,), minutes
         Of the bins; 0 stands for single frames.
     predicted, measured : ndarray, shape (n_stars, n_scales)

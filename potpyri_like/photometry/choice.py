@@ -15,6 +15,7 @@ from potpyri_like.photometry.noise import expected, nan_median, point_to_point, 
 __all__ = ["ApertureChoice", "choose_aperture", "rank_variables"]
 
 MOST_ALIKE = 8  # comparison stars that help a target choose its aperture
+COVERED = 0.97  # of the measurements of the best covered aperture
 MOST_CONSTANT = 25  # comparison stars that choose without a target
 
 Metric = Callable[[np.ndarray, np.ndarray | None], float]
@@ -73,8 +74,8 @@ def choose_aperture(
     Parameters
     ----------
     flux, error : array_like, shape (n_frames, n_stars, n_apertures), electron
-        NaN where not measured; an aperture without any light curve is passed over. The apertures in rising
-        size.
+        NaN where not measured; an aperture that has fewer measurements than others, since it leaves the image, is
+        passed over. The apertures in rising size.
     target : int, optional
         The star the light curve is for.
     time : array_like, shape (n_frames,), optional
@@ -102,6 +103,7 @@ def choose_aperture(
     judges = _judges(ensembles, target, nan_median(flux[..., flux.shape[2] // 2]))
     curves = [relative_flux(flux[..., a], error[..., a], ensembles[a].weights)[0] for a in apertures]
     figure = _noise(curves, time, judges, (metric, constant_metric), target)
+    figure[~_covered(curves, judges[:1] if target is not None else judges)] = np.nan
     alike = len(judges) - 1
     whose = (
         "comparison stars"
@@ -153,6 +155,12 @@ def rank_variables(relflux, relflux_err, time):
     calm = np.where(spikes(relflux), np.nan, relflux)
     score = np.array([_variability(*star, time) for star in zip(calm.T, error.T, strict=True)], float)
     return score, np.argsort(np.where(np.isnan(score), np.inf, -score), kind="stable")
+
+
+def _covered(curves, stars) -> np.ndarray:
+    """Which apertures measured some stars in as many frames as the best does, or nearly: a quiet rest proves nothing."""
+    measured = np.array([np.isfinite(curve[:, stars]).sum() for curve in curves])
+    return measured >= COVERED * measured.max(initial=0)
 
 
 def _judges(ensembles, target, level) -> np.ndarray:

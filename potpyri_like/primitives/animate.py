@@ -81,6 +81,6 @@ class Animate:
         by_label = {info.label: info for info in work.observed.frames}
         infos = [by_label[series.frames[i]] for i in spread]
         stages = (*self.calibration, Register(), snap)
-        outcomes = tools.run_frames(infos, stages, work.setup, what=f"{work.observed.name}, pictures")
+        outcomes = tools.run_frames(infos, stages, work.setup, what="")
         taken = tuple(o.results["snapshot"] for o in outcomes if "snapshot" in o.results)
         return work.found(snapshots=taken)

@@ -12,7 +12,7 @@ from potpyri_like.imaging import calibrate, fill_bad
 from potpyri_like.primitives.stage import Setup, exposure_of, pixels_of, to_ccd
 from potpyri_like.results import Master, Masters
 
-__all__ = ["UNUSABLE", "Calibrate"]
+__all__ = ["UNUSABLE", "Calibrate", "typical"]
 
 SAMPLED = 37  # every so many rows and columns tell what is typical
 UNUSABLE = np.uint8(MaskBit.BAD | MaskBit.COSMIC_RAY)

@@ -48,6 +48,10 @@ POOR_SEEING = 2.0  # times the median FWHM
 TRAILED = 0.25  # more ellipticity than usual
 TELLING = 15  # of the brightest stars tell by their light whether a frame was matched to the right ones
 UNLIKE = 2.0  # times more or less light than the others
+SHINING, FEWEST_SHINING = (
+    4.0,
+    3,
+)  # standard deviations; stars that at least stand out, where there is no sky alone
 
 
 @dataclass(frozen=True)
@@ -300,6 +304,7 @@ def alike_in_light(series: Series, reference: Reference) -> tuple[np.ndarray, np
         low, high = light / UNLIKE, light * UNLIKE
         noise = 4 * error / np.where(usual > 0, usual, np.nan)
         alike = (share + noise > low[:, None]) & (share - noise < high[:, None]) & (light > 0)[:, None]
+        alike &= (np.count_nonzero(flux > SHINING * error, axis=1) >= FEWEST_SHINING)[:, None]
     return (alike & asked).sum(axis=1), asked.sum(axis=1)
 
 
@@ -479,10 +484,11 @@ def aperture_lost(noise: np.ndarray, index: int, chosen: int) -> str:
     if index == chosen:
         return ""
     if not np.isfinite(more):
-        return "it gives no light curve"
+        return "it leaves the image in some frames, or gives no light curve"
     if more > 0.0005:
         return f"noisier by {100 * more:.1f} %"
-    return "hardly quieter, and larger" if index > chosen else "quieter by chance: its neighbours are not"
+    quieter = f"quieter by {100 * -more:.1f} %"
+    return f"{quieter} only, and larger" if more > -0.015 else f"{quieter} by chance: its neighbours are not"
 
 
 def star_candidates(table: StarTable) -> tuple[Candidate, ...]:

@@ -15,7 +15,7 @@ from astropy.io import fits
 
 from potpyri_like.encoding import fingerprint
 from potpyri_like.errors import FrameError
-from potpyri_like.frame import FrameInfo, FrameKind, MaskBit
+from potpyri_like.frame import Frame, FrameInfo, MaskBit
 from potpyri_like.identity import code_identity, instrument_identity
 from potpyri_like.imaging import (
     MEDIAN_NOISE_FACTOR,
@@ -29,6 +29,7 @@ from potpyri_like.imaging import (
     sample_boxes,
 )
 from potpyri_like.night import ObservationSet, slug, with_folder
+from potpyri_like.primitives.calibrate import typical
 from potpyri_like.primitives.hot_pixels import HotPixels
 from potpyri_like.primitives.stage import Setup, Tools, Work, exposure_of, pixels_of
 from potpyri_like.primitives.trim import Trim
@@ -87,7 +88,7 @@ class Maker:
     tools: Tools
     made: dict[tuple, Master]
     problems: list[Problem] = field(default_factory=list)
-    boxes: list[np.ndarray] = field(default_factory=list)
+    flats: list[tuple[np.ndarray, float]] = field(default_factory=list)
 
     def bias(self, frames: Sequence[FrameInfo]) -> Master | None:
         """The master bias, from frames without the overscan or, where there is none, with the level in it."""
@@ -124,18 +125,20 @@ class Maker:
         before = (self.setup.masters.bias, *of_flats.values())
         return self.combined("flat", frames, 0.0, lambda f: self.levelled(f, of_flats), before)
 
-    def trimmed(self, info: FrameInfo, setup: Setup) -> Pixels:
+    def opened(self, info: FrameInfo, setup: Setup) -> Frame:
         frame = Trim()(info, setup)
-        if info.kind is FrameKind.FLAT:
-            self.boxes.append(sample_boxes(frame.data))
         self.tools.read(info, frame.results["reading"])
-        return pixels_of(HotPixels()(frame, setup))
+        return frame
 
-    def transfer(self, read_variance: float) -> Transfer:
+    def trimmed(self, info: FrameInfo, setup: Setup) -> Pixels:
+        return pixels_of(HotPixels()(self.opened(info, setup), setup))
+
+    def transfer(self) -> Transfer:
         """What the flats that were just read say of the gain."""
         bias = self.setup.masters.bias
         level = sample_boxes(bias.pixels.data) if bias else np.zeros(1)
-        return photon_transfer([boxes - level for boxes in self.boxes], read_variance=read_variance)
+        variance = float(np.median([variance for _, variance in self.flats])) if self.flats else 0.0
+        return photon_transfer([boxes - level for boxes, _ in self.flats], read_variance=variance)
 
     def debiased(self, info: FrameInfo) -> Pixels:
         bias = self.setup.masters.bias
@@ -150,8 +153,9 @@ class Maker:
             It is saturated, or too faint to be of use.
         """
         bias, dark = self.setup.masters.bias, darks.get(round(exposure_of(info), 3))
+        raw = self.opened(info, self.setup)
         pixels = calibrate(
-            self.trimmed(info, self.setup),
+            pixels_of(HotPixels()(raw, self.setup)),
             bias=bias.pixels if bias else None,
             dark=dark.pixels if dark else None,
         )
@@ -163,6 +167,7 @@ class Maker:
             raise FrameError(
                 f"{info.label}: a flat with only {level:.0f} electrons per pixel; it is left out"
             )
+        self.flats.append((sample_boxes(raw.data), typical(raw.variance)))
         return flat
 
     def combined(
@@ -237,7 +242,7 @@ class Maker:
     ) -> Master | None:
         """The frames, one after the other onto the disk, and from there combined in chunks."""
         scratch, used, last = None, [], None
-        self.boxes.clear()
+        self.flats.clear()
         try:
             for info in frames:
                 try:
@@ -261,7 +266,7 @@ class Maker:
         photons = 1.0
         if kind == "flat":
             pixels, _ = normalise_flat(pixels)
-            photons = believable(self.transfer(read_variance=float(np.median(last.variance[::37, ::37]))))
+            photons = believable(self.transfer())
         log.info("master %s of %d frames", kind, len(used))
         return Master(kind, pixels, exposure, "exact", tuple(used), photons=photons)
 

@@ -10,7 +10,7 @@ import numpy as np
 from potpyri_like.errors import UsageError
 from potpyri_like.lightcurves import BandFit, TransitFit, beta_at, cdpp_in_time, select, time_averaging
 from potpyri_like.options import Options
-from potpyri_like.photometry import LightCurve, NoiseBudget, close_budget, rms
+from potpyri_like.photometry import BUDGET_CLOSED, LightCurve, NoiseBudget, close_budget, rms
 from potpyri_like.primitives.lightcurve import SERIES_FRAMES
 from potpyri_like.primitives.stage import Tools, Work
 from potpyri_like.primitives.transit import clear_frames
@@ -18,7 +18,6 @@ from potpyri_like.results import Problem, SetResult, StarTable
 
 __all__ = ["AverageInTime", "CloseBudget"]
 
-BUDGET_CLOSED = 0.8, 1.3  # predicted noise over measured
 INGRESS = 20 / 1440  # days: the time scale of red noise where no transit tells
 HOUR = 1 / 24
 
@@ -99,11 +98,20 @@ class CloseBudget:
         return work.found(budget=budget, notes=notes)
 
 
+def fitted_numbers(band: BandFit | None) -> int:
+    """How many numbers a fit took from a light curve, about: its baseline, its depth and a share of the rest."""
+    return 0 if band is None else len(band.chosen) + 3
+
+
 def without_known_changes(result: SetResult, table: StarTable) -> tuple[np.ndarray, np.ndarray]:
-    """The relative fluxes of all stars and their errors, the target's without its transit and baseline."""
+    """The relative fluxes of all stars and their errors, the target's without its transit and baseline.
+
+    What the fit took up of the noise is given back: residuals grow as the points outnumber the degrees of freedom.
+    """
     relflux, error, curve = table.relflux.copy(), table.relflux_err.copy(), result.light_curve
     if curve is not None:
-        relflux[:, curve.star] = 1 + curve.residuals
+        points, taken = int(np.isfinite(curve.residuals).sum()), fitted_numbers(result.band_fit)
+        relflux[:, curve.star] = 1 + curve.residuals * np.sqrt(points / max(points - taken, 1))
         error[:, curve.star] = curve.flux_err / (curve.model * curve.trend)
     return relflux, error
 

@@ -92,7 +92,7 @@ def target_folder(result: SetResult) -> str:
 
 
 def set_images(result: SetResult, *, only: Collection[str] | None = None) -> dict[str, Picture]:
-    """The PNGs of a set by their path within the output folder; only those with something to show.
+    """The pictures of a set by their path within the output folder; only those with something to show.
 
     Parameters
     ----------
@@ -113,6 +113,8 @@ def set_images(result: SetResult, *, only: Collection[str] | None = None) -> dic
         pictures["time_averaging.png"] = Picture("time_averaging_plot", result, ANALYSIS)
     if result.periods is not None:
         pictures["periodogram.png"] = Picture("periodogram_plot", result, ANALYSIS)
+    if result.snapshots:
+        pictures["field.gif"] = Picture("animation", result, "animation")
     return wanted(pictures, result.observed.folder, only)
 
 

@@ -18,6 +18,7 @@ from potpyri_like.frame import FrameInfo, FrameKind
 from potpyri_like.identity import code_identity, versions
 from potpyri_like.lightcurves import BandFit, Estimate, Lag
 from potpyri_like.night import FrameRow
+from potpyri_like.photometry import BUDGET_CLOSED
 from potpyri_like.photometry.noise import nan_median
 from potpyri_like.products.words import clean, in_mmag, plural, short
 from potpyri_like.results import Choice, Master, Problem, RunReport, SetResult, Timing
@@ -44,7 +45,6 @@ __all__ = [
 
 LONGEST_NAME = 40  # of a target, in the lines of the sets
 NAMED_ALONE = 4  # so many frames refused for the same reason are named one by one
-BUDGET_CLOSED = 0.8, 1.3  # predicted noise over measured
 NOISE_WORDS = (("point_to_point", "point-to-point"), ("expected", "expected"))
 REFUSED = "refused"
 FRAME = "frame"  # the stage of a problem with a raw frame that no stage told of
