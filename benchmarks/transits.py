@@ -18,8 +18,16 @@ from potpyri_like.pipeline import reduce_night
 from potpyri_like.registry import load_registry
 from potpyri_like.testing import NightPlan, simulate_night
 
-FLUX = 2_000.0, 60_000.0  # electron/s of the target, from the faintest night to the brightest
-PLAN = {"frames": 120, "hours": 3.5, "binning": (2, 2), "size": (512, 512), "stars": 40, "depth": 0.01, "drift": 15}
+FLUX = 6_000.0, 100_000.0  # electron/s of the target, from the faintest night to the brightest
+PLAN = {
+    "frames": 120,
+    "hours": 3.5,
+    "binning": (2, 2),
+    "size": (512, 512),
+    "stars": 40,
+    "depth": 0.01,
+    "drift": 15,
+}
 
 
 def one_night(seed: int, flux: float):
@@ -52,7 +60,9 @@ def main(nights: int = 20, first: int = 1) -> None:
         report, truth = one_night(first + number, float(flux))
         fit = report.sets[0].transit
         if fit is None:
-            print(f"seed {first + number}: no fit: {[c.why for c in report.sets[0].choices if c.what == 'transit']}")
+            print(
+                f"seed {first + number}: no fit: {[c.why for c in report.sets[0].choices if c.what == 'transit']}"
+            )
             continue
         times.append(pull(fit.tc, truth.tc))
         own = []
@@ -69,7 +79,10 @@ def main(nights: int = 20, first: int = 1) -> None:
             for b, p in zip(fit.bands, own, strict=True)
         )
         error = 43200 * (fit.tc.plus + fit.tc.minus)
-        print(f"seed {first + number}, {flux:.0f} e/s: Tc off {times[-1]:+.1f} of {error:.0f} s; {said}", flush=True)
+        print(
+            f"seed {first + number}, {flux:.0f} e/s: Tc off {times[-1]:+.1f} of {error:.0f} s; {said}",
+            flush=True,
+        )
         for result in report.sets:
             collect(result, constant)
     summary("depth", depths)
@@ -79,7 +92,9 @@ def main(nights: int = 20, first: int = 1) -> None:
     print(f"depth: weighted mean {100 * bias:+.2f} +- {100 / np.sqrt(weights.sum()):.2f} % off")
     for width, (measured, predicted) in sorted(constant.items()):
         ratio = np.sqrt(np.sum(measured) / np.sum(predicted))
-        print(f"constant stars, bins of {width:g} min: rms measured / predicted {ratio:.3f} ({len(measured)} stars)")
+        print(
+            f"constant stars, bins of {width:g} min: rms measured / predicted {ratio:.3f} ({len(measured)} stars)"
+        )
 
 
 def collect(result, constant: dict) -> None:

@@ -57,6 +57,11 @@ __all__ = ["Memory", "Standing", "output_of", "parse_radec", "reduce_night", "st
 log = logging.getLogger(__name__)
 
 FRAMES_WORTH_A_WORKER = 12  # a worker takes a second to start
+FILTERED = {
+    "median": "on science, darks and flats alike",
+    "selective": "on science frames, without what the dark explains",
+    "none": "on no frame",
+}
 OUTPUT = "{out}"  # stands for the output folder in lines that are kept
 
 
@@ -465,7 +470,7 @@ def start(night: Night, observed: ObservationSet, options: Options) -> Work:
     result = SetResult(
         observed,
         pixel_scale=instrument.pixel_scale(observed.frames[0]),
-        choices=(Choice("3x3 filter", mode, f"{asked}; on science, darks and flats alike"),),
+        choices=(Choice("3x3 filter", mode, f"{asked}; {FILTERED[mode]}"),),
     )
     return Work(observed, setup, result)
 

@@ -103,6 +103,10 @@ class Masters:
     darks: Mapping[float, Master] = field(default_factory=dict)
     flat: Master | None = None
 
+    def dark_of(self, exposure: float) -> Master | None:
+        """The dark of that exposure, seconds."""
+        return self.darks.get(round(exposure, 3))
+
 
 @dataclass(frozen=True)
 class Reference:

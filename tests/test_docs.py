@@ -49,7 +49,9 @@ def first_cells(text):
 
 def options_of(command):
     """The options of a command and of those below it."""
-    context = click.Context(command, help_option_names=["-h", "--help"])  # click keeps the first that it is asked for
+    context = click.Context(
+        command, help_option_names=["-h", "--help"]
+    )  # click keeps the first that it is asked for
     found = {
         name for option in command.get_params(context) for name in (*option.opts, *option.secondary_opts)
     }

@@ -33,6 +33,7 @@ def filter_hot_pixels(
     contrast: float = 2.0,
     noise_factor: float = MEDIAN_NOISE_FACTOR,
     counts: Counts | None = None,
+    dark: np.ndarray | None = None,
 ) -> Pixels:
     """The image without hot pixels.
 
@@ -58,6 +59,9 @@ def filter_hot_pixels(
         the Poisson term.
     counts : Counts, optional
         What the image was counted in: see `median3x3`.
+    dark : ndarray, shape (rows, cols), electron, optional
+        "selective": the dark current that the image still holds, and that will be subtracted. What it explains is not
+        hot; else a pixel would lose its dark current where it is replaced and keep it under a star.
 
     Returns
     -------
@@ -69,7 +73,7 @@ def filter_hot_pixels(
     if mode == "median":
         return _filter_all(pixels, counts, noise_factor)
     if mode == "selective":
-        return _filter_outstanding(pixels, counts, k, contrast)
+        return _filter_outstanding(pixels, counts, k, contrast, dark)
     raise PixelError(f"no hot-pixel filter {mode!r}; choose 'median', 'selective' or 'none'")
 
 
@@ -134,7 +138,16 @@ def _filter_all(pixels: Pixels, counts: Counts | None, noise_factor: float) -> P
     return Pixels(medians, times(pixels.variance, noise_factor), pixels.mask)
 
 
-def _filter_outstanding(pixels: Pixels, counts: Counts | None, k: float, contrast: float) -> Pixels:
+def _filter_outstanding(
+    pixels: Pixels, counts: Counts | None, k: float, contrast: float, dark: np.ndarray | None
+) -> Pixels:
+    if dark is not None:
+        lit = pixels._replace(data=pixels.data - dark, variance=pixels.variance + np.maximum(dark, 0))
+        done = _filter_outstanding(lit, None, k, contrast, None)
+        changed = np.nonzero(done.data != lit.data)
+        data = pixels.data.copy()
+        data[changed] = done.data[changed] + dark[changed]
+        return Pixels(data, pixels.variance, done.mask)
     medians = median3x3(pixels.data, counts=counts)
     rows, cols = np.divmod(np.flatnonzero(_far_above(pixels, medians, k)), medians.shape[1])
     good = (pixels.mask[rows, cols] & np.uint8(MaskBit.BAD)) == 0

@@ -38,8 +38,8 @@ class Part:
     width: np.ndarray
 
     def take(self, index) -> Part:
-        picked = (getattr(self, name)[index] for name in ("time", "flux", "error", "exposure", "design"))
-        return Part(self.name, *picked, self.width)
+        names = ("time", "flux", "error", "exposure", "design")
+        return replace(self, **{name: getattr(self, name)[index] for name in names})
 
 
 @dataclass(frozen=True, eq=False)

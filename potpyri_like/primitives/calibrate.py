@@ -30,7 +30,7 @@ class Calibrate:
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
         masters = setup.masters
-        dark = dark_for(masters, exposure_of(frame.info))
+        dark = masters.dark_of(exposure_of(frame.info))
         pixels = calibrate(
             pixels_of(frame),
             bias=masters.bias.pixels if masters.bias else None,
@@ -70,8 +70,3 @@ def pixel_noise(frame: Frame, dark: Master | None, masters: Masters) -> dict[str
 def typical(plane: np.ndarray) -> float:
     """The median of a sample of pixels."""
     return float(np.median(plane[::SAMPLED, ::SAMPLED]))
-
-
-def dark_for(masters: Masters, exposure: float) -> Master | None:
-    """The master dark of that exposure, seconds."""
-    return masters.darks.get(round(exposure, 3))

@@ -1,4 +1,4 @@
-"""The 3x3 filter against warm pixels, on science, darks and flats alike."""
+"""The 3x3 filter against warm pixels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from potpyri_like.frame import Frame
 from potpyri_like.imaging import MEDIAN_NOISE_FACTOR, filter_hot_pixels
-from potpyri_like.primitives.stage import Setup, pixels_of, to_ccd
+from potpyri_like.primitives.stage import Setup, exposure_of, pixels_of, to_ccd
 
 __all__ = ["HotPixels"]
 
@@ -16,14 +16,21 @@ __all__ = ["HotPixels"]
 class HotPixels:
     """Filter a trimmed frame in the mode that the set's setup names; a frame filtered before is left alone.
 
-    What the filter does to the noise of an aperture is handed on, since the photons' noise is not known yet.
+    The full median is for science frames and calibrations alike. The selective filter is for science frames alone: their
+    darks tell it what is no accident. What the filter does to the noise of an aperture is handed on, since the photons' noise is not known yet.
     """
 
     per: ClassVar[str] = "frame"
-    reads: ClassVar[tuple[str, ...]] = ("filter_mode",)
+    reads: ClassVar[tuple[str, ...]] = ("filter_mode", "masters")
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
         mode = "none" if setup.instrument.is_filtered(frame.info) else setup.filter_mode
-        pixels = filter_hot_pixels(pixels_of(frame), mode=mode, counts=frame.results.get("counts"))
+        dark = setup.masters.dark_of(exposure_of(frame.info)) if mode == "selective" else None
+        pixels = filter_hot_pixels(
+            pixels_of(frame),
+            mode=mode,
+            counts=frame.results.get("counts"),
+            dark=dark.pixels.data if dark else None,
+        )
         factor = MEDIAN_NOISE_FACTOR if mode == "median" else 1.0
         return frame.after(f"3x3 filter: {mode}", ccd=to_ccd(pixels, frame.ccd.wcs), poisson_factor=factor)

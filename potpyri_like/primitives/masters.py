@@ -54,10 +54,11 @@ class MakeMasters:
     made: dict[tuple, Master] = field(default_factory=dict, compare=False, repr=False)
 
     def __call__(self, work: Work, tools: Tools) -> Work:
-        maker = Maker(work.setup, tools, self.made)
+        mode = "none" if work.setup.filter_mode == "selective" else work.setup.filter_mode
+        maker = Maker(work.setup.with_(filter_mode=mode), tools, self.made)
         observed, wanted = work.observed, work.setup.instrument.calibration
         bias = maker.bias(observed.biases)
-        maker = replace(maker, setup=work.setup.with_(masters=Masters(bias=bias)))
+        maker = replace(maker, setup=maker.setup.with_(masters=Masters(bias=bias)))
         darks = maker.darks(observed.darks, {exposure_of(f) for f in observed.frames})
         flat = maker.flat(observed.flats, observed.darks)
         masters = Masters(bias=bias, darks=darks, flat=flat)

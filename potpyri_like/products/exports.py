@@ -628,9 +628,12 @@ def set_exports(result: SetResult, options: Mapping[str, Any]) -> dict[str, str 
         "aavso_extended.txt": lambda: aavso_extended(result, observer=observer),
     }
     if result.transit is not None:
-        named = {"curve_name": result.curve_name, "planet": str(options.get("planet") or "")}
         makers["aavso_exoplanet.txt"] = lambda: aavso_exoplanet(
-            result, result.transit, observer=observer, **named
+            result,
+            result.transit,
+            curve_name=result.curve_name,
+            observer=observer,
+            planet=str(options.get("planet") or ""),
         )
     made = {}
     for name, make in makers.items():
