@@ -240,3 +240,26 @@ def test_the_image_is_left_alone(rng, mode):
     fill_bad(pixels, MaskBit.BAD)
     for plane, was in zip(pixels, before, strict=True):
         np.testing.assert_array_equal(plane, was)
+
+
+def test_what_the_dark_explains_is_not_hot_and_what_it_does_not_is_replaced(rng):
+    dark = np.zeros((60, 60), np.float32)
+    dark[10, 10] = dark[30, 30] = 800
+    image = rng.poisson(100 + dark).astype(np.float32)
+    image[45, 45] += 900
+    before = image.copy()
+    done = filter_hot_pixels(as_pixels(image), mode="selective", dark=dark)
+    assert done.data[10, 10] == image[10, 10] and done.data[30, 30] == image[30, 30]
+    assert not done.mask[10, 10] & MaskBit.HOT and done.mask[45, 45] & MaskBit.HOT
+    assert done.data[45, 45] < 200
+    assert np.array_equal(image, before)
+    without = filter_hot_pixels(as_pixels(image), mode="selective")
+    assert without.mask[10, 10] & MaskBit.HOT
+
+
+def test_a_pixel_replaced_on_a_dark_keeps_the_dark_to_be_subtracted(rng):
+    dark = np.full((40, 40), 50, np.float32)
+    image = rng.poisson(100 + dark).astype(np.float32)
+    image[20, 20] += 2000
+    done = filter_hot_pixels(as_pixels(image), mode="selective", dark=dark)
+    assert done.data[20, 20] - dark[20, 20] == pytest.approx(100, abs=4 * np.sqrt(150 / 9 * 1.6))

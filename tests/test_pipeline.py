@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from potpyri_like.errors import NightError, UsageError
 from potpyri_like.frame import FrameFlag
 from potpyri_like.options import Options
 from potpyri_like.pipeline import parse_radec, reduce_night
+from potpyri_like.primitives import lightcurve
 from potpyri_like.products import read_light_curve, read_measurements
 from potpyri_like.registry import load_registry
 from potpyri_like.testing import NightPlan, simulate_night
@@ -314,3 +316,83 @@ def flux_ratios(measured, truth, result):
     star, here = pairs.T
     good = whole[here] & (other[star] > 25) & (flux[here] > 0.03 * flux.max())
     return flux[here[good]] / np.array(true["flux"])[star[good]], amplifiers(result)[here[good]]
+
+
+# -- a hard night, and a whole one ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def hard_night(tmp_path_factory):
+    """A night of three bands with a cloud, a gap of 40 minutes and two values in a hundred missing."""
+    folder = tmp_path_factory.mktemp("hard")
+    plan = NightPlan(
+        seed=7,
+        frames=90,
+        hours=4.0,
+        binning=(2, 2),
+        size=(320, 320),
+        stars=20,
+        drift=10,
+        cloud=0.7,
+        depth=0.02,
+        middle=0.55,
+    )
+    truth = simulate_night(instrument("OPTICAM"), folder, plan)
+    start = truth.frames["jd_utc"].min()
+    late = (truth.frames["jd_utc"] > start + 3.25 / 24) & (
+        truth.frames["jd_utc"] < start + 3.25 / 24 + 40 / 1440
+    )
+    for file in truth.frames["file"][late]:
+        (folder / file).unlink()
+    x, y = truth.target_xy["C1"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lightcurve, "series_of", with_holes(lightcurve.series_of))
+        options = Options(target_xy=f"C1:{x:.1f},{y:.1f}", radec=truth.radec.to_string("hmsdms"), jobs=2)
+        report = reduce_night(instrument("OPTICAM"), folder, options=options)
+    return truth, report, folder / "red"
+
+
+def with_holes(series_of):
+    """The series as it is made, with two values in a hundred missing."""
+
+    def made(*arguments):
+        series = series_of(*arguments)
+        holes = np.random.default_rng(1).random(series.sky.shape) < 0.02
+        lost = {name: getattr(series, name).copy() for name in ("flux", "flux_err", "sky", "peak", "xy")}
+        for values in lost.values():
+            values[holes] = np.nan
+        return replace(series, **lost)
+
+    return made
+
+
+def test_a_night_with_holes_a_gap_and_a_cloud_has_all_its_products_and_its_flags(hard_night):
+    truth, report, out = hard_night
+    assert report.exit_status == 0
+    for result in report.sets:
+        curve = read_light_curve(out / result.products["lightcurve.ecsv"])
+        rows = {Path(row["file"]).name: row for row in truth.frames}
+        dim = np.array([rows[Path(name).name]["transparency"] for name in curve.frames])
+        cloudy = (curve.flags & FrameFlag.CLOUD) > 0
+        assert cloudy[dim < 0.45 * np.median(dim)].all() and not cloudy[dim > 0.8 * np.median(dim)].any()
+        assert 0.015 < np.isnan(result.series.sky).mean() < 0.06
+        for name in ("transit.ecsv", "noise_budget.ecsv", "time_averaging.png", "noise.png", "field.gif"):
+            assert any(path.name == name for path in out.rglob("*")), name
+        for name in (
+            "archi.txt",
+            "lightcurve.csv",
+            "lightcurve.fits",
+            "aavso_extended.txt",
+            "aavso_exoplanet.txt",
+        ):
+            assert (out / result.observed.folder / "export" / name).stat().st_size > 500
+
+
+def test_the_transit_of_a_hard_night_comes_back(hard_night):
+    truth, report, _ = hard_night
+    fit = report.sets[0].transit
+    assert fit.detected and fit.coverage == "full"
+    assert abs(fit.tc.value - truth.tc) < 4 * (fit.tc.minus + fit.tc.plus) / 2
+    for band in fit.bands:
+        error = (band.depth.minus + band.depth.plus) / 2
+        assert abs(band.depth.value - truth.depth[band.name]) < 4 * error and error < 0.005

@@ -158,7 +158,7 @@ def rank_variables(relflux, relflux_err, time):
 
 
 def _covered(curves, stars) -> np.ndarray:
-    """Which apertures measured some stars in as many frames as the best does, or nearly: a quiet rest proves nothing."""
+    """Which apertures measured some stars in as many frames as the best does, or nearly; a quiet rest is none."""
     measured = np.array([np.isfinite(curve[:, stars]).sum() for curve in curves])
     return measured >= COVERED * measured.max(initial=0)
 

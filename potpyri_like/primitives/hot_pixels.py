@@ -16,8 +16,9 @@ __all__ = ["HotPixels"]
 class HotPixels:
     """Filter a trimmed frame in the mode that the set's setup names; a frame filtered before is left alone.
 
-    The full median is for science frames and calibrations alike. The selective filter is for science frames alone: their
-    darks tell it what is no accident. What the filter does to the noise of an aperture is handed on, since the photons' noise is not known yet.
+    The full median is for science frames and calibrations alike. The selective filter is for science frames alone, and
+    their dark tells it what is no accident. What the filter does to the noise of an aperture is handed on, since the
+    photons' noise is not known yet.
     """
 
     per: ClassVar[str] = "frame"
