@@ -202,7 +202,7 @@ def test_page_shows_the_transit_with_its_figure_and_its_table(fitted):
         f"{24 * fit.t14.value:.3f} ± 0.024 h",
         "0.30 +0.10 −0.20",
         "1.500 ± 0.040 %",
-        "constant, airmass*",
+        "constant, airmass",
         "The bands agree on one radius: chi-square 0.70 for 1, probability 0.40.",
         "Ingress and egress are in the data.",
         "1.25 minutes late of 2460729.88000 ± 0.5 minutes, transit 7 by HOSTED.",

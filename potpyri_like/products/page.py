@@ -275,7 +275,7 @@ def band_view(band: BandFit, results: list[SetResult]) -> dict[str, Any]:
             f"{band.scale:.2f}",
             f"{band.beta:.2f}",
         ],
-        "baseline": ", ".join(f"{name}*" if name in band.chosen else name for name in band.columns),
+        "baseline": ", ".join(("constant", *band.chosen)),
     }
 
 
