@@ -11,6 +11,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from potpyri_like.errors import UsageError
+from potpyri_like.lightcurves.points import since_first
 from potpyri_like.photometry.noise import MAD_TO_SIGMA
 
 __all__ = ["cdpp", "cdpp_in_time"]
@@ -36,7 +37,7 @@ def cdpp(flux, time) -> float:
     flux, time : array_like, shape (n,)
         In any order. NaN is left out first; fewer than 60 points give NaN.
     """
-    time, flux = _measured(time, flux)
+    time, flux = since_first(time, flux)
     if flux.size < 2 * CHUNK:
         return np.nan
     flat = _detrended(time, flux)
@@ -67,7 +68,7 @@ def cdpp_in_time(flux, time, *, duration) -> float:
         raise UsageError(
             f"a duration of {duration} for the CDPP; it must be above 0, in the unit of the times"
         )
-    time, flux = _measured(time, flux)
+    time, flux = since_first(time, flux)
     level = np.median(flux) if flux.size else np.nan
     if not level > 0:
         return np.nan
@@ -94,14 +95,6 @@ def _of_intervals(time, residual, duration):
     variance = np.bincount(label, (residual - mean[label]) ** 2)[counts] / freedom
     # The median of chi-squared, by Wilson and Hilferty (1931), is below its mean.
     return float(np.median(np.sqrt(variance / (1 - 2 / (9 * freedom)) ** 3 / n[counts])))
-
-
-def _measured(time, flux):
-    """The points where both are finite, in order of time."""
-    time, flux = np.asarray(time, float), np.asarray(flux, float)
-    good = np.flatnonzero(np.isfinite(time) & np.isfinite(flux))
-    good = good[np.argsort(time[good], kind="stable")]
-    return time[good] - time[good[:1]], flux[good]
 
 
 def _detrended(time, flux):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from potpyri_like.errors import UsageError
+from potpyri_like.lightcurves.points import measured_in_order
 
 __all__ = ["Lag", "correlation", "lag"]
 
@@ -120,8 +121,7 @@ def _measured(time, flux, error=None):
     """The points where all is finite, in order of time."""
     time, flux = np.asarray(time, float), np.asarray(flux, float)
     error = np.zeros_like(flux) if error is None else np.asarray(error, float)
-    good = np.flatnonzero(np.isfinite(time) & np.isfinite(flux) & np.isfinite(error))
-    good = good[np.argsort(time[good], kind="stable")]
+    good = measured_in_order(time, flux, error)
     return time[good], flux[good], error[good]
 
 

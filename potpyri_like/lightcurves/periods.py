@@ -9,6 +9,7 @@ from astropy.timeseries import LombScargle
 from scipy.optimize import minimize_scalar
 
 from potpyri_like.errors import UsageError
+from potpyri_like.lightcurves.points import measured_in_order
 from potpyri_like.photometry.bins import bin_series
 
 __all__ = ["Periodogram", "PhaseBins", "fold", "multiband_periodogram", "periodogram", "phase_bins"]
@@ -177,8 +178,7 @@ def _measured(time, flux, error=None):
     """The points where all is finite, in order of time counted from the first; equal errors for none."""
     time, flux = np.asarray(time, float), np.asarray(flux, float)
     error = np.ones_like(flux) if error is None else np.asarray(error, float)
-    good = np.flatnonzero(np.isfinite(time) & np.isfinite(flux) & (error > 0) & np.isfinite(error))
-    good = good[np.argsort(time[good], kind="stable")]
+    good = measured_in_order(time, flux, np.where(error > 0, error, np.nan))
     if good.size and not (np.ptp(flux[good]) > 0 and np.ptp(time[good]) > 0):
         good = good[:0]  # nothing can be explained of a constant
     return time[good] - (time[good[0]] if good.size else 0), flux[good], error[good]

@@ -12,6 +12,7 @@ import numpy as np
 from scipy import stats
 
 from potpyri_like.errors import UsageError
+from potpyri_like.lightcurves.points import since_first
 from potpyri_like.photometry.bins import bin_series
 from potpyri_like.photometry.noise import rms
 
@@ -76,7 +77,7 @@ def time_averaging(time, residuals, *, widths=None) -> TimeAveraging:
     widths : array_like, days, optional
         Above 0; otherwise 25 from the median cadence to a quarter of the span.
     """
-    time, residuals = _measured(time, residuals)
+    time, residuals = since_first(time, residuals)
     widths = _default_widths(time) if widths is None else _checked(widths)
     tables = [_scatter(time, residuals, width) for width in widths]
     variance, per_point, n, n_bins = np.array(tables).reshape(-1, 4).T
@@ -110,14 +111,6 @@ def beta_at(averaging, low, high=None) -> float:
     if not inside.any():
         inside[np.argmin(np.abs(width - (low + high) / 2))] = True
     return max(1.0, float(np.median(beta[inside])))
-
-
-def _measured(time, residuals):
-    """The points where both are finite, in order of time, which is counted from the first."""
-    time, residuals = np.asarray(time, float), np.asarray(residuals, float)
-    good = np.flatnonzero(np.isfinite(time) & np.isfinite(residuals))
-    good = good[np.argsort(time[good], kind="stable")]
-    return time[good] - time[good[:1]], residuals[good]
 
 
 def _default_widths(time):
