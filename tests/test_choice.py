@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from potpyri_like.errors import ReductionError
-from potpyri_like.photometry.choice import choose_aperture, rank_variables
+from potpyri_like.photometry.choice import airmass_drift, choose_aperture, rank_variables
 from potpyri_like.photometry.ensemble import ensemble_weights, relative_flux
 from potpyri_like.photometry.noise import rms
 
@@ -252,3 +252,15 @@ def test_an_aperture_that_loses_frames_is_not_chosen_however_quiet_the_rest(rng)
     errors = np.broadcast_to(error, flux.shape)
     assert choose_aperture(flux, errors, target=0).index == 2
     assert choose_aperture(lost, errors, target=0).index == 1
+
+
+def test_a_star_of_another_colour_is_known_by_its_drift_with_airmass(rng):
+    airmass = np.linspace(1, 2, 80)
+    flux = 1 + 0.003 * rng.normal(size=(80, 6))
+    flux[:, 2] *= 1 - 0.01 * (airmass - 1)
+    flux[:4, 4] = np.nan
+    drift, significance = airmass_drift(flux, np.full((80, 6), 0.003), airmass)
+    assert drift[2] == pytest.approx(-0.01, abs=0.0045)
+    assert significance[2] > 6
+    assert (np.delete(significance, 2) < 4).all()
+    assert np.isnan(airmass_drift(flux[:5], flux[:5], airmass[:5])[0]).all()

@@ -1,13 +1,15 @@
 """Frames whose stars are not those of the reference, and what is remarkable about the others."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from fake_report import make_set
 
 from potpyri_like.frame import FrameFlag
-from potpyri_like.primitives.lightcurve import with_flags, without_mistaken
+from potpyri_like.photometry import choose_aperture
+from potpyri_like.primitives.lightcurve import with_flags, without_drifting, without_mistaken
 
 BAD = 20
 OF_A_FRAME = ("shift", "rotation", "xy", "flux", "flux_err", "sky", "peak")
@@ -184,3 +186,20 @@ def test_poor_seeing_few_stars_and_a_guessed_date_are_told_together(measured):
     assert flagged.flags[BAD] == FrameFlag.POOR_SEEING | FrameFlag.FEW_STARS | FrameFlag.TIME_DOUBTFUL
     for words in ("matched on 3 stars only", "its date was guessed", "FWHM 20.0 pixel"):
         assert words in flagged.reasons[BAD]
+
+
+def test_a_comparison_star_of_another_colour_is_left_out_with_its_reason(rng):
+    airmass = 1 + np.linspace(0, 1, 80) ** 2
+    level = np.linspace(1e6, 5e5, 12)
+    flux = level * np.exp(-0.15 * airmass)[:, None]
+    flux[:, 5] *= 1 - 0.01 * (airmass - 1)
+    error = np.sqrt(flux)
+    cube = (flux + error * rng.normal(size=flux.shape))[:, :, None], error[:, :, None]
+    series = SimpleNamespace(flux=cube[0], flux_err=cube[1], airmass=airmass)
+    choice = choose_aperture(*cube, target=0)
+    found = without_drifting(choice, series, 0).ensemble
+    assert found.weights[5] == 0 and "drifts with airmass by -" in found.reasons[5]
+    assert (np.delete(found.weights, [0, 5]) > 0).all() and found.weights[0] == 0
+    assert found.reasons[0] == "target"
+    unknown = SimpleNamespace(flux=cube[0], flux_err=cube[1], airmass=np.full(80, np.nan))
+    assert without_drifting(choice, unknown, 0) is choice

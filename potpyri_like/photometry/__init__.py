@@ -4,7 +4,7 @@ from potpyri_like.photometry.apertures import aperture_sums
 from potpyri_like.photometry.bins import Bins, bin_series
 from potpyri_like.photometry.budget import BUDGET_CLOSED, NoiseBudget, close_budget, noise_terms
 from potpyri_like.photometry.centroids import CENTROIDS, refine_positions
-from potpyri_like.photometry.choice import ApertureChoice, choose_aperture, rank_variables
+from potpyri_like.photometry.choice import ApertureChoice, airmass_drift, choose_aperture, rank_variables
 from potpyri_like.photometry.detect import Stars, detect_stars, frame_fwhm
 from potpyri_like.photometry.ensemble import (
     Ensemble,
@@ -71,6 +71,7 @@ __all__ = [
     "Sky",
     "Stars",
     "Template",
+    "airmass_drift",
     "annulus_sky",
     "aperture_flags",
     "aperture_sums",

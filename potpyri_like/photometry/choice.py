@@ -12,9 +12,10 @@ from potpyri_like.photometry.bins import bin_series
 from potpyri_like.photometry.ensemble import Ensemble, ensemble_weights, relative_flux
 from potpyri_like.photometry.noise import expected, nan_median, point_to_point, rms, running_median, spikes
 
-__all__ = ["ApertureChoice", "choose_aperture", "rank_variables"]
+__all__ = ["ApertureChoice", "airmass_drift", "choose_aperture", "rank_variables"]
 
 MOST_ALIKE = 8  # comparison stars that help a target choose its aperture
+FEWEST_IN_LINE = 8  # points
 COVERED = 0.97  # of the measurements of the best covered aperture
 MOST_CONSTANT = 25  # comparison stars that choose without a target
 
@@ -155,6 +156,45 @@ def rank_variables(relflux, relflux_err, time):
     calm = np.where(spikes(relflux), np.nan, relflux)
     score = np.array([_variability(*star, time) for star in zip(calm.T, error.T, strict=True)], float)
     return score, np.argsort(np.where(np.isnan(score), np.inf, -score), kind="stable")
+
+
+def airmass_drift(relflux, relflux_err, airmass):
+    """By how much each star's relative flux goes with airmass, as that of a star of another colour than the others'.
+
+    A straight line in airmass is fitted, with errors raised to the scatter about it.
+
+    Parameters
+    ----------
+    relflux, relflux_err : array_like, shape (n_frames, n_stars)
+        NaN is left out.
+    airmass : array_like, shape (n_frames,)
+
+    Returns
+    -------
+    drift : ndarray, shape (n_stars,)
+        Relative, between the least and the largest airmass; NaN with fewer than eight points.
+    significance : ndarray, shape (n_stars,)
+        In standard deviations.
+    """
+    relflux, error, airmass = (np.asarray(a, float) for a in (relflux, relflux_err, airmass))
+    found = [_line(airmass, *star) for star in zip(relflux.T, error.T, strict=True)]
+    drift, significance = np.array(found, float).reshape(-1, 2).T
+    return drift, significance
+
+
+def _line(airmass, flux, error):
+    """Rise of one star over the range of airmass, and its significance."""
+    good = np.isfinite(flux) & np.isfinite(airmass) & (error > 0)
+    if good.sum() < FEWEST_IN_LINE or not np.ptp(airmass[good]) > 0:
+        return np.nan, np.nan
+    x = (airmass[good] - airmass[good].mean()) / np.ptp(airmass[good])
+    terms = np.column_stack([np.ones(x.size), x]) / error[good][:, None]
+    data = flux[good] / error[good]
+    covariance = np.linalg.inv(terms.T @ terms)
+    level, rise = covariance @ terms.T @ data
+    left = data - terms @ [level, rise]
+    scatter = max(1.0, float(np.sqrt(left @ left / (x.size - 2))))
+    return rise / level, abs(rise) / (scatter * np.sqrt(covariance[1, 1]))
 
 
 def _covered(curves, stars) -> np.ndarray:

@@ -19,6 +19,7 @@ from potpyri_like.photometry import (
     ApertureChoice,
     LightCurve,
     Series,
+    airmass_drift,
     baseline,
     choose_aperture,
     cloudy_frames,
@@ -48,6 +49,7 @@ POOR_SEEING = 2.0  # times the median FWHM
 TRAILED = 0.25  # more ellipticity than usual
 TELLING = 15  # of the brightest stars tell by their light whether a frame was matched to the right ones
 UNLIKE = 2.0  # times more or less light than the others
+DRIFTING, DRIFT = 6.0, 0.002  # standard deviations; relative, over the night's range of airmass
 SHINING, FEWEST_SHINING = (
     4.0,
     3,
@@ -98,6 +100,7 @@ class Compare:
         series = work.result.series
         assert series is not None
         choice = self.settled.get(work.observed.folder) or self.choice(work, series, tools.options)
+        choice = without_drifting(choice, series, work.target_star)
         table = star_table(series, choice)
         series = with_clouds(series, table, choice.index)
         chosen = Choice(
@@ -435,6 +438,27 @@ def aperture_choice(
         else f"{len(series.frames)} frame(s) show no scatter to choose by; {HABIT:g} FWHM by habit"
     )
     return ApertureChoice(index, np.full(len(series.radii), np.nan), ensemble, False, asked)
+
+
+def without_drifting(choice: ApertureChoice, series: Series, target: int | None) -> ApertureChoice:
+    """The choice without comparison stars that drift with airmass, as stars of another colour do.
+
+    No more than a third of them are left out, the worst first, and three stay.
+    """
+    weights = choice.ensemble.weights
+    flux, error = series.flux[..., choice.index], series.flux_err[..., choice.index]
+    relflux, relflux_err = relative_flux(flux, error, weights)
+    drift, sure = airmass_drift(relflux, relflux_err, series.airmass)
+    used = np.flatnonzero(weights)
+    found = used[(np.nan_to_num(sure[used]) > DRIFTING) & (np.abs(np.nan_to_num(drift[used])) > DRIFT)]
+    found = found[np.argsort(-sure[found], kind="stable")][: max(min(len(used) // 3, len(used) - 3), 0)]
+    if not len(found):
+        return choice
+    reasons = {i: why for i, why in enumerate(choice.ensemble.reasons) if why and i != target}
+    reasons |= {
+        int(i): f"drifts with airmass by {1e3 * drift[i]:+.1f} ppt, as another colour does" for i in found
+    }
+    return replace(choice, ensemble=ensemble_weights(flux, error, target=target, excluded=reasons))
 
 
 def star_table(series: Series, choice: ApertureChoice) -> StarTable:
