@@ -18,7 +18,7 @@ from potpyri_like.pipeline import reduce_night
 from potpyri_like.registry import load_registry
 from potpyri_like.testing import NightPlan, simulate_night
 
-FLUX = 6_000.0, 100_000.0  # electron/s of the target, from the faintest night to the brightest
+FLUX = 6_000.0, 40_000.0  # electron/s of the target, from the faintest night to the brightest
 PLAN = {
     "frames": 120,
     "hours": 3.5,

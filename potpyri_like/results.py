@@ -156,6 +156,8 @@ class StarTable:
         Of its relative flux.
     score : ndarray, shape (n_stars,)
         Variability over noise; about 1 for a constant star.
+    own_aperture : ndarray, shape (n_stars,), pixel
+        The radius at which the star's own light curve has the least point-to-point scatter; NaN for none.
     why : tuple of str
         Why its weight is 0; "" for a comparison star.
     relflux, relflux_err : ndarray, shape (n_frames, n_stars)
@@ -168,6 +170,7 @@ class StarTable:
     point_to_point: np.ndarray
     expected: np.ndarray
     score: np.ndarray
+    own_aperture: np.ndarray
     why: tuple[str, ...]
     relflux: np.ndarray
     relflux_err: np.ndarray

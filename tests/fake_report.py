@@ -180,7 +180,8 @@ def make_stars(series, *, target, aperture, n_comparisons):
         "" if w else ("the target" if s == target else "scatters too much") for s, w in enumerate(weight)
     )
     median = np.array([np.median(f[np.isfinite(f)]) for f in flux.T])
-    return StarTable(median, weight, rms, point, expected, rms / expected, why, relflux, relflux_err)
+    own = np.full(n_stars, series.radii[aperture])
+    return StarTable(median, weight, rms, point, expected, rms / expected, own, why, relflux, relflux_err)
 
 
 def make_light_curve(series, stars, *, target, aperture, name, band, camera):

@@ -476,10 +476,22 @@ def star_table(series: Series, choice: ApertureChoice) -> StarTable:
         point_to_point=per_star(lambda f: point_to_point(f, series.time), relflux),
         expected=per_star(expected, relerr),
         score=score,
+        own_aperture=own_apertures(series, choice.ensemble.weights),
         why=choice.ensemble.reasons,
         relflux=relflux,
         relflux_err=relerr,
     )
+
+
+def own_apertures(series: Series, weights: np.ndarray) -> np.ndarray:
+    """The radius that suits each star best, by the point-to-point scatter of its own light curve, pixels."""
+    found = np.full((series.flux.shape[1], len(series.radii)), np.inf)
+    for aperture in range(len(series.radii) if len(series.frames) >= SERIES_FRAMES else 0):
+        relflux, _ = relative_flux(series.flux[..., aperture], series.flux_err[..., aperture], weights)
+        found[:, aperture] = [point_to_point(curve, series.time) for curve in relflux.T]
+    found[~np.isfinite(found)] = np.inf
+    known = np.isfinite(found).any(axis=1)
+    return np.where(known, series.radii[np.argmin(found, axis=1)], np.nan)
 
 
 def per_star(figure: Any, values: np.ndarray) -> np.ndarray:

@@ -187,7 +187,17 @@ def ranking_table(result: SetResult) -> Table:
     table = star_table(result)
     order = np.argsort(-np.nan_to_num(np.asarray(table["score"]), nan=-np.inf), kind="stable")
     ranked = table[order][
-        "star", "x", "y", "flux", "rms", "point_to_point", "expected", "score", "weight", "why"
+        "star",
+        "x",
+        "y",
+        "flux",
+        "rms",
+        "point_to_point",
+        "expected",
+        "score",
+        "own_aperture",
+        "weight",
+        "why",
     ]
     ranked.meta.update(
         target=clean(result.observed.target),
@@ -219,6 +229,12 @@ def star_table(result: SetResult) -> Table:
             ),
             column("expected", known.expected if known else unknown, None, "rms that the errors promise"),
             column("score", known.score if known else unknown, None, "variability over noise, 1 if constant"),
+            column(
+                "own_aperture",
+                known.own_aperture if known else unknown,
+                u.pix,
+                "radius of its own least scatter",
+            ),
         )
     )
 
