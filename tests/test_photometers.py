@@ -21,6 +21,7 @@ from potpyri_like.photometry import (
     Template,
     measure_stars,
 )
+from potpyri_like.photometry.photometers import MOST_TOGETHER, _groups
 
 SKY, READ_NOISE = 200.0, 5.0
 NOISE = np.sqrt(SKY + READ_NOISE**2)
@@ -346,3 +347,12 @@ def test_a_photometer_travels_and_is_told_from_another(photometer):
     assert again == photometer and again.digest == photometer.digest
     others = [p for p in (*ALL, Square(3), Aperture()) if p != photometer]
     assert photometer.digest not in [p.digest for p in others]
+
+
+def test_a_crowd_is_fitted_in_groups_that_can_be_solved(rng):
+    xy = rng.uniform(0, 200, (300, 2))
+    groups = _groups(xy, 30.0)
+    assert sorted(np.concatenate(groups)) == list(range(300))
+    assert max(map(len, groups)) <= MOST_TOGETHER
+    pair = np.array([[10.0, 10], [14, 10], [90, 90]])
+    assert [list(group) for group in _groups(pair, 8.0)] == [[0, 1], [2]]

@@ -55,6 +55,10 @@ __all__ = [
 
 GRID = tuple(np.round(np.geomspace(0.5, 5.0, 24), 3).tolist())
 AT_ONCE = 300_000  # parts of pixels
+MOST_TOGETHER, CLOSER = (
+    20,
+    0.7,
+)  # stars fitted at once; by how much the reach shrinks where more hang together
 ENOUGH_LIGHT = 0.5  # of an optimal extraction's weight that must be on good pixels
 
 
@@ -371,6 +375,17 @@ class Psf(Photometer):
 
 
 def _groups(xy: np.ndarray, reach: float) -> list[np.ndarray]:
+    """Indices of places that hang together by distances within reach; a shorter one where too many do."""
+    found: list[np.ndarray] = []
+    for group in _chained(xy, reach):
+        if len(group) <= MOST_TOGETHER:
+            found.append(group)
+        else:  # in a crowded field all stars would be one group, and too large to be solved at once
+            found.extend(group[part] for part in _groups(xy[group], CLOSER * reach))
+    return found
+
+
+def _chained(xy: np.ndarray, reach: float) -> list[np.ndarray]:
     """Indices of places that hang together by distances within reach."""
     near = np.hypot(*(xy[:, None] - xy).transpose(2, 0, 1)) <= reach
     group, before = np.arange(len(xy)), np.full(len(xy), -1)
