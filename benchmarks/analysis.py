@@ -83,7 +83,13 @@ def work_of(band: str, frames: int, stars: int, seed: int) -> Work:
             "angle": 10.0,
             "matched": 60,
             "transform": Transform(np.eye(2), drift[n]),
-            "pixel_noise": {"photons": 1.0, "digitisation": 0.1, "read-out": 15.0, "dark current": 3.0, "flat": 1e-6},
+            "pixel_noise": {
+                "photons": 1.0,
+                "digitisation": 0.1,
+                "read-out": 15.0,
+                "dark current": 3.0,
+                "flat": 1e-6,
+            },
         }
         outcomes.append(FrameOutcome(info, results))
     image = np.full((2048, 2048), 60, np.float32)
@@ -114,8 +120,13 @@ def main(frames: int = 500, stars: int = 150) -> None:
         print(f"{type(stage).__name__:<16}{spent:7.1f} s")
     fit = works[0].result.transit
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{'together':<16}{total:7.1f} s of one processor; {peak - before:.0f} MB more than the measurements")
-    print(f"Tc {fit.tc.value:.5f} +- {fit.tc.plus:.5f}; depths " + ", ".join(f"{b.depth.value:.5f}" for b in fit.bands))
+    print(
+        f"{'together':<16}{total:7.1f} s of one processor; {peak - before:.0f} MB more than the measurements"
+    )
+    print(
+        f"Tc {fit.tc.value:.5f} +- {fit.tc.plus:.5f}; depths "
+        + ", ".join(f"{b.depth.value:.5f}" for b in fit.bands)
+    )
 
 
 if __name__ == "__main__":

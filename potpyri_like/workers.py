@@ -34,6 +34,10 @@ log = logging.getLogger(__name__)
 LIBRARY_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 TRIES = 2
 LOCAL = "local"
+LOOK, GONE = (
+    2.0,
+    20.0,
+)  # s: between two looks at a local cluster; without any worker, until they are started anew
 CONNECT = "10s"
 MAY_GROW_TO = 16  # workers for whom tasks are held ready on a cluster that has fewer
 Task = tuple[Future, Callable[..., Any], tuple[Any, ...]]
@@ -295,6 +299,9 @@ class Cluster(Executor):
             self._client = distributed.Client(self._own or scheduler, timeout=CONNECT, set_as_default=False)
             disable_gc_diagnosis(force=True)  # a Ctrl-C that comes within its callback is lost
             self.count = max(MAY_GROW_TO, sum(self._client.nthreads().values()))
+            self._ended = threading.Event()
+            if self._own is not None:
+                threading.Thread(target=self._keep_alive, args=(self._own,), daemon=True).start()
         except (OSError, ValueError, TypeError) as error:
             raise ReductionError(
                 f"--scheduler {scheduler}: no Dask scheduler answers there ({error}); give the address that"
@@ -308,6 +315,20 @@ class Cluster(Executor):
         again = partial(self._client.submit, fn, *args, pure=False, **kwargs)
         again().add_done_callback(lambda done: self._hand_over(done, result, again))
         return result
+
+    def _keep_alive(self, own: Any) -> None:
+        """Start the workers of a local cluster anew where all are gone and none comes: tasks would wait for ever."""
+        empty, wanted = 0.0, len(own.worker_spec)
+        while not self._ended.wait(LOOK):
+            with suppress(OSError, ValueError, RuntimeError, TimeoutError):
+                empty = 0.0 if self._client.nthreads() else empty + LOOK
+                if empty >= GONE and not self._ended.is_set():
+                    log.warning(
+                        "all %d workers of the local cluster have gone; they are started anew", wanted
+                    )
+                    own.scale(0)
+                    own.scale(wanted)
+                    empty = 0.0
 
     def _hand_over(self, done: Any, result: Future, again: Callable[[], Any] | None) -> None:
         """What became of a task of Dask's, in the words of the standard library.
@@ -337,6 +358,7 @@ class Cluster(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Leave the cluster; end it where it is our own."""
         patience = 0.25 if cancel_futures else 30
+        self._ended.set()
         self._suspects.shutdown(wait=not cancel_futures, cancel_futures=cancel_futures)
         for each in (self._client, self._own):
             with suppress(TimeoutError):

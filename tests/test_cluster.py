@@ -115,6 +115,13 @@ def test_a_frame_that_kills_its_workers_is_refused_and_the_others_are_unharmed(r
 
 
 @pytest.mark.slow
+def test_workers_that_have_all_gone_are_started_anew(local, monkeypatch):
+    monkeypatch.setattr(workers_module, "GONE", 2.0)
+    local._own.scale(0)
+    assert local.submit(process).result(60) != os.getpid()
+
+
+@pytest.mark.slow
 def test_outcomes_are_those_of_this_process(red, frames, local):  # noqa: F811
     infos = frames("a", "refused", "lost", "b", "bug", *"cdefgh")
     here, *_ = ran(red, infos)
