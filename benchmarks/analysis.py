@@ -2,8 +2,8 @@
 
 python benchmarks/analysis.py [FRAMES [STARS]]
 
-Three bands of simulated measurements (500 frames, 150 stars, 30 apertures) are gathered, compared, the aperture chosen, the
-transit fitted with its baselines and sampled, the noise averaged in time and its budget closed.
+Three bands of simulated measurements (500 frames, 150 stars, 30 apertures) are gathered, compared, the aperture chosen,
+the transit fitted with its baselines and sampled, the noise averaged in time and its budget closed.
 """
 
 import resource
