@@ -45,6 +45,7 @@ SERIES_FRAMES = 5  # fewer frames tell nothing of scatter
 HABIT = 1.7  # FWHM; the aperture where scatter cannot choose
 SATURATED_OFTEN, EDGE_OFTEN = 0.02, 0.10
 VARIABLE_SCORE = 5.0
+LOOKED_AT = 3  # stars of each band that may be the one that varies most
 POOR_SEEING = 2.0  # times the median FWHM
 TRAILED = 0.25  # more ellipticity than usual
 TELLING = 15  # of the brightest stars tell by their light whether a frame was matched to the right ones
@@ -135,8 +136,7 @@ class PickVariable:
         if not ranked:
             why = "no target was named (--target-xy), and too few frames were measured to tell which star varies"
             return tuple(w.with_(target_why=why) if w in open_ else w for w in works)
-        best = max(ranked, key=lambda w: np.nanmax(scores(w)))
-        star = int(np.nanargmax(scores(best)))
+        best, star = most_variable(ranked)
         return tuple(self.picked(w, best, star) if w in ranked else w for w in works)
 
     def picked(self, work: Work, best: Work, star: int) -> Work:
@@ -187,6 +187,24 @@ class DrawLightCurve:
             else [Choice("target", f"star {star}", work.target_why)]
         )
         return work.found(light_curve=curve, choices=named_by, problems=problems)
+
+
+def most_variable(ranked: Sequence[Work]) -> tuple[Work, int]:
+    """The star that varies most in all bands together, and a set in which it is known.
+
+    Together, since of two stars compared with each other alone both vary alike.
+    """
+    candidates = [
+        (work, int(star)) for work in ranked for star in np.argsort(-np.nan_to_num(scores(work)))[:LOOKED_AT]
+    ]
+    return max(candidates, key=lambda one: sum(score_of(work, *one) for work in ranked))
+
+
+def score_of(work: Work, base: Work, star: int) -> float:
+    """How much a star of another set varies in this one; 0 where it is not known."""
+    here = star if work is base else same_star(work, base, star)
+    known = scores(work)
+    return float(np.nan_to_num(known[here])) if here is not None and here < len(known) else 0.0
 
 
 def scores(work: Work) -> np.ndarray:
