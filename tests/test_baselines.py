@@ -1,8 +1,11 @@
 """Which columns may enter a baseline, and which do."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
+from potpyri_like.lightcurves._steps import freedom
 from potpyri_like.lightcurves.baselines import (
     baseline_columns,
     choose_columns,
@@ -104,14 +107,21 @@ def test_a_column_that_another_makes_needless_is_taken_out_again():
     values |= {("a", "b"): 40.0, ("a", "c"): 42.0, ("b", "c"): 10.0, ("a", "b", "c"): 9.0}
     choice = choose_columns(("a", "b", "c"), values.__getitem__, n_points=100)
     assert choice.names == ("b", "c")
-    assert choice.almost(4.0) == ("a",)
+    assert choice.table["a"] == pytest.approx(np.log(100) - 1)
 
 
-def test_what_the_data_do_not_refuse_is_named():
+def test_the_table_tells_how_surely_each_column_is_refused():
     gains = {(): 20.0, ("a",): 17.0, ("b",): 19.9, ("a", "b"): 16.9}
     choice = choose_columns(("a", "b"), gains.__getitem__, n_points=100)
     assert choice.names == ()
-    assert choice.almost(4.0) == ("a",)
+    assert choice.table == pytest.approx({"a": np.log(100) - 3, "b": np.log(100) - 0.1})
+
+
+def test_a_refused_coefficient_keeps_the_less_of_its_variance_the_surer_it_is_refused():
+    kept = [freedom(change, 100) for change in (0.01, 1.0, 2.0, 4.0, 4.6)]
+    assert all(more > less for more, less in pairwise(kept[1:]))
+    assert kept[0] == 0.9 and kept[-1] == pytest.approx(1 / (1 + np.exp(2.3)), abs=0.02)
+    assert freedom(1e6, 100) < 1e-6
 
 
 def test_coefficients_come_back_as_they_were_put_in():

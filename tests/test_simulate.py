@@ -267,7 +267,13 @@ def test_the_target_has_the_flux_of_the_truth(tmp_path):
     plan = NightPlan(frames=5, depth=0.5, scintillation=False, seeing=(4.0, 4.0), sky=1.0, **alone)
     truth = simulate_night(Toy(), tmp_path, plan)
     flux = truth.stars["flux"][truth.stars["star"] == 0][0]
-    assert list(truth.frames["target_factor"].round(3)) == [1.0, 1.0, 0.5, 1.0, 1.0]  # averaged over the exposure
+    assert list(truth.frames["target_factor"].round(3)) == [
+        1.0,
+        1.0,
+        0.5,
+        1.0,
+        1.0,
+    ]  # averaged over the exposure
     for row in truth.frames:
         electrons = (pixels(tmp_path / row["file"])[:, :256] - 1000) * GAIN
         light = electrons.sum() - 256**2 * row["sky"]
