@@ -10,6 +10,7 @@ from potpyri_like.lightcurves.baselines import (
     baseline_columns,
     choose_columns,
     flip_column,
+    levelled,
     natural_coefficients,
 )
 
@@ -132,3 +133,27 @@ def test_coefficients_come_back_as_they_were_put_in():
     fitted = np.linalg.lstsq(baseline.matrix[:, baseline.index(names)], flux, rcond=None)[0]
     natural = natural_coefficients(baseline, names, fitted)
     assert natural == pytest.approx({"constant": 0.9, "airmass": 0.02, "x": -0.002}, rel=1e-9)
+
+
+def test_a_constant_star_is_levelled_by_what_it_follows_and_outliers_have_no_say():
+    rng = np.random.default_rng(3)
+    columns = recorded()
+    noise = 1e-3 * rng.normal(size=TIME.size)
+    flux = 0.9 * (1 + 0.02 * (columns["airmass"] - 1)) * (1 + noise)
+    flux[[5, 90]] = 1.5, np.nan
+    before = flux.copy()
+    found, names = levelled(TIME, flux, np.full(TIME.size, 9e-4), columns)
+    assert names == ("airmass",)
+    good = np.isfinite(found)
+    assert not good[5] and not good[90] and good.sum() > TIME.size - 8
+    assert np.std(found[good] - 1 - noise[good]) < 3e-4
+    assert np.array_equal(flux, before, equal_nan=True)
+
+
+def test_white_noise_keeps_its_scatter_and_too_few_points_are_left_alone():
+    rng = np.random.default_rng(4)
+    flux = 1 + 1e-3 * rng.normal(size=TIME.size)
+    found, names = levelled(TIME, flux, np.full(TIME.size, 1e-3), recorded())
+    assert names == () and np.nanstd(found) == pytest.approx(np.std(flux), rel=0.02)
+    few, none = levelled(TIME[:8], flux[:8], np.full(8, 1e-3), {})
+    assert np.array_equal(few, flux[:8]) and none == ()

@@ -1,5 +1,6 @@
 """What light curves say: noise at all time scales, baselines, transits, periods, lags."""
 
+from potpyri_like.lightcurves.baselines import levelled
 from potpyri_like.lightcurves.cdpp import cdpp, cdpp_in_time
 from potpyri_like.lightcurves.curves import BandCurve, Prior, TransitPriors
 from potpyri_like.lightcurves.fit import CANDIDATES, fit_transit
@@ -45,6 +46,7 @@ __all__ = [
     "fit_transit",
     "fold",
     "lag",
+    "levelled",
     "multiband_periodogram",
     "named_metric",
     "parse_intervals",

@@ -11,10 +11,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Baseline", "Choice", "baseline_columns", "choose_columns", "flip_column", "natural_coefficients"]
+from potpyri_like.photometry.noise import expected, point_to_point, spikes
+
+__all__ = [
+    "Baseline",
+    "Choice",
+    "baseline_columns",
+    "choose_columns",
+    "flip_column",
+    "levelled",
+    "natural_coefficients",
+]
 
 MAD_TO_SIGMA = 1.4826
 CONSTANT = "constant"
+FEWEST = 12  # points that have a baseline
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,6 +161,42 @@ def choose_columns(
     order = tuple(name for name in candidates if name in chosen)
     history = tuple((tuple(n for n in candidates if n in key), value) for key, value in tried.items())
     return Choice(order, bic(chosen), table, history)
+
+
+def levelled(time, flux, error, columns: Mapping[str, np.ndarray]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """A constant star's flux over the baseline that the criterion asks for, about 1; and the columns that it took.
+
+    Single outliers have no say. The errors count as no less than the point-to-point scatter.
+
+    Parameters
+    ----------
+    time, flux, error : array_like, shape (n,)
+        NaN where not measured.
+    columns : mapping of str to array_like, shape (n,)
+    """
+    time, flux, error = (np.asarray(values, float) for values in (time, flux, error))
+    good = np.isfinite(flux) & np.isfinite(time) & (error > 0) & ~spikes(flux)
+    if good.sum() < FEWEST:
+        return flux.copy(), ()
+    scale = max(1.0, point_to_point(flux[good], time[good]) / expected(error[good]))
+    candidates = {name: np.asarray(values, float) for name, values in columns.items()}
+    baseline = baseline_columns(time[good], {name: values[good] for name, values in candidates.items()})
+    weight = 1 / (scale * error[good])
+    rows, data = baseline.matrix * weight[:, None], flux[good] * weight
+
+    def solved(names):
+        index = baseline.index((CONSTANT, *names))
+        return np.linalg.lstsq(rows[:, index], data, rcond=None)[0], index
+
+    def chi2(names):
+        coefficients, index = solved(names)
+        return float(np.sum((data - rows[:, index] @ coefficients) ** 2))
+
+    names = choose_columns(baseline.names[1:], chi2, n_points=int(good.sum())).names
+    coefficients, index = solved(names)
+    level = np.full(flux.size, np.nan)
+    level[good] = baseline.matrix[:, index] @ coefficients
+    return flux / level, names
 
 
 def _descend(candidates, bic):

@@ -8,9 +8,17 @@ from typing import ClassVar
 import numpy as np
 
 from potpyri_like.errors import UsageError
-from potpyri_like.lightcurves import BandFit, TransitFit, beta_at, cdpp_in_time, select, time_averaging
+from potpyri_like.lightcurves import (
+    BandFit,
+    TransitFit,
+    beta_at,
+    cdpp_in_time,
+    levelled,
+    select,
+    time_averaging,
+)
 from potpyri_like.options import Options
-from potpyri_like.photometry import BUDGET_CLOSED, LightCurve, NoiseBudget, close_budget, rms
+from potpyri_like.photometry import BUDGET_CLOSED, LightCurve, NoiseBudget, Series, close_budget, rms
 from potpyri_like.primitives.lightcurve import SERIES_FRAMES
 from potpyri_like.primitives.stage import Tools, Work
 from potpyri_like.primitives.transit import clear_frames
@@ -91,7 +99,7 @@ class CloseBudget:
         series, table = work.result.series, work.result.stars
         if series is None or table is None or len(series.frames) < SERIES_FRAMES or not series.pixel_noise:
             return work
-        relflux, error = without_known_changes(work.result, table)
+        relflux, error = without_known_changes(work.result, series, table)
         clear = clear_frames(series.flags)
         budget = close_budget(series, work.result.aperture, relflux, error, usable=clear)
         notes = (*work.result.notes, *budget_notes(budget, table, work.target_star))
@@ -103,17 +111,37 @@ def fitted_numbers(band: BandFit | None) -> int:
     return 0 if band is None else len(band.chosen) + 3
 
 
-def without_known_changes(result: SetResult, table: StarTable) -> tuple[np.ndarray, np.ndarray]:
-    """The relative fluxes of all stars and their errors, the target's without its transit and baseline.
+def without_known_changes(
+    result: SetResult, series: Series, table: StarTable
+) -> tuple[np.ndarray, np.ndarray]:
+    """The relative fluxes of all stars and their errors, each without its baseline, the target without its transit.
 
-    What the fit took up of the noise is given back: residuals grow as the points outnumber the degrees of freedom.
+    What a baseline took up of the noise is given back: residuals grow as the points outnumber the degrees of freedom.
     """
     relflux, error, curve = table.relflux.copy(), table.relflux_err.copy(), result.light_curve
     if curve is not None:
-        points, taken = int(np.isfinite(curve.residuals).sum()), fitted_numbers(result.band_fit)
-        relflux[:, curve.star] = 1 + curve.residuals * np.sqrt(points / max(points - taken, 1))
+        relflux[:, curve.star] = 1 + curve.residuals
         error[:, curve.star] = curve.flux_err / (curve.model * curve.trend)
+    for star in range(relflux.shape[1]):
+        if curve is not None and star == curve.star and result.band_fit is not None:
+            flux, taken = relflux[:, star], fitted_numbers(result.band_fit)
+        else:
+            flux, names = levelled(series.time, relflux[:, star], error[:, star], followed(series, star))
+            taken = len(names)
+        points = int(np.isfinite(flux).sum())
+        relflux[:, star] = 1 + (flux - 1) * np.sqrt(points / max(points - taken, 1))
     return relflux, error
+
+
+def followed(series: Series, star: int) -> dict[str, np.ndarray]:
+    """What a star's baseline may follow."""
+    return {
+        "airmass": series.airmass,
+        "x": series.xy[:, star, 0],
+        "y": series.xy[:, star, 1],
+        "fwhm": series.fwhm,
+        "sky": series.sky[:, star],
+    }
 
 
 def budget_notes(budget: NoiseBudget, table: StarTable, target: int | None) -> list[str]:
