@@ -25,7 +25,12 @@ __all__ = ["Entry", "Outcome", "instrument_of", "nights_in", "output_folders", "
 
 log = logging.getLogger(__name__)
 
-WORDS = {0: "all is well", 1: "nothing could be reduced", 3: "something is missing"}
+WORDS = {
+    0: "all is well",
+    1: "nothing could be reduced",
+    3: "something is missing",
+    4: "a number is doubtful",
+}
 LOOKED_AT = 6  # files of a night by which its instrument is known
 COMPARED = 3  # files by which a night is known again
 COMMENT = re.compile(r"(^|\s)#.*")

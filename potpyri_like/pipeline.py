@@ -47,7 +47,7 @@ from potpyri_like.products import (
     write_images,
     write_tables,
 )
-from potpyri_like.results import Choice, Problem, RunReport, SetResult
+from potpyri_like.results import Choice, Grade, Problem, RunReport, SetResult
 from potpyri_like.runner import Progress, Runner, Silent
 from potpyri_like.store import Output, signature
 from potpyri_like.workers import workers
@@ -56,6 +56,7 @@ __all__ = ["Memory", "Standing", "output_of", "parse_radec", "reduce_night", "st
 
 log = logging.getLogger(__name__)
 
+LOST_MANY = 0.25  # of an observation's frames: more than single frames are missing
 FRAMES_WORTH_A_WORKER = 12  # a worker takes a second to start
 FILTERED = {
     "median": "on science, darks and flats alike",
@@ -551,7 +552,11 @@ def apply_to_target(stage: Any, works: tuple[Work, ...], runner: Runner) -> tupl
 def measure(work: Work, stages: Sequence[FrameStage], runner: Runner) -> Work:
     """The frame stages over all frames of a set."""
     outcomes = runner.run_frames(work.observed.frames, stages, work.setup, what=work.observed.name)
-    problems = [Problem(o.info.label, o.stage, o.reason) for o in outcomes if o.reason]
+    lost = [o for o in outcomes if o.reason]
+    problems = [Problem(o.info.label, o.stage, o.reason, Grade.REMARK) for o in lost]
+    if len(lost) > LOST_MANY * len(outcomes):
+        why = f"{len(lost)} of {len(outcomes)} frames could not be measured; the reason of each is in night.ecsv"
+        problems.append(Problem(work.observed.name, "frames", why))
     return work.with_(outcomes=tuple(outcomes)).found(problems=problems)
 
 

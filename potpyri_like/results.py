@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +22,7 @@ from potpyri_like.photometry.series import LightCurve, Series
 __all__ = [
     "Candidate",
     "Choice",
+    "Grade",
     "Master",
     "Masters",
     "Problem",
@@ -51,13 +53,22 @@ class Choice:
     candidates: tuple[Candidate, ...] = ()
 
 
+class Grade(StrEnum):
+    """What a problem means for the run."""
+
+    MISSING = "missing"  # something asked for or normally made is missing: exit status 3
+    DOUBTFUL = "doubtful"  # a number on the first screen is doubtful: exit status 4
+    REMARK = "note"  # a single frame, or what is not needed: no exit status of its own
+
+
 @dataclass(frozen=True)
 class Problem:
-    """Something that failed or is missing: what (a file, a product, a set), in which stage, and why."""
+    """Something that failed, is missing or is doubtful: what (a file, a product, a set), in which stage, why, how bad."""
 
     what: str
     stage: str
     why: str
+    grade: Grade = Grade.MISSING
 
 
 @dataclass(frozen=True)
@@ -328,10 +339,14 @@ class RunReport:
     command: str = ""
 
     @property
+    def all_problems(self) -> tuple[Problem, ...]:
+        """Those of the run and those of its sets."""
+        return (*self.problems, *(problem for result in self.sets for problem in result.problems))
+
+    @property
     def exit_status(self) -> int:
-        """0 all is well; 1 nothing could be reduced; 3 something is missing."""
-        made = any(result.series is not None or result.products for result in self.sets)
-        if not made:
+        """0 all is well; 1 nothing could be reduced; 3 something is missing; 4 a number is doubtful."""
+        if not any(result.series is not None or result.products for result in self.sets):
             return 1
-        missing = self.problems or self.night.refused or any(result.problems for result in self.sets)
-        return 3 if missing else 0
+        grades = {problem.grade for problem in self.all_problems}
+        return 3 if Grade.MISSING in grades else 4 if Grade.DOUBTFUL in grades else 0

@@ -58,6 +58,7 @@ VERDICTS = {
     0: ("good", "Everything was reduced; nothing is missing."),
     1: ("bad", "Nothing could be reduced."),
     3: ("fair", "The night was reduced, and something is missing."),
+    4: ("fair", "The night was reduced, and a number is doubtful."),
 }
 
 

@@ -21,7 +21,7 @@ from potpyri_like.night import FrameRow
 from potpyri_like.photometry import BUDGET_CLOSED
 from potpyri_like.photometry.noise import nan_median
 from potpyri_like.products.words import clean, in_mmag, plural, short
-from potpyri_like.results import Choice, Master, Problem, RunReport, SetResult, Timing
+from potpyri_like.results import Choice, Grade, Master, Problem, RunReport, SetResult, Timing
 
 __all__ = [
     "BUDGET_CLOSED",
@@ -128,7 +128,9 @@ def missing(report: RunReport) -> list[Problem]:
     for result in report.sets:
         problems += [named_after(result.observed.name, problem) for problem in result.problems]
     problems = list(dict.fromkeys(problems))
-    frames = [Problem(row.file, FRAME, row.reason) for row in refusals(report) if not told(report, row)]
+    frames = [
+        Problem(row.file, FRAME, row.reason, Grade.REMARK) for row in refusals(report) if not told(report, row)
+    ]
     return [*problems, *frames]
 
 
@@ -141,7 +143,7 @@ def named_after(name: str, problem: Problem) -> Problem:
 
 def told(report: RunReport, row: FrameRow) -> bool:
     """Whether a problem already says what befell a frame."""
-    problems = [*report.problems, *(p for result in report.sets for p in result.problems)]
+    problems = report.all_problems
     label = PurePath(row.file).name
     return any(p.what == row.file or (p.what == label and p.why == row.reason) for p in problems)
 
@@ -417,7 +419,7 @@ def lag_json(lag: Lag) -> dict[str, Any]:
 
 
 def problem_json(problem: Problem) -> dict[str, str]:
-    return {"what": problem.what, "stage": problem.stage, "why": problem.why}
+    return {**vars(problem), "grade": str(problem.grade)}
 
 
 def frame_json(row: FrameRow) -> dict[str, str]:
@@ -488,7 +490,9 @@ def closing_lines(report: RunReport, *, folder: str | Path = "red") -> list[str]
     lines = aligned([set_cells(report, result, folder) for result in report.sets])
     lines += transit_lines(report)
     lines += unmeasured_lines(report)
-    lines += [f"missing: {line}" for line in grouped(missing(report))]
+    found = missing(report)
+    for grade in Grade:
+        lines += [f"{grade}: {line}" for line in grouped(p for p in found if p.grade is grade)]
     if not report.sets:
         lines.append("no science frames were reduced")
     return [*map(one_line, lines), f"page: {Path(folder) / 'report.html'}"]

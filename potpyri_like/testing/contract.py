@@ -328,9 +328,7 @@ def reduced(instrument: Instrument, truth: Truth, out: Path) -> Any:
         jobs=1,
     )
     report = reduce_night(instrument, truth.folder, out=out, options=options)
-    problems = [
-        f"{p.what}: {p.why}" for p in (*report.problems, *(q for s in report.sets for q in s.problems))
-    ]
+    problems = [f"{p.what}: {p.why}" for p in report.all_problems]
     require(not problems, f"the synthetic night was not reduced without problems: {'; '.join(problems[:3])}")
     return report
 
