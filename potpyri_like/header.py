@@ -11,7 +11,7 @@ from astropy.io import fits
 
 from potpyri_like.errors import HeaderError
 
-__all__ = ["RawHeader"]
+__all__ = ["RawHeader", "comment_of"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,14 @@ class RawHeader(Mapping[str, Any]):
             raise HeaderError(f"{self.path.name}: no image in it; the file is left out")
         header = self.hdus[self.images[0]]
         return tuple(int(header[f"NAXIS{axis}"]) for axis in range(int(header["NAXIS"]), 0, -1))
+
+
+def comment_of(header: RawHeader, card: str) -> str:
+    """The comment of a card, in the HDU in which `header[card]` finds its value; "" where it has none."""
+    for hdu in header.hdus:
+        if card_value(hdu, card) is not None:
+            return str(hdu.comments[card])
+    return ""
 
 
 def has_image(header: fits.Header) -> bool:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import astropy.units as u
 import numpy as np
-from astropy.coordinates import FK5, ICRS, EarthLocation, SkyCoord
+from astropy.coordinates import FK5, ICRS, BaseCoordinateFrame, EarthLocation, SkyCoord
 from astropy.io import fits
 from astropy.time import Time, TimeDelta
 from astropy.wcs import WCS
@@ -23,6 +23,7 @@ from potpyri_like.imaging import Section, parse_section
 from potpyri_like.instruments.cameras import Amplifier, Camera, Layout, Readout, check_unit
 from potpyri_like.instruments.celestial import celestial_wcs
 from potpyri_like.instruments.keywords import HeaderKeywords, Keyword
+from potpyri_like.instruments.pointing import Direction, frame_of_cards, read_direction, sky
 from potpyri_like.instruments.rules import Rule, rules_from_table
 
 __all__ = ["Calibration", "Instrument", "PixelFilter"]
@@ -234,9 +235,15 @@ class Instrument(ABC):
             readout=self.readout_of(header),
             clock=self.clock_of(header),
             decided_by=because,
-            notes=tuple(self.remarks(header, which)),
+            notes=tuple(self.notes_on(header, which, what)),
         )
         return self.planes_of(header, info, int(np.prod(planes))) if planes else (info,)
+
+    def notes_on(self, header: RawHeader, camera: Camera, kind: FrameKind) -> Iterator[str]:
+        """What is remarkable about a frame: the instrument's own remarks, and what the cards in general say."""
+        yield from self.remarks(header, camera)
+        if kind is FrameKind.SCIENCE and (note := self.direction_of(header).note):
+            yield note
 
     def planes_of(self, header: RawHeader, info: FrameInfo, number: int) -> tuple[FrameInfo, ...]:
         """The planes of a cube, each with its own time."""
@@ -378,17 +385,20 @@ class Instrument(ABC):
 
     def pointing_of(self, header: RawHeader) -> SkyCoord | None:
         """Where the telescope looked, ICRS; None where the header says nothing believable."""
-        ra, dec = self.read("ra", header, optional=True), self.read("dec", header, optional=True)
         frame = self.equinox_of(header)
-        if ra is None or dec is None or frame is None:
-            return None
-        try:
-            return SkyCoord(ra, dec, unit=(u.hourangle, u.deg), frame=frame).transform_to(ICRS())
-        except (ValueError, u.UnitsError):
-            return None
+        return None if frame is None else sky(self.direction_of(header), frame)
 
-    def equinox_of(self, header: RawHeader) -> ICRS | FK5 | None:
-        """The frame of the coordinates: FK5 of the equinox, else ICRS; None where the equinox cannot be."""
+    def direction_of(self, header: RawHeader) -> Direction:
+        """What the `ra` and `dec` cards say, as the other cards bear it out."""
+        return read_direction(header, self.keywords.ra, self.keywords.dec)
+
+    def equinox_of(self, header: RawHeader) -> BaseCoordinateFrame | None:
+        """The frame of the coordinates: FK5 of the declared equinox; None where it cannot be.
+
+        Where no equinox is declared, RADESYS, EQUINOX and EPOCH tell; where these are absent, too, it is ICRS.
+        """
+        if self.keywords.equinox is None:
+            return frame_of_cards(header)
         equinox = self.read("equinox", header, optional=True)
         if equinox is None:
             return ICRS()

@@ -80,6 +80,9 @@ class GatherSeries:
         problems = []
         if work.setup.coordinates is None:
             why = "the headers give no believable coordinates: times are JD_UTC; give --radec 'RA DEC' for BJD_TDB"
+            told = (note for info in work.observed.frames for note in info.notes)
+            reason = next((note for note in told if note.startswith("coordinates:")), "")
+            why += f" ({reason})" * bool(reason)
             problems.append(Problem(work.observed.name, "time", why))
         return work.found(series=series_of(usable, work.setup, reference, self.measured), problems=problems)
 

@@ -129,7 +129,9 @@ def missing(report: RunReport) -> list[Problem]:
         problems += [named_after(result.observed.name, problem) for problem in result.problems]
     problems = list(dict.fromkeys(problems))
     frames = [
-        Problem(row.file, FRAME, row.reason, Grade.REMARK) for row in refusals(report) if not told(report, row)
+        Problem(row.file, FRAME, row.reason, Grade.REMARK)
+        for row in refusals(report)
+        if not told(report, row)
     ]
     return [*problems, *frames]
 
