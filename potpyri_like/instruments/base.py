@@ -487,8 +487,14 @@ class Instrument(ABC):
 
     def wcs(self, header: RawHeader, layout: Layout) -> WCS | None:
         """The celestial coordinates of the trimmed image, if the header has them; else None."""
-        first = layout.readouts[0]
-        return celestial_wcs(header.of(first.hdu), first.data) if len(layout.readouts) == 1 else None
+        return None if len(layout.readouts) > 1 else celestial_wcs(header, layout.readouts[0]).wcs
+
+    def wcs_trouble(self, header: RawHeader, layout: Layout) -> str:
+        """Why the celestial coordinates that a header has are not used; "" where they are, or where it has none."""
+        found = celestial_wcs(header, layout.readouts[0])
+        if len(layout.readouts) == 1 or found == (None, ""):
+            return found.why
+        return f"the image is put together from {len(layout.readouts)} amplifiers, each with coordinates of its own"
 
     # -- frames that a simulated night is made of ------------------------------------------------------------
 

@@ -1,46 +1,173 @@
-"""Celestial coordinates from a raw header, tolerant of what cameras and solvers write there."""
+"""Celestial coordinates from a raw header: whole, as astropy reads them, or not at all with the reason."""
 
 from __future__ import annotations
 
 import re
 import warnings
+from typing import NamedTuple
 
+import numpy as np
 from astropy.io import fits
-from astropy.wcs import WCS, FITSFixedWarning
+from astropy.wcs import WCS, FITSFixedWarning, NoConvergence
+from astropy.wcs.utils import wcs_to_celestial_frame
 
-from potpyri_like.header import RawHeader
-from potpyri_like.imaging import Section
+from potpyri_like.header import RawHeader, card_value
+from potpyri_like.instruments.cameras import Readout
 
-__all__ = ["celestial_wcs"]
+__all__ = ["Solution", "celestial_wcs"]
 
-CARDS = re.compile(
-    r"(CTYPE|CUNIT|CRVAL|CRPIX|CDELT|CROTA)[12]$|(CD|PC)[12]_[12]$|PV[12]_\d+$|RADESYS$|EQUINOX$"
+TEXT = r"CTYPE[12]|CUNIT[12]|RADESYS|RADECSYS|PS[12]_\d+|WAT[0-2]_\d+"
+NUMBERS = (
+    r"(CRVAL|CRPIX|CDELT|CROTA)[12]|(CD|PC)[12]_[12]|PV[12]_\d+|LONPOLE|LATPOLE|EQUINOX|EPOCH"
+    r"|[AB]P?_(ORDER|\d+_\d+)|[AB]_DMAX"
 )
+CARDS = re.compile(f"(?P<text>{TEXT})$|({NUMBERS})$")
+SCALE = re.compile(r"(CD|PC)[12]_[12]$|CDELT[12]$")
+TABLES = re.compile(r"(CPDIS|CQDIS|D2IMDIS)[12]$|D2IM(ARR|EXT|ERR)|AXISCORR$")
+CELESTIAL = re.compile(r"(RA|DEC|[GEHS]LON|[GEHS]LAT)(-|$)")
+UNITS = {
+    "degree": "deg",
+    "degrees": "deg",
+    "deg": "deg",
+    "arcseconds": "arcsec",
+    "radians": "rad",
+    "radian": "rad",
+}
+FAITHFUL = 0.05  # pixels; to the sky and back
+FAULTS = (ValueError, KeyError, MemoryError, TypeError, ArithmeticError, NoConvergence)
 
 
-def celestial_wcs(header: RawHeader, data: Section) -> WCS | None:
-    """The WCS of the data section of one image; None where the header has no usable one.
+class Solution(NamedTuple):
+    """The coordinates of an image; or None and why those of the header cannot be used, "" where it has none."""
 
-    Numbers written as text are read as numbers. A TAN solution with PV cards is one of SCAMP, whose
-    distortion is that of the TPV convention.
+    wcs: WCS | None
+    why: str
+
+
+def celestial_wcs(header: RawHeader, readout: Readout) -> Solution:
+    """The coordinates of the trimmed image of one amplifier, flipped as it is.
+
+    Everything that astropy understands is used: swapped axes, LONPOLE and LATPOLE, SIP, TPV, TNX and ZPX, TAN with the
+    polynomials of SCAMP, galactic and ecliptic axes, FK4 and FK5. Numbers written as text are read as numbers, and
+    units that are spelled out as units.
     """
-    cards = {card: header[card] for card in header if CARDS.match(card) and card in header}
-    kinds = str(cards.get("CTYPE1", "")), str(cards.get("CTYPE2", ""))
-    if not (kinds[0].startswith("RA--") and kinds[1].startswith("DEC-")):
-        return None
-    if kinds[0].endswith("-TAN") and any(card.startswith("PV") for card in cards):
-        cards |= {"CTYPE1": "RA---TPV", "CTYPE2": "DEC--TPV"}
+    raw = cards_of(header, readout.hdu)
+    if not any(CELESTIAL.match(str(raw.get(f"CTYPE{axis}", "")).strip().upper()) for axis in (1, 2)):
+        return Solution(None, "")
+    if tables := [card for card in raw if TABLES.match(card)]:
+        return Solution(None, f"{tables[0]} = {raw[tables[0]]!r}: distortion tables are not read")
+    if lacking := lacking_cards(raw):
+        return Solution(None, lacking)
     try:
-        clean = fits.Header({card: as_number(card, value) for card, value in cards.items()})
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FITSFixedWarning)
-            wcs = WCS(clean, naxis=2)
-    except (ValueError, KeyError, MemoryError):
-        return None
-    wcs.wcs.crpix = wcs.wcs.crpix - [data.x0, data.y0]
-    return wcs if wcs.has_celestial else None
+        return Solution(tried(placed(clean_cards(raw), readout), readout.data.shape), "")
+    except FAULTS as error:
+        said = " ".join(str(error).split())
+        return Solution(None, re.sub(r"ERROR \d+ in \w+\(\) at line \d+ of file \S+: ", "", said)[:200])
 
 
-def as_number(card: str, value: object) -> object:
-    """The value as a number, but for the cards that hold text."""
-    return value if card.startswith(("CTYPE", "CUNIT", "RADESYS")) else float(str(value))
+def lacking_cards(raw: fits.Header) -> str:
+    """What the coordinates lack that their cards promise; "" where they are whole."""
+    if not any(SCALE.match(card) for card in raw):
+        return "no CD, PC or CDELT card gives a scale"
+    kind = str(raw["CTYPE1"]).strip().upper() if "CTYPE1" in raw else ""
+    for suffix, card in (("-SIP", "A_ORDER"), ("-TNX", "WAT1_001"), ("-ZPX", "WAT1_001")):
+        if kind.endswith(suffix) and card not in raw:
+            return f"CTYPE1 = {kind!r} promises a distortion, and there is no {card} card"
+    return ""
+
+
+def cards_of(header: RawHeader, hdu: int) -> fits.Header:
+    """The cards on coordinates, as they are: those of the image's HDU, or the primary header's where it has none."""
+    own = header.hdus[hdu]
+    source = own if hdu == 0 or "CTYPE1" in own else header.hdus[0]
+    wanted = fits.Header()
+    for card in source:
+        if (CARDS.match(card) or TABLES.match(card)) and card_value(source, card) is not None:
+            wanted[card] = source[card]  # IRAF's coefficients need the blanks at their ends
+    return wanted
+
+
+def clean_cards(raw: fits.Header) -> fits.Header:
+    """The cards with numbers for numbers, units by their names and a suffix that tells of SIP terms.
+
+    Raises
+    ------
+    ValueError
+        A card holds text where a number belongs.
+    """
+    clean = fits.Header()
+    for card, value in raw.items():
+        clean[card] = value if CARDS.match(card)["text"] else number(card, value)  # type: ignore[index]
+    for axis in (1, 2):
+        unit, kind = (str(clean.get(f"{name}{axis}", "")).strip() for name in ("CUNIT", "CTYPE"))
+        if unit:
+            clean[f"CUNIT{axis}"] = UNITS.get(unit.lower().rstrip("."), unit)
+        if "A_ORDER" in clean and kind.endswith("-TAN"):
+            clean[f"CTYPE{axis}"] = f"{kind}-SIP"
+    return clean
+
+
+def number(card: str, value: object) -> float | int:
+    """The value as a number, whole where it was."""
+    try:
+        return value if isinstance(value, int) else float(str(value))
+    except ValueError as error:
+        raise ValueError(f"{card} = {value!r} is not a number") from error
+
+
+def placed(cards: fits.Header, readout: Readout) -> WCS:
+    """The coordinates of the trimmed image, flipped and placed as the amplifier is."""
+    for axis, (low, flip, size, start) in enumerate(
+        (
+            (readout.data.x0, readout.flip_x, readout.data.shape[1], readout.x0),
+            (readout.data.y0, readout.flip_y, readout.data.shape[0], readout.y0),
+        ),
+        start=1,
+    ):
+        at = cards.get(f"CRPIX{axis}", 0.0) - low
+        if flip:
+            cards = flipped(cards, axis)
+            at = size + 1 - at
+        cards[f"CRPIX{axis}"] = at + start
+    return wcs_of(cards)
+
+
+def flipped(cards: fits.Header, axis: int) -> fits.Header:
+    """The cards of the image mirrored along one axis, but for the place of its reference pixel."""
+    matrix = wcs_of(cards).pixel_scale_matrix.copy()
+    matrix[:, axis - 1] *= -1
+    kept = [(card, value) for card, value in cards.items() if not re.match(r"(CD|PC)\d_|CDELT|CROTA", card)]
+    mirrored = fits.Header(kept)
+    for i, j in np.ndindex(2, 2):
+        mirrored[f"CD{i + 1}_{j + 1}"] = matrix[i, j]
+    for card in [card for card in mirrored if re.match(r"[AB]P?_\d+_\d+$", card)]:
+        name, *powers = card.split("_")
+        odd = int(powers[axis - 1]) % 2 == 1
+        same_axis = name[0] == "AB"[axis - 1]
+        mirrored[card] *= -1 if odd != same_axis else 1
+    return mirrored
+
+
+def wcs_of(cards: fits.Header) -> WCS:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FITSFixedWarning)
+        return WCS(cards, naxis=2)
+
+
+def tried(wcs: WCS, shape: tuple[int, int]) -> WCS:
+    """The coordinates, if a way to the sky and back ends where it began, in the middle of the image and around it.
+
+    Raises
+    ------
+    ValueError
+        It does not, or these are no celestial coordinates.
+    """
+    if not wcs.has_celestial:
+        raise ValueError(f"CTYPE = {', '.join(wcs.wcs.ctype)} are not two celestial axes")
+    there = np.array([[0.5, 0.5], [0.2, 0.2], [0.8, 0.2], [0.2, 0.8], [0.8, 0.8]]) * np.array(shape[::-1])
+    wcs_to_celestial_frame(wcs)
+    back = wcs.all_world2pix(wcs.all_pix2world(there, 0), 0)
+    off = np.abs(back - there).max()
+    if not off < FAITHFUL:
+        raise ValueError(f"a way to the sky and back ends {off:.2g} pixels off")
+    return wcs

@@ -381,4 +381,5 @@ def make_reference(outcome: FrameOutcome, why: str, *, stars: int, widest: float
         widest=max(fwhm, widest) if np.isfinite(widest) else fwhm,
         why=why,
         wcs=outcome.results["wcs"],
+        wcs_trouble=outcome.results.get("wcs_trouble", ""),
     )
