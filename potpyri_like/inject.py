@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from potpyri_like.errors import NightError, ReductionError, UsageError
+from potpyri_like.imaging import Dimming
 from potpyri_like.instruments import Instrument
 from potpyri_like.journal import Journal
 from potpyri_like.lightcurves import (
@@ -34,7 +35,7 @@ from potpyri_like.pipeline import (
     worth,
 )
 from potpyri_like.primitives import Work
-from potpyri_like.primitives.inject import Dimming, Inject
+from potpyri_like.primitives.inject import Inject
 from potpyri_like.primitives.lightcurve import GatherSeries
 from potpyri_like.primitives.transit import FitTransit, clear_frames
 from potpyri_like.primitives.trim import Trim
@@ -260,15 +261,8 @@ def recovered(trial: Trial, work: Work, series: Series, without: Sequence[int]) 
 
 def curve_of(series: Series, star: int, flux: np.ndarray, error: np.ndarray) -> BandCurve:
     """The light curve of a star as the fit takes it."""
-    columns = {
-        "airmass": series.airmass,
-        "x": series.xy[:, star, 0],
-        "y": series.xy[:, star, 1],
-        "fwhm": series.fwhm,
-        "sky": series.sky[:, star],
-    }
     flux = np.where(clear_frames(series.flags), flux, np.nan)
-    return BandCurve("injected", series.time, flux, error, series.exposure / 86400, columns)
+    return BandCurve("injected", series.time, flux, error, series.exposure / 86400, series.columns(star))
 
 
 def recovery_of(trials: Sequence[Trial]) -> Recovery:

@@ -1,6 +1,7 @@
 """The stages that read light curves: transits, noise, periods, lags."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,13 +10,14 @@ from fake_report import make_set
 from potpyri_like.archive import ENVIRONMENT
 from potpyri_like.frame import FrameFlag, StarFlag
 from potpyri_like.instruments.opticam import Opticam
+from potpyri_like.lightcurves import Estimate, beta_at, flip_times
 from potpyri_like.lightcurves.transit import transit_depth, transit_light_curve
 from potpyri_like.options import Options
 from potpyri_like.photometry import LightCurve
 from potpyri_like.primitives.noise import AverageInTime, CloseBudget
 from potpyri_like.primitives.periods import SearchPeriods, period_words
 from potpyri_like.primitives.stage import Setup, Work
-from potpyri_like.primitives.transit import FitTransit, curve_names, flips, usable_flux
+from potpyri_like.primitives.transit import FitTransit, curve_names, usable_flux
 from potpyri_like.results import StarTable
 
 START, NOISE, TARGET = 2460730.0, 1e-3, 2
@@ -217,10 +219,10 @@ def test_the_meridian_flip_is_found_between_its_frames():
     rotation = np.where(np.arange(40) < 25, 179.9, -0.3)  # a turn by 180 degrees and a bit
     rotation[:10] = -179.9  # the same angle as 179.9, nearly
     rotation[25] = np.nan
-    found = flips(replace(series, rotation=rotation))
+    found = flip_times(series.time, rotation)
     assert found == [pytest.approx((series.time[24] + series.time[26]) / 2)]
-    assert flips(replace(series, rotation=np.full(40, 0.1))) == []
-    assert flips(replace(series, rotation=np.full(40, np.nan))) == []
+    assert flip_times(series.time, np.full(40, 0.1)) == []
+    assert flip_times(series.time, np.full(40, np.nan)) == []
 
 
 def test_curves_are_called_by_their_band_and_by_camera_where_two_share_it():
@@ -440,3 +442,27 @@ def test_the_works_are_not_changed():
         assert work.result is result
         np.testing.assert_array_equal(work.result.light_curve.flux, flux)
         np.testing.assert_array_equal(work.result.stars.relflux, relflux)
+
+
+# -- the scale of red noise ----------------------------------------------------------------------------------
+
+
+def in_a_fit(work, *, k, b, t14):
+    """The work with a fit of that planet; nothing else of it is looked at."""
+    band = SimpleNamespace(name="g", k=Estimate(k, 0.01, 0.01))
+    transit = SimpleNamespace(t14=Estimate(t14, 0.01, 0.01), b=Estimate(b, 0.1, 0.1), bands=(band,))
+    return work.found(transit=transit, curve_name="g")
+
+
+@pytest.mark.parametrize(("k", "b"), [(0.1, 0.2), (0.15, 0.7), (0.1, 0.97)])
+def test_beta_is_told_at_the_time_scale_of_the_ingress(k, b):
+    t14 = 0.1
+    result = AverageInTime()(in_a_fit(quiet(400, red=1.5 * NOISE), k=k, b=b, t14=t14), Tools()).result
+    # from first to second contact, or to the middle where the disc is never whole before the star
+    time = np.linspace(-t14 / 2, 0, 200_001)
+    z = np.sqrt(b**2 + ((1 + k) ** 2 - b**2) * (2 * time / t14) ** 2)
+    whole = np.flatnonzero(z <= 1 - k)
+    ingress = (time[whole[0]] if whole.size else 0) + t14 / 2
+    assert result.light_curve.noise["beta"] == pytest.approx(beta_at(result.averaging, ingress), rel=0.01)
+    twice = beta_at(result.averaging, 2 * ingress)
+    assert abs(result.light_curve.noise["beta"] / twice - 1) > 0.03

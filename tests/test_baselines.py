@@ -12,6 +12,7 @@ from potpyri_like.lightcurves.baselines import (
     flip_column,
     levelled,
     natural_coefficients,
+    with_fitted_scatter,
 )
 
 TIME = np.linspace(0.1, 0.3, 200)
@@ -157,3 +158,22 @@ def test_white_noise_keeps_its_scatter_and_too_few_points_are_left_alone():
     assert names == () and np.nanstd(found) == pytest.approx(np.std(flux), rel=0.02)
     few, none = levelled(TIME[:8], flux[:8], np.full(8, 1e-3), {})
     assert np.array_equal(few, flux[:8]) and none == ()
+
+
+@pytest.mark.parametrize("fitted", [0, 2, 6])
+def test_the_scatter_that_a_fit_took_is_given_back(rng, fitted):
+    n, squares = 20, []
+    for _ in range(600):
+        columns = rng.normal(size=(n, fitted + 1))
+        columns[:, 0] = 1
+        noise = 0.003 * rng.normal(size=n)
+        left = noise - columns @ np.linalg.lstsq(columns, noise, rcond=None)[0]
+        squares.append(np.var(with_fitted_scatter(1 + left, fitted), ddof=1))
+    assert np.sqrt(np.mean(squares)) == pytest.approx(0.003, rel=0.03)
+
+
+def test_points_that_were_not_measured_do_not_count_as_freedom():
+    flux = np.array([1.1, np.nan, 0.9, 1.1, 0.9, np.nan])
+    assert with_fitted_scatter(flux, 3)[0] == pytest.approx(1 + 0.1 * np.sqrt(4))
+    assert np.isnan(with_fitted_scatter(flux, 3)[[1, 5]]).all()
+    assert with_fitted_scatter(flux, 50)[0] == pytest.approx(1.2)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from potpyri_like.photometry import Series
-from potpyri_like.photometry.budget import close_budget, noise_terms
+from potpyri_like.photometry.budget import close_budget, noise_terms, shared_flat_error
 
 RADIUS, FWHM, ANNULUS = 12.0, 6.0, (20.0, 32.0)
 AREA, OF_ANNULUS = np.pi * RADIUS**2, np.pi * (ANNULUS[1] ** 2 - ANNULUS[0] ** 2)
@@ -246,6 +246,28 @@ def test_the_error_of_the_flat_shows_only_where_stars_move(rng, kind):
     assert np.median(budget.terms["flat"]) == pytest.approx(OF_FLAT, rel=0.03)
 
 
+@pytest.mark.parametrize("apart", [1.0, 2.5, 4.0, 7.0])
+def test_two_places_share_the_flat_s_error_as_far_as_their_profiles_overlap(apart):
+    one, other = profile_at(40, 24, (48, 120)), profile_at(40 + 0.6 * apart, 24 + 0.8 * apart, (48, 120))
+    overlap = (one * other).sum() / (one * one).sum()  # the correlation of two sums over one white noise
+    assert shared_flat_error(np.array(apart**2), FWHM) == pytest.approx(overlap, rel=1e-3)
+
+
+@pytest.mark.parametrize("apart", [2.0, 4.0])
+def test_a_field_that_jumps_by_less_than_its_seeing_sees_a_part_of_the_flat_s_error(apart):
+    frames, light = 120, 1e7
+    track = np.tile([[40.0, 24.0], [40.0 + apart, 24.0]], (frames // 2, 1))
+    pixel = {**dict.fromkeys(PIXEL, 0.0), "photons": 1.0, "flat": PIXEL_ERROR**2}
+    error = np.full((frames, 5), np.hypot(np.sqrt(light), OF_FLAT * light))
+    series = series_of(
+        np.full((frames, 5), light), error, pixel=pixel, xy=np.repeat(track[:, None], 5, axis=1), sky=0.0
+    )
+    budget = close_budget(series, 0, np.ones((frames, 5)), error / light)
+    difference = profile_at(40, 24, (48, 120)) - profile_at(40 + apart, 24, (48, 120))
+    jump = PIXEL_ERROR * np.sqrt(np.square(difference).sum())  # of the flux from one place to the other
+    assert budget.predicted[0, 0] == pytest.approx(np.hypot(1 / np.sqrt(light), jump / 2), rel=0.02)
+
+
 def test_the_flat_counts_for_star_and_sky_together(rng):
     light, level = 1e5, 800.0
     y, x = np.indices((41, 41)) - 20
@@ -331,3 +353,13 @@ def test_the_arguments_are_not_changed(constant):
     close_budget(series, 0, relflux, error, usable=usable)
     for value, then in zip((relflux, error, usable, series.flux, series.xy, series.sky), before, strict=True):
         np.testing.assert_array_equal(value, then)
+
+
+def test_many_stars_tell_their_ratio_better_than_one(constant):
+    series, relflux, error, _ = constant
+    budget = close_budget(series, 0, relflux, error)
+    halves = [budget.typical_ratio(np.arange(first, 40, 2), 0) for first in (0, 1)]
+    for middle, sure in halves:
+        assert sure == pytest.approx(2 / np.sqrt(2 * 359 * 20), rel=0.01)
+        assert abs(middle - 1) < 2 * sure
+    assert np.isnan(budget.typical_ratio(np.arange(0), 0)).all()

@@ -5,7 +5,7 @@ import pytest
 from scipy.signal import lfilter
 
 from potpyri_like.errors import UsageError
-from potpyri_like.lightcurves.fluxes import excess_variance, rms_flux
+from potpyri_like.lightcurves.fluxes import excess_variance, rms_flux, segment_duration
 
 SIGMA = 0.05
 
@@ -104,3 +104,10 @@ def test_nan_is_left_out_and_one_point_has_no_variance():
 def test_a_duration_that_is_none_is_told(duration):
     with pytest.raises(UsageError, match="must be above 0"):
         rms_flux([1.0], [1.0], [1.0], duration=duration)
+
+
+@pytest.mark.parametrize(("n", "expected"), [(2000, 50.0), (100, 8.0)])
+def test_segments_are_a_fortieth_of_the_night_and_hold_eight_points(rng, n, expected):
+    time = rng.permutation(np.arange(n, dtype=float))
+    assert segment_duration(time) == pytest.approx(expected, rel=0.01)
+    assert segment_duration(time / 86400) == pytest.approx(expected / 86400, rel=0.01)

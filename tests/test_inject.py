@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from small_night import run, small_night
 
+from potpyri_like.imaging import Dimming, dimmed
 from potpyri_like.inject import Trial, recovery_of
-from potpyri_like.primitives.inject import Dimming, dimmed
 
 
 def test_a_dimmed_star_loses_its_share_of_light_and_keeps_its_sky(rng):

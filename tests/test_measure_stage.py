@@ -14,12 +14,11 @@ from potpyri_like.errors import UsageError
 from potpyri_like.frame import Frame, StarFlag
 from potpyri_like.imaging import Pixels
 from potpyri_like.options import Options
-from potpyri_like.photometry import CENTROIDS, Aperture, Optimal, Profile, Psf, Shape
+from potpyri_like.photometry import CENTROIDS, Aperture, Optimal, Profile, Psf, Shape, profile_at
 from potpyri_like.photometry.photometers import BUILT_IN
 from potpyri_like.primitives import RECIPES, Measure
 from potpyri_like.primitives.lightcurve import GatherSeries
 from potpyri_like.primitives.measure import measure_as_asked, radii_of, sizes_of
-from potpyri_like.primitives.register import profile_at
 from potpyri_like.primitives.stage import Setup, to_ccd
 from potpyri_like.results import Reference
 
@@ -148,10 +147,10 @@ def test_every_photometer_sees_a_star_fade_and_not_the_seeing_change(photometer)
 def test_the_frames_profile_is_found_from_its_stars():
     rng, truth = np.random.default_rng(5), Profile(6.0, 0.25, -35.0, 3.0)
     frame = frame_of(light(truth, STARS, FLUX), rng, truth, Transform.identity())
-    found = profile_at(frame, STARS + rng.normal(0, 0.1, STARS.shape), 6.3)
+    found = profile_at(frame.data, frame.mask, STARS + rng.normal(0, 0.1, STARS.shape), 6.3)
     assert (found.fwhm, found.ellipticity) == pytest.approx((6.0, 0.25), rel=0.05)
     assert found.angle == pytest.approx(-35.0, abs=3)
-    assert not profile_at(frame, np.empty((0, 2)), 6.3).is_known
+    assert not profile_at(frame.data, frame.mask, np.empty((0, 2)), 6.3).is_known
 
 
 @pytest.mark.slow

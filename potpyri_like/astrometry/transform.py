@@ -32,6 +32,11 @@ class Transform:
         """The transform that leaves positions where they are."""
         return cls(np.eye(2), np.zeros(2))
 
+    @classmethod
+    def half_turn(cls, shape: tuple[int, int]) -> Transform:
+        """The transform of an image of (rows, columns) turned upside down, as after a meridian flip."""
+        return cls(-np.eye(2), np.array(shape[::-1], dtype=float) - 1)
+
     def __call__(self, xy) -> np.ndarray:
         """Positions after the transform, shape (n, 2) like the argument."""
         return np.asarray(xy, dtype=float) @ self.matrix.T + self.offset

@@ -1,8 +1,9 @@
 """Numerics on pixels: arrays in, new arrays out; they know no file and no instrument."""
 
 from potpyri_like.imaging.assemble import OverscanLevel, Piece, assemble, counts_of, overscan_level
-from potpyri_like.imaging.calibrate import calibrate, normalise_flat
+from potpyri_like.imaging.calibrate import calibrate, normalise_flat, photon_factor, pixel_noise, typical
 from potpyri_like.imaging.combine import Combined, FrameSource, combine, median, median_variance_factor
+from potpyri_like.imaging.dimming import Dimming, dimmed
 from potpyri_like.imaging.hot_pixels import (
     MEDIAN_NOISE_FACTOR,
     MEDIAN_PIXEL_FACTOR,
@@ -16,6 +17,12 @@ from potpyri_like.imaging.pixels import Counts, Pixels
 from potpyri_like.imaging.resample import warp
 from potpyri_like.imaging.sections import Section, parse_section
 from potpyri_like.imaging.snapshots import Snapshot, snapshot
+from potpyri_like.imaging.stacking import (
+    scale_to_typical,
+    sharpest_frames,
+    stacked_pixels,
+    without_sky,
+)
 from potpyri_like.imaging.transfer import Transfer, photon_transfer, sample_boxes
 
 __all__ = [
@@ -23,6 +30,7 @@ __all__ = [
     "MEDIAN_PIXEL_FACTOR",
     "Combined",
     "Counts",
+    "Dimming",
     "FrameSource",
     "OverscanLevel",
     "Piece",
@@ -34,6 +42,7 @@ __all__ = [
     "calibrate",
     "combine",
     "counts_of",
+    "dimmed",
     "fill_bad",
     "filter_hot_pixels",
     "flux_cost",
@@ -44,9 +53,16 @@ __all__ = [
     "normalise_flat",
     "overscan_level",
     "parse_section",
+    "photon_factor",
     "photon_transfer",
+    "pixel_noise",
     "sample_boxes",
+    "scale_to_typical",
+    "sharpest_frames",
     "snapshot",
     "sorting_network",
+    "stacked_pixels",
+    "typical",
     "warp",
+    "without_sky",
 ]

@@ -11,10 +11,11 @@ from potpyri_like.frame import MaskBit
 from potpyri_like.imaging.bands import row_bands
 from potpyri_like.imaging.pixels import Pixels
 
-__all__ = ["calibrate", "normalise_flat"]
+__all__ = ["calibrate", "normalise_flat", "photon_factor", "pixel_noise", "typical"]
 
-BAD = np.uint8(MaskBit.BAD)
-Planes = tuple[np.ndarray, np.ndarray]  # data and variance of a band
+_BAD = np.uint8(MaskBit.BAD)
+_SAMPLED = 37  # every so many rows and columns tell what is typical
+_Planes = tuple[np.ndarray, np.ndarray]  # data and variance of a band
 
 
 def calibrate(
@@ -71,7 +72,7 @@ def calibrate(
             bad = _divided(flat, flat_floor, band, out) | _made_finite(out)
             if np.any(bad):
                 mask = mask.copy() if mask is pixels.mask else mask
-                mask[band][bad] |= BAD
+                mask[band][bad] |= _BAD
     return Pixels(data, variance, mask)
 
 
@@ -100,6 +101,62 @@ def normalise_flat(pixels: Pixels) -> tuple[Pixels, float]:
     return Pixels(pixels.data * inverse, pixels.variance * inverse**2, pixels.mask.copy()), level
 
 
+def photon_factor(*, of_filter: float, of_gain: float) -> float:
+    """What multiplies the Poisson term of the variance of an image in electrons of the declared gain.
+
+    Parameters
+    ----------
+    of_filter : float
+        `MEDIAN_NOISE_FACTOR` for an image that went through the 3x3 median, else 1.
+    of_gain : float
+        The declared gain over the true one, both in electron / ADU: n photons are counted as `of_gain` x n, with a
+        variance of `of_gain`^2 x n, which is `of_gain` times what is counted.
+    """
+    return of_filter * of_gain
+
+
+def pixel_noise(
+    variance: np.ndarray,
+    *,
+    photons: float,
+    digitisation: float = 0.0,
+    dark: np.ndarray | None = None,
+    flat_variance: np.ndarray | None = None,
+) -> dict[str, float]:
+    """The variance of a typical pixel by what makes it, electron^2.
+
+    Parameters
+    ----------
+    variance : ndarray, shape (rows, columns), electron^2
+        Of the image before it is calibrated: of read-out and digitisation.
+    photons : float
+        See `photon_factor`.
+    digitisation : float, electron^2
+        Its part of `variance`.
+    dark : ndarray, shape (rows, columns), electron, optional
+        The dark current in the exposure.
+    flat_variance : ndarray, shape (rows, columns), optional
+        Of the flat, relative.
+
+    Returns
+    -------
+    dict of str to float
+        "read-out", "digitisation", "dark current"; "flat", relative; and "photons" as given.
+    """
+    return {
+        "photons": photons,
+        "digitisation": digitisation,
+        "read-out": max(typical(variance) - digitisation, 0.0),
+        "dark current": photons * max(typical(dark), 0.0) if dark is not None else 0.0,
+        "flat": typical(flat_variance) if flat_variance is not None else 0.0,
+    }
+
+
+def typical(plane: np.ndarray) -> float:
+    """The median of a sample of pixels."""
+    return float(np.median(plane[::_SAMPLED, ::_SAMPLED]))
+
+
 def _clipped_mean(values: np.ndarray) -> float:
     centre = np.median(values)
     away = np.abs(values - centre)
@@ -115,7 +172,7 @@ def _united(mask: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _without_bias(
-    pixels: Pixels, bias: Pixels | None, band: slice, factor: np.float32, out: Planes
+    pixels: Pixels, bias: Pixels | None, band: slice, factor: np.float32, out: _Planes
 ) -> np.ndarray:
     """The signal; the variance gets the photons' noise, that of the readout and that of the bias."""
     data, variance = out
@@ -130,7 +187,7 @@ def _without_bias(
     return signal
 
 
-def _without_dark(signal: np.ndarray, dark: Pixels | None, scale: float, band: slice, out: Planes) -> None:
+def _without_dark(signal: np.ndarray, dark: Pixels | None, scale: float, band: slice, out: _Planes) -> None:
     data, variance = out
     if dark is None:
         data[:] = signal
@@ -142,7 +199,7 @@ def _without_dark(signal: np.ndarray, dark: Pixels | None, scale: float, band: s
         variance += dark.variance[band] * np.float32(scale**2)
 
 
-def _divided(flat: Pixels | None, floor: float, band: slice, out: Planes) -> np.ndarray | bool:
+def _divided(flat: Pixels | None, floor: float, band: slice, out: _Planes) -> np.ndarray | bool:
     """Divide by the flat; where it cannot be used."""
     if flat is None:
         return False
@@ -161,7 +218,7 @@ def _divided(flat: Pixels | None, floor: float, band: slice, out: Planes) -> np.
     return unusable
 
 
-def _made_finite(out: Planes) -> np.ndarray | bool:
+def _made_finite(out: _Planes) -> np.ndarray | bool:
     """Set to 0 what is not finite; where that was."""
     data, variance = out
     if np.isfinite(variance).all() and np.isfinite(data).all():

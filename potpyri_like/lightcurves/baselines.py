@@ -19,13 +19,16 @@ __all__ = [
     "baseline_columns",
     "choose_columns",
     "flip_column",
+    "flip_times",
     "levelled",
     "natural_coefficients",
+    "with_fitted_scatter",
 ]
 
 MAD_TO_SIGMA = 1.4826
 CONSTANT = "constant"
 FEWEST = 12  # points that have a baseline
+_FLIP = 90.0  # degrees from one frame to the next
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +124,24 @@ def flip_column(time, flips) -> np.ndarray:
     return (after.sum(axis=1) % 2).astype(float)
 
 
+def flip_times(time: np.ndarray, rotation: np.ndarray) -> list[float]:
+    """The times at which the field turned over from one frame to the next, as at the meridian.
+
+    Parameters
+    ----------
+    time : ndarray, shape (n,)
+        In order.
+    rotation : ndarray, shape (n,), degrees
+        Of the field, of any number of turns; NaN where unknown.
+    """
+    known = np.flatnonzero(np.isfinite(rotation))
+    turned = np.abs((np.diff(rotation[known]) + 180) % 360 - 180) > _FLIP
+    time = time[known]
+    return [
+        float((before + after) / 2) for before, after in zip(time[:-1][turned], time[1:][turned], strict=True)
+    ]
+
+
 def natural_coefficients(baseline: Baseline, names: Sequence[str], coefficients) -> dict[str, float]:
     """Coefficients of the columns as they were recorded: relative flux per airmass, per pixel, per day...
 
@@ -197,6 +218,20 @@ def levelled(time, flux, error, columns: Mapping[str, np.ndarray]) -> tuple[np.n
     level = np.full(flux.size, np.nan)
     level[good] = baseline.matrix[:, index] @ coefficients
     return flux / level, names
+
+
+def with_fitted_scatter(flux: np.ndarray, fitted: int) -> np.ndarray:
+    """A flux about 1 with the scatter that a fit took from it: residuals shrink as numbers are fitted to them.
+
+    Parameters
+    ----------
+    flux : ndarray, shape (n,)
+        Over what was fitted; NaN where not measured.
+    fitted : int
+        Numbers that were fitted besides the level.
+    """
+    points = int(np.isfinite(flux).sum())
+    return 1 + (flux - 1) * np.sqrt(points / max(points - fitted, 1))
 
 
 def _descend(candidates, bic):

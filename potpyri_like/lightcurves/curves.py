@@ -10,9 +10,13 @@ import numpy as np
 from potpyri_like.errors import ReductionError
 from potpyri_like.photometry.noise import expected, point_to_point
 
-__all__ = ["BandCurve", "Prior", "TransitPriors", "measured"]
+__all__ = ["BandCurve", "Prior", "TransitPriors", "is_due", "measured", "priors_of_ephemeris"]
 
 MIN_POINTS = 12
+# How far a transit may be from its ephemeris, one sigma: days at least, and times the ephemeris' uncertainty.
+_TC_FREE, _TC_SURE = 0.02, 10.0
+_T14_SURE, _B_SURE = 0.1, 0.2  # of the duration at least; of the impact parameter
+_USUAL_T14 = 3 / 24  # days, where nothing is known
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +80,50 @@ class TransitPriors:
     k: Prior | None = None
     period: Prior | None = None
     limb_darkening: Mapping[str, tuple[tuple[float, float], tuple[float, float]]] | None = None
+
+
+def priors_of_ephemeris(
+    *,
+    tc: float,
+    tc_error: float = np.nan,
+    period: float,
+    t14: float = np.nan,
+    t14_error: float = np.nan,
+    b: float = np.nan,
+) -> TransitPriors:
+    """What an ephemeris says beforehand; the mid-time only so far that the right transit is meant.
+
+    Parameters
+    ----------
+    tc, tc_error : float, days
+        Of the transit that may be in the night, and its uncertainty; NaN where unknown, as all that follows.
+    period, t14, t14_error : float, days
+    b : float
+        Impact parameter.
+    """
+    sigma = max(_TC_FREE, _TC_SURE * np.nan_to_num(tc_error))
+    duration = Prior(t14, max(np.nan_to_num(t14_error), _T14_SURE * t14))
+    return TransitPriors(
+        tc=Prior(tc, sigma),
+        t14=duration if np.isfinite(t14) else None,
+        b=Prior(b, _B_SURE) if np.isfinite(b) else None,
+        period=Prior(period, 0.0),
+    )
+
+
+def is_due(tc: Prior, times: np.ndarray, *, t14: float = np.nan) -> bool:
+    """Whether a transit may be in a light curve at least in part.
+
+    Parameters
+    ----------
+    tc : Prior, days
+    times : ndarray, days
+        At which the light curve is measured.
+    t14 : float, days
+        Of the transit; NaN where unknown.
+    """
+    reach = tc.sigma + (t14 if np.isfinite(t14) else _USUAL_T14) / 2
+    return bool(times.min() - reach <= tc.mean <= times.max() + reach)
 
 
 def measured(curve: BandCurve) -> tuple[np.ndarray, np.ndarray]:

@@ -8,10 +8,11 @@ import numpy as np
 
 from potpyri_like.errors import UsageError
 
-__all__ = ["ExcessVariance", "RmsFlux", "excess_variance", "rms_flux"]
+__all__ = ["ExcessVariance", "RmsFlux", "excess_variance", "rms_flux", "segment_duration"]
 
 LEAST_SEGMENTS = 5  # in a group, of which there are three at least
 LEAST_POINTS = 5  # in a segment
+_SEGMENTS, _POINTS = 40, 8  # of a light curve; in a segment
 MOST_GROUPS = 12
 
 
@@ -121,6 +122,18 @@ def rms_flux(time, flux, error, *, duration) -> RmsFlux:
     spread = np.array([variance[group].std(ddof=1) for group in groups]) / np.sqrt(n)
     rms = np.sqrt(np.where(power > 0, power, np.nan))  # below 0: the noise leaves nothing
     return RmsFlux(level, rms, spread / (2 * rms), n, *_line(level, rms, n))
+
+
+def segment_duration(time: np.ndarray) -> float:
+    """A length of segments in which flickering can be measured: a fortieth of the light curve, eight points at least.
+
+    Parameters
+    ----------
+    time : ndarray, shape (n,)
+        At which the light curve is measured, in any order.
+    """
+    step = float(np.median(np.diff(np.sort(time))))
+    return max(float(np.ptp(time)) / _SEGMENTS, _POINTS * step)
 
 
 def _segments(time, flux, error, duration):

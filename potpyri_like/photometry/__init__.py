@@ -46,11 +46,14 @@ from potpyri_like.photometry.photometers import (
     Shape,
 )
 from potpyri_like.photometry.psf import Profile, fit_profile
+from potpyri_like.photometry.reach import light_reach, sky_annulus, sky_noise
+from potpyri_like.photometry.seeing import RICH, fwhm_at, fwhm_of, profile_at, round_up, sharp_and_rich
 from potpyri_like.photometry.series import LightCurve, Series
 
 __all__ = [
     "BUDGET_CLOSED",
     "CENTROIDS",
+    "RICH",
     "Aperture",
     "ApertureChoice",
     "Bins",
@@ -88,19 +91,27 @@ __all__ = [
     "expected",
     "fit_profile",
     "frame_fwhm",
+    "fwhm_at",
+    "fwhm_of",
     "glance",
+    "light_reach",
     "measure_stars",
     "nan_median",
     "noise_terms",
     "peaks",
     "point_to_point",
+    "profile_at",
     "rank_variables",
     "refine_positions",
     "relative_flux",
     "rms",
     "robust_rms",
+    "round_up",
     "running_median",
     "scintillation",
+    "sharp_and_rich",
+    "sky_annulus",
+    "sky_noise",
     "spikes",
     "stars_at",
     "typical_width",

@@ -16,7 +16,7 @@ import numpy as np
 from potpyri_like.photometry.noise import nan_median, spikes
 from potpyri_like.photometry.series import Series
 
-__all__ = ["BUDGET_CLOSED", "NoiseBudget", "close_budget", "noise_terms"]
+__all__ = ["BUDGET_CLOSED", "NoiseBudget", "close_budget", "noise_terms", "shared_flat_error"]
 
 SHARPNESS = 2 * np.log(2) / np.pi  # sum of a Gaussian's squared pixels, times its FWHM squared
 BUDGET_CLOSED = 0.8, 1.3  # predicted over measured: all is well
@@ -58,6 +58,15 @@ class NoiseBudget:
         """Predicted over measured, shape (n_stars, n_scales)."""
         with np.errstate(invalid="ignore", divide="ignore"):
             return self.predicted / self.measured
+
+    def typical_ratio(self, stars: np.ndarray, scale: int) -> tuple[float, float]:
+        """The median of some stars' ratio at a scale, and twice its relative uncertainty; NaN where none is known."""
+        ratio = self.ratio[stars, scale]
+        known = np.isfinite(ratio)
+        if not known.any():
+            return np.nan, np.nan
+        uncertainty = float(np.median(self.uncertainty[stars, scale][known]))
+        return float(np.median(ratio[known])), 2 * uncertainty / np.sqrt(known.sum())
 
 
 def noise_terms(series: Series, aperture: int, relflux, relflux_err) -> dict[str, np.ndarray]:
@@ -183,12 +192,24 @@ class _Places:
         return float(max(within.mean() - mean @ self.common @ mean, 0.0) * bins / (bins - 1))
 
 
-def _places(series: Series) -> _Places:
-    """Where the brightest stars stand on the flat.
+def shared_flat_error(distance2: np.ndarray, fwhm: float) -> np.ndarray:
+    """How much of the flat's error the fluxes of a star at two places have in common, from 0 to 1.
 
     The error of the flat under a star is that of the pixels under its profile, so that two places have in common what
     two Gaussian profiles do: exp(-d^2 / 4 sigma^2).
+
+    Parameters
+    ----------
+    distance2 : ndarray, pixel^2
+        Between the places, squared.
+    fwhm : float, pixel
     """
+    sigma = fwhm / np.sqrt(8 * np.log(2))
+    return np.exp(-distance2 / (4 * sigma**2))
+
+
+def _places(series: Series) -> _Places:
+    """Where the brightest stars stand on the flat."""
     xy = series.xy[:, :TELLING]
     telling = np.isfinite(xy).all(axis=2).mean(axis=0) > FULL
     xy = xy[:, telling]
@@ -196,11 +217,11 @@ def _places(series: Series) -> _Places:
     known = known[:: max(1, -(-known.size // MOST_FRAMES))]
     if not telling.any() or known.size < 2:
         return _Places(known[:0], np.empty((0, 0)))
-    sigma = np.median(series.fwhm[known]) / np.sqrt(8 * np.log(2))
+    fwhm = float(np.median(series.fwhm[known]))
     common = np.zeros((known.size, known.size))
     for star in xy[known].swapaxes(0, 1):
         distance2 = np.square(star[:, None] - star).sum(axis=2)
-        common += np.exp(-distance2 / (4 * sigma**2))
+        common += shared_flat_error(distance2, fwhm)
     return _Places(known, common / telling.sum())
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 __all__ = [
+    "MAD_TO_SIGMA",
     "ccd_error",
     "expected",
     "nan_median",

@@ -96,6 +96,16 @@ class Series:
         """The name of that time as a column: "bjd_tdb" or "jd_utc_mid"."""
         return "jd_utc_mid" if self.bjd_tdb is None else "bjd_tdb"
 
+    def columns(self, star: int) -> dict[str, np.ndarray]:
+        """What a star's baseline may follow, each of shape (n_frames,)."""
+        return {
+            "airmass": self.airmass,
+            "x": self.xy[:, star, 0],
+            "y": self.xy[:, star, 1],
+            "fwhm": self.fwhm,
+            "sky": self.sky[:, star],
+        }
+
     @property
     def frame_sky(self) -> np.ndarray:
         """Median sky of the stars, shape (n_frames,), electron/pixel; NaN where nothing was measured."""
@@ -165,6 +175,18 @@ class LightCurve:
     comparisons: Mapping[int, float] = field(default_factory=dict)
     noise: Mapping[str, float] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> dict[str, np.ndarray]:
+        """What its baseline may follow, each of shape (n_frames,)."""
+        return {
+            "airmass": self.airmass,
+            "x": self.x,
+            "y": self.y,
+            "fwhm": self.fwhm,
+            "sky": self.sky,
+            "comparison": self.comparison,
+        }
 
     @property
     def detrended(self) -> np.ndarray:

@@ -8,13 +8,12 @@ from typing import ClassVar
 import numpy as np
 
 from potpyri_like.frame import Frame, MaskBit
-from potpyri_like.imaging import calibrate, fill_bad
+from potpyri_like.imaging import calibrate, fill_bad, photon_factor, pixel_noise, typical
 from potpyri_like.primitives.stage import Setup, exposure_of, pixels_of, to_ccd
-from potpyri_like.results import Master, Masters
+from potpyri_like.results import Masters
 
 __all__ = ["UNUSABLE", "Calibrate", "typical"]
 
-SAMPLED = 37  # every so many rows and columns tell what is typical
 UNUSABLE = np.uint8(MaskBit.BAD | MaskBit.COSMIC_RAY)
 
 
@@ -37,36 +36,30 @@ class Calibrate:
             dark=dark.pixels if dark else None,
             flat=masters.flat.pixels if masters.flat else None,
             flat_floor=setup.instrument.calibration.flat_floor,
-            poisson_factor=photon_factor(frame, masters),
+            poisson_factor=_photons(frame, masters),
         )
         fill_bad(pixels, int(UNUSABLE), out=pixels.data)
         used = [f"{m.kind} ({m.rung})" for m in (masters.bias, dark, masters.flat) if m is not None]
         return frame.after(
             f"calibrated with {', '.join(used) or 'nothing'}",
             ccd=to_ccd(pixels, frame.ccd.wcs),
-            pixel_noise=pixel_noise(frame, dark, masters),
+            pixel_noise=_noise_of(frame, masters),
         )
 
 
-def photon_factor(frame: Frame, masters: Masters) -> float:
+def _noise_of(frame: Frame, masters: Masters) -> dict[str, float]:
+    """The variance of a typical pixel of a frame not yet calibrated; see `Series.pixel_noise`."""
+    dark, flat = masters.dark_of(exposure_of(frame.info)), masters.flat
+    return pixel_noise(
+        frame.variance,
+        photons=_photons(frame, masters),
+        digitisation=frame.results.get("poisson_factor", 1.0) * frame.results.get("digitisation", 0.0),
+        dark=dark.pixels.data if dark else None,
+        flat_variance=flat.pixels.variance if flat else None,
+    )
+
+
+def _photons(frame: Frame, masters: Masters) -> float:
     """What multiplies the variance of photons: the 3x3 median, and a gain that is not what was declared."""
-    of_gain = masters.flat.photons if masters.flat else 1.0
-    return float(frame.results.get("poisson_factor", 1.0) * of_gain)
-
-
-def pixel_noise(frame: Frame, dark: Master | None, masters: Masters) -> dict[str, float]:
-    """The variance of a typical pixel by what makes it, as in `Series.pixel_noise`; of a frame not yet calibrated."""
-    photons, flat = photon_factor(frame, masters), masters.flat
-    rounding = frame.results.get("poisson_factor", 1.0) * frame.results.get("digitisation", 0.0)
-    return {
-        "photons": photons,
-        "digitisation": rounding,
-        "read-out": max(typical(frame.variance) - rounding, 0.0),
-        "dark current": photons * max(typical(dark.pixels.data), 0.0) if dark else 0.0,
-        "flat": typical(flat.pixels.variance) if flat else 0.0,
-    }
-
-
-def typical(plane: np.ndarray) -> float:
-    """The median of a sample of pixels."""
-    return float(np.median(plane[::SAMPLED, ::SAMPLED]))
+    of_filter = float(frame.results.get("poisson_factor", 1.0))
+    return photon_factor(of_filter=of_filter, of_gain=masters.flat.photons if masters.flat else 1.0)

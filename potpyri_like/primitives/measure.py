@@ -12,7 +12,18 @@ from potpyri_like.encoding import fingerprint
 from potpyri_like.frame import Frame
 from potpyri_like.hookspecs import hookimpl
 from potpyri_like.options import Options
-from potpyri_like.photometry import CENTROIDS, Aperture, Context, Photometer, Profile, Template, measure_stars
+from potpyri_like.photometry import (
+    CENTROIDS,
+    Aperture,
+    Context,
+    Photometer,
+    Profile,
+    Template,
+    light_reach,
+    measure_stars,
+    sky_annulus,
+    sky_noise,
+)
 from potpyri_like.photometry.photometers import BUILT_IN
 from potpyri_like.primitives.stage import Setup, pixels_of
 from potpyri_like.registry import load_registry
@@ -87,7 +98,7 @@ class Measure:
             annulus=(scale * inner, scale * outer),
             recentre=max(1.0, self.recentre * reference.fwhm),
             flag_radius=FLAGGED * scale * reference.fwhm,
-            reach=reach_of(flux, reference.widest, noise=sky_noise(reference.image)),
+            reach=light_reach(flux, reference.widest, noise=sky_noise(reference.image)),
             binning=binning,
             sky_binning=binning * max(1, int(reference.fwhm / binning / self.sky_sampling)),
             centroid=CENTROIDS[self.centroid],
@@ -149,32 +160,4 @@ def radii_of(stage: Measure, reference: Reference) -> np.ndarray:
 
 def annulus_of(stage: Measure, reference: Reference) -> tuple[float, float]:
     """Inner and outer radius of the sky in pixels; wide enough for its level to be well known."""
-    inner = max(stage.annulus[0] * reference.fwhm, 6.0)
-    return inner, max(stage.annulus[1] * reference.fwhm, inner + 8.0)
-
-
-def reach_of(flux: np.ndarray, fwhm: float, *, noise: float) -> np.ndarray:
-    """How far from a star its light outshines a third of the sky's noise, pixels; 3.5 FWHM at most.
-
-    For a Moffat profile of beta = 3 (Trujillo et al. 2001, MNRAS 328, 977), whose wings are those of real seeing. The
-    reach is the same in all frames, so that each star's sky is that of the same pixels in good seeing and bad.
-
-    Parameters
-    ----------
-    flux : ndarray, shape (n_stars,), electron
-    fwhm : float, pixels
-        Of the worst frames.
-    noise : float, electron
-        Standard deviation of a sky pixel.
-    """
-    core = fwhm / (2 * np.sqrt(2 ** (1 / 3) - 1))
-    central = np.maximum(flux, 0) * 2 / (np.pi * core**2)
-    reach = core * np.sqrt(np.maximum((3 * central / noise) ** (1 / 3) - 1, 0))
-    return np.clip(reach, 0, 3.5 * fwhm)
-
-
-def sky_noise(image: np.ndarray) -> float:
-    """The scatter of the sky's pixels, from the lower half of a sample."""
-    sample = image[::23, ::23]
-    middle = np.median(sample)
-    return float(max(1.4826 * np.median(middle - sample[sample <= middle]), 1e-3))
+    return sky_annulus(*stage.annulus, fwhm=reference.fwhm)

@@ -13,9 +13,11 @@ from potpyri_like.lightcurves import (
     TransitFit,
     beta_at,
     cdpp_in_time,
+    ingress_duration,
     levelled,
     select,
     time_averaging,
+    with_fitted_scatter,
 )
 from potpyri_like.options import Options
 from potpyri_like.photometry import BUDGET_CLOSED, LightCurve, NoiseBudget, Series, close_budget, rms
@@ -84,8 +86,8 @@ def ingress(band: BandFit | None, result: SetResult) -> float:
     """How long the ingress takes, days: the time scale on which red noise spoils a mid-time."""
     if band is None or result.transit is None:
         return INGRESS
-    k, b = band.k.value, min(result.transit.b.value, 1 - band.k.value)
-    return result.transit.t14.value / 2 * (1 - np.sqrt(max((1 - k) ** 2 - b**2, 0) / ((1 + k) ** 2 - b**2)))
+    transit = result.transit
+    return float(ingress_duration(k=band.k.value, t14=transit.t14.value, b=transit.b.value))
 
 
 @dataclass(frozen=True)
@@ -126,22 +128,10 @@ def without_known_changes(
         if curve is not None and star == curve.star and result.band_fit is not None:
             flux, taken = relflux[:, star], fitted_numbers(result.band_fit)
         else:
-            flux, names = levelled(series.time, relflux[:, star], error[:, star], followed(series, star))
+            flux, names = levelled(series.time, relflux[:, star], error[:, star], series.columns(star))
             taken = len(names)
-        points = int(np.isfinite(flux).sum())
-        relflux[:, star] = 1 + (flux - 1) * np.sqrt(points / max(points - taken, 1))
+        relflux[:, star] = with_fitted_scatter(flux, taken)
     return relflux, error
-
-
-def followed(series: Series, star: int) -> dict[str, np.ndarray]:
-    """What a star's baseline may follow."""
-    return {
-        "airmass": series.airmass,
-        "x": series.xy[:, star, 0],
-        "y": series.xy[:, star, 1],
-        "fwhm": series.fwhm,
-        "sky": series.sky[:, star],
-    }
 
 
 def budget_notes(budget: NoiseBudget, table: StarTable, target: int | None) -> list[str]:
@@ -157,14 +147,9 @@ def budget_notes(budget: NoiseBudget, table: StarTable, target: int | None) -> l
 
 def budget_note(budget: NoiseBudget, who: str, stars: np.ndarray, scale: int, width: float) -> str:
     """What is to be told of one time scale; "" for nothing."""
-    ratio = budget.ratio[stars, scale]
-    known = np.isfinite(ratio)
-    if not known.any():
-        return ""
-    middle = float(np.median(ratio[known]))
-    sure = 2 * float(np.median(budget.uncertainty[stars, scale][known])) / np.sqrt(known.sum())
+    middle, sure = budget.typical_ratio(stars, scale)
     low, high = BUDGET_CLOSED
-    if low <= middle * (1 + sure) and middle * (1 - sure) <= high:
+    if np.isnan(middle) or (low <= middle * (1 + sure) and middle * (1 - sure) <= high):
         return ""
     when = "from frame to frame" if width == 0 else f"in bins of {width:g} minutes"
     return (

@@ -7,8 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from potpyri_like.lightcurves import Lag, lag, periodogram, rms_flux
-from potpyri_like.photometry import LightCurve
+from potpyri_like.lightcurves import Lag, lag, periodogram, rms_flux, segment_duration
 from potpyri_like.primitives.lightcurve import VARIABLE_SCORE
 from potpyri_like.primitives.stage import Tools, Work
 from potpyri_like.primitives.transit import usable_flux
@@ -17,7 +16,6 @@ from potpyri_like.results import Choice
 __all__ = ["SearchPeriods"]
 
 FEWEST = 30  # points
-SEGMENTS = 40  # of a light curve, for its flickering
 SURE = 0.001  # false-alarm probability
 
 
@@ -48,7 +46,9 @@ class SearchPeriods:
         if np.isfinite(flux).sum() < FEWEST:
             return work
         periods = periodogram(curve.time, flux, curve.flux_err)
-        relation = rms_flux(curve.time, flux, curve.flux_err, duration=segment(curve))
+        relation = rms_flux(
+            curve.time, flux, curve.flux_err, duration=segment_duration(curve.time[np.isfinite(curve.flux)])
+        )
         found = "none beyond chance" if not periods.false_alarm < SURE else f"{period_words(periods.period)}"
         why = (
             f"highest of the Lomb-Scargle periodogram at {period_words(periods.period)} ±"
@@ -63,13 +63,6 @@ def varies(work: Work) -> bool:
     """Whether the star varies beyond doubt."""
     table, star = work.result.stars, work.target_star
     return table is not None and star is not None and bool(table.score[star] >= VARIABLE_SCORE)
-
-
-def segment(curve: LightCurve) -> float:
-    """The length of a piece of the light curve in which flickering is measured, days."""
-    known = curve.time[np.isfinite(curve.flux)]
-    step = float(np.median(np.diff(np.sort(known))))
-    return max(float(np.ptp(known)) / SEGMENTS, 8 * step)
 
 
 def period_words(days: float) -> str:

@@ -11,22 +11,22 @@ import numpy as np
 
 from potpyri_like.astrometry import SURE_CHANCE, Match, Transform, fit_pairs, match_stars
 from potpyri_like.errors import RegistrationError
-from potpyri_like.frame import Frame, FrameInfo, MaskBit, StarFlag
+from potpyri_like.frame import Frame, FrameInfo, MaskBit
 from potpyri_like.imaging import MEDIAN_NOISE_FACTOR, flux_cost
 from potpyri_like.photometry import (
-    Profile,
+    RICH,
     Stars,
-    annulus_sky,
-    aperture_flags,
     brightest,
     detect_stars,
-    fit_profile,
-    frame_fwhm,
+    fwhm_at,
+    fwhm_of,
     glance,
+    profile_at,
+    round_up,
+    sharp_and_rich,
     stars_at,
     typical_width,
 )
-from potpyri_like.photometry.cutouts import leaves
 from potpyri_like.primitives.calibrate import UNUSABLE
 from potpyri_like.primitives.stage import FrameOutcome, FrameStage, Setup, Tools, Work
 from potpyri_like.results import Candidate, Choice, Reference
@@ -37,15 +37,11 @@ log = logging.getLogger(__name__)
 
 MATCHED_ON = 60  # the brightest stars
 FEW_STARS = 5
-RICH = 0.8  # of the most stars
 PEAKS = 40  # of a frame, that are looked at first
 ENOUGH = 10  # stars found where they were expected; or half of all, where there are fewer
 TOLERANCE = 2.0  # pixel
 WIDEST = 1.5  # times the reference's FWHM: of the window for centroids, since wide ones hold two stars
-SEEING_STARS = 8
-PROFILE_STARS = 10
 WIDTHS = 1.1  # ratio of the widths to which the widest is rounded
-SAMPLING = 4  # pixels per FWHM that are enough to measure it
 
 
 @dataclass(frozen=True)
@@ -144,7 +140,7 @@ class Register:
             found = Find()(frame, setup)
             match, fwhm = detected_stars(found, reference)
         fwhm = fwhm if np.isfinite(fwhm) else reference.fwhm
-        profile = profile_at(frame, match.transform(reference.xy[match.pairs[:, 0]]), fwhm)
+        profile = profile_at(frame.data, frame.mask, match.transform(reference.xy[match.pairs[:, 0]]), fwhm)
         return found.after(
             f"matched on {len(match.pairs)} stars, rms {match.rms:.2f} pixel",
             transform=match.transform,
@@ -168,7 +164,7 @@ def expected_stars(frame: Frame, reference: Reference, *, clean: bool = True) ->
     look = glance(frame.data, fwhm=reference.fwhm, clean=clean)
     xy, flux = reference.xy[:MATCHED_ON], reference.flux[:MATCHED_ON]
     peaks, light = brightest(look, fwhm=reference.fwhm, count=PEAKS)
-    guesses = Transform.identity(), half_turn(frame.data.shape)
+    guesses = Transform.identity(), Transform.half_turn(frame.data.shape)
     first = match_stars(xy, peaks, source_flux=flux, target_flux=light, guess=guesses)
     width = typical_width(look, peaks[first.pairs[:15, 1]], fwhm=reference.fwhm)
     places = first.transform(xy)
@@ -183,7 +179,7 @@ def expected_stars(frame: Frame, reference: Reference, *, clean: bool = True) ->
             f"{len(match.pairs)} of {inside} stars are where the brightest peaks say, within {match.rms:.2f}"
             f" pixel; chance gives {first.chance:.2g} such patterns"
         )
-    return match, seeing_at(frame, stars[match.pairs[:, 1]], width)
+    return match, fwhm_at(frame.data, frame.mask, stars[match.pairs[:, 1]], width)
 
 
 def detected_stars(found: Frame, reference: Reference) -> tuple[Match, float]:
@@ -193,35 +189,7 @@ def detected_stars(found: Frame, reference: Reference) -> tuple[Match, float]:
     match = match_stars(
         reference.xy[:few], stars.xy, source_flux=reference.flux[:few], target_flux=stars.flux
     )
-    return match, seeing(found.data, stars)
-
-
-def half_turn(shape: tuple[int, int]) -> Transform:
-    """The transform of a camera turned upside down, as after a meridian flip."""
-    return Transform(-np.eye(2), np.array(shape[::-1], dtype=float) - 1)
-
-
-def seeing_at(frame: Frame, xy: np.ndarray, width: float) -> float:
-    """The FWHM of the frame, pixels, from the first unsaturated of some stars; NaN where all are saturated."""
-    saturated = aperture_flags(frame.mask, xy, max(1.0, width)) & StarFlag.SATURATED
-    return profile_fwhm(frame.data, xy[saturated == 0][:SEEING_STARS], width)
-
-
-def profile_at(frame: Frame, xy: np.ndarray, width: float) -> Profile:
-    """The profile of the frame's stars, from the first unsaturated of some that lie well inside."""
-    inside = ~leaves(frame.data.shape, xy, 2 * width)
-    saturated = aperture_flags(frame.mask, xy, max(1.0, width)) & StarFlag.SATURATED
-    xy = xy[inside & (saturated == 0)][:PROFILE_STARS]
-    sky = annulus_sky(frame.data, xy, inner=4 * width, outer=4 * width + max(2.0, 30 / width))
-    known = np.isfinite(sky.level)
-    return fit_profile(
-        frame.data,
-        xy[known],
-        sky=sky.level[known],
-        noise=sky.scatter[known],
-        fwhm=width,
-        binning=max(1, round(width / SAMPLING)),
-    )
+    return match, fwhm_of(found.data, stars)
 
 
 def filter_notes(mode: str, fwhm: float) -> list[str]:
@@ -233,27 +201,6 @@ def filter_notes(mode: str, fwhm: float) -> list[str]:
         f"the 3x3 median takes {cost:.1%} of a star's light at FWHM {fwhm:.1f} pixel, from all stars alike, and adds"
         f" {np.sqrt(MEDIAN_NOISE_FACTOR) - 1:.0%} to the sky's noise in an aperture (--filter none spares that)"
     ]
-
-
-def seeing(image: np.ndarray, stars: Stars) -> float:
-    """The FWHM of the frame, pixels, from its best stars; NaN where it has none."""
-    good = np.flatnonzero(~stars.saturated & np.isfinite(stars.fwhm))[:SEEING_STARS]
-    if not len(good):
-        return float("nan")
-    return profile_fwhm(image, stars.xy[good], float(np.median(stars.fwhm[good])))
-
-
-def profile_fwhm(image: np.ndarray, xy: np.ndarray, width: float) -> float:
-    """The FWHM of the mean profile of some stars of about that width, pixels."""
-    sky = annulus_sky(image, xy, inner=4 * width, outer=6 * width + 4)
-    known = np.isfinite(sky.level)
-    return frame_fwhm(
-        image,
-        *xy[known].T,
-        sky=sky.level[known],
-        radius=max(2 * width, 8.0),
-        binning=max(1, int(width / SAMPLING)),
-    )
 
 
 def sample_of(frames: tuple[FrameInfo, ...], count: int) -> list[FrameInfo]:
@@ -283,7 +230,7 @@ def choose(looks: list[FrameOutcome], *, of: int) -> tuple[FrameOutcome, str]:
         )
     counts = np.array([len(look.results["stars"]) for look in usable])
     widths = np.array([np.median(look.results["stars"].fwhm[:30]) for look in usable])
-    best, alike = most_typical(usable, in_order(counts, widths))
+    best, alike = most_typical(usable, sharp_and_rich(counts, widths))
     if of == 1:
         return usable[best], f"the only frame; {counts[best]} stars"
     return usable[best], (
@@ -305,16 +252,6 @@ def reference_candidate(look: FrameOutcome, best: FrameOutcome) -> Candidate:
     if width < best_width:
         return Candidate(look.info.label, figures, "sharper, but with fewer stars, or of another field")
     return Candidate(look.info.label, figures, "not as sharp")
-
-
-def in_order(counts: np.ndarray, widths: np.ndarray) -> np.ndarray:
-    """Frames with nearly as many stars as the richest, the sharpest first; then those of the others; and so on."""
-    left, order = np.arange(len(counts)), []
-    while left.size:
-        rich = left[counts[left] >= RICH * counts[left].max()]
-        order += list(rich[np.argsort(widths[rich], kind="stable")])
-        left = np.setdiff1d(left, rich)
-    return np.array(order)
 
 
 def among(counts: np.ndarray, best: int) -> str:
@@ -358,7 +295,7 @@ def widest_of(looks: list[FrameOutcome]) -> float:
     """
     found = [look.results["stars"] for look in looks if not look.reason]
     widest = max((float(np.median(stars.fwhm[:30])) for stars in found if len(stars)), default=float("nan"))
-    return float(WIDTHS ** np.ceil(np.log(widest) / np.log(WIDTHS)))
+    return round_up(widest, WIDTHS)
 
 
 def make_reference(outcome: FrameOutcome, why: str, *, stars: int, widest: float) -> Reference:
@@ -368,7 +305,7 @@ def make_reference(outcome: FrameOutcome, why: str, *, stars: int, widest: float
             f"the reference {outcome.info.label} could not be read again: {outcome.reason}"
         )
     found, image = outcome.results["stars"], outcome.results["image"]
-    fwhm = seeing(image, found)
+    fwhm = fwhm_of(image, found)
     unsaturated = np.cumsum(~found.saturated)
     found = found.take(np.flatnonzero(unsaturated <= stars)[: 2 * stars])
     fwhm = fwhm if np.isfinite(fwhm) else float(np.median(found.fwhm))

@@ -12,9 +12,17 @@ from astropy.io import fits
 
 from potpyri_like.astrometry import Transform
 from potpyri_like.encoding import fingerprint
-from potpyri_like.frame import Frame, MaskBit
+from potpyri_like.frame import Frame
 from potpyri_like.identity import code_identity, instrument_identity
-from potpyri_like.imaging import Combined, Pixels, combine, warp
+from potpyri_like.imaging import (
+    Pixels,
+    combine,
+    scale_to_typical,
+    sharpest_frames,
+    stacked_pixels,
+    warp,
+    without_sky,
+)
 from potpyri_like.photometry import Series
 from potpyri_like.primitives.stage import FrameStage, Setup, Tools, Work, pixels_of
 from potpyri_like.results import Choice, Reference
@@ -83,7 +91,7 @@ class Stack:
             self.fill(scratch, work, tools, series, chosen)
             if not len(scratch):
                 return work
-            pixels = as_pixels(combine(scratch, method="clipped mean"))
+            pixels = stacked_pixels(combine(scratch, method="clipped mean"))
         tools.output.write_fits(name, stack_hdus(pixels, work, reference, [series.frames[i] for i in chosen]))
         tools.keep(name, key(), len(chosen))
         return stacked
@@ -93,7 +101,7 @@ class Stack:
         by_label = {outcome.info.label: outcome for outcome in work.outcomes}
         frames = [by_label[series.frames[i]] for i in chosen]
         transforms = [outcome.results["transform"] for outcome in frames]
-        scales = [scale_to_typical(series, index) for index in chosen]
+        scales = [scale_of(series, index) for index in chosen]
         setup, observed = work.setup, work.observed
         shared = (
             code_identity(),
@@ -117,45 +125,18 @@ class Stack:
             done = tools.run_frames(some, stages, work.setup, what="")
             for index, outcome in zip(chosen[first:], done, strict=False):
                 if not outcome.reason:
-                    scratch.append(outcome.results["aligned"] * np.float32(scale_to_typical(series, index)))
-
-
-def without_sky(pixels: Pixels) -> np.ndarray:
-    """The data above the median, NaN where a pixel is bad."""
-    bad = (pixels.mask & MaskBit.BAD) > 0
-    sky = np.median(pixels.data[~bad][::7]) if not bad.all() else 0
-    return np.where(bad, np.float32(np.nan), pixels.data - np.float32(sky))
-
-
-def as_pixels(stacked: Combined) -> Pixels:
-    """Data, variance and a mask where no frame had a value."""
-    empty = ~np.isfinite(stacked.value)
-    unknown = empty | ~np.isfinite(stacked.variance)
-    return Pixels(
-        np.where(empty, 0, stacked.value),
-        np.where(unknown, 0, stacked.variance),
-        np.where(empty, np.uint8(MaskBit.BAD), np.uint8(0)),
-    )
+                    scratch.append(outcome.results["aligned"] * np.float32(scale_of(series, index)))
 
 
 def sharpest(series: Series, count: int | None) -> np.ndarray:
     """Indices of the frames to stack, in order of time."""
-    usable = np.flatnonzero(np.isfinite(series.fwhm) & np.isfinite(series.flux).any(axis=(1, 2)))
-    clear = usable[series.flags[usable] == 0]
-    usable = clear if len(clear) else usable
-    if count is not None:
-        usable = usable[np.argsort(series.fwhm[usable], kind="stable")[:count]]
-    return np.sort(usable)
+    measured = np.isfinite(series.flux).any(axis=(1, 2))
+    return sharpest_frames(series.fwhm, measured=measured, clear=series.flags == 0, count=count)
 
 
-def scale_to_typical(series: Series, index: int) -> float:
-    """Typical flux of the stars over all frames, over that in one frame, at the middle aperture."""
-    middle = series.flux[:, :, len(series.radii) // 2]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        typical = np.array([np.nanmedian(star) if np.isfinite(star).any() else np.nan for star in middle.T])
-        ratio = typical / middle[index]
-    good = np.isfinite(ratio) & (ratio > 0)
-    return float(np.median(ratio[good])) if good.any() else 1.0
+def scale_of(series: Series, frame: int) -> float:
+    """What brings a frame to the typical transparency, from its stars at the middle aperture."""
+    return scale_to_typical(series.flux[:, :, len(series.radii) // 2], frame)
 
 
 def stack_hdus(pixels: Pixels, work: Work, reference: Reference, frames: Sequence[str]) -> fits.HDUList:

@@ -17,11 +17,13 @@ from potpyri_like.lightcurves import (
     BandCurve,
     BandFit,
     Estimate,
-    Prior,
     TransitFit,
     TransitPriors,
     find_transit,
     fit_transit,
+    flip_times,
+    is_due,
+    priors_of_ephemeris,
 )
 from potpyri_like.options import Options
 from potpyri_like.photometry import LightCurve, Series
@@ -34,12 +36,8 @@ log = logging.getLogger(__name__)
 
 FEWEST = 12  # points of a light curve
 NOTICED = 6.0  # standard deviations from which on a dip is worth a fit
-FLIP = 90.0  # degrees from one frame to the next
 UNCLEAR = int(FrameFlag.UNMATCHED | FrameFlag.CLOUD)
 SPOILT = int(StarFlag.SATURATED | StarFlag.EDGE) << STAR_FLAG_SHIFT
-# How far a transit may be from its ephemeris: days at least, and times its uncertainty.
-TC_FREE, TC_SURE = 0.02, 10.0
-USUAL_T14 = 3 / 24  # days, where nothing is known
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,8 @@ class FitTransit:
         if not named or tools.options.fit == "none":
             return works
         curves = [band_curve(works[i], name) for i, name in named.items()]
-        steps = sorted({step for i in named for step in flips(series_of(works[i].result))})
+        seen = [series_of(works[i].result) for i in named]
+        steps = sorted({step for series in seen for step in flip_times(series.time, series.rotation)})
         ephemeris, problems = None, []
         try:
             ephemeris = known_ephemeris(tools.options)
@@ -104,30 +103,14 @@ def band_curve(work: Work, name: str) -> BandCurve:
     """A light curve as the fit takes it, with everything that a baseline may follow."""
     curve, series = work.result.light_curve, work.result.series
     assert curve is not None and series is not None
-    columns = {
-        "airmass": curve.airmass,
-        "x": curve.x,
-        "y": curve.y,
-        "fwhm": curve.fwhm,
-        "sky": curve.sky,
-        "comparison": curve.comparison,
-    }
-    return BandCurve(name, curve.time, usable_flux(curve), curve.flux_err, series.exposure / 86400, columns)
+    return BandCurve(
+        name, curve.time, usable_flux(curve), curve.flux_err, series.exposure / 86400, curve.columns
+    )
 
 
 def series_of(result: SetResult) -> Series:
     assert result.series is not None
     return result.series
-
-
-def flips(series: Series) -> list[float]:
-    """The times at which the field turned over from one frame to the next, as at the meridian."""
-    known = np.flatnonzero(np.isfinite(series.rotation))
-    turned = np.abs((np.diff(series.rotation[known]) + 180) % 360 - 180) > FLIP
-    time = series.time[known]
-    return [
-        float((before + after) / 2) for before, after in zip(time[:-1][turned], time[1:][turned], strict=True)
-    ]
 
 
 # -- what was known before -----------------------------------------------------------------------------------
@@ -159,13 +142,13 @@ def priors_of(ephemeris: Ephemeris | None, curves: Sequence[BandCurve]) -> Trans
         return TransitPriors()
     times = np.concatenate([curve.time[np.isfinite(curve.flux)] for curve in curves])
     tc, error, _ = ephemeris.near(float(np.median(times)))
-    sigma = max(TC_FREE, TC_SURE * np.nan_to_num(error))
-    t14 = Prior(ephemeris.t14, max(np.nan_to_num(ephemeris.t14_error), 0.1 * ephemeris.t14))
-    return TransitPriors(
-        tc=Prior(tc, sigma),
-        t14=t14 if np.isfinite(ephemeris.t14) else None,
-        b=Prior(ephemeris.b, 0.2) if np.isfinite(ephemeris.b) else None,
-        period=Prior(ephemeris.period, 0.0),
+    return priors_of_ephemeris(
+        tc=tc,
+        tc_error=error,
+        period=ephemeris.period,
+        t14=ephemeris.t14,
+        t14_error=ephemeris.t14_error,
+        b=ephemeris.b,
     )
 
 
@@ -173,9 +156,7 @@ def not_due(ephemeris: Ephemeris, priors: TransitPriors, curves: Sequence[BandCu
     """Why there can be no transit in the light curves; "" where one is due at least in part."""
     assert priors.tc is not None
     times = np.concatenate([curve.time[np.isfinite(curve.flux)] for curve in curves])
-    t14 = ephemeris.t14 if np.isfinite(ephemeris.t14) else USUAL_T14
-    reach = priors.tc.sigma + t14 / 2
-    if times.min() - reach <= priors.tc.mean <= times.max() + reach:
+    if is_due(priors.tc, times, t14=ephemeris.t14):
         return ""
     return (
         f"by {ephemeris.source} the nearest transit is at {priors.tc.mean:.4f}, and the light curves go from"
