@@ -1,13 +1,15 @@
 """Combining frames, against numpy, astropy's sigma clipping, and simulated noise."""
 
+import importlib.util
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.stats import sigma_clip
 
 from potpyri_like.errors import CalibrationError
-from potpyri_like.imaging import FrameSource, combine, median, median_variance_factor
+from potpyri_like.imaging import FrameSource, Noise, Subset, combine, median, median_variance_factor
 from potpyri_like.imaging.combine import MAD_OF_FEW, MAD_TO_SIGMA
 
 
@@ -223,3 +225,91 @@ def test_the_frames_their_masks_and_variances_are_left_alone(rng, method):
     combine(stack[0], method=method, masks=stack[1], variances=stack[2])
     for each, was in zip(stack, before, strict=True):
         np.testing.assert_array_equal(each, was)
+
+
+FEW = [(3, 1), (4, 1), (5, 2), (8, 2), (11, 2), (12, 2), (30, 2)]  # frames, and bad ones among them
+
+
+@pytest.mark.parametrize(("n", "bad"), FEW)
+@pytest.mark.parametrize("off", [8.0, 50.0])
+def test_bad_values_among_few_leave_no_bias(rng, n, bad, off):
+    frames = rng.normal(1000, 10, (n, 120, 120)).astype(np.float32)
+    hit = rng.random((120, 120)) < 0.1
+    frames += np.float32(10 * off) * (hit & (rng.random(frames.shape).argsort(axis=0) < bad))
+    error = 10 / np.sqrt(n - bad)
+    away = combine(frames, method="clipped mean").value[hit].mean() - 1000
+    assert abs(away) < 0.3 * error + 4 * error / np.sqrt(hit.sum())
+
+
+@pytest.mark.parametrize(("n", "bad"), FEW)
+def test_a_frame_that_is_bad_as_a_whole_does_not_widen_the_clipping(rng, n, bad):
+    frames = rng.normal(1000, 10, (n, 120, 120)).astype(np.float32)
+    frames[rng.permutation(n)[:bad]] += 80
+    away = combine(frames, method="clipped mean").value.mean() - 1000
+    assert abs(away) < 0.3 * 10 / np.sqrt(n - bad)
+
+
+@pytest.mark.parametrize("n", [3, 4, 5, 11, 12, 30])
+def test_a_clipped_mean_of_good_values_is_nearly_as_good_as_their_mean(rng, n):
+    frames = rng.normal(1000, 10, (n, 200, 200)).astype(np.float32)
+    plain, clipped = frames.mean(axis=0), combine(frames, method="clipped mean").value
+    # two variances of the same 40 000 values differ by chance far less than by the 5 % granted
+    assert np.var(plain) / np.var(clipped) > 0.95
+
+
+@pytest.mark.parametrize("declared", [0.5, 1.0, 2.0])
+def test_a_wrong_gain_does_not_make_good_values_outliers(rng, declared):
+    level = np.geomspace(10, 30000, 200 * 200).reshape(200, 200)
+    electrons = rng.poisson(level, (5, 200, 200)) + rng.normal(0, 5, (5, 200, 200))
+    noise = Noise(np.full(5, 25.0), np.ones(5))
+    result = combine((electrons * declared).astype(np.float32), method="clipped mean", noise=noise)
+    # of Gaussian values one in 370 lies beyond three standard deviations; the fifth part of the limit is the MAD's own
+    assert np.mean(result.count) > 5 * 0.98
+
+
+def test_the_declared_noise_tells_an_outlier_in_a_bright_pixel_from_one_in_a_faint_one(rng):
+    level = np.where(np.arange(160) % 40 == 0, 10000.0, 0.0) * np.ones((160, 1))  # a few hot columns
+    frames = (rng.poisson(level, (3, 160, 160)) + rng.normal(0, 5, (3, 160, 160))).astype(np.float32)
+    frames[1, 0, :] += 60  # 12 standard deviations of a faint pixel, half of one of a hot one
+    noise = Noise(np.full(3, 25.0), np.ones(3))
+    count = combine(frames, method="clipped mean", noise=noise).count
+    hot = level[0] > 0
+    assert (count[0, ~hot] == 2).mean() > 0.98
+    assert count[:, hot].mean() > 2.94
+
+
+def test_what_changes_with_the_seeing_is_no_outlier(rng):
+    y, x = np.indices((100, 100))
+    star = np.exp(-((x - 50) ** 2 + (y - 50) ** 2) / 8)
+    frames = rng.normal(0, 10, (5, 100, 100)) + np.array([900, 1000, 1050, 1100, 1300])[:, None, None] * star
+    noise = Noise(np.ones(5), np.zeros(5), relative=0.5)
+    assert combine(frames, method="clipped mean", noise=noise).count[48:53, 48:53].mean() > 4.7
+    assert combine(frames, method="clipped mean").count[50, 50] < 5
+
+
+def test_values_without_a_majority_keep_their_middle():
+    frames = np.random.default_rng(3).normal(0, 1, (4, 40, 40)).astype(np.float32)
+    frames[2:] += 100
+    result = combine(frames, method="clipped mean")
+    assert np.isfinite(result.value).all() and (result.count >= 2).all()
+    assert abs(result.value.mean() - 50) < 1
+
+
+def test_a_subset_has_the_chosen_frames_in_their_order(rng):
+    frames = rng.normal(size=(5, 30, 40)).astype(np.float32)
+    some = Subset(Generated(frames), (4, 0, 2))
+    assert (len(some), some.shape) == (3, (30, 40))
+    np.testing.assert_array_equal(median(some), median(frames[[4, 0, 2]]))
+
+
+@pytest.mark.slow
+def test_the_table_of_clipped_means_holds_at_a_tenth_of_its_seeds():
+    path = Path(__file__).parents[1] / "benchmarks" / "clipping.py"
+    spec = importlib.util.spec_from_file_location("clipping", path)
+    clipping = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(clipping)
+    for n, bad in clipping.cases((3, 4, 5, 8, 11, 12, 30)):
+        for whole in (False, True):
+            biases = [clipping.bias(n, bad, off, whole=whole, seeds=20) for off in clipping.OFF]
+            assert max(np.abs(biases)) < clipping.MOST_BIAS, (n, bad, whole)
+        assert clipping.efficiency(n, seeds=20) > clipping.LEAST_EFFICIENCY, n

@@ -2,7 +2,15 @@
 
 from potpyri_like.imaging.assemble import OverscanLevel, Piece, assemble, counts_of, overscan_level
 from potpyri_like.imaging.calibrate import calibrate, normalise_flat, photon_factor, pixel_noise, typical
-from potpyri_like.imaging.combine import Combined, FrameSource, combine, median, median_variance_factor
+from potpyri_like.imaging.combine import (
+    Combined,
+    FrameSource,
+    Noise,
+    Subset,
+    combine,
+    median,
+    median_variance_factor,
+)
 from potpyri_like.imaging.dimming import Dimming, dimmed
 from potpyri_like.imaging.hot_pixels import (
     MEDIAN_NOISE_FACTOR,
@@ -32,11 +40,13 @@ __all__ = [
     "Counts",
     "Dimming",
     "FrameSource",
+    "Noise",
     "OverscanLevel",
     "Piece",
     "Pixels",
     "Section",
     "Snapshot",
+    "Subset",
     "Transfer",
     "assemble",
     "calibrate",

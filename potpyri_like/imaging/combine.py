@@ -15,13 +15,17 @@ from scipy.special import gammaincinv
 from potpyri_like.errors import CalibrationError
 from potpyri_like.imaging.networks import LARGEST, apply_network, median_network, sort_down
 
-__all__ = ["Combined", "FrameSource", "combine", "median", "median_variance_factor"]
+__all__ = ["Combined", "FrameSource", "Noise", "Subset", "combine", "median", "median_variance_factor"]
 
 CHUNK_BYTES = 1 << 20  # of the values of one chunk: they and their copy stay near the processor
 MAD_TO_SIGMA = 1.482602218505602  # of a Gaussian
 MEAN_DEVIATION_TO_SIGMA = 1.2533141373155001  # sqrt(pi / 2), of a Gaussian
 # Croux & Rousseeuw (1992, COMPSTAT 1, 411): what the MAD of n = 0 to 9 Gaussian values must be multiplied by
 MAD_OF_FEW = (1.0, 1.0, 1.196, 1.495, 1.363, 1.206, 1.200, 1.140, 1.129, 1.107)
+FEW = 12  # values; from fewer, two of which are bad, their own scatter says too little of their noise
+WIDEST = 5 / 3  # of `sigma`: the limit of clipping few values, in standard deviations of the known noise
+COMPARED = 1024  # pixels of a chunk that show how much the frames differ
+ALL_PAIRS = 6  # frames; of more, some pairs are compared
 
 
 @runtime_checkable
@@ -45,6 +49,52 @@ class FrameSource(Protocol):
 
 
 Frames = FrameSource | Sequence[np.ndarray] | np.ndarray
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Some of the frames of a source."""
+
+    source: FrameSource
+    chosen: Sequence[int]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.source.shape
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def chunk(self, first: int, last: int) -> np.ndarray:
+        return self.source.chunk(first, last)[list(self.chosen)]
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The declared noise of frames: the variance of a value of frame i is ``floor[i] + per_level[i] * level``.
+
+    Attributes
+    ----------
+    floor : ndarray, shape (n_frames,)
+        The read noise squared, in the unit of the frames squared.
+    per_level : ndarray, shape (n_frames,)
+        That of the photons: 1 for electrons, 1 / level for frames divided by their level, 0 for biases.
+    relative : float
+        The part of the level by which good values may differ besides, as the peaks of stars do with the seeing.
+    """
+
+    floor: np.ndarray
+    per_level: np.ndarray
+    relative: float = 0.0
+
+    def expected(self, level: np.ndarray) -> np.ndarray:
+        """The variance of each frame's value at some levels, shape (n_frames, n_levels)."""
+        floor, per_level = (np.asarray(each, np.float32)[:, None] for each in (self.floor, self.per_level))
+        return floor + per_level * np.maximum(level, 0)
+
+    def mean(self, level: np.ndarray) -> np.ndarray:
+        """The same, averaged over the frames."""
+        return np.float32(np.mean(self.floor)) + np.float32(np.mean(self.per_level)) * np.maximum(level, 0)
 
 
 @dataclass(frozen=True)
@@ -96,6 +146,7 @@ def combine(
     iterations: int = 5,
     masks: Frames | None = None,
     variances: Frames | None = None,
+    noise: Noise | None = None,
 ) -> Combined:
     """The frames combined pixel by pixel, with the variance of the result.
 
@@ -110,6 +161,8 @@ def combine(
         Not zero: the value does not count. Neither does NaN.
     variances : the same of float, optional
         Of each value; propagated into the variance of the result.
+    noise : Noise, optional
+        What is declared of the frames' noise: it helps to tell an outlier from few values.
 
     Returns
     -------
@@ -119,9 +172,14 @@ def combine(
     -----
     The median absolute deviation is corrected for the number of values (Croux & Rousseeuw 1992);
     where it is zero because most values are equal (integers), the mean absolute deviation stands in.
-    From few values it is still so noisy that it would clip good ones (8 % of three), so it is not
-    taken to be less than `variances` say or, without them, than is typical of the pixels around
-    (those of the chunk, some rows).
+    Of few values it says little: three good ones often agree by chance, and one bad value of three
+    widens it. So the limit is never less than `sigma` standard deviations of the known noise and, for
+    less than twelve values, never more than 5/3 of that. The known noise is what `variances` or `noise`
+    say of it (or one value for all), times the factor by which the frames really differ. That factor comes
+    from the differences between pairs of frames, pixel by pixel, in the pixels around (those of the
+    chunk, some rows). A level that one frame has in excess cancels in it, and of the pairs only as many
+    count, the most alike, as are left without one bad frame of four or two of more; so neither a bad
+    frame nor a wrong gain changes it.
 
     Without `variances` the variance comes from the scatter of the unclipped values. Few frames
     sometimes agree by chance: a scatter below the one that one typical pixel in twenty shows is
@@ -138,8 +196,8 @@ def combine(
     ]
     for first, last in _chunks(frames):
         values = _values(frames, masked, first, last, kind=np.float32)
-        noise = None if known is None else _values(known, None, first, last, kind=np.float32)
-        done = _combine_chunk(values, noise, method, sigma, iterations)
+        stated = None if known is None else _values(known, None, first, last, kind=np.float32)
+        done = _combine_chunk(values, stated, noise, method, sigma, iterations)
         for plane, part in zip(planes, done, strict=True):
             plane[first:last] = part
     _scatter_to_variance(planes[1], planes[2], method)
@@ -260,58 +318,115 @@ def _mean_of_two(low: np.ndarray, high: np.ndarray) -> np.ndarray:
         return np.add(low, high, dtype=np.result_type(low.dtype, np.float32)) / 2
 
 
-def _combine_chunk(values, noise, method, sigma, iterations) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _combine_chunk(
+    values, stated, noise, method, sigma, iterations
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Value, variance of a single value and number of values of each pixel of a chunk."""
     values = np.where(np.isfinite(values), values, np.nan)
     ordered, count = _ordered(values)
     start = np.zeros_like(count)
-    typical, low = _typical_scatter(ordered, count)
-    least = np.full(count.shape, typical) if noise is None else _mean_of(noise, ~np.isnan(values))
-    first, last = _unclipped(ordered, count, sigma, iterations, np.sqrt(least))
+    middle = _middle(ordered, start, count)
+    least, most = _known_noise(values, middle, count, stated, noise)
+    first, last = _unclipped(ordered, count, sigma, iterations, least, most)
     mean, variance = _mean_and_scatter(ordered, first, last)
+    typical, low = _typical_scatter(variance, last - first)
     if method == "median":
-        mean, first, last = _middle(ordered, start, count), start, count
-    if noise is None:
+        mean, first, last = middle, start, count
+    if stated is None:
         variance = np.where(np.isnan(variance), typical, np.maximum(variance, low))
     else:
         # equal values are clipped together, so the extremes of the kept ones tell which they are
         kept = (values >= _at_rank(ordered, first)) & (values <= _at_rank(ordered, last - 1))
-        variance = _mean_of(noise, kept)
+        variance = _mean_of(stated, kept)
     return mean, variance, last - first
 
 
-def _typical_scatter(ordered, count) -> tuple[float, float]:
+def _typical_scatter(scatter, number) -> tuple[float, float]:
     """Variance of a single value that is typical of these pixels, and the 5 % quantile of their scatters.
 
     Both from the median of the pixels' own scatters, which follow the chi-square distribution.
     """
-    scatter = _mean_and_scatter(ordered, np.zeros_like(count), count)[1]
     known = np.isfinite(scatter)
     if not known.any():
         return np.nan, np.nan
-    half = (np.median(count[known]) - 1) / 2
+    half = (np.median(number[known]) - 1) / 2
     middle, low = gammaincinv(half, [0.5, 0.05])
     halfway = np.median(scatter[known])
     return halfway * half / middle, halfway * low / middle
 
 
-def _unclipped(ordered, count, sigma, iterations, least) -> tuple[np.ndarray, np.ndarray]:
-    """First and last (excluded) rank of the values within `sigma` standard deviations of the median."""
+def _known_noise(values, middle, count, stated, noise) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the most that the standard deviation of a pixel's values is taken to be."""
+    some = slice(None, None, max(1, values.shape[1] // COMPARED))
+    if stated is not None:
+        expected, mean = stated[:, some], _mean_of(stated, ~np.isnan(values))
+    elif noise is not None:
+        expected, mean = noise.expected(middle[some]), noise.mean(middle)
+    else:
+        expected, mean = np.ones_like(values[:, some]), np.ones_like(middle)
+    declared = stated is not None or noise is not None
+    variance = mean * np.float32(_excess(values[:, some], expected, otherwise=float(declared)))
+    besides = 0 if noise is None else np.square(np.float32(noise.relative) * middle)
+    most = np.where((count < FEW) & (variance > 0), np.float32(WIDEST) * np.sqrt(variance + besides), np.inf)
+    return np.sqrt(variance), most.astype(np.float32)
+
+
+def _excess(values: np.ndarray, expected: np.ndarray, *, otherwise: float) -> float:
+    """The variance by which pairs of frames differ, over the expected one; `otherwise` where no two differ."""
+    one, other, alike = _pairs(len(values))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        away = values[one] - values[other]
+        away -= _middle_of_rows(away)[:, None]
+        away = np.abs(away, out=away) / np.sqrt(expected[one] + expected[other])
+    spread = MAD_TO_SIGMA * _middle_of_rows(away)
+    if not (spread > 0).all():
+        mean = _mean_of(away.T, np.isfinite(away.T))
+        spread = np.where(spread > 0, spread, MEAN_DEVIATION_TO_SIGMA * mean)
+    known = np.sort(spread[(spread > 0) & np.isfinite(spread)])[:alike]
+    return float(np.median(known)) ** 2 if known.size else otherwise
+
+
+def _pairs(n: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Pairs of frames to be compared, and how many of them are left without one bad frame, or two of five and more."""
+    if n <= ALL_PAIRS:
+        good = n - (0 if n < 3 else 1 if n < 5 else 2)
+        return *np.triu_indices(n, 1), max(good * (good - 1) // 2, 1)
+    one = np.linspace(0, (n - 2) // 2, min(n // 2, ALL_PAIRS)).astype(int) * 2
+    return one, one + 1, max(len(one) - 2, 1)
+
+
+def _middle_of_rows(values: np.ndarray) -> np.ndarray:
+    """The median of each row, of what is finite; infinity for a row that has nothing."""
+    bad = ~np.isfinite(values)
+    if not bad.any():
+        return np.partition(values, values.shape[1] // 2, axis=1)[:, values.shape[1] // 2]
+    rows, number = np.sort(np.where(bad, np.inf, values), axis=1), (~bad).sum(axis=1)
+    return rows[np.arange(len(rows)), number // 2]
+
+
+def _unclipped(ordered, count, sigma, iterations, least, most) -> tuple[np.ndarray, np.ndarray]:
+    """First and last (excluded) rank of the values within `sigma` standard deviations of the median.
+
+    A pixel's standard deviation is that of its values, but not less than `least` and not more than `most`.
+    """
     first, last = np.zeros_like(count), count.copy()
     active = np.arange(count.size)
     for _ in range(iterations):
         part = ordered if active.size == count.size else ordered[:, active]
         centre = _middle(part, first[active], last[active])
         spread = _spread(part - centre, first[active], last[active])
-        limit = sigma * np.maximum(spread, least[active])
+        limit = sigma * np.clip(spread, least[active], most[active])
         low, high = _at_rank(part, first[active]), _at_rank(part, last[active] - 1)
         outlying = (low < centre - limit) | (high > centre + limit)
         if not outlying.any():
             break
         part, active = part[:, outlying], active[outlying]
         centre, limit = centre[outlying], limit[outlying]
-        first[active] = np.maximum(first[active], np.count_nonzero(part < centre - limit, axis=0))
-        last[active] = np.minimum(last[active], np.count_nonzero(part <= centre + limit, axis=0))
+        middle = first[active] + last[active]  # twice the median's rank: what makes the median stays
+        below = np.count_nonzero(part < centre - limit, axis=0)
+        upto = np.count_nonzero(part <= centre + limit, axis=0)
+        first[active] = np.minimum(np.maximum(first[active], below), (middle - 1) // 2)
+        last[active] = np.maximum(np.minimum(last[active], upto), middle // 2 + 1)
     return first, last
 
 

@@ -15,6 +15,7 @@ from potpyri_like.encoding import fingerprint
 from potpyri_like.frame import Frame
 from potpyri_like.identity import code_identity, instrument_identity
 from potpyri_like.imaging import (
+    Noise,
     Pixels,
     combine,
     scale_to_typical,
@@ -31,6 +32,9 @@ from potpyri_like.store import Scratch, ascii_text
 __all__ = ["Align", "Stack"]
 
 AT_A_TIME = 8  # frames held in memory
+STAR_PEAKS = (
+    0.5  # part by which a star's peak may differ from frame to frame, with the seeing, before it is clipped
+)
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,8 @@ class Stack:
             self.fill(scratch, work, tools, series, chosen)
             if not len(scratch):
                 return work
-            pixels = stacked_pixels(combine(scratch, method="clipped mean"))
+            alike = Noise(np.ones(len(scratch)), np.zeros(len(scratch)), relative=STAR_PEAKS)
+            pixels = stacked_pixels(combine(scratch, method="clipped mean", noise=alike))
         tools.output.write_fits(name, stack_hdus(pixels, work, reference, [series.frames[i] for i in chosen]))
         tools.keep(name, key(), len(chosen))
         return stacked
