@@ -8,7 +8,6 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from potpyri_like.instruments import Instrument
 from potpyri_like.night import USE, list_files, rows_of
 from potpyri_like.pipeline import Standing
 from potpyri_like.registry import Registry
-from potpyri_like.store import one_line, sha256
+from potpyri_like.store import one_line
 from potpyri_like.verify import LastRun, last_run
 
 __all__ = ["Entry", "Outcome", "instrument_of", "nights_in", "output_folders", "run_batch"]
@@ -32,7 +31,6 @@ WORDS = {
     4: "a number is doubtful",
 }
 LOOKED_AT = 6  # files of a night by which its instrument is known
-COMPARED = 3  # files by which a night is known again
 COMMENT = re.compile(r"(^|\s)#.*")
 
 
@@ -125,25 +123,6 @@ def output_folders(entries: Sequence[Entry], out: Path | None) -> dict[Path, Pat
     return {night: out / names[place] for night, place in places.items()}
 
 
-def check_free(night: Path, output: Path | None) -> None:
-    """Raise a UsageError where the products of another night lie in the place of this one's."""
-    if output is None or (run := run_before(night, output)) is None:
-        return
-    if not is_of(run, night):
-        raise UsageError(f"{output}: products of another night lie there, {run.night}; choose another --out")
-
-
-def is_of(run: LastRun, night: Path) -> bool:
-    """Whether a run was on a night: by its folder, or, where that was moved, by the bytes of a few raw files."""
-    there = Path(run.night)
-    if there.is_absolute() and there.resolve() == night.resolve():
-        return True
-    files = [(night / file, digest) for file, digest in run.inputs.items() if digest]
-    return any(
-        sha256(path) == digest for path, digest in islice((f for f in files if f[0].is_file()), COMPARED)
-    )
-
-
 def run_before(night: Path, output: Path | None) -> LastRun | None:
     """The last run on a night, where there was one."""
     try:
@@ -206,7 +185,6 @@ def run_batch(
     for entry in entries:
         name, output = entry.instrument, outputs[entry.night]
         try:
-            check_free(entry.night, output)
             instrument = instrument_of(entry, registry, output=output)
             name = instrument.name
             done = reduce(instrument, entry.night, output)

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from potpyri_like.errors import ReductionError, UsageError
+from potpyri_like.errors import NotUnderstood, ReductionError, UsageError
 
 __all__ = ["STOPPED", "Log", "interruptible", "progress_for"]
 
@@ -66,10 +66,9 @@ class LogFile(logging.FileHandler):
     """A log in the output folder, begun once that is there: a run that cannot start leaves nothing behind."""
 
     def __init__(self, output: Path) -> None:
-        name = time.strftime("reduce_%Y%m%dT%H%M%S.log", time.gmtime())
-        super().__init__(output / "log" / name, encoding="utf-8", delay=True, errors="backslashreplace")
         self.output = output
-        self.path = output / "log" / name
+        self.path = free_path(output / "log", time.strftime("reduce_%Y%m%dT%H%M%S", time.gmtime()))
+        super().__init__(self.path, encoding="utf-8", delay=True, errors="backslashreplace")
         self.waiting: list[logging.LogRecord] = []
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -95,6 +94,12 @@ class LogFile(logging.FileHandler):
         with suppress(OSError):
             self.path.unlink(missing_ok=True)
             self.path.parent.rmdir()
+
+
+def free_path(folder: Path, stem: str) -> Path:
+    """A log of that name, with a number where several begin in one second."""
+    names = (f"{stem}.log", *(f"{stem}_{number}.log" for number in range(2, 100)))
+    return next((path for path in map(folder.joinpath, names) if not path.exists()), folder / names[0])
 
 
 class Log:
@@ -138,7 +143,7 @@ class Log:
             handler.close()
         level, self.logger.propagate = self.before
         self.logger.setLevel(level)
-        if isinstance(error, UsageError) and self.file is not None:
+        if isinstance(error, UsageError | NotUnderstood) and self.file is not None:
             self.file.discard()
 
 

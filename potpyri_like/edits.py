@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -86,10 +87,13 @@ class Written:
         where nothing is known: then all cells count as the observer's.
     asked : mapping of str to Edit
         What the observer had changed before that.
+    digests : tuple of str
+        The SHA-256 of those versions.
     """
 
     versions: tuple[Cells, ...] = ()
     asked: Mapping[str, Edit] = field(default_factory=dict)
+    digests: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, note: Mapping[str, Any] | None) -> Written:
@@ -97,7 +101,7 @@ class Written:
         if not note:
             return cls()
         asked = {file: Edit(**cells) for file, cells in note["asked"].items()}
-        return cls(tuple(note["versions"]), asked)
+        return cls(tuple(note["versions"]), asked, tuple(note.get("digests", ())))
 
     @classmethod
     def in_table(cls, table: Table, *, asked: Mapping[str, Edit]) -> Written:
@@ -109,11 +113,16 @@ class Written:
 
     def and_maybe(self, before: Written) -> Written:
         """Either this or what was written before."""
-        return replace(self, versions=(*self.versions, *before.versions[:1]))
+        return replace(
+            self,
+            versions=(*self.versions, *before.versions[:1]),
+            digests=(*self.digests, *before.digests[:1]),
+        )
 
     def plain(self) -> dict[str, Any]:
         """In plain types."""
-        return {"versions": self.versions, "asked": {file: asdict(edit) for file, edit in self.asked.items()}}
+        asked = {file: asdict(edit) for file, edit in self.asked.items()}
+        return {"versions": self.versions, "asked": asked, "digests": self.digests}
 
     def changes(self, edits: Mapping[str, Edit]) -> dict[str, Edit]:
         """Of the rows that were read, what the observer changed now or before; rows without changes are left out."""
@@ -247,4 +256,5 @@ def cells(row: list[str], names: list[str], line: int, delimiter: str) -> dict[s
 def instrument_in(comment: str) -> list[str]:
     """The instrument that a comment names, if it names one."""
     _, found, rest = comment.partition("instrument:")
-    return rest.strip(" {},;\"'\t").split()[:1] if found else []
+    name = re.split(r"[{},;\"\t]", rest.strip(" {},;\"'\t"))[0].strip(" '")
+    return [name] if found and name else []

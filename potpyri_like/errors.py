@@ -9,9 +9,11 @@
     |   |-- PluginError         a plugin could not be loaded, or two claim one name
     |   `-- DeclarationError    an instrument's class contradicts itself; raised where the class is made
     |-- NightError              nothing can be reduced: no folder, no frames, no science frames
+    |   `-- NotUnderstood       the instrument understands none of the frames; nothing is written
     |-- FrameError              one frame cannot be used; the others go on
     |   |-- HeaderError         a card is missing or says what cannot be
-    |   `-- PixelError          the pixels are missing, truncated, or all the same
+    |   |-- PixelError          the pixels are missing, truncated, or all the same
+    |   `-- UnavailableError    circumstances, not its bytes: no such file, no permission, no memory; tried again
     |-- CalibrationError        a master cannot be made from the frames that are there
     |-- RegistrationError       a frame or a camera could not be matched
     |-- ArchiveError            a catalogue on the network cannot be asked, or does not know
@@ -26,11 +28,13 @@ __all__ = [
     "HeaderError",
     "InstrumentError",
     "NightError",
+    "NotUnderstood",
     "PixelError",
     "PluginError",
     "ProductError",
     "ReductionError",
     "RegistrationError",
+    "UnavailableError",
     "UnknownInstrument",
     "UsageError",
 ]
@@ -64,6 +68,10 @@ class NightError(ReductionError):
     """Nothing in the night can be reduced."""
 
 
+class NotUnderstood(NightError):
+    """An instrument understands none of the frames of a night; nothing is written."""
+
+
 class FrameError(ReductionError):
     """One frame cannot be used; the run goes on without it."""
 
@@ -74,6 +82,10 @@ class HeaderError(FrameError):
 
 class PixelError(FrameError):
     """The pixels of a frame are missing, truncated or meaningless."""
+
+
+class UnavailableError(FrameError):
+    """A file could not be read for the moment; its bytes were not seen, and it is tried again."""
 
 
 class CalibrationError(ReductionError):

@@ -116,10 +116,7 @@ class Journal:
             with told(self.folder):
                 self._db = self._opened()
                 if redo:
-                    for table in ("headers", "outcomes", "jobs", "products"):
-                        self._write(f"DELETE FROM {table}")
-                    self.forget("run")
-                    self.commit()
+                    self.start_again()
         except ProductError:
             self._lock.close()
             raise
@@ -141,6 +138,13 @@ class Journal:
             with suppress(sqlite3.Error):
                 self._db.close()
             self._lock.close()
+
+    def start_again(self) -> None:
+        """Forget what was computed."""
+        for table in ("headers", "outcomes", "jobs", "products"):
+            self._write(f"DELETE FROM {table}")
+        self.forget("run")
+        self.commit()
 
     def commit(self) -> None:
         self._db.commit()
@@ -169,6 +173,11 @@ class Journal:
             self.learn(file, before, found)
             return found
         return ""
+
+    def inputs(self) -> Iterator[tuple[str, str]]:
+        """The raw files that are known, and their SHA-256."""
+        with told(self.folder):
+            yield from self._execute("SELECT file, sha256 FROM files ORDER BY file").fetchall()
 
     def learn(self, file: str, of: Signature, digest: str) -> None:
         """Remember the SHA-256 of a raw file, and by what to see that it has not changed."""

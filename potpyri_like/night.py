@@ -19,7 +19,7 @@ import numpy as np
 from astropy.table import Table
 
 from potpyri_like.edits import LEAVE_OUT, REFUSED, USE, Edit, Written, read_edits, tell_unknown
-from potpyri_like.errors import FrameError, HeaderError, NightError, UsageError
+from potpyri_like.errors import FrameError, HeaderError, NightError, UnavailableError, UsageError
 from potpyri_like.frame import FrameInfo, FrameKind
 from potpyri_like.header import RawHeader
 from potpyri_like.instruments import Instrument
@@ -48,6 +48,7 @@ OWN_NAMES = ("cals", "log", OWN_FOLDER, NIGHT_TABLE, RUN_RECORD, "report.html")
 LONGEST_NAME = 80  # bytes; file systems take 255, and names get prefixes and suffixes
 ELSEWHERE = "a link that leaves the night is not followed; put the frames themselves there"
 NOT_NEEDED = "neither science nor calibration"
+ABSENT = "the file is not there now; what was written about it holds when it is back"
 COLUMNS = ("file", "kind", "camera", "band", "target", "binning", "exposure", "mid_time", "clock")
 MORE_COLUMNS = ("decided_by", "notes", "status", "reason")
 HOW_TO_EDIT = (
@@ -69,12 +70,15 @@ class FrameRow:
     reason : str
     info : FrameInfo or None
         None where not even the header could be understood.
+    passing : bool
+        The file could not be read for the moment: the next run tries it again.
     """
 
     file: str
     status: str
     reason: str = ""
     info: FrameInfo | None = None
+    passing: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,12 +116,15 @@ class Night:
     rows : tuple of FrameRow
     edits : mapping of str to Edit
         What the observer wants otherwise than the headers say, by file.
+    edited_digest : str
+        The SHA-256 of the night.ecsv that says so.
     """
 
     root: Path
     instrument: Instrument
     rows: tuple[FrameRow, ...]
     edits: Mapping[str, Edit] = field(default_factory=dict)
+    edited_digest: str = ""
 
     @property
     def frames(self) -> tuple[FrameInfo, ...]:
@@ -127,6 +134,11 @@ class Night:
     @property
     def refused(self) -> tuple[FrameRow, ...]:
         return tuple(row for row in self.rows if row.status == REFUSED)
+
+    @property
+    def is_understood(self) -> bool:
+        """Whether the instrument understands any frame at all."""
+        return any(row.info is not None for row in self.rows)
 
     def sets(self) -> tuple[ObservationSet, ...]:
         """The science frames by target, camera, band, binning and readout, with what calibrates each."""
@@ -167,14 +179,22 @@ class Night:
         """
         after = base or {}
         rows = []
-        for row in self.rows:
+        for row in (*self.rows, *self.absent()):
             status, reason = after.get(row.file, (row.status, row.reason))
-            rows.append((row.file, *row_values(row.info), status, one_line(reason)))
+            values = row_values(row.info) if row.info else edited_values(self.edits.get(row.file, Edit()))
+            rows.append((row.file, *values, status, one_line(reason)))
         table = Table(rows=rows, names=COLUMNS + MORE_COLUMNS, dtype=[str] * 6 + [float] + [str] * 6)
         table["exposure"].unit = u.s
         table.meta["instrument"] = self.instrument.name
         table.meta["edit"] = HOW_TO_EDIT
         return table
+
+    def absent(self) -> Iterator[FrameRow]:
+        """A row for each file that the observer wrote about and that is not there this time."""
+        there = {row.file for row in self.rows}
+        for file, edit in self.edits.items():
+            if file and file not in there:
+                yield FrameRow(file, edit.status or USE, ABSENT)
 
 
 @dataclass(frozen=True)
@@ -386,6 +406,10 @@ def rows_of_files(
         rows[path] = remembered_rows(path, own, root, instrument, asked, memory)
         if own is None and path in same and any(row.status != REFUSED for row in rows[path]):
             stands[same[path]] = path
+    for path in files:
+        if any(row.passing for row in rows[path]):  # a moment later it may be readable
+            asked = by_file.get(printable(path.relative_to(root).as_posix()), {})
+            rows[path] = remembered_rows(path, None, root, instrument, asked, memory)
     return [row for path in files for row in rows[path]]
 
 
@@ -417,7 +441,8 @@ def remembered_rows(
     known = memory.rows(file, key)
     if known is None:
         rows = rows_of(path, same, root, instrument, edits)
-        memory.keep(file, key, [(row.file, row.status, row.reason, row.info) for row in rows])
+        if not any(row.passing for row in rows):
+            memory.keep(file, key, [(row.file, row.status, row.reason, row.info) for row in rows])
         return rows
     return [with_path(FrameRow(*cells), path) for cells in known]
 
@@ -479,7 +504,8 @@ def decided(file: str, info: FrameInfo, edit: Edit) -> FrameRow:
 def refused(file: str, error: FrameError, edits: Mapping[str, Edit]) -> FrameRow:
     """The row of a frame that cannot be used, unless the observer wants it left out anyway."""
     by_hand = edits.get(file, Edit()).status.lower() == LEAVE_OUT
-    return FrameRow(file, LEAVE_OUT if by_hand else REFUSED, with_folder(file, one_line(str(error))))
+    status, why = LEAVE_OUT if by_hand else REFUSED, with_folder(file, one_line(str(error)))
+    return FrameRow(file, status, why, passing=isinstance(error, UnavailableError))
 
 
 def with_folder(file: str, reason: str) -> str:
@@ -614,10 +640,14 @@ def slug(text: str) -> str:
     return f"{clean}_" if clean.casefold() in OWN_NAMES else clean
 
 
-def row_values(info: FrameInfo | None) -> tuple:
+def edited_values(edit: Edit) -> tuple:
+    """The cells of a row whose header is not known: what the observer wrote into them."""
+    written = (edit.kind, edit.camera, edit.band, edit.target)
+    return (*map(one_line, written), "", np.nan, "", "", "", "")
+
+
+def row_values(info: FrameInfo) -> tuple:
     """The cells of one row that come from the header."""
-    if info is None:
-        return ("", "", "", "", "", np.nan, "", "", "", "")
     return (
         str(info.kind),
         info.camera,

@@ -15,9 +15,17 @@ from typing import Any
 
 from astropy.coordinates import SkyCoord
 
-from potpyri_like.edits import Written, read_edited
+from potpyri_like.earlier import (
+    check_instrument_of,
+    check_night_of,
+    digest_of,
+    earlier_table,
+    note_owner,
+    write_night_table,
+)
+from potpyri_like.edits import Written
 from potpyri_like.encoding import fingerprint
-from potpyri_like.errors import NightError, ProductError, ReductionError, UsageError
+from potpyri_like.errors import NightError, NotUnderstood, ProductError, ReductionError, UsageError
 from potpyri_like.frame import FrameFlag
 from potpyri_like.identity import code_identity, instrument_identity
 from potpyri_like.instruments import Instrument
@@ -103,28 +111,37 @@ def reduce_night(
     ------
     NightError
         There is nothing to reduce.
+    NotUnderstood
+        The instrument understands none of the frames: nothing is written.
     Busy
         Another run is at work on the same output folder.
     ProductError
         Nothing can be written.
     UsageError
-        An option does not fit the night.
+        An option does not fit the night, or the products of another instrument or night lie in the output folder.
     """
     options = options or Options()
     output = output_of(folder, out)
     with ExitStack() as stack:
+        check_instrument_of(output, instrument, folder)
         memory = Memory(instrument)
         if (output.root / FOLDER).is_dir():
-            memory.journal = stack.enter_context(Journal(output.root, redo=redo))
+            memory.journal = stack.enter_context(Journal(output.root))
+        if out is not None:
+            check_night_of(output, folder, memory.journal)
+        if memory.journal is not None and redo:
+            memory.journal.start_again()
         key = run_key(instrument, folder, output, options)  # before the scan: what comes later is not in it
         night = scan_again(folder, instrument, output, memory)
+        check_understood(night)
         check_options(night, options)
         output.make()
         journal = memory.journal or stack.enter_context(Journal(output.root))
+        note_owner(journal, instrument, folder)
         journal.forget("run")
         memory.hand_over(journal)
         output.tidy()
-        write_night_table(output, journal, night, {})
+        is_ours = write_night_table(output, journal, night, {})
         executor = executor or stack.enter_context(
             workers(options.jobs, options.scheduler, most=worth(night))
         )
@@ -136,14 +153,14 @@ def reduce_night(
             options={name: (value, (origins or {}).get(name, "default")) for name, value in named},
             command=command,
         )
-        write_night_table(output, journal, night, report.status)
+        is_ours = write_night_table(output, journal, night, report.status) and is_ours
         report = write_products(report, runner)
         names = sorted({*output.written, *runner.kept})
         record(report, output, journal, names)
         if options.target is None:  # what the night does not give any more: a set that got another name
             output.remove(journal.forget_others({*names, RUN_RECORD}))
         output.tidy()  # a run that is noted as finished is not looked at again
-        if runner.settled:
+        if runner.settled and is_ours and not any(row.passing for row in night.rows):
             finish(report, journal, [*names, RUN_RECORD], key)
     return report
 
@@ -163,8 +180,8 @@ def scan_again(
 ) -> Night:
     """The night, with what the observer changed in an earlier run's night.ecsv, and no header read twice."""
     written = Written.of(memory.journal.note(NIGHT_TABLE) if memory.journal else None)
-    edited = earlier_table(output)
-    return scan(
+    seen, edited = digest_of(output), earlier_table(output)
+    night = scan(
         folder,
         instrument,
         edited=edited,
@@ -173,6 +190,7 @@ def scan_again(
         memory=memory,
         waiting=waiting,
     )
+    return replace(night, edited_digest=seen)
 
 
 def worth(night: Night) -> int:
@@ -387,22 +405,19 @@ def finish(report: RunReport, journal: Journal, names: Sequence[str], key: str) 
     journal.write_note("run", run)
 
 
-def write_night_table(
-    output: Output, journal: Journal, night: Night, status: Mapping[str, tuple[str, str]]
-) -> None:
-    """Write night.ecsv; what we write in it is known, so that the next run sees what the observer changed."""
-    table = night.table(status)
-    before = Written.of(journal.note(NIGHT_TABLE))
-    now = Written.in_table(table, asked=night.edits)
-    journal.write_note(NIGHT_TABLE, now.and_maybe(before).plain())
-    output.write_table(NIGHT_TABLE, table)
-    journal.write_note(NIGHT_TABLE, now.plain())
+def check_understood(night: Night) -> None:
+    """Raise a NotUnderstood where the instrument understands none of the frames, before anything is written."""
+    if not night.is_understood:
+        name, number = night.instrument.name, len(night.rows)
+        raise NotUnderstood(
+            f"{night.root}: no science frames: {name} understands none of {number} file{'s' * (number != 1)};"
+            f" nothing was written{first_reasons(night)}"
+        )
 
 
-def earlier_table(output: Output) -> Any:
-    """The night.ecsv of an earlier run, which the observer may have edited; None on the first."""
-    path = output.root / NIGHT_TABLE
-    return read_edited(path) if path.is_file() else None
+def first_reasons(night: Night) -> str:
+    """Why the first few frames cannot be used, in lines of their own."""
+    return "".join(f"\n  {row.reason}" for row in night.refused[:5])
 
 
 def check_options(night: Night, options: Options) -> None:
@@ -434,8 +449,7 @@ def wanted_sets(night: Night, options: Options) -> tuple[ObservationSet, ...]:
     if not sets:
         kinds = Counter(str(info.kind) for info in night.frames)
         found = ", ".join(f"{n} {kind}" for kind, n in kinds.items()) or "no frame that can be used"
-        refused = "".join(f"\n  {row.reason}" for row in night.refused[:5])
-        raise NightError(f"{night.root}: no science frames; there are {found}{refused}")
+        raise NightError(f"{night.root}: no science frames; there are {found}{first_reasons(night)}")
     if options.target is None:
         return sets
     wanted = tuple(s for s in sets if options.target.casefold() in s.target.casefold())

@@ -63,7 +63,7 @@ class Grade(StrEnum):
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that failed, is missing or is doubtful: what (a file, a product, a set), in which stage, why, how bad."""
+    """Something that failed, is missing or is doubtful: what (a file, a product, a set), which stage, why, how bad."""
 
     what: str
     stage: str

@@ -9,8 +9,8 @@ import logging
 import pickle
 import time
 import traceback
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from potpyri_like.encoding import decode, encode, fingerprint
-from potpyri_like.errors import FrameError, ReductionError, RegistrationError
+from potpyri_like.errors import FrameError, ReductionError, RegistrationError, UnavailableError
 from potpyri_like.frame import FrameInfo
 from potpyri_like.identity import code_identity, instrument_identity
 from potpyri_like.journal import Journal, Task
@@ -28,8 +28,8 @@ from potpyri_like.night import with_folder
 from potpyri_like.options import Options
 from potpyri_like.primitives import FrameOutcome, FrameStage, Setup
 from potpyri_like.results import Timing
-from potpyri_like.store import WORK, Output, Reading
-from potpyri_like.workers import WorkerDied
+from potpyri_like.store import WORK, Output, Reading, is_circumstance
+from potpyri_like.workers import Cluster, WorkerDied, here
 
 __all__ = ["Progress", "Runner", "Silent", "run_frame"]
 
@@ -120,6 +120,8 @@ class Runner:
     timing : Timing
     settled : bool
         False where something failed that may succeed another time.
+    blind : set of str
+        Workers of a cluster that could not read what others could: they get no more frames.
     """
 
     output: Output
@@ -131,6 +133,7 @@ class Runner:
     settled: bool = True
     job_files: dict[str, Path] = field(default_factory=dict)
     kept: list[str] = field(default_factory=list)
+    blind: set[str] = field(default_factory=set)
 
     def __enter__(self) -> Runner:
         return self
@@ -174,8 +177,8 @@ class Runner:
         return memo
 
     def keep(self, product: str, key: str, memo: Any) -> None:
-        """Remember a product that was written, and under which key."""
-        if self.journal is not None:
+        """Remember a product that was written, and under which key, unless something that it may need was missing."""
+        if self.journal is not None and self.settled:
             self.journal.keep_product(product, key, memo)
 
     def read(self, info: FrameInfo, reading: Reading) -> None:
@@ -183,6 +186,10 @@ class Runner:
         self.timing.read(reading.size, reading.seconds)
         if self.journal is not None:
             self.journal.read(info.inside, reading)
+
+    def unsettle(self) -> None:
+        """Note that something failed that may succeed another time: nothing is kept that depends on it."""
+        self.settled = False
 
     # -- what is known, and what becomes known ---------------------------------------------------------------
 
@@ -214,8 +221,8 @@ class Runner:
             log.error("%s: %s\n%s", outcome.info.label, outcome.stage, outcome.trace)
         if outcome.reading is not None:
             self.read(outcome.info, outcome.reading)
-        if outcome.trace or outcome.died:
-            self.settled = False
+        if outcome.trace or outcome.died or outcome.passing:
+            self.unsettle()
             return outcome
         return self.kept_outcome(outcome, job) if job.is_kept else outcome
 
@@ -231,32 +238,87 @@ class Runner:
     def outcomes(
         self, wanted: Sequence[int], infos: Sequence[FrameInfo], job: Job
     ) -> Iterator[tuple[int, FrameOutcome]]:
-        """Outcomes with their indices, as they come; from the workers where that is worth while."""
+        """Outcomes with their indices, as they come; from the workers where that is worth while.
+
+        What circumstances kept from being done is tried again: by other workers of a cluster, then by this process.
+        """
         if not wanted:
             return
-        if self.executor is None or (len(wanted) < 2 and not job.is_kept):
-            begun = time.perf_counter()
-            for index in wanted:
-                yield index, run_frame(infos[index], job.stages, job.setup)
-            self.timing.loop(len(wanted), time.perf_counter() - begun)
-            return
-        path = str(self.file_of(job))
         begun = time.perf_counter()
+        alone = self.executor is None or (len(wanted) < 2 and not job.is_kept)
+        tried = Tried(infos)
+        first = self.outcomes_here(wanted, infos, job) if alone else self.outcomes_there(wanted, tried, job)
+        again = []
+        for index, outcome in first:
+            if outcome.passing:
+                again.append(index)
+            else:
+                yield index, outcome
+        for index, outcome in self.outcomes_here(again, infos, job):
+            if not outcome.passing:
+                self.avoid(tried.workers[index], outcome)
+            yield index, outcome
+        self.timing.loop(len(wanted), time.perf_counter() - begun)
+
+    def outcomes_here(
+        self, wanted: Sequence[int], infos: Sequence[FrameInfo], job: Job
+    ) -> Iterator[tuple[int, FrameOutcome]]:
+        """Outcomes with their indices, from this process."""
+        for index in wanted:
+            yield index, run_frame(infos[index], job.stages, job.setup)
+
+    def outcomes_there(
+        self, wanted: Sequence[int], tried: Tried, job: Job
+    ) -> Iterator[tuple[int, FrameOutcome]]:
+        """Outcomes with their indices, as they come from the workers; each frame from as many as it needs."""
+        path, infos = str(self.file_of(job)), tried.infos
         waiting = iter(wanted)
         given: dict[Future, int] = {}
         try:
             while True:
                 for index in islice(waiting, self.in_hand - len(given)):
-                    given[self.executor.submit(run_frame_of_job, absolute(infos[index]), path)] = index
+                    if (future := self.submitted(infos[index], path, self.blind)) is None:
+                        yield index, unavailable(infos[index], "no worker is left that can read the night")
+                    else:
+                        given[future] = index
                 if not given:
                     break
                 for future in wait(given, return_when=FIRST_COMPLETED).done:
                     index = given.pop(future)
-                    yield index, replace(outcome_of(future, infos[index]), info=infos[index])
+                    outcome = replace(outcome_of(future, infos[index]), info=infos[index])
+                    if again := self.elsewhere(outcome, tried.workers[index], path):
+                        given[again] = index
+                    else:
+                        yield index, outcome
         finally:
             for future in given:
                 future.cancel()
-        self.timing.loop(len(wanted), time.perf_counter() - begun)
+
+    def submitted(self, info: FrameInfo, path: str, avoided: Collection[str]) -> Future | None:
+        """A frame for any worker but some; None where there is no other."""
+        assert self.executor is not None
+        if avoided and isinstance(self.executor, Cluster):
+            return self.executor.submit_but(avoided, run_frame_of_job, absolute(info), path)
+        return self.executor.submit(run_frame_of_job, absolute(info), path)
+
+    def elsewhere(self, outcome: FrameOutcome, tried: set[str], path: str) -> Future | None:
+        """A frame that circumstances kept from being done, for a worker that has not tried it yet, if there is one."""
+        if not outcome.passing:
+            self.avoid(tried, outcome)
+        elif outcome.where:
+            tried.add(outcome.where)
+            return self.submitted(outcome.info, path, self.blind | tried)
+        return None
+
+    def avoid(self, workers: set[str], outcome: FrameOutcome) -> None:
+        """Give no more frames to workers that could not read one that others could."""
+        for worker in workers - self.blind:
+            said = (
+                f"worker {worker} cannot read {outcome.info.label}, which others can: it gets no more frames"
+            )
+            log.warning("%s", said)
+            self.progress.say(said)
+        self.blind |= workers
 
     @property
     def in_hand(self) -> int:
@@ -285,6 +347,14 @@ class Runner:
         self.timing.add({stage: time.perf_counter() - begun}, per_frame=False)
 
 
+@dataclass(frozen=True)
+class Tried:
+    """Some frames, and by their indices the workers of a cluster that could not read them."""
+
+    infos: Sequence[FrameInfo]
+    workers: defaultdict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+
 def absolute(info: FrameInfo) -> FrameInfo:
     """The same frame, for a process that may have another working directory."""
     return info if info.path.is_absolute() else replace(info, path=info.path.absolute())
@@ -303,11 +373,18 @@ def outcome_of(future: Future, info: FrameInfo) -> FrameOutcome:
     except WorkerDied as error:
         reason = f"{info.label}: every worker process that tried it died: {error}; the frame is left out"
         return FrameOutcome(info, {}, "worker", reason, refused=True, died=True)
+    except (OSError, MemoryError) as error:
+        return unavailable(info, f"a worker could not be asked, {type(error).__name__}: {error}")
+
+
+def unavailable(info: FrameInfo, why: str) -> FrameOutcome:
+    """The outcome of a frame that circumstances kept from being worked on."""
+    return FrameOutcome(info, {}, "worker", f"{info.label}: {why}", refused=True, passing=True)
 
 
 def run_frame_of_job(info: FrameInfo, job: str) -> FrameOutcome:
     """`run_frame` in a worker, which reads what its frames share once."""
-    return run_frame(info, *shared(job))
+    return replace(run_frame(info, *shared(job)), where=here())
 
 
 @lru_cache(maxsize=1)
@@ -340,13 +417,15 @@ def run_frame(info: FrameInfo, stages: tuple[FrameStage, ...], setup: Setup) -> 
             seconds[name] = time.process_time() - begun
         name = ""
     except FrameError as error:
-        failed = {"reason": with_folder(info.label, str(error)), "refused": True}
+        unavailable = isinstance(error, UnavailableError)
+        failed = {"reason": with_folder(info.label, str(error)), "refused": True, "passing": unavailable}
     except RegistrationError as error:
         failed = {"reason": f"{info.label}: {error}"}
     except Exception as error:  # noqa: BLE001  (the one place; the cause is recorded and shows in the exit status)
         failed = {
             "reason": f"{info.label}: {type(error).__name__}: {error}",
             "trace": traceback.format_exc(),
+            "passing": is_circumstance(error),
         }
     found = {} if frame is info else dict(frame.results)
     reading = found.pop("reading", None)

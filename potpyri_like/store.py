@@ -7,6 +7,7 @@ folder, is synced, and only then gets its own name: a product is whole or absent
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import hashlib
 import importlib
@@ -32,7 +33,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import Table
 
-from potpyri_like.errors import FrameError, HeaderError, PixelError, ProductError
+from potpyri_like.errors import FrameError, HeaderError, PixelError, ProductError, UnavailableError
 from potpyri_like.header import RawHeader
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "Reading",
     "Scratch",
     "ascii_text",
+    "is_circumstance",
     "is_raw_name",
     "one_line",
     "printable",
@@ -49,6 +51,7 @@ __all__ = [
     "read_table",
     "sha256",
     "signature",
+    "table_text",
     "unpacked_name",
 ]
 
@@ -142,20 +145,19 @@ def read_header(path: Path, *, inside: str = "") -> RawHeader:
     Raises
     ------
     HeaderError
-        It is no FITS file, or cannot be read.
+        It is no FITS file.
     PixelError
         It is shorter than its header says, or says what no detector has.
+    UnavailableError
+        It cannot be read for the moment.
     """
     try:
         with path.open("rb") as file, opened(path, unpacked(path, file)) as hdus:
             return RawHeader(path, tuple(hdu.header.copy() for hdu in hdus), inside or path.name)
     except FrameError:
         raise
-    except PermissionError as error:
-        raise HeaderError(
-            f"{path.name}: it may not be read ({error.strerror}); the frame is left out"
-        ) from error
     except (*BROKEN, cfitsio_error()) as error:
+        check_available(path, error)
         raise HeaderError(
             f"{path.name}: it is not a readable FITS file ({told(error)}); the frame is left out"
         ) from error
@@ -192,7 +194,9 @@ def read_raw(
     HeaderError
         `wanted` raised it.
     PixelError
-        The pixels cannot be read, or are all the same.
+        The pixels cannot be decoded, or are all the same.
+    UnavailableError
+        The file cannot be read for the moment.
     """
     begun = time.perf_counter()
     try:
@@ -207,12 +211,38 @@ def read_raw(
     except FrameError:
         raise
     except (*BROKEN, cfitsio_error()) as error:
+        check_available(path, error)
         raise PixelError(
             f"{path.name}: its pixels cannot be read ({told(error)}); the frame is left out"
         ) from error
     for hdu, image in images.items():
         check_exposed(path, hdu, image)
     return header, images, Reading(*known, digest, time.perf_counter() - begun)
+
+
+def is_circumstance(error: BaseException) -> bool:
+    """Whether an error tells of the computer at that moment, and not of the bytes of a file.
+
+    What the operating system says has a number; what libraries say of corrupt bytes has none.
+    """
+    if isinstance(error, MemoryError | TimeoutError | FileNotFoundError | PermissionError):
+        return True
+    return isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)  # EINVAL: a seek to nowhere
+
+
+def check_available(path: Path, error: BaseException) -> None:
+    """Raise an UnavailableError where circumstances kept a file from being read."""
+    if is_circumstance(error):
+        why = "no memory is left" if isinstance(error, MemoryError) else told_by_system(error)
+        may = "it may not be read" if isinstance(error, PermissionError) else "it cannot be read now"
+        raise UnavailableError(
+            f"{path.name}: {may} ({why}); the frame is left out until it can be"
+        ) from error
+
+
+def told_by_system(error: BaseException) -> str:
+    """What the operating system says, without the path."""
+    return getattr(error, "strerror", None) or told(error)
 
 
 # -- reading, with distrust ----------------------------------------------------------------------------------
@@ -573,9 +603,7 @@ class Output:
 
     def write_table(self, name: str, table: Table) -> Path:
         """Write a table as ECSV."""
-        text = io.StringIO()
-        table.write(text, format="ascii.ecsv")
-        return self.write_text(name, text.getvalue())
+        return self.write_text(name, table_text(table))
 
     def write_fits(self, name: str, hdus: fits.HDUList) -> Path:
         """Write a FITS file with checksums that do not tell the time: same content, same bytes."""
@@ -583,6 +611,13 @@ class Output:
         for hdu in hdus:
             hdu.add_checksum(when=CHECKSUM)
         return self.write(name, hdus.writeto)
+
+
+def table_text(table: Table) -> str:
+    """A table as ECSV."""
+    text = io.StringIO()
+    table.write(text, format="ascii.ecsv")
+    return text.getvalue()
 
 
 def sync_folder(folder: Path) -> None:

@@ -16,6 +16,7 @@ from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any
 
+from potpyri_like.earlier import check_instrument_of, check_night_of, note_owner, write_night_table
 from potpyri_like.errors import FrameError, NightError, ProductError, ReductionError
 from potpyri_like.frame import FrameInfo
 from potpyri_like.instruments import Instrument
@@ -27,6 +28,7 @@ from potpyri_like.pipeline import (
     Memory,
     Standing,
     by_target,
+    check_understood,
     output_of,
     recipe_of,
     reduce_night,
@@ -35,7 +37,6 @@ from potpyri_like.pipeline import (
     scan_again,
     standing,
     wanted_sets,
-    write_night_table,
 )
 from potpyri_like.primitives import Compare, FrameOutcome, Work
 from potpyri_like.products import Picture, night_page, set_images, set_tables, write_images, write_tables
@@ -218,6 +219,9 @@ def watch_night(
     """
     output = output_of(folder, out)
     check_folder(folder, output)
+    check_instrument_of(output, instrument, folder)
+    if out is not None:
+        check_night_of(output, folder, None)
     watch = Watch(
         instrument,
         folder,
@@ -353,8 +357,11 @@ class Watch:
     def follow(self) -> None:
         """Keep the light curves and the page up to date until the night is quiet."""
         output, arrivals = output_of(self.folder, self.out), self.arrivals
+        if not output.root.is_dir():  # a night that is not understood leaves nothing behind
+            check_understood(scan_again(self.folder, self.instrument, output, Memory(self.instrument)))
         output.make()
         with Journal(output.root) as journal:
+            note_owner(journal, self.instrument, self.folder)
             journal.forget("run")
             output.tidy()
             live = Live(self.instrument, self.folder, output, self.options, journal, self.executor, arrivals)

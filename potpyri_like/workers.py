@@ -13,8 +13,9 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -27,7 +28,7 @@ from typing import Any
 
 from potpyri_like.errors import ReductionError, UsageError
 
-__all__ = ["Cluster", "Pool", "WorkerDied", "workers"]
+__all__ = ["Cluster", "Pool", "WorkerDied", "here", "workers"]
 
 log = logging.getLogger(__name__)
 
@@ -316,6 +317,11 @@ class Cluster(Executor):
         again().add_done_callback(lambda done: self._hand_over(done, result, again))
         return result
 
+    def submit_but(self, avoided: Collection[str], fn: Callable[..., Any], /, *args: Any) -> Future | None:
+        """Run a function on another worker than some, named by their addresses; None where there is no other."""
+        others = [address for address in self._client.nthreads() if address not in avoided]
+        return self.submit(fn, *args, workers=others, allow_other_workers=True) if others else None
+
     def _keep_alive(self, own: Any) -> None:
         """Start the workers of a local cluster anew where all are gone and none comes: tasks would wait for ever."""
         empty, wanted = 0.0, len(own.worker_spec)
@@ -366,6 +372,16 @@ class Cluster(Executor):
                     each.close(timeout=patience)
         if self._own is not None:
             self._own.shutdown_on_close = False  # what is still at work is killed when this process ends
+
+
+def here() -> str:
+    """The address of the cluster's worker that runs this; "" in any other process."""
+    distributed = sys.modules.get("distributed")
+    if distributed is None:
+        return ""
+    with suppress(ValueError):
+        return str(distributed.get_worker().address)
+    return ""
 
 
 @contextmanager

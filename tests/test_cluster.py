@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from small_night import digests, run, small_night
 from test_runner import BOTH, WHAT, Deadly, Recording, Weigh, frames, ran, red, setup, weights  # noqa: F401
@@ -145,6 +147,43 @@ def test_a_worker_without_the_shared_folder_is_told_in_one_sentence(red, frames,
         ReductionError, match=r"^/elsewhere/1\.pickle: a worker cannot read it .* under the same names"
     ):
         ran(red, frames(*"abc"), executor=local)
+
+
+def close_eyes(folder):
+    """Let a worker see a folder no more, as one on which the disk is not mounted."""
+    open_ = Path.open
+
+    def unseen(self, *how, **more):
+        if folder in str(self) and "fits" in self.name:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self))
+        return open_(self, *how, **more)
+
+    Path.open = unseen
+
+
+@pytest.mark.slow
+def test_a_worker_that_does_not_see_the_night_costs_no_frame(tmp_path):
+    small_night(tmp_path / "night", frames=16, size=(160, 160))
+    cluster = Cluster("local", 2)
+    try:
+        address = next(iter(cluster._client.nthreads()))
+        cluster._client.run(close_eyes, str(tmp_path / "night"), workers=[address])
+        heard = Recording()
+        report = reduce_night(
+            Opticam(), tmp_path / "night", options=Options(fit="none"), executor=cluster, progress=heard
+        )
+        (result,) = report.sets
+        assert len(result.series.frames) == 16 and np.isfinite(result.series.flux).any(axis=(1, 2)).all()
+        assert not report.all_problems or not any("cannot be read" in p.why for p in report.all_problems)
+        told = [said for said in heard.said if "it gets no more frames" in said]
+        assert len(told) in (1, 2) and all(said.startswith(f"worker {address} cannot read") for said in told)
+        cluster._client.run(close_eyes, str(tmp_path / "night"))  # now neither sees it
+        again = reduce_night(
+            Opticam(), tmp_path / "night", options=Options(fit="none"), executor=cluster, redo=True
+        )
+        assert np.array_equal(again.sets[0].series.flux, result.series.flux, equal_nan=True)
+    finally:
+        cluster.shutdown(cancel_futures=True)
 
 
 # -- a cluster of others -------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ TINY = {
     "drift": 4.0,
     "flats": 2,
 }
-OF_EACH_RUN = ("log/", "run.json", ".journal/")
+OF_EACH_RUN = ("log/", "run.json", ".journal/", "night.ecsv~")
 SET = "WASP-0, C1 g"
 
 

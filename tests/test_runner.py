@@ -8,7 +8,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 
-from potpyri_like.errors import PixelError, ReductionError, RegistrationError
+from potpyri_like.errors import PixelError, ReductionError, RegistrationError, UnavailableError
 from potpyri_like.frame import Frame, FrameInfo, FrameKind
 from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.journal import Journal
@@ -71,6 +71,25 @@ class Deadly(Weigh):
                 raise RuntimeError("this would have killed the run")
             Path(self.marker or "/dev/null").touch()
             os.kill(os.getpid(), signal.SIGKILL)
+        return super().__call__(info, setup)
+
+
+ERRORS = {kind.__name__: kind for kind in (UnavailableError, FileNotFoundError, MemoryError, TimeoutError)}
+
+
+@dataclass(frozen=True)
+class Blind(Weigh):
+    """Cannot read some frames for the moment: in workers, or wherever a marker is not there."""
+
+    victims: tuple[str, ...] = ()
+    marker: str = ""
+    error: str = "UnavailableError"
+    sees: int = field(default_factory=os.getpid)
+
+    def __call__(self, info, setup):
+        seen = Path(self.marker).exists() if self.marker else os.getpid() == self.sees
+        if info.path.name in self.victims and not seen:
+            raise ERRORS[self.error](f"{info.path.name}: it cannot be read now")
         return super().__call__(info, setup)
 
 
@@ -371,3 +390,45 @@ def test_a_worker_that_does_not_see_the_output_folder_is_told_in_one_sentence(re
 def test_enough_tasks_are_given_out_for_all_workers():
     runner = Runner(Output(Path()), Options(), Recording(), executor=type("Many", (), {"count": 32})())
     assert runner.in_hand >= 2 * 32
+
+
+# -- circumstances -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_what_workers_cannot_read_is_read_by_this_process_in_the_same_run(red, frames, pool, error):
+    infos = frames(*"abcdef")
+    stage = Blind(victims=("b.fits", "e.fits"), error=error)
+    outcomes, runner, _ = ran(red, infos, (stage,), executor=pool)
+    assert weights(outcomes) == [(n, n + 1) for n in range(6)]
+    assert runner.settled and not any(outcome.passing for outcome in outcomes)
+
+
+def test_what_nobody_can_read_is_not_remembered_and_read_by_the_next_run(red, frames, tmp_path):
+    infos, marker = frames(*"abc"), tmp_path / "mounted"
+    stage = Blind(victims=("b.fits",), marker=str(marker))
+    outcomes, runner, _ = ran(red, infos, (stage,))
+    assert outcomes[1].refused and outcomes[1].passing and not runner.settled
+    assert outcomes[1].reason == "b.fits: it cannot be read now"
+    marker.touch()
+    outcomes, runner, progress = ran(red, infos, (stage,))
+    assert weights(outcomes) == [(0, 1), (1, 2), (2, 3)] and runner.settled
+    assert any("2 of 3 known from before, 1 to do: 1 new" in said for said in progress.said)
+
+
+def test_what_the_bytes_say_is_remembered(red, frames):
+    infos = frames("a", "refused")
+    for times in (2, 0):
+        outcomes, runner, _ = ran(red, infos)
+        assert outcomes[1].refused and not outcomes[1].passing and runner.settled
+        assert runner.timing.times.get("Judge", 0) == times // 2
+
+
+def test_a_product_is_not_kept_where_something_that_it_may_need_was_missing(red, frames):
+    with Journal(red) as journal, Runner(Output(red), Options(), Recording(), None, journal) as runner:
+        runner.output.write_text("a.txt", "a")
+        runner.output.write_text("b.txt", "b")
+        runner.keep("a.txt", "key", 1)
+        runner.unsettle()
+        runner.keep("b.txt", "key", 1)
+        assert journal.recall("a.txt", "key") == 1 and journal.recall("b.txt", "key") is None

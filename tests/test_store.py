@@ -16,7 +16,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from potpyri_like import store
-from potpyri_like.errors import FrameError, HeaderError, PixelError, ProductError
+from potpyri_like.errors import FrameError, HeaderError, PixelError, ProductError, UnavailableError
 from potpyri_like.store import (
     Output,
     Scratch,
@@ -549,9 +549,9 @@ def test_a_file_that_may_not_be_read_is_named(raw, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, "open", denied)
-    with pytest.raises(HeaderError, match=r"^raw\.fits: it may not be read \(Permission denied\)"):
+    with pytest.raises(UnavailableError, match=r"^raw\.fits: it may not be read \(Permission denied\)"):
         read_header(raw)
-    with pytest.raises(PixelError, match=r"^raw\.fits: .*Permission denied"):
+    with pytest.raises(UnavailableError, match=r"^raw\.fits: .*Permission denied"):
         read_raw(raw, first_image)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from astropy.io import fits
 
 from potpyri_like.encoding import fingerprint
-from potpyri_like.errors import FrameError
+from potpyri_like.errors import FrameError, UnavailableError
 from potpyri_like.frame import Frame, FrameInfo, MaskBit
 from potpyri_like.identity import code_identity, instrument_identity
 from potpyri_like.imaging import (
@@ -33,7 +33,7 @@ from potpyri_like.primitives.calibrate import typical
 from potpyri_like.primitives.hot_pixels import HotPixels
 from potpyri_like.primitives.stage import Setup, Tools, Work, exposure_of, pixels_of
 from potpyri_like.primitives.trim import Trim
-from potpyri_like.results import Candidate, Choice, Master, Masters, Problem
+from potpyri_like.results import Candidate, Choice, Grade, Master, Masters, Problem
 from potpyri_like.store import Scratch, ascii_text, read_product, sha256
 
 __all__ = ["MakeMasters", "dark_ladder"]
@@ -204,7 +204,7 @@ class Maker:
                 if master is None:
                     return None
                 master = self.written(master, frames[0])
-                left_out = [(p.what, p.stage, p.why) for p in self.problems[found:]]
+                left_out = [(p.what, p.stage, p.why, str(p.grade)) for p in self.problems[found:]]
                 memo = list(master.inputs), left_out, master.photons
                 self.tools.keep(name, self.key(kind, frames, before), memo)
             self.made[key] = master
@@ -233,7 +233,7 @@ class Maker:
         if memo is None:
             return None
         inputs, left_out, photons = memo
-        self.problems.extend(Problem(*words) for words in left_out)
+        self.problems.extend(Problem(what, stage, why, Grade(grade)) for what, stage, why, grade in left_out)
         path = self.tools.output.root / name
         log.info("master %s of %d frames, from before", kind, len(inputs))
         return Master(kind, read_pixels(path), exposure, "exact", tuple(inputs), name, sha256(path), photons)
@@ -247,10 +247,12 @@ class Maker:
         try:
             for info in frames:
                 try:
-                    last = read(info)
+                    last = self.read_twice(info, read)
                 except FrameError as error:
                     self.problems.append(
-                        Problem(info.label, f"master {kind}", with_folder(info.label, str(error)))
+                        Problem(
+                            info.label, f"master {kind}", with_folder(info.label, str(error)), Grade.REMARK
+                        )
                     )
                     continue
                 scratch = scratch or Scratch(last.data.shape, self.tools.output.root)
@@ -270,6 +272,17 @@ class Maker:
             photons = believable(self.transfer())
         log.info("master %s of %d frames", kind, len(used))
         return Master(kind, pixels, exposure, "exact", tuple(used), photons=photons)
+
+    def read_twice(self, info: FrameInfo, read: Callable[[FrameInfo], Pixels]) -> Pixels:
+        """A frame as it is combined; circumstances get a second chance, and what they spoil is not remembered."""
+        try:
+            return read(info)
+        except UnavailableError:
+            try:
+                return read(info)
+            except UnavailableError:
+                self.tools.unsettle()
+                raise
 
     def free_name(self, kind: str, exposure: float, first: FrameInfo) -> str:
         """The name of a product that no other master of this run has."""

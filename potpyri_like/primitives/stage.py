@@ -100,6 +100,10 @@ class FrameOutcome:
         The traceback of an error that nobody foresaw.
     died : bool
         No worker survived it.
+    passing : bool
+        Circumstances kept it from being worked on, as a file that could not be read: it is tried again.
+    where : str
+        The worker of a cluster that had it.
     seconds : mapping of str to float
         Processor time of each stage.
     reading : Reading or None
@@ -113,6 +117,8 @@ class FrameOutcome:
     refused: bool = False
     trace: str = ""
     died: bool = False
+    passing: bool = False
+    where: str = ""
     seconds: Mapping[str, float] = field(default_factory=dict)
     reading: Reading | None = None
 
@@ -139,6 +145,9 @@ class Tools(Protocol):
 
     def read(self, info: FrameInfo, reading: Reading) -> None:
         """Remember a raw file that was read."""
+
+    def unsettle(self) -> None:
+        """Note that something failed that may succeed another time: nothing is kept that depends on it."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,166 @@
+"""What earlier runs and the observer left in an output folder: whose it is, and the edits that no run may lose."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from astropy.table import Table
+
+from potpyri_like.edits import Written, read_edited
+from potpyri_like.errors import UsageError
+from potpyri_like.instruments import Instrument
+from potpyri_like.journal import Journal
+from potpyri_like.night import NIGHT_TABLE, RUN_RECORD, Night
+from potpyri_like.store import Output, sha256, table_text
+
+__all__ = [
+    "check_instrument_of",
+    "check_night_of",
+    "digest_of",
+    "earlier_table",
+    "note_owner",
+    "write_night_table",
+]
+
+log = logging.getLogger(__name__)
+
+COMPARED = 3  # files by which a night is known again
+OWNER = "owner"  # the note of which night and which instrument the products are
+KEPT = f"{NIGHT_TABLE}~"  # the observer's version of night.ecsv
+
+
+# -- whose products ------------------------------------------------------------------------------------------
+
+
+def check_instrument_of(output: Output, instrument: Instrument, night: Path) -> None:
+    """Raise a UsageError where another instrument's products lie in an output folder.
+
+    Raises
+    ------
+    NightError
+        night.ecsv cannot be read any more.
+    """
+    other = instrument_of(output)
+    if other and other.casefold() != instrument.name.casefold():
+        raise UsageError(
+            f"{output.root}: products and edits of {other} lie there, and this run is one of {instrument.name};"
+            f" did you mean: reduce {other} {night} ? Else choose another folder with --out DIR"
+        )
+
+
+def instrument_of(output: Output) -> str:
+    """The instrument of an earlier run, as night.ecsv names it, else run.json; "" where none does."""
+    edited = earlier_table(output)
+    told = "" if edited is None else str(edited.meta.get("instrument") or "")
+    return told or words_in(last_record(output), "instrument")
+
+
+def check_night_of(output: Output, night: Path, journal: Journal | None) -> None:
+    """Raise a UsageError where the products of another night lie in an output folder.
+
+    A night is known again by its folder or, where that was moved, by the bytes of a few raw files.
+    """
+    run = last_record(output)
+    there, inputs = words_in(run, "night"), inputs_in(run)
+    if not there and journal is not None:
+        there, inputs = words_in(journal.note(OWNER), "night"), journal.inputs()
+    if not there or is_same(Path(there), night) or any_is_same(inputs, night):
+        return
+    raise UsageError(f"{output.root}: products of another night lie there, {there}; choose another --out")
+
+
+def note_owner(journal: Journal, instrument: Instrument, night: Path) -> None:
+    """Note whose products will lie in an output folder, before the first is written."""
+    journal.write_note(OWNER, {"instrument": instrument.name, "night": str(night.absolute())})
+
+
+def is_same(there: Path, night: Path) -> bool:
+    """Whether a night's folder, as it was named then, is this one."""
+    return there.is_absolute() and there.resolve() == night.resolve()
+
+
+def any_is_same(inputs: Iterable[tuple[str, str]], night: Path) -> bool:
+    """Whether one of a few raw files has the bytes that it had."""
+    there = ((night / file, digest) for file, digest in inputs if (night / file).is_file())
+    return any(sha256(path) == digest for path, digest in islice(there, COMPARED))
+
+
+def last_record(output: Output) -> Any:
+    """What is in run.json; None where there is none, or none that can be read."""
+    try:
+        return json.loads((output.root / RUN_RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def words_in(record: Any, name: str) -> str:
+    """A text of that name in a record; "" where there is none."""
+    found = record.get(name) if isinstance(record, Mapping) else None
+    return found if isinstance(found, str) else ""
+
+
+def inputs_in(run: Any) -> Iterator[tuple[str, str]]:
+    """Raw files of a run and their SHA-256."""
+    items = run.get("inputs") if isinstance(run, Mapping) else None
+    for item in items if isinstance(items, list) else []:
+        file, digest = words_in(item, "path") or words_in(item, "file"), words_in(item, "sha256")
+        if file and digest:
+            yield file, digest
+
+
+# -- what the observer wrote ---------------------------------------------------------------------------------
+
+
+def earlier_table(output: Output) -> Table | None:
+    """The night.ecsv of an earlier run, which the observer may have edited; None on the first."""
+    path = output.root / NIGHT_TABLE
+    return read_edited(path) if path.is_file() else None
+
+
+def write_night_table(
+    output: Output, journal: Journal, night: Night, status: Mapping[str, tuple[str, str]]
+) -> bool:
+    """Write night.ecsv; what we write in it is known, so that the next run sees what the observer changed.
+
+    A version that the observer changed is kept as night.ecsv~. One that was changed after this run had read it is left
+    alone, for the next run to obey.
+
+    Returns
+    -------
+    bool
+        Whether the table is that of this run.
+    """
+    table = night.table(status)
+    text = table_text(table)
+    before = Written.of(journal.note(NIGHT_TABLE))
+    found = digest_of(output)
+    if found not in ("", night.edited_digest, *before.digests):
+        log.warning("%s was changed during the run; the next run obeys it", output.root / NIGHT_TABLE)
+        return False
+    if found and found not in before.digests:
+        output.write_bytes(KEPT, (output.root / NIGHT_TABLE).read_bytes())
+        output.written.discard(KEPT)  # it is the observer's, no product
+    now = replace(Written.in_table(table, asked=night.edits), digests=(digest(text.encode()),))
+    journal.write_note(NIGHT_TABLE, now.and_maybe(before).plain())
+    output.write_text(NIGHT_TABLE, text)
+    journal.write_note(NIGHT_TABLE, now.plain())
+    return True
+
+
+def digest_of(output: Output) -> str:
+    """The SHA-256 of night.ecsv; "" where there is none."""
+    try:
+        return digest((output.root / NIGHT_TABLE).read_bytes())
+    except OSError:
+        return ""
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
