@@ -96,6 +96,8 @@ class FrameInfo:
         The rule that decided the kind.
     notes : tuple of str
         What was guessed, repaired or doubted, in sentences; those that begin with "time:" flag the frame.
+    night : str
+        The date of its evening, YYYY-MM-DD; "" where it is not known.
     """
 
     path: Path
@@ -114,6 +116,7 @@ class FrameInfo:
     clock: str = ""
     decided_by: str = ""
     notes: tuple[str, ...] = ()
+    night: str = ""
 
     @property
     def label(self) -> str:

@@ -10,6 +10,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import chain, count
 from pathlib import Path, PurePath
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ from astropy.table import Table
 
 from potpyri_like.edits import LEAVE_OUT, REFUSED, USE, Edit, Written, read_edits, tell_unknown
 from potpyri_like.errors import FrameError, HeaderError, NightError, UnavailableError, UsageError
+from potpyri_like.evenings import with_nights
 from potpyri_like.frame import FrameInfo, FrameKind
 from potpyri_like.header import RawHeader
 from potpyri_like.instruments import Instrument
@@ -33,6 +35,7 @@ __all__ = [
     "Memory",
     "Night",
     "ObservationSet",
+    "dated",
     "list_files",
     "rows_of",
     "scan",
@@ -47,9 +50,13 @@ NIGHT_TABLE, RUN_RECORD = "night.ecsv", "run.json"
 OWN_NAMES = ("cals", "log", OWN_FOLDER, NIGHT_TABLE, RUN_RECORD, "report.html")
 LONGEST_NAME = 80  # bytes; file systems take 255, and names get prefixes and suffixes
 ELSEWHERE = "a link that leaves the night is not followed; put the frames themselves there"
+NO_NIGHT = (
+    "of which night it is cannot be known: its clock was not set, and frames of several nights lie beside it;"
+    " the frame is excluded (put the frames of each night into a folder of their own)"
+)
 NOT_NEEDED = "neither science nor calibration"
 ABSENT = "the file is not there now; what was written about it holds when it is back"
-COLUMNS = ("file", "kind", "camera", "band", "target", "binning", "exposure", "mid_time", "clock")
+COLUMNS = ("file", "kind", "camera", "band", "target", "binning", "exposure", "mid_time", "clock", "night")
 MORE_COLUMNS = ("decided_by", "notes", "status", "reason")
 HOW_TO_EDIT = (
     "kind, camera, band and target may be changed, and status set to 'leave out' (or back to 'use');"
@@ -83,7 +90,17 @@ class FrameRow:
 
 @dataclass(frozen=True)
 class ObservationSet:
-    """Science frames of one target, camera, band and binning, in order of time, and their calibrations."""
+    """Science frames of one target, camera, band, binning and night, in order of time, and their calibrations.
+
+    Attributes
+    ----------
+    biases, darks, flats : tuple of FrameInfo
+        Those of all nights that fit.
+    night : str
+        The date of the evening where the folder holds several nights, each reduced alone; else "".
+    is_dated : bool
+        Whether the folder holds several nights: what belongs to one stands in a folder of its date.
+    """
 
     target: str
     camera: str
@@ -94,6 +111,8 @@ class ObservationSet:
     biases: tuple[FrameInfo, ...] = ()
     darks: tuple[FrameInfo, ...] = ()
     flats: tuple[FrameInfo, ...] = ()
+    night: str = ""
+    is_dated: bool = False
 
     @property
     def exposure(self) -> u.Quantity:
@@ -102,7 +121,8 @@ class ObservationSet:
 
     @property
     def name(self) -> str:
-        return f"{self.target}, {self.camera}" + (f" {self.band}" if self.band else "")
+        words = f"{self.target}, {self.camera}" + (f" {self.band}" if self.band else "")
+        return f"{words}, {self.night}" if self.night else words
 
 
 @dataclass(frozen=True)
@@ -140,14 +160,33 @@ class Night:
         """Whether the instrument understands any frame at all."""
         return any(row.info is not None for row in self.rows)
 
-    def sets(self) -> tuple[ObservationSet, ...]:
-        """The science frames by target, camera, band, binning and readout, with what calibrates each."""
-        groups: dict[tuple, list[FrameInfo]] = defaultdict(list)
+    @cached_property
+    def nights(self) -> tuple[str, ...]:
+        """The dates of the evenings on which science frames were taken."""
+        return tuple(sorted({info.night for info in self.frames if info.kind is FrameKind.SCIENCE}))
+
+    def sets(self, *, joined: bool = False) -> tuple[ObservationSet, ...]:
+        """The science frames by night, target, camera, band, binning and readout, with what calibrates each.
+
+        Parameters
+        ----------
+        joined : bool
+            The frames of all nights make one set.
+        """
+        groups: dict[str, dict[tuple, list[FrameInfo]]] = defaultdict(lambda: defaultdict(list))
         for info in self.frames:
             if info.kind is FrameKind.SCIENCE:
-                groups[set_key(info)].append(info)
-        folders = set_folders({key: group[0] for key, group in groups.items()})
-        return tuple(self.make_set(groups[key], folders[key]) for key in sorted(groups, key=str))
+                groups["" if joined else info.night][set_key(info)].append(info)
+        is_dated = len(self.nights) > 1
+        sets = []
+        for night, group in sorted(groups.items()):
+            folders = set_folders({key: frames[0] for key, frames in group.items()})
+            name = night if is_dated else ""
+            sets += [
+                replace(self.make_set(group[key], dated(folders[key], name)), night=name, is_dated=is_dated)
+                for key in sorted(group, key=str)
+            ]
+        return tuple(sets)
 
     def make_set(self, frames: list[FrameInfo], folder: str) -> ObservationSet:
         first = frames[0]
@@ -183,7 +222,7 @@ class Night:
             status, reason = after.get(row.file, (row.status, row.reason))
             values = row_values(row.info) if row.info else edited_values(self.edits.get(row.file, Edit()))
             rows.append((row.file, *values, status, one_line(reason)))
-        table = Table(rows=rows, names=COLUMNS + MORE_COLUMNS, dtype=[str] * 6 + [float] + [str] * 6)
+        table = Table(rows=rows, names=COLUMNS + MORE_COLUMNS, dtype=[str] * 6 + [float] + [str] * 7)
         table["exposure"].unit = u.s
         table.meta["instrument"] = self.instrument.name
         table.meta["edit"] = HOW_TO_EDIT
@@ -276,7 +315,7 @@ def scan(
     edits = read if written is None else written.changes(read)
     rows = rows_of_files(listing.files, root, instrument, edits, memory)
     tell_unknown(read, {row.file for row in rows})
-    rows = remark_unused(refuse_odd_shapes(settle(rows, instrument)))
+    rows = remark_unused(refuse_odd_shapes(sorted_into_nights(settle(rows, instrument), instrument)))
     return Night(root, instrument, (*passed_over(listing, root), *rows), edits)
 
 
@@ -531,11 +570,24 @@ def settle(rows: list[FrameRow], instrument: Instrument) -> list[FrameRow]:
     return [row if row.info is None else replace(row, info=next(settled)) for row in rows]
 
 
+def sorted_into_nights(rows: list[FrameRow], instrument: Instrument) -> list[FrameRow]:
+    """The rows with the night of each frame that is used; science frames of which it cannot be known are rejected."""
+    frames = [row.info for row in rows if row.status == USE and row.info is not None]
+    known = dict(zip(map(id, frames), with_nights(frames, instrument.site_of), strict=True))
+    rows = [row if id(row.info) not in known else replace(row, info=known[id(row.info)]) for row in rows]
+    return [
+        replace(row, status=REFUSED, reason=f"{row.info.label}: {NO_NIGHT}")
+        if row.status == USE and row.info and row.info.kind is FrameKind.SCIENCE and not row.info.night
+        else row
+        for row in rows
+    ]
+
+
 def refuse_odd_shapes(rows: list[FrameRow]) -> list[FrameRow]:
     """Refuse science frames whose shape is not that of most frames of their set."""
     shapes: dict[tuple, Counter] = defaultdict(Counter)
     for info in used(rows, FrameKind.SCIENCE):
-        shapes[set_key(info)][info.shape] += 1
+        shapes[info.night, *set_key(info)][info.shape] += 1
     return [with_usual_shape(row, shapes) for row in rows]
 
 
@@ -544,7 +596,7 @@ def with_usual_shape(row: FrameRow, shapes: Mapping[tuple, Counter]) -> FrameRow
     info = row.info
     if row.status != USE or info is None or info.kind is not FrameKind.SCIENCE:
         return row
-    (usual, count), *_ = shapes[set_key(info)].most_common(1)
+    (usual, count), *_ = shapes[info.night, *set_key(info)].most_common(1)
     if info.shape == usual:
         return row
     reason = (
@@ -612,6 +664,11 @@ def set_folders(firsts: Mapping[tuple, FrameInfo]) -> dict[tuple, str]:
     )
 
 
+def dated(path: str, night: str) -> str:
+    """A path within the output folder, below the folder of a night where one is given: YYYYMMDD/path."""
+    return f"{night.replace('-', '')}/{path}" if night else path
+
+
 def suffix(info: FrameInfo) -> str:
     """Camera, binning and readout, for the name of a folder."""
     parts = [
@@ -643,7 +700,7 @@ def slug(text: str) -> str:
 def edited_values(edit: Edit) -> tuple:
     """The cells of a row whose header is not known: what the observer wrote into them."""
     written = (edit.kind, edit.camera, edit.band, edit.target)
-    return (*map(one_line, written), "", np.nan, "", "", "", "")
+    return (*map(one_line, written), "", np.nan, "", "", "", "", "")
 
 
 def row_values(info: FrameInfo) -> tuple:
@@ -657,6 +714,7 @@ def row_values(info: FrameInfo) -> tuple:
         info.exposure.to_value(u.s),
         info.mid_time.isot if info.mid_time is not None else "",
         info.clock,
+        info.night,
         one_line(info.decided_by),
         one_line("; ".join(info.notes)),
     )

@@ -445,7 +445,7 @@ def wanted_sets(night: Night, options: Options) -> tuple[ObservationSet, ...]:
     NightError
         There is none; the message says what there is instead.
     """
-    sets = night.sets()
+    sets = night.sets(joined=recipe_of(night.instrument, options).joins_nights)
     if not sets:
         kinds = Counter(str(info.kind) for info in night.frames)
         found = ", ".join(f"{n} {kind}" for kind, n in kinds.items()) or "no frame that can be used"
@@ -460,11 +460,13 @@ def wanted_sets(night: Night, options: Options) -> tuple[ObservationSet, ...]:
 
 
 def by_target(night: Night, sets: Sequence[ObservationSet], options: Options) -> Iterator[tuple[Work, ...]]:
-    """The work on each target, its sets in the order of the instrument's cameras."""
+    """The work on each target of each night, its sets in the order of the instrument's cameras."""
     order = [camera.name for camera in night.instrument.cameras]
-    for _, group in groupby(
-        sorted(sets, key=lambda s: s.target.casefold()), key=lambda s: s.target.casefold()
-    ):
+
+    def name(observed: ObservationSet) -> tuple[str, str]:
+        return observed.night, observed.target.casefold()
+
+    for _, group in groupby(sorted(sets, key=name), key=name):
         yield tuple(
             start(night, s, options) for s in sorted(group, key=lambda s: (order.index(s.camera), s.folder))
         )

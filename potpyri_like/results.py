@@ -108,11 +108,22 @@ class Master:
 
 @dataclass(frozen=True)
 class Masters:
-    """What calibrates the frames of a set; None for what the night lacks."""
+    """What calibrates the frames of a set; None for what the night lacks.
+
+    Attributes
+    ----------
+    nights : mapping of str to Masters
+        Those of each night, where the set has frames of several; this stands for the first then.
+    """
 
     bias: Master | None = None
     darks: Mapping[float, Master] = field(default_factory=dict)
     flat: Master | None = None
+    nights: Mapping[str, Masters] = field(default_factory=dict)
+
+    def of_night(self, night: str) -> Masters:
+        """Those for frames of a night."""
+        return self.nights.get(night, self)
 
     def dark_of(self, exposure: float) -> Master | None:
         """The dark of that exposure, seconds."""

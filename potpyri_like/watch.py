@@ -563,6 +563,7 @@ def name_of(work: Work) -> tuple:
     """What tells a set from the others, however many there are."""
     observed = work.observed
     return (
+        observed.night,
         observed.target.casefold(),
         observed.camera,
         observed.band,

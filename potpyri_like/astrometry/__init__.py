@@ -1,7 +1,16 @@
 """Numerics on positions, times and sky coordinates."""
 
 from potpyri_like.astrometry.matching import SURE_CHANCE, Match, fit_pairs, match_stars
-from potpyri_like.astrometry.time import airmass, altitude, bjd_tdb, jd_utc, night_of, sun_altitude
+from potpyri_like.astrometry.time import (
+    airmass,
+    altitude,
+    bjd_tdb,
+    evening_of,
+    jd_utc,
+    local_days,
+    night_of,
+    sun_altitude,
+)
 from potpyri_like.astrometry.transform import Transform, fit_affine, fit_similarity
 
 __all__ = [
@@ -11,10 +20,12 @@ __all__ = [
     "airmass",
     "altitude",
     "bjd_tdb",
+    "evening_of",
     "fit_affine",
     "fit_pairs",
     "fit_similarity",
     "jd_utc",
+    "local_days",
     "match_stars",
     "night_of",
     "sun_altitude",

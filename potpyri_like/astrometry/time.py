@@ -27,7 +27,16 @@ from erfa import ErfaWarning
 
 from potpyri_like.errors import FrameError
 
-__all__ = ["airmass", "altitude", "bjd_tdb", "jd_utc", "night_of", "sun_altitude"]
+__all__ = [
+    "airmass",
+    "altitude",
+    "bjd_tdb",
+    "evening_of",
+    "jd_utc",
+    "local_days",
+    "night_of",
+    "sun_altitude",
+]
 
 
 def bjd_tdb(mid_time: Time, target: SkyCoord, site: EarthLocation) -> np.ndarray:
@@ -101,15 +110,24 @@ def night_of(time: Time, site: EarthLocation) -> str:
     A night lasts from one noon of local mean solar time to the next; time zones and header dates do not
     matter. Of an array, the night of the first time that is not masked; without one, `FrameError`.
     """
-    days = np.ravel(jd_utc(time))
+    days = np.ravel(local_days(time, site))
     days = days[np.isfinite(days)]
     if not days.size:
         raise FrameError(
             "no time to name the night by: every time is masked; give at least one that is known"
         )
+    return evening_of(days[0])
+
+
+def local_days(time: Time, site: EarthLocation) -> np.ndarray:
+    """Local mean solar time as a Julian date: from one whole day to the next it is a night, noon to noon."""
+    return jd_utc(time) + site.lon.wrap_at(180 * u.deg).deg / 360
+
+
+def evening_of(day: float) -> str:
+    """The date, "YYYY-MM-DD", of the evening of a night that is given by a local day."""
     # A Julian day begins at noon of longitude 0, so a whole one is the very night; JD 2400000 is 1858-11-16.
-    night = np.floor(days[0] + site.lon.wrap_at(180 * u.deg).deg / 360)
-    return str(np.datetime64("1858-11-16") + np.timedelta64(int(night) - 2400000, "D"))
+    return str(np.datetime64("1858-11-16") + np.timedelta64(int(np.floor(day)) - 2400000, "D"))
 
 
 def _at_good_times(function: Any, time: Time, site: EarthLocation | None) -> np.ndarray:

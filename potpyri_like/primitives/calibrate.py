@@ -28,7 +28,7 @@ class Calibrate:
     reads: ClassVar[tuple[str, ...]] = ("masters",)
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
-        masters = setup.masters
+        masters = setup.masters.of_night(frame.info.night)
         dark = masters.dark_of(exposure_of(frame.info))
         pixels = calibrate(
             pixels_of(frame),

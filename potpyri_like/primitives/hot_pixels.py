@@ -26,7 +26,11 @@ class HotPixels:
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
         mode = "none" if setup.instrument.is_filtered(frame.info) else setup.filter_mode
-        dark = setup.masters.dark_of(exposure_of(frame.info)) if mode == "selective" else None
+        dark = (
+            setup.masters.of_night(frame.info.night).dark_of(exposure_of(frame.info))
+            if mode == "selective"
+            else None
+        )
         pixels = filter_hot_pixels(
             pixels_of(frame),
             mode=mode,

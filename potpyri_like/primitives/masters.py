@@ -15,6 +15,7 @@ from astropy.io import fits
 
 from potpyri_like.encoding import fingerprint
 from potpyri_like.errors import FrameError, UnavailableError
+from potpyri_like.evenings import by_nearness, days_between
 from potpyri_like.frame import Frame, FrameInfo, MaskBit
 from potpyri_like.identity import code_identity, instrument_identity
 from potpyri_like.imaging import (
@@ -28,7 +29,7 @@ from potpyri_like.imaging import (
     photon_transfer,
     sample_boxes,
 )
-from potpyri_like.night import ObservationSet, slug, with_folder
+from potpyri_like.night import ObservationSet, dated, slug, with_folder
 from potpyri_like.primitives.calibrate import typical
 from potpyri_like.primitives.hot_pixels import HotPixels
 from potpyri_like.primitives.stage import Setup, Tools, Work, exposure_of, pixels_of
@@ -55,13 +56,14 @@ class MakeMasters:
 
     def __call__(self, work: Work, tools: Tools) -> Work:
         mode = "none" if work.setup.filter_mode == "selective" else work.setup.filter_mode
-        maker = Maker(work.setup.with_(filter_mode=mode), tools, self.made)
         observed, wanted = work.observed, work.setup.instrument.calibration
-        bias = maker.bias(observed.biases)
-        maker = replace(maker, setup=maker.setup.with_(masters=Masters(bias=bias)))
-        darks = maker.darks(observed.darks, {exposure_of(f) for f in observed.frames})
-        flat = maker.flat(observed.flats, observed.darks)
-        masters = Masters(bias=bias, darks=darks, flat=flat)
+        maker = Maker(work.setup.with_(filter_mode=mode), tools, self.made, is_dated=observed.is_dated)
+        nightly = Nightly(maker, observed)
+        nights = {night: nightly.masters(night) for night in sorted({f.night for f in observed.frames})}
+        masters = next(iter(nights.values()))
+        if len(nights) > 1:
+            masters = replace(masters, nights=nights)
+        bias, darks, flat = masters.bias, masters.darks, masters.flat
         missing = [
             Problem(
                 f"{observed.name}: {kind}", "masters", f"no {kind} frames that fit; the frames go without"
@@ -73,12 +75,89 @@ class MakeMasters:
             )
             if expected and not got
         ]
+        missing += borrowed(nights, observed)
         work = work.with_(setup=work.setup.with_(masters=masters))
         return work.found(
             masters=masters,
             choices=ladder_choices(masters, observed, maker.problems),
             problems=[*missing, *maker.problems],
         )
+
+
+@dataclass(frozen=True)
+class Nightly:
+    """The masters of each night, of each kind by itself: from its own frames, else from the nearest night's that serve.
+
+    Darks and flats are calibrated as in their own night.
+    """
+
+    maker: Maker
+    observed: ObservationSet
+
+    def masters(self, night: str) -> Masters:
+        """The masters for the science frames of a night."""
+        exposures = {exposure_of(f) for f in self.observed.frames if f.night == night}
+        flats = by_nearness(self.observed.flats, night)
+        made = (self.flat(own, frames) for own, frames in flats)
+        flat = next((flat for flat in made if flat is not None), None)
+        return Masters(bias=self.bias(night), darks=self.darks(night, exposures), flat=flat)
+
+    def bias(self, night: str) -> Master | None:
+        made = (self.maker.bias(frames) for _, frames in by_nearness(self.observed.biases, night))
+        return next((bias for bias in made if bias is not None), None)
+
+    def debiased(self, night: str) -> Maker:
+        """What makes masters of the darks and flats of a night."""
+        return replace(self.maker, setup=self.maker.setup.with_(masters=Masters(bias=self.bias(night))))
+
+    def darks(self, night: str, exposures: Iterable[float]) -> dict[float, Master]:
+        """Master darks for a night; an exact one of another night comes before one that has to be scaled."""
+        nights = by_nearness(self.observed.darks, night)
+        found: dict[float, Master] = {}
+        for exposure in sorted(exposures):
+            nearest = sorted(
+                nights, key=lambda group: not has_exposure(group[1], exposure)
+            )  # the order stays
+            made = (self.debiased(own).darks(frames, {exposure}) for own, frames in nearest)
+            found |= next((darks for darks in made if darks), {})
+        return found
+
+    def flat(self, night: str, frames: Sequence[FrameInfo]) -> Master | None:
+        """The master flat of the flats of one night."""
+        exposures = {exposure_of(f) for f in frames if np.isfinite(exposure_of(f))}
+        return self.debiased(night).flat(frames, self.darks(night, exposures))
+
+
+def has_exposure(frames: Iterable[FrameInfo], exposure: float) -> bool:
+    """Whether any of the frames has that exposure, s."""
+    return any(abs(exposure_of(f) - exposure) <= max(SAME_EXPOSURE * exposure, 1e-3) for f in frames)
+
+
+def borrowed(nights: Mapping[str, Masters], observed: ObservationSet) -> list[Problem]:
+    """A remark for each master that is made of frames of another night."""
+    taken = {info.label: info for info in (*observed.biases, *observed.darks, *observed.flats)}
+    found = []
+    for night, masters in nights.items():
+        for master in night_masters(masters):
+            others = {taken[label].night for label in master.inputs} - {night}
+            if others and night:
+                what = f"{observed.name}: {master_words(master)}"
+                words = " and ".join(away(other, night) for other in sorted(others))
+                why = f"there is none of the night of {night}; that of {words}, is used"
+                found.append(Problem(what, "night", why, Grade.REMARK))
+    return found
+
+
+def away(other: str, night: str) -> str:
+    """A night, and how many days it is before or after another."""
+    if not other:
+        return "an unknown date"
+    days = days_between(night, other)
+    return f"{other}, {abs(days)} day{'s' * (abs(days) != 1)} {'after' if days > 0 else 'before'}"
+
+
+def master_words(master: Master) -> str:
+    return f"dark of {master.exposure:g} s" if master.kind == "dark" else master.kind
 
 
 @dataclass(frozen=True)
@@ -90,6 +169,7 @@ class Maker:
     made: dict[tuple, Master]
     problems: list[Problem] = field(default_factory=list)
     flats: list[tuple[np.ndarray, float]] = field(default_factory=list)
+    is_dated: bool = False
 
     def bias(self, frames: Sequence[FrameInfo]) -> Master | None:
         """The master bias, from frames without the overscan or, where there is none, with the level in it."""
@@ -119,10 +199,8 @@ class Maker:
         }
         return {t: master for t, master in masters.items() if master is not None}
 
-    def flat(self, frames: Sequence[FrameInfo], darks: Sequence[FrameInfo]) -> Master | None:
+    def flat(self, frames: Sequence[FrameInfo], of_flats: dict[float, Master]) -> Master | None:
         """The master flat: each frame without its dark, divided by its own level, then combined."""
-        exposures = {exposure_of(f) for f in frames if np.isfinite(exposure_of(f))}
-        of_flats = self.darks(darks, exposures) if frames else {}
         before = (self.setup.masters.bias, *of_flats.values())
         return self.combined("flat", frames, 0.0, lambda f: self.levelled(f, of_flats), before)
 
@@ -194,7 +272,7 @@ class Maker:
         """
         if not frames:
             return None
-        key = (kind, self.setup.filter_mode, tuple(sorted((f.path, f.plane) for f in frames)))
+        key = (kind, self.setup.filter_mode, self.is_dated, tuple(sorted((f.path, f.plane) for f in frames)))
         if key not in self.made:
             name = self.free_name(kind, exposure, frames[0])
             master = self.recalled(name, kind, frames, exposure, before)
@@ -286,7 +364,7 @@ class Maker:
 
     def free_name(self, kind: str, exposure: float, first: FrameInfo) -> str:
         """The name of a product that no other master of this run has."""
-        name = master_name(kind, exposure, first)
+        name = dated(master_name(kind, exposure, first), first.night if self.is_dated else "")
         taken = {made.product for made in self.made.values()}
         return next(numbered(name, n) for n in range(1, 1000) if numbered(name, n) not in taken)
 
@@ -384,21 +462,25 @@ def ladder_choices(
 ) -> list[Choice]:
     """Which rung each master stands on and what else there was, for the report."""
     taken = {"bias": observed.biases, "dark": observed.darks, "flat": observed.flats}
+    made = {id(m): m for night in masters.nights.values() or [masters] for m in night_masters(night)}
     left_out = {problem.what: problem.why for problem in problems}
-    flat = [] if masters.flat is None else [masters.flat]
-    bias = [] if masters.bias is None else [masters.bias]
-    gain = [gain_choice(masters.flat)] if masters.flat and masters.flat.photons != 1 else []
+    gain = [gain_choice(m) for m in made.values() if m.kind == "flat" and m.photons != 1]
     return gain + [
         Choice(
-            f"{m.kind}" + (f" of {m.exposure:g} s" if m.kind == "dark" else ""),
+            master_words(m),
             m.rung,
             f"{len(m.inputs)} frames"
             if m.rung == "exact"
             else f"no dark of {m.exposure:g} s was taken; {len(m.inputs)} frames",
-            tuple(calibration_candidate(m, frame, left_out) for frame in taken[m.kind]),
+            tuple(calibration_candidate(m, frame, left_out, taken[m.kind]) for frame in taken[m.kind]),
         )
-        for m in (*bias, *masters.darks.values(), *flat)
+        for m in made.values()
     ]
+
+
+def night_masters(masters: Masters) -> list[Master]:
+    """The masters of one night."""
+    return [m for m in (masters.bias, *masters.darks.values(), masters.flat) if m is not None]
 
 
 def gain_choice(flat: Master) -> Choice:
@@ -411,10 +493,15 @@ def gain_choice(flat: Master) -> Choice:
     )
 
 
-def calibration_candidate(master: Master, frame: FrameInfo, left_out: Mapping[str, str]) -> Candidate:
+def calibration_candidate(
+    master: Master, frame: FrameInfo, left_out: Mapping[str, str], taken: Sequence[FrameInfo]
+) -> Candidate:
     """A calibration frame that could have gone into a master, and why it did not."""
-    exposure = exposure_of(frame)
-    lost = "" if frame.label in master.inputs else left_out.get(frame.label, f"it is one of {exposure:g} s")
+    exposure, nights = exposure_of(frame), {other.night for other in taken if other.label in master.inputs}
+    why = f"it is one of {exposure:g} s"
+    if frame.night not in nights:
+        why = f"it is of the night of {frame.night}" if frame.night else "it is of no known night"
+    lost = "" if frame.label in master.inputs else left_out.get(frame.label, why)
     return Candidate(frame.label, f"{exposure:g} s", lost)
 
 

@@ -33,10 +33,18 @@ class Recipe:
     """Stages in the order in which they run.
 
     Each says by its attribute `per` how often: once per "set", once for all sets of a "target", or once per "frame".
+
+    Attributes
+    ----------
+    name : str
+    stages : tuple
+    joins_nights : bool
+        Whether the frames of several nights make one set, each frame calibrated with the masters of its night.
     """
 
     name: str
     stages: tuple[Any, ...]
+    joins_nights: bool = False
 
 
 def timeseries(measure: Measure | None = None) -> Recipe:
@@ -83,6 +91,7 @@ def imaging(measure: Measure | None = None) -> Recipe:
             Compare(),
             Stack(calibration),
         ),
+        joins_nights=True,
     )
 
 

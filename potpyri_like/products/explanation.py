@@ -20,15 +20,17 @@ def explanation(run: Mapping[str, Any], *, what: str = "", everything: bool = Fa
     run : mapping
         The contents of run.json.
     what : str
-        Part of the name of a target, band, camera or choice: only what it fits; "" for all. Where it is the whole name
-        of a target, band or camera, it means that.
+        Part of the name of a target, band, camera or choice, or a night: only what it fits; "" for all. Where it is the
+        whole name of a target, band, camera or night, it means that.
     everything : bool
         Name all candidates, not only the first dozen that lost.
     """
     lines: list[str] = []
+    several = len({result.get("night") for result in run.get("sets", ())}) > 1
     named = [result for result in run.get("sets", ()) if is_name(what, result)]
     for result in named or run.get("sets", ()):
         about = f"{result['target']}, {result['camera']} {result['band']}".rstrip()
+        about += f", {result['night']}" if several else ""
         whole = bool(named) or what.casefold() in about.casefold()
         choices = [c for c in result["choices"] if whole or what.casefold() in c["what"].casefold()]
         if choices:
@@ -40,8 +42,8 @@ def explanation(run: Mapping[str, Any], *, what: str = "", everything: bool = Fa
 
 
 def is_name(what: str, result: Mapping[str, Any]) -> bool:
-    """Whether a word is the name of a set's target, camera or band: "r" is no part of "aperture"."""
-    names = (result["target"], result["camera"], result["band"])
+    """Whether a word is the name of a set's target, camera, band or night: "r" is no part of "aperture"."""
+    names = (result["target"], result["camera"], result["band"], result.get("night", ""))
     return bool(what) and what.casefold() in (name.casefold() for name in names)
 
 

@@ -114,11 +114,11 @@ def master_image(result: SetResult, master: Master) -> str:
     return f"{result.observed.folder}/master_{master.kind}{exposure}.png"
 
 
-def by_target(report: RunReport) -> dict[str, list[SetResult]]:
-    """The sets of a run by target, in the order of the run."""
-    groups: dict[str, list[SetResult]] = defaultdict(list)
+def by_target(report: RunReport) -> dict[tuple[str, str], list[SetResult]]:
+    """The sets of a run by night and target, in the order of the run."""
+    groups: dict[tuple[str, str], list[SetResult]] = defaultdict(list)
     for result in report.sets:
-        groups[result.observed.target.casefold()].append(result)
+        groups[result.observed.night, result.observed.target.casefold()].append(result)
     return groups
 
 
@@ -200,7 +200,7 @@ def when(report: RunReport) -> str:
 def tally(report: RunReport) -> list[tuple[str, str]]:
     """Numbers for the head of the page."""
     counts = [count_frames(report, result) for result in report.sets]
-    targets = len(by_target(report))
+    targets = len({target for _, target in by_target(report)})
     remarked = remarks(report)
     return [
         (f"{len(report.night.rows):,}", "raw frame" if len(report.night.rows) == 1 else "raw frames"),
@@ -220,7 +220,8 @@ def subject_and_reason(line: str) -> tuple[str, str]:
 
 def target_view(report: RunReport, results: list[SetResult], images: Mapping[str, bytes]) -> dict[str, Any]:
     """One target: its sets, and all its bands in one figure."""
-    name = results[0].observed.target
+    observed = results[0].observed
+    name = ", ".join(filter(None, (observed.target, observed.night)))
     bands = ", ".join(result.observed.band or result.observed.camera for result in results)
     folder = target_folder(results[0])
     alt = f"Light curves of {name} in {bands}, one above the other on one axis of time."

@@ -119,6 +119,7 @@ def belongs(info: FrameInfo, result: SetResult) -> bool:
     observed = result.observed
     same = (info.camera, info.band, info.binning) == (observed.camera, observed.band, observed.binning)
     target = (info.target or "unnamed").casefold()
+    same = same and observed.night in ("", info.night)
     return info.kind is FrameKind.SCIENCE and same and target == observed.target.casefold()
 
 
@@ -152,9 +153,11 @@ def told(report: RunReport, row: FrameRow) -> bool:
 
 def masters_of(result: SetResult) -> list[Master]:
     """The masters that a set was calibrated with."""
-    masters = result.masters
-    darks = [masters.darks[exposure] for exposure in sorted(masters.darks)]
-    return [master for master in (masters.bias, *darks, masters.flat) if master is not None]
+    found = []
+    for masters in result.masters.nights.values() or [result.masters]:
+        darks = [masters.darks[exposure] for exposure in sorted(masters.darks)]
+        found += [master for master in (masters.bias, *darks, masters.flat) if master is not None]
+    return list({id(master): master for master in found}.values())
 
 
 def with_subject(what: str, why: str) -> str:
@@ -264,6 +267,7 @@ def set_json(report: RunReport, result: SetResult) -> dict[str, Any]:
         "camera": observed.camera,
         "band": observed.band,
         "binning": list(observed.binning),
+        "night": observed.night or ", ".join(sorted({info.night for info in observed.frames})),
         "folder": observed.folder,
         "frames": vars(counts),
         "files": [frame_file(report, info) for info in observed.frames],
@@ -504,7 +508,7 @@ def set_cells(report: RunReport, result: SetResult, folder: str | Path) -> list[
     """What one set came to, as the cells of a line."""
     counts = count_frames(report, result)
     observed = result.observed
-    cells = [shortened(observed.target), observed.band, observed.camera]
+    cells = [shortened(observed.target), observed.night, observed.band, observed.camera]
     cells.append(f"{counts.measured} of {plural(counts.total, 'frame')}")
     noise = result.light_curve.noise if result.light_curve is not None else {}
     if "rms" in noise:
@@ -522,7 +526,13 @@ def transit_lines(report: RunReport) -> list[str]:
     for result in report.sets:
         if result.transit is not None and leads_the_fit(result):
             words = transit_choice(result).chosen.split("; ")
-            cells = (shortened(result.observed.target), "transit", *words, result.transit.coverage)
+            cells = (
+                shortened(result.observed.target),
+                result.observed.night,
+                "transit",
+                *words,
+                result.transit.coverage,
+            )
             lines.append("  ".join(filter(None, cells)))
     return lines
 
