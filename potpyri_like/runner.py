@@ -6,7 +6,6 @@ The one place where a frame's failure is caught.
 from __future__ import annotations
 
 import logging
-import pickle
 import time
 import traceback
 from collections import Counter, defaultdict
@@ -14,13 +13,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from itertools import islice
-from pathlib import Path
 from typing import Any, Protocol
 
 from potpyri_like.encoding import decode, encode, fingerprint
-from potpyri_like.errors import FrameError, ReductionError, RegistrationError, UnavailableError
+from potpyri_like.errors import FrameError, RegistrationError, UnavailableError
 from potpyri_like.frame import FrameInfo
 from potpyri_like.identity import code_identity, instrument_identity
 from potpyri_like.journal import Journal, Task
@@ -28,8 +25,8 @@ from potpyri_like.night import with_folder
 from potpyri_like.options import Options
 from potpyri_like.primitives import FrameOutcome, FrameStage, Setup
 from potpyri_like.results import Timing
-from potpyri_like.store import WORK, Output, Reading, is_circumstance
-from potpyri_like.workers import Cluster, WorkerDied, here
+from potpyri_like.store import Output, Reading, is_circumstance
+from potpyri_like.workers import Cluster, Shared, WorkerDied, here
 
 __all__ = ["Progress", "Runner", "Silent", "run_frame"]
 
@@ -39,7 +36,6 @@ log = logging.getLogger(__name__)
 SHARED = {"filter_mode": "3x3 filter", "masters": "masters", "reference": "reference", "forced": "target"}
 NOT_THE_PIXELS = ("path", "inside", "notes", "decided_by")  # of what is known of a frame
 KEPT = ("results", "stage", "reason", "refused")  # of an outcome
-JOB_FILES = 4  # a night that goes on returns to each of its sets
 IN_HAND = 8  # tasks given out for each worker, so that none waits for the next
 
 
@@ -131,7 +127,6 @@ class Runner:
     journal: Journal | None = None
     timing: Timing = field(default_factory=Timing)
     settled: bool = True
-    job_files: dict[str, Path] = field(default_factory=dict)
     kept: list[str] = field(default_factory=list)
     blind: set[str] = field(default_factory=set)
 
@@ -271,13 +266,13 @@ class Runner:
         self, wanted: Sequence[int], tried: Tried, job: Job
     ) -> Iterator[tuple[int, FrameOutcome]]:
         """Outcomes with their indices, as they come from the workers; each frame from as many as it needs."""
-        path, infos = str(self.file_of(job)), tried.infos
+        shared, infos = Shared(job.key, (job.stages, job.setup)), tried.infos
         waiting = iter(wanted)
         given: dict[Future, int] = {}
         try:
             while True:
                 for index in islice(waiting, self.in_hand - len(given)):
-                    if (future := self.submitted(infos[index], path, self.blind)) is None:
+                    if (future := self.submitted(infos[index], shared, self.blind)) is None:
                         yield index, unavailable(infos[index], "no worker is left that can read the night")
                     else:
                         given[future] = index
@@ -286,7 +281,7 @@ class Runner:
                 for future in wait(given, return_when=FIRST_COMPLETED).done:
                     index = given.pop(future)
                     outcome = replace(outcome_of(future, infos[index]), info=infos[index])
-                    if again := self.elsewhere(outcome, tried.workers[index], path):
+                    if again := self.elsewhere(outcome, tried.workers[index], shared):
                         given[again] = index
                     else:
                         yield index, outcome
@@ -294,20 +289,20 @@ class Runner:
             for future in given:
                 future.cancel()
 
-    def submitted(self, info: FrameInfo, path: str, avoided: Collection[str]) -> Future | None:
+    def submitted(self, info: FrameInfo, shared: Shared, avoided: Collection[str]) -> Future | None:
         """A frame for any worker but some; None where there is no other."""
         assert self.executor is not None
         if avoided and isinstance(self.executor, Cluster):
-            return self.executor.submit_but(avoided, run_frame_of_job, absolute(info), path)
-        return self.executor.submit(run_frame_of_job, absolute(info), path)
+            return self.executor.submit_but(avoided, run_frame_of_job, absolute(info), shared)
+        return self.executor.submit(run_frame_of_job, absolute(info), shared)
 
-    def elsewhere(self, outcome: FrameOutcome, tried: set[str], path: str) -> Future | None:
+    def elsewhere(self, outcome: FrameOutcome, tried: set[str], shared: Shared) -> Future | None:
         """A frame that circumstances kept from being done, for a worker that has not tried it yet, if there is one."""
         if not outcome.passing:
             self.avoid(tried, outcome)
         elif outcome.where:
             tried.add(outcome.where)
-            return self.submitted(outcome.info, path, self.blind | tried)
+            return self.submitted(outcome.info, shared, self.blind | tried)
         return None
 
     def avoid(self, workers: set[str], outcome: FrameOutcome) -> None:
@@ -324,20 +319,6 @@ class Runner:
     def in_hand(self) -> int:
         """How many tasks to give out at a time."""
         return IN_HAND * max(1, getattr(self.executor, "count", 1))
-
-    def file_of(self, job: Job) -> Path:
-        """The file from which workers read what their frames share; the last few are there, and not written again.
-
-        Workers know it by its name, whichever run it is of.
-        """
-        path = self.job_files.pop(job.key, None)
-        if path is None:
-            while len(self.job_files) >= JOB_FILES:
-                self.job_files.pop(next(iter(self.job_files))).unlink(missing_ok=True)
-            content = pickle.dumps((job.stages, job.setup), protocol=5)
-            path = self.output.write_bytes(f"{WORK}/{job.key}.pickle", content).absolute()
-        self.job_files[job.key] = path
-        return path
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -361,13 +342,7 @@ def absolute(info: FrameInfo) -> FrameInfo:
 
 
 def outcome_of(future: Future, info: FrameInfo) -> FrameOutcome:
-    """What a worker made of a frame; a frame that killed its workers is refused.
-
-    Raises
-    ------
-    ReductionError
-        The worker does not see the output folder.
-    """
+    """What a worker made of a frame; a frame that killed its workers is refused."""
     try:
         return future.result()
     except WorkerDied as error:
@@ -382,27 +357,9 @@ def unavailable(info: FrameInfo, why: str) -> FrameOutcome:
     return FrameOutcome(info, {}, "worker", f"{info.label}: {why}", refused=True, passing=True)
 
 
-def run_frame_of_job(info: FrameInfo, job: str) -> FrameOutcome:
-    """`run_frame` in a worker, which reads what its frames share once."""
-    return replace(run_frame(info, *shared(job)), where=here())
-
-
-@lru_cache(maxsize=1)
-def shared(job: str) -> tuple[tuple[FrameStage, ...], Setup]:
-    """The stages and the setup of a job, from the file that the pipeline wrote.
-
-    Raises
-    ------
-    ReductionError
-        It is not there.
-    """
-    try:
-        return pickle.loads(Path(job).read_bytes())
-    except OSError as error:
-        raise ReductionError(
-            f"{job}: a worker cannot read it ({error.strerror}); a cluster's workers have to see the night and the"
-            " output folder under the same names as the computer that runs reduce"
-        ) from error
+def run_frame_of_job(info: FrameInfo, shared: Shared) -> FrameOutcome:
+    """`run_frame` in a worker, which is given what its frames share once."""
+    return replace(run_frame(info, *shared.value), where=here())
 
 
 def run_frame(info: FrameInfo, stages: tuple[FrameStage, ...], setup: Setup) -> FrameOutcome:

@@ -15,10 +15,11 @@ import pickle
 import signal
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator
+import warnings
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from functools import partial
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from multiprocessing.reduction import ForkingPickler
@@ -28,7 +29,7 @@ from typing import Any
 
 from potpyri_like.errors import ReductionError, UsageError
 
-__all__ = ["Cluster", "Pool", "WorkerDied", "here", "workers"]
+__all__ = ["Cluster", "Pool", "Shared", "WorkerDied", "here", "workers"]
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +41,29 @@ LOOK, GONE = (
     20.0,
 )  # s: between two looks at a local cluster; without any worker, until they are started anew
 CONNECT = "10s"
+KEPT = 4  # values that tasks share, on a cluster: a night that goes on returns to each of its observations
 MAY_GROW_TO = 16  # workers for whom tasks are held ready on a cluster that has fewer
 Task = tuple[Future, Callable[..., Any], tuple[Any, ...]]
 
 
 class WorkerDied(BrokenExecutor):
     """A task killed every worker that tried it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Shared:
+    """What many tasks have in common, as one of their arguments: it reaches each worker once.
+
+    Attributes
+    ----------
+    key : str
+        The same key, the same value.
+    value : object
+        It can be pickled. None on the way to a worker that has it.
+    """
+
+    key: str
+    value: Any = None
 
 
 @contextmanager
@@ -182,6 +200,7 @@ class Worker:
         with single_threaded():
             self.process.start()
         there.close()
+        self._shown = ""
 
     def work(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[bool, Any]:
         """Whether the function came to an end, and its value or its exception.
@@ -192,10 +211,25 @@ class Worker:
             The process is gone.
         """
         try:
-            self.here.send((function, arguments))
+            for shared in (each for each in arguments if isinstance(each, Shared)):
+                self._show(shared)
+            self.here.send((function, [named(each) for each in arguments]))
             return self.here.recv()
         except OSError as error:
             raise EOFError from error
+
+    def _show(self, shared: Shared) -> None:
+        """Send what tasks have in common, arrays as they lie in memory, unless it was the last that was sent."""
+        if shared.key == self._shown:
+            return
+        buffers: list[pickle.PickleBuffer] = []
+        content = pickle.dumps(shared, protocol=5, buffer_callback=buffers.append)
+        arrays = [buffer.raw() for buffer in buffers]
+        self.here.send([array.nbytes for array in arrays])
+        self.here.send_bytes(content)
+        for array in arrays:
+            self.here.send_bytes(array)
+        self._shown = shared.key
 
     def kill(self) -> None:
         self.process.kill()
@@ -215,15 +249,51 @@ def serve(there: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first of them decides
     threading.Thread(target=end_with_parent, daemon=True).start()
     said: bytes | memoryview
+    has = Shown()
     with suppress(EOFError, OSError):
         while True:
             content = there.recv_bytes()
             try:
-                function, arguments = pickle.loads(content)
-                said = ForkingPickler.dumps((True, function(*arguments)))
+                task = pickle.loads(content)
+                if isinstance(task, list):
+                    has.receive(there, task)
+                    continue
+                function, arguments = task
+                said = ForkingPickler.dumps((True, function(*map(has.whole, arguments))))
             except Exception as error:  # noqa: BLE001  (it is raised in the process that asked)
                 said = pickled(error)
             there.send_bytes(said)
+
+
+def named(argument: Any) -> Any:
+    """An argument of a task for a worker that has what tasks have in common."""
+    return Shared(argument.key) if isinstance(argument, Shared) else argument
+
+
+class Shown:
+    """The last value that a worker was given for many tasks; decoded with the first of them."""
+
+    def __init__(self) -> None:
+        self._parts: tuple[bytes, list[bytearray]] | None = None
+        self._value: Shared | None = None
+
+    def receive(self, there: Connection, sizes: Sequence[int]) -> None:
+        """Take a value, with arrays of so many bytes in it; the one before is let go first."""
+        self._parts = self._value = None
+        arrays = [bytearray(size) for size in sizes]
+        content = there.recv_bytes()
+        for array in arrays:
+            there.recv_bytes_into(array)
+        self._parts = content, arrays
+
+    def whole(self, argument: Any) -> Any:
+        """An argument of a task as it was given."""
+        if not isinstance(argument, Shared):
+            return argument
+        if self._value is None and self._parts is not None:
+            content, arrays = self._parts
+            self._value = pickle.loads(content, buffers=arrays)
+        return self._value
 
 
 def pickled(error: Exception) -> bytes:
@@ -285,6 +355,8 @@ class Cluster(Executor):
             ) from error
         self._died = distributed.KilledWorker
         self._suspects = ThreadPoolExecutor(1)
+        self._shared: dict[str, Any] = {}
+        self._lock = threading.Lock()
         self._own = None
         try:
             if scheduler == LOCAL:
@@ -313,7 +385,11 @@ class Cluster(Executor):
         """Run a function of a module on one of the cluster's workers."""
         result: Future = Future()
         result.set_running_or_notify_cancel()
-        again = partial(self._client.submit, fn, *args, pure=False, **kwargs)
+
+        def again() -> Any:
+            sent = [self._sent(each) if isinstance(each, Shared) else each for each in args]
+            return self._client.submit(fn, *sent, pure=False, **kwargs)
+
         again().add_done_callback(lambda done: self._hand_over(done, result, again))
         return result
 
@@ -321,6 +397,20 @@ class Cluster(Executor):
         """Run a function on another worker than some, named by their addresses; None where there is no other."""
         others = [address for address in self._client.nthreads() if address not in avoided]
         return self.submit(fn, *args, workers=others, allow_other_workers=True) if others else None
+
+    def _sent(self, shared: Shared) -> Any:
+        """What tasks have in common, as something that the cluster computes where it is needed, and again if lost."""
+        with self._lock:
+            known = self._shared.pop(shared.key, None)
+            if known is None or known.status in ("error", "cancelled", "lost"):
+                content = pickle.dumps(shared, protocol=5)
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", message="(?s)Sending large graph")
+                    known = self._client.submit(pickle.loads, content, pure=False)
+            self._shared[shared.key] = known
+            for key in list(self._shared)[:-KEPT]:
+                del self._shared[key]
+            return known
 
     def _keep_alive(self, own: Any) -> None:
         """Start the workers of a local cluster anew where all are gone and none comes: tasks would wait for ever."""

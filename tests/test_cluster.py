@@ -21,7 +21,7 @@ from potpyri_like.options import Options
 from potpyri_like.pipeline import reduce_night
 from potpyri_like.runner import Runner
 from potpyri_like.store import Output
-from potpyri_like.workers import Cluster, WorkerDied, workers
+from potpyri_like.workers import Cluster, Shared, WorkerDied, workers
 
 distributed = pytest.importorskip("distributed")
 ENV = {
@@ -44,6 +44,10 @@ def process(x=0):
 
 def nap(seconds):
     time.sleep(seconds)
+
+
+def total(shared):
+    return sum(shared.value)
 
 
 def leave():
@@ -141,12 +145,19 @@ def test_workers_that_outlive_a_run_take_nothing_from_it_to_the_next(red, frames
 
 
 @pytest.mark.slow
-def test_a_worker_without_the_shared_folder_is_told_in_one_sentence(red, frames, local, monkeypatch):  # noqa: F811
-    monkeypatch.setattr(Runner, "file_of", lambda self, job: Path("/elsewhere/1.pickle"))
-    with pytest.raises(
-        ReductionError, match=r"^/elsewhere/1\.pickle: a worker cannot read it .* under the same names"
-    ):
-        ran(red, frames(*"abc"), executor=local)
+def test_what_tasks_share_survives_the_worker_that_had_it(local):
+    shared = Shared("numbers", list(range(5)))
+    assert local.submit(total, shared).result(240) == 10
+    with pytest.raises(WorkerDied):
+        local.submit(leave).result(240)
+    assert [local.submit(total, shared).result(240) for _ in range(4)] == [10] * 4
+
+
+@pytest.mark.slow
+def test_what_tasks_share_is_let_go_when_others_came(local):
+    for number in range(10):
+        assert local.submit(total, Shared(f"number {number}", [number])).result(60) == number
+    assert len(local._shared) <= workers_module.KEPT
 
 
 def close_eyes(folder):

@@ -8,13 +8,13 @@ import astropy.units as u
 import numpy as np
 import pytest
 
-from potpyri_like.errors import PixelError, ReductionError, RegistrationError, UnavailableError
+from potpyri_like.errors import PixelError, RegistrationError, UnavailableError
 from potpyri_like.frame import Frame, FrameInfo, FrameKind
 from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.journal import Journal
 from potpyri_like.options import Options
 from potpyri_like.primitives import Setup
-from potpyri_like.runner import JOB_FILES, Runner, run_frame
+from potpyri_like.runner import Runner, run_frame
 from potpyri_like.store import Output, Reading, sha256, signature
 from potpyri_like.workers import Pool
 
@@ -334,29 +334,34 @@ def test_the_first_outcomes_are_bit_for_bit_what_a_later_run_remembers(red, fram
 # -- what travels to the workers -----------------------------------------------------------------------------
 
 
-def test_what_frames_share_is_written_once_and_gone_afterwards(red, frames, pool):
-    infos = frames(*"abcdef")
+class Counted:
+    """A reference that counts how often it is pickled."""
 
-    def run(factor):
-        runner.run_frames(infos, (Weigh(factor=factor),), setup(), what=WHAT)
-        return {path.name: path.stat().st_ino for path in (red / ".work").iterdir()}
+    times: ClassVar[list[int]] = []
 
+    def __reduce__(self):
+        self.times.append(1)
+        return Counted, ()
+
+
+def test_what_frames_share_reaches_each_worker_once_and_lies_in_no_file(red, frames, pool):
+    infos, shown = frames(*"abcdefgh"), replace(setup(), reference=Counted())
+    Counted.times.clear()
     with Runner(Output(red), Options(), Recording(), pool) as runner:
-        first = run(1.0)
-        assert len(first) == 1 and run(1.0) == first
-        both = run(2.0)
-        assert len(both) == 2 and first.items() < both.items() and run(1.0) == both == run(2.0)
-        for factor in range(3, 9):
-            assert len(run(float(factor))) <= JOB_FILES
-    assert not (red / ".work").exists()
+        for _ in range(3):
+            outcomes = runner.run_frames(infos, (Weigh(),), shown, what=WHAT)
+        assert not list(red.rglob("*.pickle"))
+    assert weights(outcomes) == [(n, n + 1) for n in range(8)]
+    assert 1 <= len(Counted.times) <= pool.count
 
 
-def test_where_all_is_known_nothing_is_written_for_the_workers(red, frames, pool):
-    infos = frames(*"abcdef")
+def test_where_all_is_known_the_workers_are_sent_nothing(red, frames, pool):
+    infos, shown = frames(*"abcdef"), replace(setup(), reference=Counted())
     ran(red, infos, (Weigh(),), executor=pool)
+    Counted.times.clear()
     with Journal(red) as journal, Runner(Output(red), Options(), Recording(), pool, journal) as runner:
-        runner.run_frames(infos, (Weigh(),), setup(), what=WHAT)
-        assert not runner.timing.times and not (red / ".work").exists()
+        runner.run_frames(infos, (Weigh(),), shown, what=WHAT)
+        assert not runner.timing.times and not Counted.times
 
 
 def test_workers_that_outlive_a_run_take_nothing_from_it_to_the_next(red, frames, pool):
@@ -375,16 +380,6 @@ def test_workers_find_frames_whose_paths_are_relative_to_where_the_run_began(
     outcomes, *_ = ran(Path("red"), infos, executor=pool)
     assert weights(outcomes) == [(n, n + 1) for n in range(6)]
     assert outcomes[0].info.path == Path("a.fits")
-
-
-def test_a_worker_that_does_not_see_the_output_folder_is_told_in_one_sentence(red, frames, pool, monkeypatch):
-    infos = frames(*"abcdef")
-    monkeypatch.setattr(Runner, "file_of", lambda self, job: red / ".work" / "nowhere.pickle")
-    with pytest.raises(
-        ReductionError,
-        match=r"nowhere\.pickle: a worker cannot read it \(No such file or directory\); a cluster's",
-    ):
-        ran(red, infos, executor=pool)
 
 
 def test_enough_tasks_are_given_out_for_all_workers():

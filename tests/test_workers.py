@@ -9,11 +9,12 @@ import time
 from concurrent.futures import Executor, wait
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import potpyri_like
 from potpyri_like.errors import FrameError
-from potpyri_like.workers import LIBRARY_THREADS, Pool, Worker, WorkerDied, workers
+from potpyri_like.workers import LIBRARY_THREADS, Pool, Shared, Worker, WorkerDied, workers
 
 PATIENCE = 30
 
@@ -372,3 +373,56 @@ def test_an_interrupt_while_workers_start_makes_no_noise(capfd):
 def test_no_thread_is_left_over():
     names = [thread for thread in threading.enumerate() if thread.daemon and "_serve" in thread.name]
     assert len(names) <= 2  # those of the pool that the tests of this module share
+
+
+# -- what many tasks have in common ---------------------------------------------------------------------------
+
+
+def total(shared):
+    array, factor = shared.value
+    array += 0  # it can be written to, as one that was pickled within its task
+    return factor * float(array.sum())
+
+
+def total_or_die(shared, path):
+    if not Path(path).exists():
+        Path(path).touch()
+        os._exit(1)
+    return total(shared)
+
+
+class Unreadable:
+    """Cannot be unpickled."""
+
+    def __reduce__(self):
+        return int, ("no number",)
+
+
+def test_what_tasks_share_arrives_whole_whatever_the_order_of_the_tasks(pool):
+    shared = [Shared(str(n), (np.arange(1000.0), n)) for n in range(3)]
+    shared.append(Shared("empty", (np.empty(0), 1)))
+    order = np.random.default_rng(3).integers(0, len(shared), 60)
+    tasks = [pool.submit(total, shared[n]) for n in order]
+    sums = [0.0, 499500.0, 999000.0, 0.0]
+    assert [task.result(PATIENCE) for task in tasks] == [sums[n] for n in order]
+
+
+def test_the_successor_of_a_worker_that_died_is_given_what_tasks_share(pool, tmp_path):
+    shared = Shared("again", (np.ones(10), 2))
+    task = pool.submit(total_or_die, shared, tmp_path / "died")
+    assert task.result(PATIENCE) == 20
+
+
+def test_what_cannot_be_unpickled_in_a_worker_is_raised_by_each_task_and_the_workers_go_on(pool):
+    bad = Shared("bad", (Unreadable(), 1))
+    for _ in range(5):
+        with pytest.raises(ValueError, match="no number"):
+            pool.submit(total, bad).result(PATIENCE)
+        assert pool.submit(square, 3).result(PATIENCE) == 9
+    assert pool.submit(total, Shared("good", (np.ones(3), 1))).result(PATIENCE) == 3
+
+
+def test_what_cannot_be_pickled_is_raised_by_its_task(pool):
+    with pytest.raises(Exception, match=r"pickle|local object"):
+        pool.submit(total, Shared("local", lambda: 0)).result(PATIENCE)
+    assert pool.submit(square, 3).result(PATIENCE) == 9
