@@ -31,9 +31,9 @@ help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
 
 demo: $(VENV)/.run
-	rm -rf demo
-	$(BIN)/reduce simulate OPTICAM demo/night $(NIGHT)
-	$(BIN)/reduce OPTICAM demo/night
+	rm -rf demo && mkdir demo
+	$(BIN)/reduce simulate OPTICAM demo/night $(NIGHT) | tee demo/simulated
+	$$(tail -n 1 demo/simulated | sed 's|^reduce |$(BIN)/reduce |')
 	@echo
 	@echo "The night's page:  demo/night/red/report.html"
 	@echo "The light curves:" && find demo/night/red -name lightcurve.ecsv | sort | sed 's/^/  /'

@@ -191,10 +191,12 @@ def having(parameters: Iterable[click.Parameter]) -> Callable[[click.Command], c
 
 def option_parameter(item: Field[Any]) -> click.Option:
     """One of them."""
-    choices = item.metadata["choices"]
+    choices, names = item.metadata["choices"], ["--" + public_name(item).replace("_", "-"), item.name]
+    if value_type(item) is bool:
+        return click.Option(names, is_flag=True, default=None, help=item.metadata["help"])
     default = f"  [default: {item.default}]" if item.default is not None else ""
     return click.Option(
-        ["--" + public_name(item).replace("_", "-"), item.name],
+        names,
         type=click.Choice(choices, case_sensitive=False) if choices else value_type(item),
         default=None,
         metavar=item.metadata["metavar"] or None,

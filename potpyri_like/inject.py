@@ -27,6 +27,7 @@ from potpyri_like.photometry import Series, ensemble_weights, relative_flux
 from potpyri_like.pipeline import (
     Memory,
     by_target,
+    in_turn,
     output_of,
     recipe_of,
     run_stages,
@@ -151,7 +152,7 @@ def inject_transits(
         recipe = recipe_of(instrument, run.options)
         stages = tuple(takewhile(lambda stage: not isinstance(stage, FitTransit), recipe.stages))
         groups = by_target(night, wanted_sets(night, run.options), run.options)
-        works = [work for group in groups for work in run_stages((*stages, FitTransit()), group, runner)]
+        works = in_turn(groups, lambda group: run_stages((*stages, FitTransit()), group, runner))
         ready = [
             work for work in works if work.result.light_curve is not None and work.result.stars is not None
         ]
@@ -211,7 +212,12 @@ def planned(work: Work, series: Series, star: int, depth: float, rng: np.random.
     tc = first + rng.uniform(*MIDDLE) * (last - first)
     transit = work.result.transit
     t14 = T14 * (last - first) if transit is None else min(transit.t14.value, 0.6 * (last - first))
-    return Trial(work.observed.name, star, star == work.target_star, float(tc), float(t14), depth)
+    return Trial(work.observed.name, star, is_target(work, star), float(tc), float(t14), depth)
+
+
+def is_target(work: Work, star: int) -> bool:
+    """Whether a star is the target that the observer named."""
+    return bool(work.named_by) and star == work.target_star
 
 
 def injected_flux(trial: Trial, series: Series) -> np.ndarray:

@@ -64,13 +64,17 @@ class Options:
 
     target_xy: str | None = option(
         "The target's pixel, counted from 0, in the first science frame of a camera. One camera is enough:"
-        " the others find the same star.",
+        " the others find the same star. It belongs to one pointing: that of --target-frame, or the first.",
         metavar="[CAMERA:]X,Y",
         form=PIXEL,
         give="X,Y or CAMERA:X,Y, as in 512,480 or C1:512,480",
     )
     target_frame: str | None = option(
         "The raw file in which --target-xy was read off, if not the first.", metavar="FILE"
+    )
+    forced: bool = option(
+        "Measure the target's place, even where no star is seen there; its light curve is called a limit.",
+        False,
     )
     target: str | None = option("Reduce this target only (its name, or a part of it).", metavar="NAME")
     radec: str | None = option(
@@ -201,8 +205,8 @@ def public_name(item: Field[Any]) -> str:
 
 
 def value_type(item: Field[Any]) -> type:
-    """The type of an option's value: int, float or str."""
-    return next(kind for kind in (int, float, str) if str(item.type).startswith(kind.__name__))
+    """The type of an option's value: bool, int, float or str."""
+    return next(kind for kind in (bool, int, float, str) if str(item.type).startswith(kind.__name__))
 
 
 def checked(item: Field[Any], value: Any, where: str) -> Any:
@@ -214,7 +218,13 @@ def checked(item: Field[Any], value: Any, where: str) -> Any:
         It has none, or is out of range; the message says what to give.
     """
     wanted = value_type(item)
-    result = as_text(item, value) if wanted is str else as_number(value, wanted)
+    result = (
+        as_text(item, value)
+        if wanted is str
+        else as_switch(value)
+        if wanted is bool
+        else as_number(value, wanted)
+    )
     if result is None:
         name = public_name(item)
         given = (
@@ -226,7 +236,7 @@ def checked(item: Field[Any], value: Any, where: str) -> Any:
 
 def what_to_give(item: Field[Any]) -> str:
     """What a value of the option looks like."""
-    usual = {int: "a whole number above 0", float: "a number above 0", str: "text"}
+    usual = {bool: "true or false", int: "a whole number above 0", float: "a number above 0", str: "text"}
     return " or ".join(item.metadata["choices"]) or item.metadata["give"] or usual[value_type(item)]
 
 
@@ -240,6 +250,11 @@ def as_text(item: Field[Any], value: Any) -> str | None:
     if choices:
         return text.lower() if text.lower() in choices else None
     return text if re.fullmatch(item.metadata["form"], text, re.IGNORECASE | re.DOTALL) else None
+
+
+def as_switch(value: Any) -> bool | None:
+    """True or false; None where it is neither."""
+    return value if isinstance(value, bool) else None
 
 
 def as_number(value: Any, wanted: type) -> int | float | None:

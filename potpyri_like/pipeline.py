@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
@@ -42,7 +42,7 @@ from potpyri_like.night import (
 from potpyri_like.options import ENGINE, Options
 from potpyri_like.primitives import RECIPES, FrameStage, Recipe, Setup, Work
 from potpyri_like.primitives.measure import measure_as_asked, photometer_of
-from potpyri_like.primitives.target import target_spec
+from potpyri_like.primitives.target import located, pixel_set, target_spec
 from potpyri_like.products import (
     Picture,
     closing_lines,
@@ -202,9 +202,8 @@ def run_recipes(night: Night, options: Options, runner: Runner) -> RunReport:
     """The recipe over all targets of a night."""
     sets = wanted_sets(night, options)
     recipe = recipe_of(night.instrument, options)
-    works = [
-        work for group in by_target(night, sets, options) for work in run_stages(recipe.stages, group, runner)
-    ]
+    groups = by_target(night, sets, options)
+    works = in_turn(groups, lambda group: run_stages(recipe.stages, group, runner))
     return replace(report_of(night, works, options), timing=runner.timing)
 
 
@@ -435,6 +434,12 @@ def check_options(night: Night, options: Options) -> None:
             raise UsageError(
                 f"--target-xy {options.target_xy}: no frames of a camera {camera}; there are {names}"
             )
+        sets = wanted_sets(night, options)
+        if pixel_set(targets_of(night, sets), options.target_xy, options.target_frame) is None:
+            raise UsageError(
+                f"--target-frame {options.target_frame}: no science frame"
+                f"{f' of {camera}' if camera else ''} has that name"
+            )
 
 
 def wanted_sets(night: Night, options: Options) -> tuple[ObservationSet, ...]:
@@ -459,17 +464,41 @@ def wanted_sets(night: Night, options: Options) -> tuple[ObservationSet, ...]:
     return wanted
 
 
-def by_target(night: Night, sets: Sequence[ObservationSet], options: Options) -> Iterator[tuple[Work, ...]]:
-    """The work on each target of each night, its sets in the order of the instrument's cameras."""
+def targets_of(night: Night, sets: Sequence[ObservationSet]) -> list[tuple[ObservationSet, ...]]:
+    """The sets of each target of each night, in the order of the instrument's cameras."""
     order = [camera.name for camera in night.instrument.cameras]
 
     def name(observed: ObservationSet) -> tuple[str, str]:
         return observed.night, observed.target.casefold()
 
-    for _, group in groupby(sorted(sets, key=name), key=name):
-        yield tuple(
-            start(night, s, options) for s in sorted(group, key=lambda s: (order.index(s.camera), s.folder))
-        )
+    alike = groupby(sorted(sets, key=name), key=name)
+    return [tuple(sorted(group, key=lambda s: (order.index(s.camera), s.folder))) for _, group in alike]
+
+
+def by_target(night: Night, sets: Sequence[ObservationSet], options: Options) -> list[tuple[Work, ...]]:
+    """The work on each target of each night, its sets in the order of the instrument's cameras."""
+    groups = targets_of(night, sets)
+    spec = options.target_xy
+    own = None if spec is None else pixel_set(groups, spec, options.target_frame)
+    return [
+        tuple(start(night, s, options).with_(pixel_read_here=s is own) for s in group) for group in groups
+    ]
+
+
+def in_turn(
+    groups: Sequence[tuple[Work, ...]], reduce: Callable[[tuple[Work, ...]], tuple[Work, ...]]
+) -> list[Work]:
+    """What a function makes of the works on each target; that in which the target's pixel was read off is the first.
+
+    The others are given its place.
+    """
+    order = sorted(range(len(groups)), key=lambda i: not any(work.pixel_read_here for work in groups[i]))
+    done: dict[int, tuple[Work, ...]] = {}
+    there = None
+    for i in order:
+        done[i] = reduce(tuple(work.with_(elsewhere=there) for work in groups[i]))
+        there = there or located(done[i])
+    return [work for i in range(len(groups)) for work in done[i]]
 
 
 def start(night: Night, observed: ObservationSet, options: Options) -> Work:
@@ -477,7 +506,13 @@ def start(night: Night, observed: ObservationSet, options: Options) -> Work:
     instrument = night.instrument
     mode = options.filter_ or instrument.pixel_filter.for_frames(observed.exposure, observed.binning)
     coordinates, why = target_coordinates(observed, options)
-    setup = Setup(instrument, filter_mode=mode, coordinates=coordinates, coordinates_why=why)
+    setup = Setup(
+        instrument,
+        filter_mode=mode,
+        coordinates=coordinates,
+        coordinates_why=why,
+        coordinates_given=options.radec is not None,
+    )
     asked = (
         "as --filter asks"
         if options.filter_

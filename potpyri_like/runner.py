@@ -33,7 +33,13 @@ __all__ = ["Progress", "Runner", "Silent", "run_frame"]
 log = logging.getLogger(__name__)
 
 # What frames of a set share, and how it is called where it has changed.
-SHARED = {"filter_mode": "3x3 filter", "masters": "masters", "reference": "reference", "forced": "target"}
+SHARED = {
+    "filter_mode": "3x3 filter",
+    "masters": "masters",
+    "reference": "reference",
+    "forced": "target",
+    "coordinates": "coordinates",
+}
 NOT_THE_PIXELS = ("path", "inside", "notes", "decided_by")  # of what is known of a frame
 KEPT = ("results", "stage", "reason", "refused")  # of an outcome
 IN_HAND = 8  # tasks given out for each worker, so that none waits for the next

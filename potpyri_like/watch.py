@@ -29,6 +29,7 @@ from potpyri_like.pipeline import (
     Standing,
     by_target,
     check_understood,
+    in_turn,
     output_of,
     recipe_of,
     reduce_night,
@@ -39,7 +40,15 @@ from potpyri_like.pipeline import (
     wanted_sets,
 )
 from potpyri_like.primitives import Compare, FrameOutcome, Work
-from potpyri_like.products import Picture, night_page, set_images, set_tables, write_images, write_tables
+from potpyri_like.products import (
+    Picture,
+    curve_file,
+    night_page,
+    set_images,
+    set_tables,
+    write_images,
+    write_tables,
+)
 from potpyri_like.results import Reference, RunReport, SetResult
 from potpyri_like.runner import NOT_THE_PIXELS, Job, Progress, Runner, Silent
 from potpyri_like.store import Output, one_line, read_header, signature
@@ -468,7 +477,7 @@ class Live:
         night = scan_again(self.folder, self.instrument, self.output, self.memory, waiting=waiting)
         self.memory.hand_over(self.journal)
         sets = wanted_sets(night, self.options)
-        works = [work for group in by_target(night, sets, self.options) for work in self.group(group)]
+        works = in_turn(by_target(night, sets, self.options), self.group)
         report = report_of(night, works, self.options)
         write_night_table(self.output, self.journal, night, report.status)
         self.write(report)
@@ -516,8 +525,8 @@ class Live:
         """The light curves and the page."""
         pictures: dict[str, Picture] = {}
         for result in report.sets:
-            write_tables(self.output, set_tables(result, only=("lightcurve.ecsv",)))
-            pictures |= set_images(result, only=("lightcurve.png",))
+            write_tables(self.output, set_tables(result, only=(curve_file(result, "lightcurve.ecsv"),)))
+            pictures |= set_images(result, only=(curve_file(result, "lightcurve.png"),))
             if self.is_other_field(result):
                 pictures |= set_images(result, only=("field.png",))
         images = drawn(pictures, self.runner.executor)

@@ -26,7 +26,7 @@ def test_options_are_named_as_people_name_them():
 def test_every_option_says_what_it_does_and_has_one_type():
     for item in fields(Options):
         assert item.metadata["help"].endswith(".")
-        assert value_type(item) in (int, float, str)
+        assert value_type(item) in (bool, int, float, str)
     types = {public_name(item): value_type(item) for item in fields(Options)}
     assert types["aperture"] is float and types["stars"] is int and types["target_xy"] is str
 

@@ -45,6 +45,7 @@ from potpyri_like.photometry.photometers import (
     Scene,
     Shape,
 )
+from potpyri_like.photometry.presence import SIGMA_STAR, combined_significance, forced_flux
 from potpyri_like.photometry.psf import Profile, fit_profile
 from potpyri_like.photometry.reach import light_reach, sky_annulus, sky_noise
 from potpyri_like.photometry.seeing import RICH, fwhm_at, fwhm_of, profile_at, round_up, sharp_and_rich
@@ -54,6 +55,7 @@ __all__ = [
     "BUDGET_CLOSED",
     "CENTROIDS",
     "RICH",
+    "SIGMA_STAR",
     "Aperture",
     "ApertureChoice",
     "Bins",
@@ -85,11 +87,13 @@ __all__ = [
     "choose_aperture",
     "close_budget",
     "cloudy_frames",
+    "combined_significance",
     "detect_stars",
     "ensemble_light_curve",
     "ensemble_weights",
     "expected",
     "fit_profile",
+    "forced_flux",
     "frame_fwhm",
     "fwhm_at",
     "fwhm_of",

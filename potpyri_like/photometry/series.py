@@ -149,6 +149,10 @@ class LightCurve:
         Transit and baseline of a fit, whose product is the flux; 1 where nothing was fitted.
     reasons : mapping of str to str
         How "target", "aperture", "comparisons", "baseline" were chosen.
+    is_identified : bool
+        The observer named the star; else it is only the one that varies most.
+    is_limit : bool
+        No star was seen at the place, which was measured all the same.
     """
 
     star: int
@@ -175,6 +179,8 @@ class LightCurve:
     comparisons: Mapping[int, float] = field(default_factory=dict)
     noise: Mapping[str, float] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
+    is_identified: bool = True
+    is_limit: bool = False
 
     @property
     def columns(self) -> dict[str, np.ndarray]:

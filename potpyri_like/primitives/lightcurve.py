@@ -35,7 +35,7 @@ from potpyri_like.photometry import (
 from potpyri_like.primitives.measure import Measure, annulus_of, radii_of, sizes_of
 from potpyri_like.primitives.register import FEW_STARS
 from potpyri_like.primitives.stage import FrameOutcome, Setup, Tools, Work, exposure_of
-from potpyri_like.results import Candidate, Choice, Problem, Reference, StarTable
+from potpyri_like.results import Candidate, Choice, Grade, Problem, Reference, StarTable
 
 __all__ = ["SERIES_FRAMES", "VARIABLE_SCORE", "Compare", "DrawLightCurve", "GatherSeries", "PickVariable"]
 
@@ -134,7 +134,7 @@ class PickVariable:
     per: ClassVar[str] = "target"
 
     def __call__(self, works: tuple[Work, ...], tools: Tools) -> tuple[Work, ...]:
-        open_ = [w for w in works if w.target_star is None and w.result.stars is not None]
+        open_ = [w for w in works if not w.named_by and w.result.stars is not None]
         ranked = [w for w in open_ if np.isfinite(scores(w)).any()]
         if not ranked:
             why = "no target was named (--target-xy), and too few frames were measured to tell which star varies"
@@ -143,13 +143,17 @@ class PickVariable:
         return tuple(self.picked(w, best, star) if w in ranked else w for w in works)
 
     def picked(self, work: Work, best: Work, star: int) -> Work:
-        """The star in this band that is the picked one, or this band's own most variable."""
+        """The star in this band that is the picked one; none where it is not known which that is."""
         here = star if work is best else same_star(work, best, star)
-        score = scores(work)
-        if here is None or here >= len(score):
-            here = int(np.nanargmax(score))
         assert work.result.stars is not None
         score = work.result.stars.score
+        if here is None or here >= len(score):
+            why = (
+                f"star {star} of {best.observed.name}, which varies most, is not among the stars matched here"
+            )
+            return work.with_(target_why=why).found(
+                problems=[Problem(work.observed.name, "light curve", why, Grade.REMARK)]
+            )
         verdict = (
             "varies most over its noise"
             if score[here] >= VARIABLE_SCORE
@@ -157,7 +161,7 @@ class PickVariable:
         )
         why = (
             f"no target was named (--target-xy): every star is measured, and star {here} {verdict}"
-            f" (score {score[here]:.1f})"
+            f" (score {score[here]:.1f}); not identified as {work.observed.target}"
         )
         return work.with_(target_star=here, target_why=why).found(
             choices=[Choice("target", f"star {here}", why)]
@@ -173,6 +177,12 @@ class DrawLightCurve:
     def __call__(self, work: Work, tools: Tools) -> Work:
         series, table, star = work.result.series, work.result.stars, work.target_star
         assert series is not None
+        if star is None and any(
+            problem.stage in ("target", "light curve") for problem in work.result.problems
+        ):
+            return work  # it was said before why there is none
+        if star is None and work.named_by:
+            return work  # another set of the target says why
         if star is None or table is None or not np.isfinite(table.relflux[:, star]).any():
             if len(series.frames) < SERIES_FRAMES:
                 return work
@@ -184,11 +194,7 @@ class DrawLightCurve:
             problems.append(
                 Problem(work.observed.name, "light curve", f"star {star} was measured in too few frames")
             )
-        named_by = (
-            []
-            if "no target was named" in work.target_why
-            else [Choice("target", f"star {star}", work.target_why)]
-        )
+        named_by = [Choice("target", f"star {star}", work.target_why)] if work.named_by else []
         return work.found(light_curve=curve, choices=named_by, problems=problems)
 
 
@@ -592,7 +598,11 @@ def light_curve(work: Work, series: Series, table: StarTable, star: int) -> Ligh
     clear = np.where(series.flags & int(FrameFlag.CLOUD | FrameFlag.UNMATCHED), np.nan, flux)
     return LightCurve(
         star=star,
-        target=work.observed.target,
+        target=work.observed.target
+        if work.named_by
+        else f"star {star}, not identified as {work.observed.target}",
+        is_identified=bool(work.named_by),
+        is_limit=work.is_limit,
         band=work.observed.band,
         camera=work.observed.camera,
         time_name=series.time_name,

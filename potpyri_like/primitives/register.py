@@ -206,12 +206,18 @@ def filter_notes(mode: str, fwhm: float) -> list[str]:
 def sample_of(frames: tuple[FrameInfo, ...], count: int) -> list[FrameInfo]:
     """So many frames, by lot, in order of time.
 
-    The lots are drawn from the frames' names: another frame more or less in the night leaves the others' lots as they
-    are, so that a night that goes on keeps its reference unless a better one comes.
+    The lots are drawn from the frames' names, without their folders: another frame more or less in the night leaves the
+    others' lots as they are, so that a night that goes on keeps its reference unless a better one comes.
     """
-    lots = {info.label: hashlib.sha256(info.label.encode(errors="surrogatepass")).digest() for info in frames}
+    lots = {info.label: (lot_of(info), info.label) for info in frames}
     drawn = set(sorted(lots, key=lots.__getitem__)[:count])
     return [info for info in frames if info.label in drawn]
+
+
+def lot_of(info: FrameInfo) -> bytes:
+    """The lot of a frame, by the name of its file and its plane, wherever the file lies."""
+    name = info.path.name if info.plane is None else f"{info.path.name}[{info.plane}]"
+    return hashlib.sha256(name.encode(errors="surrogatepass")).digest()
 
 
 def choose(looks: list[FrameOutcome], *, of: int) -> tuple[FrameOutcome, str]:

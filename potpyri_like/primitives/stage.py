@@ -23,6 +23,7 @@ from potpyri_like.store import Output, Reading
 __all__ = [
     "FrameOutcome",
     "FrameStage",
+    "Located",
     "SetStage",
     "Setup",
     "TargetStage",
@@ -51,6 +52,8 @@ class Setup:
         Of the target, or of where the telescope looked.
     coordinates_why : str
         Where they come from.
+    coordinates_given : bool
+        The observer named the target by them; they are not only what the headers say.
     """
 
     instrument: Instrument
@@ -60,6 +63,7 @@ class Setup:
     forced: np.ndarray = field(default_factory=lambda: np.empty((0, 2)))
     coordinates: SkyCoord | None = None
     coordinates_why: str = ""
+    coordinates_given: bool = False
 
     def with_(self, **changes: Any) -> Setup:
         return replace(self, **changes)
@@ -151,6 +155,29 @@ class Tools(Protocol):
 
 
 @dataclass(frozen=True)
+class Located:
+    """A target that was placed in one set: what it takes to find it in another.
+
+    Attributes
+    ----------
+    name, camera : str
+        Of the set.
+    reference : Reference or None
+        None where nothing was found.
+    pixel_scale : float
+        arcsec/pixel
+    xy : ndarray, shape (2,), pixel, or None
+        In the reference; None where the target could not be placed.
+    """
+
+    name: str
+    camera: str
+    reference: Reference | None
+    pixel_scale: float
+    xy: np.ndarray | None
+
+
+@dataclass(frozen=True)
 class Work:
     """One set on its way through a recipe.
 
@@ -167,6 +194,15 @@ class Work:
     target_star : int or None
         Its index among the stars.
     target_why : str
+    named_by : str
+        How the observer named the target, "--target-xy 512,480"; "" where no target was named. One that was named and
+        could not be placed has no `target_star`, and nobody takes its place.
+    is_limit : bool
+        No star was seen at the target's place, which is measured all the same.
+    pixel_read_here : bool
+        The target's pixel was read off in a frame of this set.
+    elsewhere : Located or None
+        Where the pixel lies in the pointing in which it was read off, if that is another one.
     choice : ApertureChoice or None
         The aperture and the comparison stars, once they are chosen.
     failed : bool
@@ -180,6 +216,10 @@ class Work:
     target_xy: np.ndarray | None = None
     target_star: int | None = None
     target_why: str = ""
+    named_by: str = ""
+    is_limit: bool = False
+    pixel_read_here: bool = False
+    elsewhere: Located | None = None
     choice: ApertureChoice | None = None
     failed: bool = False
 

@@ -81,7 +81,7 @@ def curve_names(works: Sequence[Work]) -> dict[int, str]:
     fit_for = {
         i: (curve.band or curve.camera, curve.camera, works[i].observed.folder.rpartition("/")[2])
         for i, curve in curves.items()
-        if curve is not None and np.isfinite(usable_flux(curve)).sum() >= FEWEST
+        if curve is not None and not curve.is_limit and np.isfinite(usable_flux(curve)).sum() >= FEWEST
     }
     for parts in (1, 2, 3):
         names = {i: " ".join(dict.fromkeys(words[:parts])) for i, words in fit_for.items()}

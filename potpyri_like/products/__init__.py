@@ -4,7 +4,14 @@ from potpyri_like.products.explanation import explanation
 from potpyri_like.products.exports import set_exports
 from potpyri_like.products.files import Picture, set_images, set_tables, write_images, write_tables
 from potpyri_like.products.page import night_page, page_images
-from potpyri_like.products.summary import aligned, closing_lines, count_frames, run_json, timing_lines
+from potpyri_like.products.summary import (
+    aligned,
+    closing_lines,
+    count_frames,
+    curve_file,
+    run_json,
+    timing_lines,
+)
 from potpyri_like.products.tables import (
     Measurements,
     light_curve_table,
@@ -21,6 +28,7 @@ __all__ = [
     "aligned",
     "closing_lines",
     "count_frames",
+    "curve_file",
     "explanation",
     "light_curve_table",
     "measurements",

@@ -43,7 +43,7 @@ from potpyri_like.products.drawing import (
     title,
     trim_ticks,
 )
-from potpyri_like.products.plots import marked, roles
+from potpyri_like.products.plots import aimed_words, marked, roles
 from potpyri_like.products.summary import BUDGET_CLOSED, middle_comparison, with_error
 from potpyri_like.products.words import clean, in_mmag, in_ppt, set_title, short
 from potpyri_like.results import SetResult, StarTable
@@ -498,7 +498,7 @@ def draw_noise_points(ax: Axes, result: SetResult, shown: np.ndarray) -> None:
     others = shown & ~compared & ~aimed
     draw_group(ax, flux[others], rms[others], "o", 5, (OTHER, "#b36b00"), "other stars")
     draw_group(ax, flux[compared], rms[compared], "o", 6, (COMPARISON, "#7a0000"), "comparison stars")
-    draw_group(ax, flux[aimed], rms[aimed], "*", 11, (TARGET, INK), f"target, star {target}")
+    draw_group(ax, flux[aimed], rms[aimed], "*", 11, (TARGET, INK), aimed_words(result))
     own = 1e3 * stars.point_to_point
     words = "target, point-to-point"
     if result.transit is not None and result.budget is not None:

@@ -610,7 +610,9 @@ def field(text: str) -> str:
 
 
 def set_exports(result: SetResult, options: Mapping[str, Any]) -> dict[str, str | fits.HDUList]:
-    """A set's light curve in the formats of others, by path within the output folder; none without a light curve.
+    """A set's light curve in the formats of others, by path within the output folder; none where no target was named.
+
+    A limit is not reported to the AAVSO.
 
     Parameters
     ----------
@@ -618,7 +620,7 @@ def set_exports(result: SetResult, options: Mapping[str, Any]) -> dict[str, str 
     options : mapping of str to Any
         Those in force, by their names; "observer" is the AAVSO's code.
     """
-    if result.light_curve is None:
+    if result.light_curve is None or not result.light_curve.is_identified:
         return {}
     observer = str(options.get("observer") or "")
     makers: dict[str, Callable[[], str | fits.HDUList]] = {
@@ -635,6 +637,8 @@ def set_exports(result: SetResult, options: Mapping[str, Any]) -> dict[str, str 
             observer=observer,
             planet=str(options.get("planet") or ""),
         )
+    if result.light_curve.is_limit:
+        makers = {name: make for name, make in makers.items() if not name.startswith("aavso")}
     made = {}
     for name, make in makers.items():
         with suppress(ProductError):  # there is no point to report

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from astropy.io import fits
 from astropy.table import Table
 
-from potpyri_like.products.summary import leads_the_fit
+from potpyri_like.products.summary import curve_file, leads_the_fit
 from potpyri_like.products.tables import (
     light_curve_table,
     measurements,
@@ -25,6 +25,7 @@ from potpyri_like.store import Output
 
 __all__ = [
     "Picture",
+    "leading",
     "set_images",
     "set_tables",
     "target_folder",
@@ -73,7 +74,7 @@ def set_tables(result: SetResult, *, only: Collection[str] | None = None) -> dic
     """
     makers: dict[str, Callable[[], Table | fits.HDUList]] = {}
     if result.light_curve is not None:
-        makers["lightcurve.ecsv"] = partial(light_curve_table, result.light_curve)
+        makers[curve_file(result, "lightcurve.ecsv")] = partial(light_curve_table, result.light_curve)
     if result.series is not None:
         makers["measurements.fits"] = partial(measurements, result)
     if result.series is not None and result.stars is not None:
@@ -82,7 +83,8 @@ def set_tables(result: SetResult, *, only: Collection[str] | None = None) -> dic
         makers["noise_budget.ecsv"] = partial(noise_budget_table, result)
     makers = wanted(makers, result.observed.folder, only)
     if leads_the_fit(result) and result.transit is not None:
-        makers |= wanted({"transit.ecsv": partial(transit_table, result)}, target_folder(result), only)
+        name = curve_file(result, "transit.ecsv")
+        makers |= wanted({name: partial(transit_table, result)}, target_folder(result), only)
     return {name: make() for name, make in makers.items()}
 
 
@@ -102,7 +104,7 @@ def set_images(result: SetResult, *, only: Collection[str] | None = None) -> dic
     """
     pictures: dict[str, Picture] = {}
     if result.light_curve is not None:
-        pictures["lightcurve.png"] = Picture("light_curve_plot", result.light_curve)
+        pictures[curve_file(result, "lightcurve.png")] = Picture("light_curve_plot", result.light_curve)
     if result.reference is not None:
         pictures["field.png"] = Picture("field_plot", result)
     if result.stars is not None:
@@ -110,11 +112,11 @@ def set_images(result: SetResult, *, only: Collection[str] | None = None) -> dic
     if result.stars is not None and result.series is not None and (result.stars.weight > 0).any():
         pictures["comparisons.png"] = Picture("comparison_plot", result)
     if result.averaging is not None:
-        pictures["time_averaging.png"] = Picture("time_averaging_plot", result, ANALYSIS)
+        pictures[curve_file(result, "time_averaging.png")] = Picture("time_averaging_plot", result, ANALYSIS)
     if result.periods is not None:
-        pictures["periodogram.png"] = Picture("periodogram_plot", result, ANALYSIS)
+        pictures[curve_file(result, "periodogram.png")] = Picture("periodogram_plot", result, ANALYSIS)
     if result.snapshots:
-        pictures["field.gif"] = Picture("animation", result, "animation")
+        pictures[curve_file(result, "field.gif")] = Picture("animation", result, "animation")
     return wanted(pictures, result.observed.folder, only)
 
 
@@ -123,13 +125,20 @@ def target_images(results: Sequence[SetResult]) -> dict[str, Picture]:
     pictures: dict[str, Picture] = {}
     curves = [result.light_curve for result in results if result.light_curve is not None]
     if len(curves) > 1:
-        pictures["bands.png"] = Picture("bands_plot", curves)
+        pictures[curve_file(leading(results), "bands.png")] = Picture("bands_plot", curves)
     if any(result.band_fit is not None for result in results):
-        pictures["transit.png"] = Picture("transit_plot", list(results), ANALYSIS)
+        pictures[curve_file(leading(results), "transit.png")] = Picture(
+            "transit_plot", list(results), ANALYSIS
+        )
     first = next((result for result in results if result.lags), None)
     if first is not None:
-        pictures["lags.png"] = Picture("lags_plot", first, ANALYSIS)
+        pictures[curve_file(first, "lags.png")] = Picture("lags_plot", first, ANALYSIS)
     return wanted(pictures, target_folder(results[0]), None) if results else {}
+
+
+def leading(results: Sequence[SetResult]) -> SetResult:
+    """The set that names what is made of all sets of a target: the first with a light curve."""
+    return next((result for result in results if result.light_curve is not None), results[0])
 
 
 def wanted(things: Mapping[str, T], folder: str, only: Collection[str] | None) -> dict[str, T]:

@@ -24,12 +24,14 @@ from potpyri_like.options import ENGINE
 from potpyri_like.photometry.budget import NoiseBudget
 from potpyri_like.photometry.noise import nan_median
 from potpyri_like.products.colours import band_colour
-from potpyri_like.products.files import Picture, set_images, target_folder, target_images
+from potpyri_like.products.files import Picture, leading, set_images, target_folder, target_images
 from potpyri_like.products.summary import (
     BUDGET_CLOSED,
     count_frames,
+    curve_file,
     final_rows,
     grouped,
+    leads_the_fit,
     masters_of,
     middle_comparison,
     missing,
@@ -225,12 +227,13 @@ def target_view(report: RunReport, results: list[SetResult], images: Mapping[str
     bands = ", ".join(result.observed.band or result.observed.camera for result in results)
     folder = target_folder(results[0])
     alt = f"Light curves of {name} in {bands}, one above the other on one axis of time."
+    first = next((result for result in results if result.lags), results[0])
     lags = f"Correlation of the light curves of {name} in {bands} against their lag."
     return {
         "name": name,
-        "bands": image(images, f"{folder}/bands.png", alt),
+        "bands": image(images, f"{folder}/{curve_file(leading(results), 'bands.png')}", alt),
         "transit": transit_view(results, images),
-        "lags": image(images, f"{folder}/lags.png", lags),
+        "lags": image(images, f"{folder}/{curve_file(first, 'lags.png')}", lags),
         "sets": [set_view(report, result, images) for result in results],
     }
 
@@ -243,8 +246,11 @@ def transit_view(results: list[SetResult], images: Mapping[str, bytes]) -> dict[
     fit, curve, folder = result.transit, result.light_curve, target_folder(result)
     scale = {"bjd_tdb": "BJD_TDB", "jd_utc_mid": "JD_UTC"}.get(curve.time_name, "") if curve else ""
     why = transit_choice(result).why or f"{fit.why}; {fit.coverage_note}"
+    table = curve_file(next((r for r in results if leads_the_fit(r)), result), "transit.ecsv")
     return {
-        "image": image(images, f"{folder}/transit.png", transit_alt(result)),
+        "image": image(
+            images, f"{folder}/{curve_file(leading(results), 'transit.png')}", transit_alt(result)
+        ),
         "shared": [
             ("Mid-transit Tc", f"{with_error(fit.tc)} {scale}"),
             ("Duration T14", f"{with_error(fit.t14, factor=24)} h"),
@@ -253,7 +259,7 @@ def transit_view(results: list[SetResult], images: Mapping[str, bytes]) -> dict[
         ],
         "bands": [band_view(band, results) for band in fit.bands],
         "sentences": [sentence(words) for words in (*why.split("; "), *chromaticity_words(fit)) if words],
-        "table": Link("transit.ecsv", address(f"{folder}/transit.ecsv")),
+        "table": Link(table, address(f"{folder}/{table}")),
     }
 
 
@@ -307,7 +313,9 @@ def set_view(report: RunReport, result: SetResult, images: Mapping[str, bytes]) 
         "noise": noise_view(result),
         "facts": set_facts(report, result),
         "links": [Link(name, address(path)) for name, path in result.products.items()],
-        "curve": image(images, f"{observed.folder}/lightcurve.png", curve_alt(result)),
+        "curve": image(
+            images, f"{observed.folder}/{curve_file(result, 'lightcurve.png')}", curve_alt(result)
+        ),
         "field": field_figure(result, images),
         "figures": set_figures(result, images),
         "choices": set_choices(result),
@@ -442,7 +450,9 @@ def set_figures(result: SetResult, images: Mapping[str, bytes]) -> list[Image]:
         ("time_averaging", f"Scatter of {name} in bins against their width, with that of white noise."),
         ("periodogram", f"Power of {name} against period, and its light curve folded."),
     )
-    found = (image(images, f"{folder}/{key}.png", alt) for key, alt in alts)
+    of_curve = ("time_averaging", "periodogram")
+    files = [curve_file(result, f"{key}.png") if key in of_curve else f"{key}.png" for key, _ in alts]
+    found = (image(images, f"{folder}/{file}", alt) for file, (_, alt) in zip(files, alts, strict=True))
     return [figure for figure in found if figure is not None]
 
 

@@ -422,7 +422,7 @@ def draw_stars(ax: Axes, result: SetResult) -> None:
             )
         else:
             draw_star(ax, star, x, y, radii[:1], colour=OTHER, width=0.7, size=6)
-    field_legend(ax, len(xy), target, weights)
+    field_legend(ax, len(xy), aimed_words(result), weights)
 
 
 def shown_radii(result: SetResult) -> tuple[float, ...]:
@@ -469,16 +469,24 @@ def draw_circles(ax: Axes, x: float, y: float, radii: Sequence[float], *, colour
         )
 
 
-def field_legend(ax: Axes, count: int, target: int | None, weights: Mapping[int, float]) -> None:
+def aimed_words(result: SetResult) -> str:
+    """The star of the light curve, in words; "" without one."""
+    curve = result.light_curve
+    return (
+        "" if curve is None else f"{'target' if curve.is_identified else 'most variable'}, star {curve.star}"
+    )
+
+
+def field_legend(ax: Axes, count: int, aimed: str, weights: Mapping[int, float]) -> None:
     """What the colours mean."""
-    others = count - len(weights) - (target is not None)
+    others = count - len(weights) - bool(aimed)
     entries = (
         [(COMPARISON, 1.6, f"{plural(len(weights), 'comparison star')}, thicker for more weight")]
         if weights
         else []
     )
-    if target is not None:
-        entries.insert(0, (TARGET, 2.2, f"target, star {target}"))
+    if aimed:
+        entries.insert(0, (TARGET, 2.2, aimed))
     if others > 0:
         entries.append((OTHER, 0.8, plural(others, "other star")))
     circle: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 9, "markerfacecolor": "none"}

@@ -29,6 +29,7 @@ __all__ = [
     "aligned",
     "closing_lines",
     "count_frames",
+    "curve_file",
     "frame_file",
     "leads_the_fit",
     "masters_of",
@@ -121,6 +122,22 @@ def belongs(info: FrameInfo, result: SetResult) -> bool:
     target = (info.target or "unnamed").casefold()
     same = same and observed.night in ("", info.night)
     return info.kind is FrameKind.SCIENCE and same and target == observed.target.casefold()
+
+
+def curve_file(result: SetResult, name: str) -> str:
+    """The name of a file that shows a set's light curve: lightcurve.ecsv, or star_012.ecsv where no target was named.
+
+    Parameters
+    ----------
+    result : SetResult
+    name : str
+        As it is for a target: lightcurve.png, transit.ecsv.
+    """
+    curve = result.light_curve
+    if curve is None or curve.is_identified:
+        return name
+    stem, dot, kind = name.partition(".")
+    return f"star_{curve.star:03d}" + ("" if stem == "lightcurve" else f"_{stem}") + dot + kind
 
 
 def missing(report: RunReport) -> list[Problem]:
@@ -323,6 +340,8 @@ def light_curve_json(result: SetResult) -> dict[str, Any] | None:
     return {
         "target": curve.target,
         "star": curve.star,
+        "identified": curve.is_identified,
+        "limit": curve.is_limit,
         "time": curve.time_name,
         "aperture_pixels": curve.radius,
         "aperture_fwhm": curve.radius_fwhm,
@@ -495,12 +514,14 @@ def closing_lines(report: RunReport, *, folder: str | Path = "red") -> list[str]
     """
     lines = aligned([set_cells(report, result, folder) for result in report.sets])
     lines += transit_lines(report)
+    lines += variable_lines(report)
     lines += unmeasured_lines(report)
     found = missing(report)
     for grade in Grade:
         lines += [f"{grade}: {line}" for line in grouped(p for p in found if p.grade is grade)]
     if not report.sets:
         lines.append("no science frames were reduced")
+    lines += naming_lines(report)
     return [*map(one_line, lines), f"page: {Path(folder) / 'report.html'}"]
 
 
@@ -513,7 +534,12 @@ def set_cells(report: RunReport, result: SetResult, folder: str | Path) -> list[
     noise = result.light_curve.noise if result.light_curve is not None else {}
     if "rms" in noise:
         others = [f"{words} {in_mmag(noise[key])}" for key, words in NOISE_WORDS if key in noise]
-        cells += [f"rms {in_mmag(noise['rms'])} mmag", "  ".join(others)]
+        limit = (
+            "limit, no star is seen; "
+            if result.light_curve is not None and result.light_curve.is_limit
+            else ""
+        )
+        cells += [f"{limit}rms {in_mmag(noise['rms'])} mmag", "  ".join(others)]
     else:
         cells += ["no light curve", ""]
     product = main_product(result)
@@ -526,15 +552,61 @@ def transit_lines(report: RunReport) -> list[str]:
     for result in report.sets:
         if result.transit is not None and leads_the_fit(result):
             words = transit_choice(result).chosen.split("; ")
-            cells = (
-                shortened(result.observed.target),
-                result.observed.night,
-                "transit",
-                *words,
-                result.transit.coverage,
-            )
+            curve = result.light_curve
+            name = result.observed.target
+            if curve is not None and not curve.is_identified:
+                name = f"{name}, star {curve.star}"
+            cells = (shortened(name), result.observed.night, "transit", *words, result.transit.coverage)
             lines.append("  ".join(filter(None, cells)))
     return lines
+
+
+def unnamed(report: RunReport) -> list[SetResult]:
+    """The first set of each target that nobody named, with the light curve of the star that varies most."""
+    found: dict[tuple[str, str], SetResult] = {}
+    for result in report.sets:
+        if result.light_curve is not None and not result.light_curve.is_identified:
+            found.setdefault((result.observed.night, result.observed.target.casefold()), result)
+    return list(found.values())
+
+
+def variable_lines(report: RunReport) -> list[str]:
+    """A line for each target that nobody named: which star varies most, and that it is only that."""
+    lines = []
+    for result in unnamed(report):
+        assert result.light_curve is not None
+        star, name, periods = result.light_curve.star, result.observed.target, result.periods
+        how = f"score {short(score_of(result, star))}"
+        if periods is not None and np.isfinite(periods.period):
+            how = f"period {short(24 * periods.period, 4)} h, false alarm {short(periods.false_alarm, 2)}"
+        which = f"star {star} of {result.observed.camera} {result.observed.band}".rstrip()
+        lines.append(f"{shortened(name)}: {which}, the most variable ({how}); not identified as {name}")
+    return lines
+
+
+def score_of(result: SetResult, star: int) -> float:
+    """How much a star varies over its noise."""
+    return float("nan") if result.stars is None else float(result.stars.score[star])
+
+
+def naming_lines(report: RunReport) -> list[str]:
+    """How to name the target, for each that nobody named."""
+    lines = []
+    for result in unnamed(report):
+        curve, frame = result.light_curve, result.observed.frames[0]
+        assert curve is not None
+        at = curve.frames.index(frame.label) if frame.label in curve.frames else 0
+        here = f"{result.observed.camera}:{curve.x[at]:.1f},{curve.y[at]:.1f}"
+        place = f"{here} is star {curve.star}" if np.isfinite(curve.x[at]) else "its pixel in the first frame"
+        lines.append(
+            f"to name the target {shortened(result.observed.target)}: --target-xy CAMERA:X,Y ({place}),"
+            " or --radec 'RA DEC' where frames have a WCS"
+        )
+    for result in report.sets:
+        why = next((c.why for c in result.choices if c.what == "target" and c.chosen == "not named"), "")
+        if why:
+            lines.append(f"{shortened(result.observed.target)}: {why}")
+    return list(dict.fromkeys(lines))
 
 
 def leads_the_fit(result: SetResult) -> bool:
@@ -568,7 +640,7 @@ def shortened(name: str) -> str:
 def main_product(result: SetResult) -> str:
     """The product to look at first: the light curve, else the measurements, else the first there is."""
     files = list(result.products.values())
-    for name in ("lightcurve.ecsv", "measurements.fits", ""):
+    for name in (curve_file(result, "lightcurve.ecsv"), "measurements.fits", ""):
         for file in files:
             if file.endswith(name):
                 return file

@@ -124,6 +124,8 @@ def light_curve_meta(light_curve: LightCurve) -> dict[str, Any]:
     return {
         "target": clean(light_curve.target),
         "star": int(light_curve.star),
+        "identified": bool(light_curve.is_identified),
+        "limit": bool(light_curve.is_limit),
         "band": clean(light_curve.band),
         "camera": clean(light_curve.camera),
         "time": {"column": light_curve.time_name, "meaning": TIME_MEANINGS.get(light_curve.time_name, "")},
@@ -175,6 +177,8 @@ def light_curve_of(table: Table) -> LightCurve:
         comparisons=dict(meta["comparisons"]),
         noise=dict(meta["noise"]),
         reasons=dict(meta["reasons"]),
+        is_identified=bool(meta.get("identified", True)),
+        is_limit=bool(meta.get("limit", False)),
         **{name: numbers(table[name]) for name in columns},
     )
 
