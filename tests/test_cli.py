@@ -254,6 +254,7 @@ def test_every_option_of_the_command_line_reaches_the_pipeline(here, asked):
     values = {
         "target_xy": "C1:5,6",
         "target_frame": "a.fits",
+        "forced": True,
         "target": "WASP",
         "radec": "10 -20",
         "comparisons": "C1:3,5",
@@ -275,7 +276,8 @@ def test_every_option_of_the_command_line_reaches_the_pipeline(here, asked):
         "scheduler": "tcp://10.0.0.1:8786",
     }
     assert sorted(values) == sorted(Options().named())
-    run("OPTICAM", "night", *(f"--{name.replace('_', '-')}={value}" for name, value in values.items()))
+    words = {name: "" if value is True else f"={value}" for name, value in values.items()}
+    run("OPTICAM", "night", *(f"--{name.replace('_', '-')}{value}" for name, value in words.items()))
     ((_, _, more),) = asked
     assert more["options"].named() == values
     assert more["origins"] == dict.fromkeys(values, "command line")
