@@ -17,6 +17,7 @@ from potpyri_like.instruments import Instrument
 from potpyri_like.night import USE, list_files, rows_of
 from potpyri_like.pipeline import Standing
 from potpyri_like.registry import Registry
+from potpyri_like.results import STATUS_WORDS
 from potpyri_like.store import one_line
 from potpyri_like.verify import LastRun, last_run
 
@@ -24,12 +25,6 @@ __all__ = ["Entry", "Outcome", "instrument_of", "nights_in", "output_folders", "
 
 log = logging.getLogger(__name__)
 
-WORDS = {
-    0: "all is well",
-    1: "nothing could be reduced",
-    3: "something is missing",
-    4: "a number is doubtful",
-}
 LOOKED_AT = 6  # files of a night by which its instrument is known
 COMMENT = re.compile(r"(^|\s)#.*")
 
@@ -192,7 +187,7 @@ def run_batch(
             status = 2 if isinstance(error, UsageError) else 1
             yield Outcome(entry.night, name, status, word=reason(entry.night, error))
         else:
-            word = WORDS[done.exit_status] + (", nothing has changed" if done.is_old else "")
+            word = STATUS_WORDS[done.exit_status] + (", nothing has changed" if done.is_old else "")
             yield Outcome(entry.night, name, done.exit_status, done.measured, done.frames, word)
 
 

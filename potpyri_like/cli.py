@@ -10,7 +10,7 @@ import shlex
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import Field, dataclass, fields, replace
@@ -41,7 +41,7 @@ from potpyri_like.products import aligned, explanation, plural, timing_lines
 from potpyri_like.products.declaration import instrument_page
 from potpyri_like.record import last_run, run_record
 from potpyri_like.registry import Registry, load_registry
-from potpyri_like.results import Timing
+from potpyri_like.results import STATUS_WORDS, Timing
 from potpyri_like.runner import Progress
 from potpyri_like.store import is_raw_name
 from potpyri_like.testing import NightPlan, check_instrument, simulate_night
@@ -53,9 +53,15 @@ __all__ = ["main"]
 
 log = logging.getLogger(__name__)
 
-ALL_IS_WELL, NOTHING_REDUCED, WRONG_COMMAND, SOMETHING_MISSING = 0, 1, 2, 3
+ALL_IS_WELL, NOTHING_REDUCED, WRONG_COMMAND, SOMETHING_MISSING, DOUBTFUL = 0, 1, 2, 3, 4
+WORST_FIRST = (NOTHING_REDUCED, WRONG_COMMAND, SOMETHING_MISSING, DOUBTFUL)
+STATUSES = (
+    "Exit status: 0 all is well; 1 nothing could be reduced; 2 the command line or reduce.toml is wrong; 3 something"
+    " asked for or normally made is missing; 4 a number on the first screen is doubtful; 130 interrupted."
+)
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 PATH = click.Path(path_type=Path)
+DIFFERS = {3: "something differs from what it should be"}
 COMMAND = "potpyri_like.command"  # where click keeps the command as it was given
 UNCHANGED = "stopped; nothing was changed"
 SYNOPSIS = "INSTRUMENT NIGHT [OPTIONS]"
@@ -119,7 +125,9 @@ def known_instrument(registry: Registry, name: str) -> Instrument:
         raise click.UsageError(f"{error}{first}") from error
 
 
-@click.group(cls=Reduce, context_settings=CONTEXT, subcommand_metavar=SYNOPSIS, no_args_is_help=True)
+@click.group(
+    cls=Reduce, context_settings=CONTEXT, subcommand_metavar=SYNOPSIS, no_args_is_help=True, epilog=STATUSES
+)
 @click.version_option(__version__, prog_name="reduce")
 def cli() -> None:
     """From a night of raw telescope frames to calibrated light curves and images.
@@ -160,6 +168,7 @@ def instrument_command(registry: Registry, name: str) -> click.Command:
             ),
         ],
         help=f"Reduce a night of {instrument.name}.\n\n{about}",
+        epilog=STATUSES,
         short_help=about.partition("\n")[0],
     )
 
@@ -219,9 +228,11 @@ def split_flags(given: dict[str, Any]) -> tuple[Flags, dict[str, Any]]:
     return Flags(**flags), {name: value for name, value in given.items() if name not in flags}
 
 
-def say_and_exit(lines: Sequence[str], status: int) -> None:
-    """The last lines on the screen, and the exit status."""
+def say_and_exit(lines: Sequence[str], status: int, words: Mapping[int, str] = STATUS_WORDS) -> None:
+    """The last lines on the screen, and the exit status, which the last of them names where it is not 0."""
     say(lines)
+    if status != ALL_IS_WELL:
+        click.echo(f"exit status {status}: {words[status]} (see above)")
     raise SystemExit(status)
 
 
@@ -336,13 +347,15 @@ def instruments(ctx: click.Context) -> None:
 def check(ctx: click.Context, name: str, quick: bool) -> None:
     """Test the declaration of instrument NAME.
 
-    Its cards, sections and times are tested, and a synthetic night is reduced to its truth.
+    Its cards, sections and times are tested, and a synthetic night is reduced to its truth. Exit status 3 says that a
+    test failed.
     """
     results = check_instrument(known_instrument(registry_of(ctx), name), night=not quick)
     for result in results:
         said = f"ok     {result.name}" if result.passed else f"FAILED {result.name}: {result.message}"
         click.echo(said)
-    raise SystemExit(ALL_IS_WELL if all(result.passed for result in results) else NOTHING_REDUCED)
+    passed = all(result.passed for result in results)
+    say_and_exit((), ALL_IS_WELL if passed else SOMETHING_MISSING, DIFFERS)
 
 
 def show_command(registry: Registry, name: str) -> click.Command:
@@ -372,7 +385,7 @@ def batch(
 
     NIGHT is a folder, or a file that names nights, one in a line: NIGHT or INSTRUMENT NIGHT. The instrument
     is the one named, else that of an earlier run, else the one that understands the headers. Each night's
-    reduce.toml holds for it.
+    reduce.toml holds for it. The exit status is that of the worst night: 1 before 2, 3 and 4.
     """
     registry, (flags, options) = registry_of(ctx), split_flags(given)
     entries = [replace(e, instrument=e.instrument or instrument or "") for e in nights_in(nights)]
@@ -423,8 +436,8 @@ def batch_table(outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def worst(statuses: set[int]) -> int:
-    """The exit status of several nights: the one that all share, else that something is missing."""
-    return statuses.pop() if len(statuses) == 1 else SOMETHING_MISSING
+    """The exit status of several nights: that of the worst of them."""
+    return next((status for status in WORST_FIRST if status in statuses), ALL_IS_WELL)
 
 
 @having(option_parameters())
@@ -498,7 +511,7 @@ def verify(
 
     Every raw file and every product is compared with its SHA-256 in run.json; then a dozen frames of each
     set, or all of them, are computed again, and the products from them, and compared bit by bit. Nothing is
-    changed.
+    changed. Exit status 3 says that something differs.
     """
     same = True
     with interruptible(UNCHANGED, plain=verbose) as progress, Log(None, screen=verbose):
@@ -508,7 +521,7 @@ def verify(
             same = same and not check.wrong
             for line in check_lines(check):
                 click.echo(line)
-    raise SystemExit(ALL_IS_WELL if same else SOMETHING_MISSING)
+    say_and_exit((), ALL_IS_WELL if same else SOMETHING_MISSING, DIFFERS)
 
 
 def check_lines(check: Check) -> list[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
@@ -49,6 +50,7 @@ from potpyri_like.products import (
     count_frames,
     night_page,
     page_images,
+    plural,
     run_json,
     set_exports,
     set_tables,
@@ -65,6 +67,9 @@ __all__ = ["Memory", "Standing", "output_of", "parse_radec", "reduce_night", "st
 log = logging.getLogger(__name__)
 
 LOST_MANY = 0.25  # of an observation's frames: more than single frames are missing
+# Observations that no exit status is about: by OBJECT, or so few frames, so many times fewer than another has.
+TEST_NAME = re.compile(r"(?<![a-z])(focus|foco|focusing|test|prueba|pointing)(?![a-z])", re.IGNORECASE)
+FEW_FRAMES, FEW_OF = 5, 8
 FRAMES_WORTH_A_WORKER = 12  # a worker takes a second to start
 FILTERED = {
     "median": "on science, darks and flats alike",
@@ -214,13 +219,40 @@ def recipe_of(instrument: Instrument, options: Options) -> Recipe:
 
 def report_of(night: Night, works: Sequence[Work], options: Options) -> RunReport:
     """What was made of a night so far."""
+    results = tuple(work.result for work in works)
+    asked_for = options.target is not None
     return RunReport(
         instrument=night.instrument.name,
         recipe=options.recipe or night.instrument.recipe,
         night=night,
-        sets=tuple(work.result for work in works),
+        sets=results
+        if asked_for
+        else tuple(as_remarks(r) if is_incidental(r, results) else r for r in results),
         status=statuses(night, works),
+        problems=tuple(many_unusable(night)),
     )
+
+
+def is_incidental(result: SetResult, others: Sequence[SetResult]) -> bool:
+    """Whether an observation is of focus or test frames, by its name or by how few they are beside the night's own."""
+    frames = [len(other.observed.frames) for other in others if not TEST_NAME.search(other.observed.target)]
+    if not frames:
+        return False
+    few = len(result.observed.frames) <= FEW_FRAMES and FEW_OF * len(result.observed.frames) <= max(frames)
+    return few or TEST_NAME.search(result.observed.target) is not None
+
+
+def as_remarks(result: SetResult) -> SetResult:
+    """The same result, whose problems change no exit status."""
+    return replace(result, problems=tuple(replace(p, grade=Grade.REMARK) for p in result.problems))
+
+
+def many_unusable(night: Night) -> Iterator[Problem]:
+    """A problem where so many files could not be used that more than single frames are missing."""
+    lost = sum(row.info is None for row in night.refused)
+    if lost > LOST_MANY * len(night.rows):
+        why = f"{lost} of {plural(len(night.rows), 'file')} could not be used; the reason of each is in night.ecsv"
+        yield Problem("night", "frames", why)
 
 
 def write_products(report: RunReport, runner: Runner) -> RunReport:

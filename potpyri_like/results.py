@@ -20,6 +20,7 @@ from potpyri_like.photometry.budget import NoiseBudget
 from potpyri_like.photometry.series import LightCurve, Series
 
 __all__ = [
+    "STATUS_WORDS",
     "Candidate",
     "Choice",
     "Grade",
@@ -59,6 +60,15 @@ class Grade(StrEnum):
     MISSING = "missing"  # something asked for or normally made is missing: exit status 3
     DOUBTFUL = "doubtful"  # a number on the first screen is doubtful: exit status 4
     REMARK = "note"  # a single frame, or what is not needed: no exit status of its own
+
+
+STATUS_WORDS = {
+    0: "all is well",
+    1: "nothing could be reduced",
+    2: "the command line or reduce.toml is wrong",
+    3: "something is missing",
+    4: "a number is doubtful",
+}
 
 
 @dataclass(frozen=True)

@@ -157,6 +157,7 @@ def test_an_instrument_that_cannot_be_known_is_asked_for(nights, tmp_path):
 
 ALL_IS_WELL = Standing(0, (), 8, 8)
 SOMETHING = Standing(3, (), 7, 8)
+DOUBTFUL = Standing(4, (), 8, 8)
 
 
 @pytest.mark.parametrize(
@@ -165,13 +166,17 @@ SOMETHING = Standing(3, (), 7, 8)
         ([ALL_IS_WELL, ALL_IS_WELL], 0),
         ([ALL_IS_WELL, SOMETHING], 3),
         ([SOMETHING, SOMETHING], 3),
-        ([ALL_IS_WELL, NightError("it is day")], 3),
+        ([ALL_IS_WELL, DOUBTFUL], 4),
+        ([DOUBTFUL, SOMETHING, ALL_IS_WELL], 3),
+        ([SOMETHING, NightError("it is day"), DOUBTFUL], 1),
+        ([ALL_IS_WELL, NightError("it is day")], 1),
         ([NightError("it is day"), NightError("it is day")], 1),
-        ([NightError("it is day"), UsageError("no such star")], 3),
+        ([NightError("it is day"), UsageError("no such star")], 1),
+        ([SOMETHING, UsageError("no such star")], 2),
         ([UsageError("no such star")], 2),
     ],
 )
-def test_the_exit_status_is_that_of_all_or_3(tmp_path, monkeypatch, ends, status):
+def test_the_exit_status_is_that_of_the_worst_night(tmp_path, monkeypatch, ends, status):
     left = iter(ends)
 
     def reduce_one(*_, **__):
@@ -183,7 +188,9 @@ def test_the_exit_status_is_that_of_all_or_3(tmp_path, monkeypatch, ends, status
     monkeypatch.setattr(cli, "reduce_one", reduce_one)
     ran = run("batch", "--instrument", "OPTICAM", *(tmp_path / str(n) for n in range(len(ends))))
     assert ran.status == status
-    assert len(ran.out.splitlines()) == len(ends)
+    lines = ran.out.splitlines()
+    assert len(lines) == len(ends) + (status != 0)
+    assert not status or lines[-1].startswith(f"exit status {status}: ")
 
 
 @pytest.mark.parametrize(

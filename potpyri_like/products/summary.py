@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path, PurePath
@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 LONGEST_NAME = 40  # of a target, in the lines of the sets
-NAMED_ALONE = 4  # so many frames refused for the same reason are named one by one
+NAMED = 3  # of what is counted in one line
 NOISE_WORDS = (("point_to_point", "point-to-point"), ("expected", "expected"))
 REFUSED = "refused"
 FRAME = "frame"  # the stage of a problem with a raw frame that no stage told of
@@ -516,9 +516,9 @@ def closing_lines(report: RunReport, *, folder: str | Path = "red") -> list[str]
     lines += transit_lines(report)
     lines += variable_lines(report)
     lines += unmeasured_lines(report)
-    found = missing(report)
-    for grade in Grade:
-        lines += [f"{grade}: {line}" for line in grouped(p for p in found if p.grade is grade)]
+    shown = {(name, why) for _, frames in unmeasured(report) for name, why in frames}
+    found = [p for p in missing(report) if (p.what, p.why) not in shown]
+    lines += [f"{grade}: {line}" for grade, line in graded(found)]
     if not report.sets:
         lines.append("no science frames were reduced")
     lines += naming_lines(report)
@@ -658,46 +658,68 @@ def aligned(rows: list[list[str]]) -> list[str]:
 def unmeasured_lines(report: RunReport) -> list[str]:
     """The frames that were read but not measured, grouped by set and reason."""
     lines = []
-    for result in report.sets:
-        if result.series is None:
-            continue
-        lost = ~np.isfinite(result.series.flux).any(axis=(1, 2))
-        told = zip(result.series.frames, result.series.reasons, lost, strict=True)
-        frames = [Problem(name, FRAME, why or "not measured") for name, why, gone in told if gone]
-        lines += [f"not measured: {result.observed.name}: {line}" for line in grouped(frames)]
+    for name, lost in unmeasured(report):
+        frames = [Problem(frame, FRAME, why or "not measured", Grade.REMARK) for frame, why in lost]
+        lines += [f"not measured: {name}: {line}" for line in grouped(frames)]
     return lines
 
 
+def unmeasured(report: RunReport) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """The frames of each observation that were read but not measured, each with its reason."""
+    for result in report.sets:
+        if result.series is not None:
+            lost = ~np.isfinite(result.series.flux).any(axis=(1, 2))
+            told = zip(result.series.frames, result.series.reasons, lost, strict=True)
+            yield result.observed.name, [(frame, why) for frame, why, gone in told if gone]
+
+
+def graded(problems: Sequence[Problem]) -> Iterator[tuple[Grade, str]]:
+    """What is missing, what is doubtful, what is only remarked: the grade and the line of each."""
+    for grade in Grade:
+        for line in grouped(problem for problem in problems if problem.grade is grade):
+            yield grade, line
+
+
 def grouped(problems: Iterable[Problem]) -> list[str]:
-    """A line for each problem; one line for many frames with the same kind of reason."""
+    """A line for each problem; remarks of one kind share a line, which counts them."""
     kinds: dict[str, list[Problem]] = defaultdict(list)
     for problem in problems:
         kinds[kind_of(problem)].append(problem)
     lines = []
     for alike in kinds.values():
-        many = alike[0].stage == FRAME and len(alike) > NAMED_ALONE
-        lines += [many_frames(alike)] if many else [with_subject(p.what, p.why) for p in alike]
+        lines += [counted(alike)] if len(alike) > 1 else [with_subject(p.what, p.why) for p in alike]
     return lines
 
 
 def kind_of(problem: Problem) -> str:
-    """A reason without the names and numbers that differ from frame to frame."""
-    if problem.stage != FRAME:
+    """What remarks share that one line counts: the reason without the names and numbers that differ."""
+    if problem.grade is not Grade.REMARK:
         return f"{problem.stage}|{problem.what}|{problem.why}"
-    return re.sub(r"\d+(\.\d+)?", "#", bare_reason(problem))
+    alike = re.sub(r"\d+(\.\d+)?", "#", bare_reason(problem))
+    return f"{is_of_frame(problem)}|{alike}"
+
+
+def is_of_frame(problem: Problem) -> bool:
+    """Whether a problem is about a single frame."""
+    return problem.stage == FRAME or problem.why.startswith(PurePath(problem.what).name)
 
 
 def bare_reason(problem: Problem) -> str:
-    """A frame's reason without its name in front."""
+    """A reason without the name of what it is about in front."""
     name = PurePath(problem.what).name
     return problem.why.removeprefix(problem.what).removeprefix(name).lstrip(": ")
 
 
-def many_frames(alike: list[Problem]) -> str:
-    """Many frames with one kind of reason, the first three by name."""
-    first = ", ".join(PurePath(problem.what).name for problem in alike[:3])
-    rest = f"({first} and {len(alike) - 3} more; night.ecsv names each)"
-    return f"{plural(len(alike), 'frame')}: {bare_reason(alike[0])} {rest}"
+def counted(alike: list[Problem]) -> str:
+    """Several remarks of one kind: how many, the reason, and the first three by name."""
+    of_frames = is_of_frame(alike[0])
+    names = [PurePath(problem.what).name if of_frames else problem.what for problem in alike]
+    rest = (
+        f" and {len(alike) - NAMED} more; night.ecsv names each" if len(alike) > NAMED and of_frames else ""
+    )
+    rest = rest or (f" and {len(alike) - NAMED} more" if len(alike) > NAMED else "")
+    number = plural(len(alike), "frame") if of_frames else plural(len(alike), "time")
+    return f"{number}: {bare_reason(alike[0])} ({', '.join(names[:NAMED])}{rest})"
 
 
 def one_line(text: str) -> str:
