@@ -13,20 +13,30 @@ from dataclasses import replace
 import numpy as np
 
 from potpyri_like.lightcurves import _joint
-from potpyri_like.lightcurves._joint import Model
+from potpyri_like.lightcurves._joint import Model, Part
 
-MAX_BINS = 120
-AMPLITUDES = (0.15, 0.25, 0.4, 0.6, 0.9, 1.3, 2.0)  # of the red noise, in units of the white noise of a point
-SCALES = (0.03, 0.06, 0.12, 0.24, 0.5)  # correlation times, of the span of the data
+__all__ = ["red_factor"]
+
+_MAX_BINS = 120
+_AMPLITUDES = (
+    0.15,
+    0.25,
+    0.4,
+    0.6,
+    0.9,
+    1.3,
+    2.0,
+)  # of the red noise, in units of the white noise of a point
+_SCALES = (0.03, 0.06, 0.12, 0.24, 0.5)  # correlation times, of the span of the data
 
 
-def red_factor(model: Model, best, i: int, *, scale: float) -> float:
+def red_factor(model: Model, best: np.ndarray, i: int, *, scale: float) -> float:
     """The factor, 1 and above, for the errors of mid-time and depth in part i, with errors already times `scale`."""
     part = model.parts[i]
     columns = _joint.linear_columns(model, best, i, part.design)
     left = part.flux - _joint.transits(model, model.full(best), i)[0] * _baseline(model, best, i)
     whole = replace(part, flux=left, design=columns)
-    binned = _joint.thinned(whole, (part.time[-1] - part.time[0]) / MAX_BINS)
+    binned = _joint.thinned(whole, (part.time[-1] - part.time[0]) / _MAX_BINS)
     known = _joint.beforehand(model, best, i, part.width)
     weighted = binned.design / binned.error[:, None] ** 2
     answer = np.linalg.solve(weighted.T @ binned.design + known, weighted.T)
@@ -37,23 +47,23 @@ def red_factor(model: Model, best, i: int, *, scale: float) -> float:
     return float(np.sqrt(max(1.0, ratio.max())))
 
 
-def _baseline(model, best, i):
+def _baseline(model: Model, best: np.ndarray, i: int) -> np.ndarray:
     part = model.parts[i]
     return part.design @ _joint.solve(part, _joint.transits(model, model.full(best), i))[0][0]
 
 
-def _directions(model, best, i):
+def _directions(model: Model, best: np.ndarray, i: int) -> np.ndarray:
     """What is asked of the free parameters, shape (2, n_free): mid-time and depth."""
     mid = np.arange(len(model.mean)) == 0
     return np.stack([mid, _joint.depth_gradient(model.full(best), i)])[:, model.free]
 
 
-def _variances(binned, known, answer, point):
+def _variances(binned: Part, known: np.ndarray, answer: np.ndarray, point: float) -> np.ndarray:
     """Variances of linear answers, averaged over the noises that are likely; half the prior says white."""
     white = np.diag(binned.error**2)
     apart = np.abs(binned.time[:, None] - binned.time)
     span = binned.time[-1] - binned.time[0]
-    red = [np.exp(-apart / (scale * span)) * (size * point) ** 2 for size in AMPLITUDES for scale in SCALES]
+    red = [np.exp(-apart / (scale * span)) * (size * point) ** 2 for size in _AMPLITUDES for scale in _SCALES]
     tried = [white, *(white + one for one in red)]
     found = [_restricted(binned, known, covariance) for covariance in tried]
     likelihood = np.array([one[0] for one in found])
@@ -63,7 +73,7 @@ def _variances(binned, known, answer, point):
     return (weight * factor) @ variances / weight.sum()
 
 
-def _restricted(binned, known, covariance):
+def _restricted(binned: Part, known: np.ndarray, covariance: np.ndarray) -> tuple[float, float]:
     """-2 ln of the restricted likelihood, and the factor for the covariance at which it is largest."""
     root = np.linalg.cholesky(covariance)
     rows = np.linalg.solve(root, np.column_stack([binned.design, binned.flux]))

@@ -6,6 +6,7 @@ coefficients c follow from linear least squares, or are integrated out, so no se
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,11 +15,30 @@ from scipy.optimize import least_squares
 from potpyri_like.lightcurves.limb_darkening import is_physical
 from potpyri_like.lightcurves.transit import transit_depth, transit_light_curve
 
+__all__ = [
+    "COMMON",
+    "MAX_K",
+    "Model",
+    "Part",
+    "beforehand",
+    "chi2_of_columns",
+    "depth_gradient",
+    "depths",
+    "least",
+    "linear_columns",
+    "log_posterior",
+    "of_part",
+    "solve",
+    "thinned",
+    "transits",
+    "wide",
+]
+
 COMMON = 3  # tc, ln t14, b
-WIDE = np.array([10.0, 0.1])  # prior widths of baseline coefficients: the constant, any other column
+_WIDE = np.array([10.0, 0.1])  # prior widths of baseline coefficients: the constant, any other column
 MAX_K = 0.5
-STEP = 1e-5  # of the derivatives: days, radii of the star or plain numbers
-SOFT = 0.01  # how sharply least squares feels the limits of limb darkening
+_STEP = 1e-5  # of the derivatives: days, radii of the star or plain numbers
+_SOFT = 0.01  # how sharply least squares feels the limits of limb darkening
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +57,7 @@ class Part:
     design: np.ndarray
     width: np.ndarray
 
-    def take(self, index) -> Part:
+    def take(self, index: slice | np.ndarray) -> Part:
         names = ("time", "flux", "error", "exposure", "design")
         return replace(self, **{name: getattr(self, name)[index] for name in names})
 
@@ -65,7 +85,7 @@ class Model:
     def free(self) -> np.ndarray:
         return self.sigma > 0
 
-    def full(self, free):
+    def full(self, free: np.ndarray) -> np.ndarray:
         """All parameters, shape (n, n_parameters), from the free ones."""
         free = np.atleast_2d(free)
         full = np.tile(self.mean, (len(free), 1))
@@ -73,7 +93,7 @@ class Model:
         return full
 
 
-def of_part(theta, i):
+def of_part(theta: np.ndarray, i: int) -> dict[str, np.ndarray]:
     """The parameters of part i as `transit_light_curve` names them, each of shape (n, 1)."""
     n_parts = (theta.shape[1] - COMMON) // 3
     tc, t14, b, k = (theta[:, [j]] for j in (0, 1, 2, COMMON + i))
@@ -81,7 +101,7 @@ def of_part(theta, i):
     return {"tc": tc, "t14": np.exp(t14), "b": b, "k": k, "u1": theta[:, [u]], "u2": theta[:, [u + 1]]}
 
 
-def transits(model: Model, theta, i):
+def transits(model: Model, theta: np.ndarray, i: int) -> np.ndarray:
     """The transit of part i for each row of all parameters, shape (n, n_points)."""
     part = model.parts[i]
     return transit_light_curve(
@@ -93,19 +113,19 @@ def transits(model: Model, theta, i):
     )
 
 
-def depths(theta, i):
+def depths(theta: np.ndarray, i: int) -> np.ndarray:
     """Flux lost at mid-transit in part i, shape (n,)."""
     of = of_part(theta, i)
     return transit_depth(k=of["k"], b=of["b"], u1=of["u1"], u2=of["u2"])[:, 0]
 
 
-def depth_gradient(theta, i):
+def depth_gradient(theta: np.ndarray, i: int) -> np.ndarray:
     """Derivatives of the depth in part i by all parameters, shape (n_parameters,); `theta` has one row."""
-    shifts = STEP * np.eye(theta.shape[1])
-    return (depths(theta + shifts, i) - depths(theta - shifts, i)) / (2 * STEP)
+    shifts = _STEP * np.eye(theta.shape[1])
+    return (depths(theta + shifts, i) - depths(theta - shifts, i)) / (2 * _STEP)
 
 
-def solve(part: Part, transit):
+def solve(part: Part, transit: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The best coefficients for each transit, and the natural logarithm of the determinant of their information.
 
     Parameters
@@ -126,7 +146,7 @@ def solve(part: Part, transit):
     return np.linalg.solve(information, right[..., None])[..., 0], information, right
 
 
-def residuals(model: Model, free):
+def _residuals(model: Model, free: np.ndarray) -> np.ndarray:
     """Whitened residuals of all points, then of the priors, shape (n, n_points + n_priors)."""
     theta = model.full(free)
     rows = []
@@ -137,7 +157,7 @@ def residuals(model: Model, free):
     return np.hstack([*rows, _prior_rows(model, theta)])
 
 
-def log_posterior(model: Model, free):
+def log_posterior(model: Model, free: np.ndarray) -> np.ndarray:
     """With the coefficients integrated out; minus infinity outside the limits. Shape (n,)."""
     theta = model.full(free)
     allowed = _allowed(model, theta)
@@ -150,15 +170,15 @@ def log_posterior(model: Model, free):
     return result
 
 
-def least(model: Model, start, *, most: int = 60):
+def least(model: Model, start: np.ndarray, *, most: int = 60) -> tuple[np.ndarray, np.ndarray, float]:
     """The best free parameters near `start`, their covariance, and the cost (chi-square with priors)."""
     low, high = model.low[model.free], model.high[model.free]
     width = high - low
     inside = np.clip(start[model.free], low + 1e-6 * width, high - 1e-6 * width)
     found = least_squares(
-        lambda free: residuals(model, free)[0],
+        lambda free: _residuals(model, free)[0],
         inside,
-        jac=lambda free: jacobian(model, free),
+        jac=lambda free: _jacobian(model, free),
         bounds=(low, high),
         x_scale="jac",
         max_nfev=most,
@@ -168,14 +188,16 @@ def least(model: Model, start, *, most: int = 60):
     return found.x, np.linalg.inv(information), 2 * found.cost
 
 
-def jacobian(model: Model, free):
+def _jacobian(model: Model, free: np.ndarray) -> np.ndarray:
     """Derivatives of the whitened residuals by the free parameters, shape (n_rows, n_free)."""
-    shifts = STEP * np.eye(len(free))
-    both = residuals(model, np.vstack([free + shifts, free - shifts]))
-    return ((both[: len(free)] - both[len(free) :]) / (2 * STEP)).T
+    shifts = _STEP * np.eye(len(free))
+    both = _residuals(model, np.vstack([free + shifts, free - shifts]))
+    return ((both[: len(free)] - both[len(free) :]) / (2 * _STEP)).T
 
 
-def chi2_of_columns(model: Model, free, i, matrix, names):
+def chi2_of_columns(
+    model: Model, free: np.ndarray, i: int, matrix: np.ndarray, names: Sequence[str]
+) -> tuple[Callable[[Sequence[str]], float], Callable[[str, Sequence[str]], float]]:
     """Functions of sets of columns of part i, the transit near `free` in the fit: the chi-square, and a column's error.
 
     The transit enters linearly, and what the other parts and the priors know of it holds it.
@@ -196,21 +218,21 @@ def chi2_of_columns(model: Model, free, i, matrix, names):
     right, square = rows.T @ data, data @ data
     transit_columns = list(range(matrix.shape[1], rows.shape[1]))
 
-    def index_of(chosen):
+    def index_of(chosen: Sequence[str]) -> list[int]:
         return [0, *(1 + names.index(name) for name in chosen), *transit_columns]
 
-    def chi2(chosen):
+    def chi2(chosen: Sequence[str]) -> float:
         index = index_of(chosen)
         return square - right[index] @ np.linalg.solve(gram[np.ix_(index, index)], right[index])
 
-    def error(name, chosen):
+    def error(name: str, chosen: Sequence[str]) -> float:
         index = index_of((name, *chosen))
         return float(np.sqrt(np.linalg.inv(gram[np.ix_(index, index)])[1, 1]))
 
     return chi2, error
 
 
-def linear_columns(model: Model, free, i, matrix):
+def linear_columns(model: Model, free: np.ndarray, i: int, matrix: np.ndarray) -> np.ndarray:
     """What the flux of part i changes by: columns of the baseline, then free parameters, shape (n_points, n)."""
     theta, part = model.full(free), model.parts[i]
     transit = transits(model, theta, i)
@@ -218,15 +240,15 @@ def linear_columns(model: Model, free, i, matrix):
     return np.hstack([transit[0][:, None] * matrix, _slopes(model, theta, i) * level[:, None]])
 
 
-def wide(n_columns):
+def wide(n_columns: int) -> np.ndarray:
     """The widths of columns of which nothing is known, the constant first."""
-    return WIDE[(np.arange(n_columns) > 0).astype(int)]
+    return _WIDE[(np.arange(n_columns) > 0).astype(int)]
 
 
-def beforehand(model, free, i, widths):
+def beforehand(model: Model, free: np.ndarray, i: int, widths: np.ndarray) -> np.ndarray:
     """What is known of columns, by the widths of their priors, and of the transit without part i: their information."""
     stops = np.cumsum([part.time.size for part in model.parts])
-    rows = jacobian(model, free)
+    rows = _jacobian(model, free)
     rows = np.delete(rows, slice(stops[i] - model.parts[i].time.size, stops[i]), axis=0)
     width = (model.high - model.low)[model.free]
     total = np.diag(np.concatenate([widths**-2.0, 12 / width**2]))
@@ -234,13 +256,13 @@ def beforehand(model, free, i, widths):
     return total
 
 
-def thinned(part: Part, width) -> Part:
+def thinned(part: Part, width: float) -> Part:
     """The part in bins of time `width`, days, whose exposures are as long as the points in them are wide."""
     _, bins = np.unique(np.floor((part.time - part.time[0]) / width), return_inverse=True)
     weight = part.error**-2
     total = np.bincount(bins, weight)
 
-    def mean(values):
+    def mean(values: np.ndarray) -> np.ndarray:
         return np.bincount(bins, weight * values) / total
 
     centre = mean(part.time)
@@ -255,44 +277,44 @@ def thinned(part: Part, width) -> Part:
     )
 
 
-def _slopes(model, theta, i):
+def _slopes(model: Model, theta: np.ndarray, i: int) -> np.ndarray:
     """Derivatives of the transit of part i by the free parameters, shape (n_points, n_free)."""
     free = np.flatnonzero(model.free)
     shifts = np.zeros((len(free), theta.shape[1]))
-    shifts[np.arange(len(free)), free] = STEP
+    shifts[np.arange(len(free)), free] = _STEP
     both = transits(model, np.vstack([theta + shifts, theta - shifts]), i)
-    return ((both[: len(free)] - both[len(free) :]) / (2 * STEP)).T
+    return ((both[: len(free)] - both[len(free) :]) / (2 * _STEP)).T
 
 
-def _log_evidence(part, transit):
+def _log_evidence(part: Part, transit: np.ndarray) -> np.ndarray:
     coefficients, information, right = solve(part, transit)
     fitted = np.einsum("ij,ij->i", coefficients, right)
     return 0.5 * (fitted - np.linalg.slogdet(information)[1])
 
 
-def _allowed(model, theta):
+def _allowed(model: Model, theta: np.ndarray) -> np.ndarray:
     n_parts = len(model.parts)
     u = theta[:, COMMON + n_parts :].reshape(-1, n_parts, 2)
-    inside = ((theta >= model.low) & (theta <= model.high))[:, model.free].all(axis=1)
-    physical = (is_physical(u[..., 0], u[..., 1]) | ~_dark_free(model)).all(axis=1)
+    inside = np.all(((theta >= model.low) & (theta <= model.high))[:, model.free], axis=1)
+    physical = np.all(is_physical(u[..., 0], u[..., 1]) | ~_dark_free(model), axis=1)
     crosses = (theta[:, 2] < 1 + theta[:, COMMON : COMMON + n_parts].min(axis=1)) | ~model.free[2]
     return inside & physical & crosses
 
 
-def _dark_free(model):
+def _dark_free(model: Model) -> np.ndarray:
     return model.free[COMMON + len(model.parts) :].reshape(-1, 2).any(axis=1)
 
 
-def _gaussian_rows(model, theta):
+def _gaussian_rows(model: Model, theta: np.ndarray) -> np.ndarray:
     known = model.free & np.isfinite(model.sigma)
     return (theta[:, known] - model.mean[known]) / model.sigma[known]
 
 
-def _prior_rows(model, theta):
+def _prior_rows(model: Model, theta: np.ndarray) -> np.ndarray:
     n_parts = len(model.parts)
     u = theta[:, COMMON + n_parts :].reshape(-1, n_parts, 2)
     over = np.maximum(u.sum(axis=2) - 1, 0) + np.maximum(-(u[..., 0] + 2 * u[..., 1]), 0)
     grazing = np.maximum(theta[:, [2]] - 1 - theta[:, COMMON : COMMON + n_parts], 0)
     return np.hstack(
-        [_gaussian_rows(model, theta), np.where(_dark_free(model), over, 0) / SOFT, grazing / SOFT]
+        [_gaussian_rows(model, theta), np.where(_dark_free(model), over, 0) / _SOFT, grazing / _SOFT]
     )

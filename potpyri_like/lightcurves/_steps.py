@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,15 +16,28 @@ from potpyri_like.lightcurves.limb_darkening import limb_darkening
 from potpyri_like.lightcurves.rednoise import beta_at, time_averaging
 from potpyri_like.lightcurves.search import TransitSearch
 from potpyri_like.lightcurves.transit import ingress_duration
+from potpyri_like.photometry.noise import MAD_TO_SIGMA
 
-FIRST_COLUMNS = ("time", "airmass", "flip")  # before the data have chosen
-FIRST_B = (0.2, 0.7)
-FIRST_BIN, FIRST_STEPS = 1 / 40, 12  # of the duration
-CLIP = 5.0  # robust scatters
-LEAST_FREE, MOST_FREE = 0.02, 0.9  # of its variance, that a refused coefficient keeps
-MAD_TO_SIGMA = 1.4826
-T14_LIMITS = (0.2 / 24, 1.0)  # days
-FREE = Prior(np.nan)
+__all__ = [
+    "Band",
+    "both_factors",
+    "chosen",
+    "clipped",
+    "each",
+    "first",
+    "freedom",
+    "model_of",
+    "opened",
+    "scaled",
+]
+
+_FIRST_COLUMNS = ("time", "airmass", "flip")  # before the data have chosen
+_FIRST_B = (0.2, 0.7)
+_FIRST_BIN, _FIRST_STEPS = 1 / 40, 12  # of the duration
+_CLIP = 5.0  # robust scatters
+_LEAST_FREE, _MOST_FREE = 0.02, 0.9  # of its variance, that a refused coefficient keeps
+_T14_LIMITS = (0.2 / 24, 1.0)  # days
+_FREE = Prior(np.nan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +68,7 @@ class Band:
     used: np.ndarray
     columns: tuple[str, ...]
     raised: float
-    choice: Choice | None = None
+    choice: Choice = field(default_factory=lambda: Choice((), np.nan, {}, ()))
     scale: float = 1.0
     beta: float = 1.0
     widths: Mapping[str, float] = field(default_factory=dict)
@@ -74,7 +87,7 @@ class Band:
         return part.take(picked)
 
 
-def opened(curve: BandCurve, zero: float, candidates, steps) -> Band:
+def opened(curve: BandCurve, zero: float, candidates: Sequence[str], steps: Sequence[float]) -> Band:
     """The measured points of a curve with every column that may serve."""
     index, error = measured(curve)
     time = np.asarray(curve.time, float)[index]
@@ -98,20 +111,20 @@ def opened(curve: BandCurve, zero: float, candidates, steps) -> Band:
         ),
         baseline=baseline,
         used=np.ones(index.size, bool),
-        columns=tuple(name for name in FIRST_COLUMNS if name in baseline.names),
+        columns=tuple(name for name in _FIRST_COLUMNS if name in baseline.names),
         raised=_ratio(error, given),
     )
 
 
-def model_of(bands, priors: TransitPriors, zero: float) -> Model:
+def model_of(bands: Sequence[Band], priors: TransitPriors, zero: float) -> Model:
     """The joint model of the points in use."""
-    tc, t14, b, k = (prior or FREE for prior in (priors.tc, priors.t14, priors.b, priors.k))
+    tc, t14, b, k = (prior or _FREE for prior in (priors.tc, priors.t14, priors.b, priors.k))
     first = min(band.part.time[0] for band in bands)
     last = max(band.part.time[-1] for band in bands)
-    relative = t14.sigma / t14.mean if t14 is not FREE else np.inf
+    relative = t14.sigma / t14.mean if t14 is not _FREE else np.inf
     rows = [
         (tc.mean - zero, tc.sigma, first - 0.5, last + 0.5),
-        (np.log(t14.mean), relative, *np.log(T14_LIMITS)),
+        (np.log(t14.mean), relative, *np.log(_T14_LIMITS)),
         (b.mean, b.sigma, 0.0, 1 + _joint.MAX_K),
         *[(k.mean, k.sigma, 0.0, _joint.MAX_K)] * len(bands),
     ]
@@ -123,38 +136,46 @@ def model_of(bands, priors: TransitPriors, zero: float) -> Model:
     return Model(tuple(band.fitted() for band in bands), mean, sigma, low, high, period)
 
 
-def first(bands, search: TransitSearch, priors: TransitPriors, zero: float):
+def first(bands: Sequence[Band], search: TransitSearch, priors: TransitPriors, zero: float) -> np.ndarray:
     """The best free parameters of all places that the search found, with a plain baseline.
 
     Each place has a few steps on thinned points, the best of them as many as it wants on all.
     """
     model = model_of(bands, priors, zero)
-    coarse = replace(model, parts=tuple(_joint.thinned(part, FIRST_BIN * search.t14) for part in model.parts))
+    coarse = replace(
+        model, parts=tuple(_joint.thinned(part, _FIRST_BIN * search.t14) for part in model.parts)
+    )
     found = []
     for tc, t14 in search.starts:
-        for b in FIRST_B:
+        for b in _FIRST_B:
             radii = np.sqrt(np.clip(search.depths, 1e-4, 0.1))
             theta = np.concatenate([[tc - zero, np.log(t14), b], radii, model.mean[3 + len(bands) :]])
             start = np.where(np.isfinite(model.mean), model.mean, theta)
-            found.append(_joint.least(coarse, start, most=FIRST_STEPS))
+            found.append(_joint.least(coarse, start, most=_FIRST_STEPS))
     best = min(found, key=lambda one: one[2])[0]
     return _joint.least(model, model.full(best)[0])[0]
 
 
-def each(step, bands, priors: TransitPriors, zero: float, best):
+def each(
+    step: Callable[[Band, Model, np.ndarray, int], Band],
+    bands: Sequence[Band],
+    priors: TransitPriors,
+    zero: float,
+    best: np.ndarray,
+) -> tuple[Band, ...]:
     """Every band after a step that sees the joint model and its best free parameters."""
     model = model_of(bands, priors, zero)
     return tuple(step(band, model, best, i) for i, band in enumerate(bands))
 
 
-def clipped(band: Band, model: Model, best, i: int) -> Band:
+def clipped(band: Band, model: Model, best: np.ndarray, i: int) -> Band:
     """Without the points that lie more than five robust scatters from the fit."""
-    off = left_over(band, model, best, i) / band.part.error
+    off = _left_over(band, model, best, i) / band.part.error
     scatter = MAD_TO_SIGMA * np.median(np.abs(off[band.used] - np.median(off[band.used])))
-    return replace(band, used=np.abs(off - np.median(off[band.used])) <= CLIP * max(scatter, 1.0))
+    return replace(band, used=np.abs(off - np.median(off[band.used])) <= _CLIP * max(scatter, 1.0))
 
 
-def chosen(band: Band, model: Model, best, i: int) -> Band:
+def chosen(band: Band, model: Model, best: np.ndarray, i: int) -> Band:
     """With the columns that the BIC takes, and those that it refuses held as near to 0 as it is sure of that."""
     names = band.baseline.names[1:]
     matrix = band.part.design[_rows(band, model, i)]
@@ -164,7 +185,7 @@ def chosen(band: Band, model: Model, best, i: int) -> Band:
     widths = {
         name: error(name, choice.names) * np.sqrt(share / (1 - share))
         for name, share in free.items()
-        if share > LEAST_FREE
+        if share > _LEAST_FREE
     }
     columns = tuple(name for name in names if name in choice.names or name in widths)
     return replace(band, choice=choice, columns=columns, widths=widths)
@@ -178,12 +199,12 @@ def freedom(change: float, n_points: int) -> float:
     """
     probability = 1 / (1 + np.exp(min(change, 50.0) / 2))
     square = max(np.log(n_points) - change, 0.0)
-    return float(min(probability + probability * (1 - probability) * square, MOST_FREE))
+    return float(min(probability + probability * (1 - probability) * square, _MOST_FREE))
 
 
-def scaled(band: Band, model: Model, best, i: int) -> Band:
+def scaled(band: Band, model: Model, best: np.ndarray, i: int) -> Band:
     """With errors that the residuals believe, at the scale of a point and of the ingress."""
-    left = np.where(band.used, left_over(band, model, best, i), np.nan)
+    left = np.where(band.used, _left_over(band, model, best, i), np.nan)
     part = replace(band, scale=1.0, beta=1.0).fitted()
     model = replace(model, parts=(*model.parts[:i], part, *model.parts[i + 1 :]))
     theta = model.full(best)
@@ -197,13 +218,13 @@ def scaled(band: Band, model: Model, best, i: int) -> Band:
     return replace(band, scale=scale, beta=max(beta, red_factor(model, best, i, scale=scale)))
 
 
-def left_over(band: Band, model: Model, best, i: int):
+def _left_over(band: Band, model: Model, best: np.ndarray, i: int) -> np.ndarray:
     """Flux minus transit times baseline at all measured points, shape (n,)."""
     transit, baseline = both_factors(band, model, best, i)
     return band.part.flux - transit * baseline
 
 
-def both_factors(band: Band, model: Model, best, i: int):
+def both_factors(band: Band, model: Model, best: np.ndarray, i: int) -> tuple[np.ndarray, np.ndarray]:
     """Transit and baseline at all measured points, the coefficients from those in use."""
     theta = model.full(best)
     coefficients = _joint.solve(model.parts[i], _joint.transits(model, theta, i))[0][0]
@@ -212,16 +233,16 @@ def both_factors(band: Band, model: Model, best, i: int):
     return _joint.transits(everywhere, theta, i)[0], whole.design @ coefficients
 
 
-def _rows(band, model, i):
+def _rows(band: Band, model: Model, i: int) -> np.ndarray | slice:
     rows = np.flatnonzero(band.used)
     return rows if rows.size == model.parts[i].time.size else slice(None)
 
 
-def _darkening(curve, priors):
+def _darkening(curve: BandCurve, priors: TransitPriors) -> tuple[tuple[float, float], tuple[float, float]]:
     known = priors.limb_darkening or {}
     return known.get(curve.name) or known.get(curve.band) or limb_darkening(curve.band)
 
 
-def _ratio(error, given):
+def _ratio(error: np.ndarray, given: np.ndarray) -> float:
     known = np.isfinite(given) & (given > 0)
     return float(np.median(error[known] / given[known])) if known.any() else 1.0

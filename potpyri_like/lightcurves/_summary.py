@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import stats
 
 from potpyri_like.lightcurves import _joint
-from potpyri_like.lightcurves._joint import COMMON
-from potpyri_like.lightcurves._steps import both_factors
+from potpyri_like.lightcurves._joint import COMMON, Model
+from potpyri_like.lightcurves._sampling import Samples
+from potpyri_like.lightcurves._steps import Band, both_factors
 from potpyri_like.lightcurves.baselines import choose_columns, natural_coefficients
+from potpyri_like.lightcurves.search import TransitSearch
 from potpyri_like.lightcurves.transit import ingress_duration
 from potpyri_like.lightcurves.transit_fit import BandFit, Estimate, TransitFit
 from potpyri_like.photometry.noise import rms
 
-FALSE_ALARM = 1e-5  # probability at one place; about a thousandth when the places tried are counted
-PERCENTILES = (15.87, 50, 84.13)
+__all__ = ["summary"]
+
+_FALSE_ALARM = 1e-5  # probability at one place; about a thousandth when the places tried are counted
+_PERCENTILES = (15.87, 50, 84.13)
 
 
-def summary(bands, model, best, draws, *, search, zero) -> TransitFit:
+def summary(
+    bands: Sequence[Band],
+    model: Model,
+    best: np.ndarray,
+    draws: Samples,
+    *,
+    search: TransitSearch,
+    zero: float,
+) -> TransitFit:
     """The whole answer."""
     theta = model.full(draws.free)
     sampled = np.isfinite(draws.autocorrelation)
@@ -52,7 +66,7 @@ def summary(bands, model, best, draws, *, search, zero) -> TransitFit:
     )
 
 
-def _of_band(band, model, best, i, theta, sampled):
+def _of_band(band: Band, model: Model, best: np.ndarray, i: int, theta: np.ndarray, sampled: bool) -> BandFit:
     transit, baseline = both_factors(band, model, best, i)
     k, u = COMMON + i, COMMON + len(model.parts) + 2 * i
     names = tuple(band.baseline.names[j] for j in band.baseline.index(("constant", *band.columns)))
@@ -81,35 +95,35 @@ def _of_band(band, model, best, i, theta, sampled):
     )
 
 
-def _depths(theta, best, i, *, sampled):
+def _depths(theta: np.ndarray, best: np.ndarray, i: int, *, sampled: bool) -> np.ndarray:
     """Depths of the samples; linear about the best where the samples are a Gaussian, which knows no limits."""
     if sampled:
         return _joint.depths(theta, i)
     return _joint.depths(best, i) + (theta - best) @ _joint.depth_gradient(best, i)
 
 
-def _estimate(values):
-    low, middle, high = np.percentile(values, PERCENTILES)
+def _estimate(values: np.ndarray) -> Estimate:
+    low, middle, high = np.percentile(values, _PERCENTILES)
     return Estimate(float(middle), float(middle - low), float(high - middle))
 
 
-def _shifted(estimate, zero):
+def _shifted(estimate: Estimate, zero: float) -> Estimate:
     return Estimate(estimate.value + zero, estimate.minus, estimate.plus)
 
 
-def _whole(band, values):
+def _whole(band: Band, values: np.ndarray) -> np.ndarray:
     whole = np.full(np.shape(band.curve.time), np.nan)
     whole[band.index] = values
     return whole
 
 
-def _names(bands):
+def _names(bands: Sequence[Band]) -> tuple[str, ...]:
     names = [band.curve.name for band in bands]
     dark = [f"{u}_{name}" for name in names for u in ("u1", "u2")]
     return ("tc", "t14", "b", *(f"k_{name}" for name in names), *dark)
 
 
-def _chi2(bands, fits, n_free):
+def _chi2(bands: Sequence[Band], fits: Sequence[BandFit], n_free: int) -> tuple[float, int]:
     chi2, n = 0.0, 0
     for band, fit in zip(bands, fits, strict=True):
         part = band.fitted()
@@ -119,13 +133,13 @@ def _chi2(bands, fits, n_free):
     return chi2, n - n_free
 
 
-def _gain(band, fit):
+def _gain(band: Band, fit: BandFit) -> float:
     """By how much the transit lowers chi-square below that of the best baseline without one."""
     part = band.fitted()
     matrix = band.part.design[band.used] / part.error[:, None]
     flux = part.flux / part.error
 
-    def chi2(names):
+    def chi2(names: Sequence[str]) -> float:
         columns = matrix[:, band.baseline.index(("constant", *names))]
         coefficients = np.linalg.lstsq(columns, flux, rcond=None)[0]
         return np.sum((flux - columns @ coefficients) ** 2)
@@ -135,17 +149,17 @@ def _gain(band, fit):
     return max(chi2(tuple({*alone.names, *band.columns})) - float(np.sum(left**2)), 0.0)
 
 
-def _judged(significance, n_bands):
+def _judged(significance: float, n_bands: int) -> tuple[bool, str]:
     probability = float(stats.chi2.sf(significance**2, n_bands + 2))
-    detected = probability < FALSE_ALARM
+    detected = probability < _FALSE_ALARM
     what = "is significant" if detected else "is not significant"
     return detected, (
         f"the transit {what}: it lowers chi-square by {significance**2:.1f}, which noise alone reaches at one place "
-        f"with a probability of {probability:.1g} (limit {FALSE_ALARM:g})"
+        f"with a probability of {probability:.1g} (limit {_FALSE_ALARM:g})"
     )
 
 
-def _coverage(bands, theta, n_bands):
+def _coverage(bands: Sequence[Band], theta: np.ndarray, n_bands: int) -> tuple[str, str]:
     """What of the transit lies inside the data, and the sentence to tell."""
     time = np.concatenate([band.part.time[band.used] for band in bands])
     cadence = max(float(np.median(np.diff(band.part.time))) for band in bands)
@@ -165,16 +179,16 @@ def _coverage(bands, theta, n_bands):
     }[seen[0], seen[1]]
 
 
-def _half(missing):
+def _half(missing: str) -> str:
     return f"the {missing} is not in the data: mid-time and duration are known through the priors only, and correlated"
 
 
-def _passed(time, middle, reach):
+def _passed(time: np.ndarray, middle: float, reach: float) -> bool:
     near = np.abs(time - middle) <= reach
     return bool((near & (time <= middle)).any() and (near & (time >= middle)).any())
 
 
-def _chromaticity(k2):
+def _chromaticity(k2: np.ndarray) -> tuple[float, int, float]:
     """One k**2 for all curves: what is common to them is in the covariance, and so cancels."""
     n = k2.shape[1]
     covariance = np.atleast_2d(np.cov(k2, rowvar=False))

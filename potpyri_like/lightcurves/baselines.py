@@ -6,12 +6,13 @@ columns the light curve needs is for the Bayesian information criterion to say, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from potpyri_like.photometry.noise import expected, point_to_point, spikes
+from potpyri_like.photometry.noise import MAD_TO_SIGMA, expected, point_to_point, spikes
 
 __all__ = [
     "Baseline",
@@ -25,10 +26,10 @@ __all__ = [
     "with_fitted_scatter",
 ]
 
-MAD_TO_SIGMA = 1.4826
-CONSTANT = "constant"
-FEWEST = 12  # points that have a baseline
+_CONSTANT = "constant"
+_FEWEST = 12  # points that have a baseline
 _FLIP = 90.0  # degrees from one frame to the next
+_Column = tuple[np.ndarray, float, float]  # values, centre, scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +82,9 @@ class Choice:
     tried: tuple[tuple[tuple[str, ...], float], ...]
 
 
-def baseline_columns(time, columns: Mapping[str, np.ndarray], *, candidates=None) -> Baseline:
+def baseline_columns(
+    time: ArrayLike, columns: Mapping[str, np.ndarray], *, candidates: Sequence[str] | None = None
+) -> Baseline:
     """The candidate columns on one scale, with the constant; "time" and "time2" are made from the time.
 
     Parameters
@@ -100,18 +103,19 @@ def baseline_columns(time, columns: Mapping[str, np.ndarray], *, candidates=None
     """
     time = np.asarray(time, float)
     names = ("time", "time2", *columns) if candidates is None else tuple(candidates)
-    kept, dropped = {CONSTANT: (np.ones(time.size), 0.0, 1.0)}, {}
+    kept: dict[str, _Column] = {_CONSTANT: (np.ones(time.size), 0.0, 1.0)}
+    dropped: dict[str, str] = {}
     for name in dict.fromkeys(names):
         reason, column = _standard(time, _named(name, time, columns))
-        if reason:
+        if column is None:
             dropped[name] = reason
-        elif name != CONSTANT:
+        elif name != _CONSTANT:
             kept[name] = column
     values, centres, scales = zip(*kept.values(), strict=True)
     return Baseline(tuple(kept), np.column_stack(values), np.array(centres), np.array(scales), dropped)
 
 
-def flip_column(time, flips) -> np.ndarray:
+def flip_column(time: ArrayLike, flips: ArrayLike) -> np.ndarray:
     """1 after an odd number of meridian flips, 0 before and after an even number.
 
     Parameters
@@ -142,7 +146,9 @@ def flip_times(time: np.ndarray, rotation: np.ndarray) -> list[float]:
     ]
 
 
-def natural_coefficients(baseline: Baseline, names: Sequence[str], coefficients) -> dict[str, float]:
+def natural_coefficients(
+    baseline: Baseline, names: Sequence[str], coefficients: ArrayLike
+) -> dict[str, float]:
     """Coefficients of the columns as they were recorded: relative flux per airmass, per pixel, per day...
 
     "time" and "time2" are counted from the median time. The constant is what is left where every column is 0.
@@ -150,7 +156,7 @@ def natural_coefficients(baseline: Baseline, names: Sequence[str], coefficients)
     index = baseline.index(names)
     natural = np.asarray(coefficients, float) / baseline.scale[index]
     result = {baseline.names[i]: float(c) for i, c in zip(index, natural, strict=True)}
-    result[CONSTANT] = float(result[CONSTANT] - np.sum(natural * baseline.centre[index]))
+    result[_CONSTANT] = float(result[_CONSTANT] - np.sum(natural * baseline.centre[index]))
     return result
 
 
@@ -170,7 +176,7 @@ def choose_columns(
     """
     tried: dict[frozenset[str], float] = {}
 
-    def bic(names):
+    def bic(names: Iterable[str]) -> float:
         key = frozenset(names)
         if key not in tried:
             ordered = tuple(name for name in candidates if name in key)
@@ -184,7 +190,9 @@ def choose_columns(
     return Choice(order, bic(chosen), table, history)
 
 
-def levelled(time, flux, error, columns: Mapping[str, np.ndarray]) -> tuple[np.ndarray, tuple[str, ...]]:
+def levelled(
+    time: ArrayLike, flux: ArrayLike, error: ArrayLike, columns: Mapping[str, np.ndarray]
+) -> tuple[np.ndarray, tuple[str, ...]]:
     """A constant star's flux over the baseline that the criterion asks for, about 1; and the columns that it took.
 
     Single outliers have no say. The errors count as no less than the point-to-point scatter.
@@ -197,7 +205,7 @@ def levelled(time, flux, error, columns: Mapping[str, np.ndarray]) -> tuple[np.n
     """
     time, flux, error = (np.asarray(values, float) for values in (time, flux, error))
     good = np.isfinite(flux) & np.isfinite(time) & (error > 0) & ~spikes(flux)
-    if good.sum() < FEWEST:
+    if good.sum() < _FEWEST:
         return flux.copy(), ()
     scale = max(1.0, point_to_point(flux[good], time[good]) / expected(error[good]))
     candidates = {name: np.asarray(values, float) for name, values in columns.items()}
@@ -205,11 +213,11 @@ def levelled(time, flux, error, columns: Mapping[str, np.ndarray]) -> tuple[np.n
     weight = 1 / (scale * error[good])
     rows, data = baseline.matrix * weight[:, None], flux[good] * weight
 
-    def solved(names):
-        index = baseline.index((CONSTANT, *names))
+    def solved(names: Sequence[str]) -> tuple[np.ndarray, list[int]]:
+        index = baseline.index((_CONSTANT, *names))
         return np.linalg.lstsq(rows[:, index], data, rcond=None)[0], index
 
-    def chi2(names):
+    def chi2(names: Sequence[str]) -> float:
         coefficients, index = solved(names)
         return float(np.sum((data - rows[:, index] @ coefficients) ** 2))
 
@@ -234,7 +242,7 @@ def with_fitted_scatter(flux: np.ndarray, fitted: int) -> np.ndarray:
     return 1 + (flux - 1) * np.sqrt(points / max(points - fitted, 1))
 
 
-def _descend(candidates, bic):
+def _descend(candidates: Sequence[str], bic: Callable[[Iterable[str]], float]) -> frozenset[str]:
     """Add or remove one name at a time for as long as that lowers the BIC."""
     chosen: frozenset[str] = frozenset()
     while True:
@@ -244,7 +252,7 @@ def _descend(candidates, bic):
         chosen = best
 
 
-def _named(name, time, columns):
+def _named(name: str, time: np.ndarray, columns: Mapping[str, np.ndarray]) -> np.ndarray | None:
     if name in columns:
         return np.asarray(columns[name], float)
     if name in ("time", "time2"):
@@ -253,7 +261,7 @@ def _named(name, time, columns):
     return None
 
 
-def _standard(time, values):
+def _standard(time: np.ndarray, values: np.ndarray | None) -> tuple[str, _Column | None]:
     """Why a column cannot serve ("" when it can), and its values, centre and scale."""
     if values is None:
         return "was not recorded", None
@@ -268,12 +276,12 @@ def _standard(time, values):
     return "", ((values - centre) / scale, centre, scale)
 
 
-def _filled(time, values, good):
+def _filled(time: np.ndarray, values: np.ndarray, good: np.ndarray) -> np.ndarray:
     order = np.argsort(time[good], kind="stable")
     return np.where(good, values, np.interp(time, time[good][order], values[good][order]))
 
 
-def _scale(values, centre):
+def _scale(values: np.ndarray, centre: float) -> float:
     """Robust scatter; the plain one of a step, which has none."""
     robust, plain = MAD_TO_SIGMA * np.median(np.abs(values - centre)), np.std(values)
     return float(robust if robust > 0.1 * plain else plain)

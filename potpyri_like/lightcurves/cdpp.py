@@ -9,6 +9,7 @@ import importlib
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import ArrayLike
 
 from potpyri_like.errors import UsageError
 from potpyri_like.lightcurves.points import since_first
@@ -16,14 +17,14 @@ from potpyri_like.photometry.noise import MAD_TO_SIGMA
 
 __all__ = ["cdpp", "cdpp_in_time"]
 
-WINDOW = 41  # points of the trend
-HANN = 10  # points of the smoothing that finds outliers
-CHUNK = 30  # points of one chunk
-NSIGMA = 5.0
-BLOCK = 1_000_000  # values in memory at once
+_WINDOW = 41  # points of the trend
+_HANN = 10  # points of the smoothing that finds outliers
+_CHUNK = 30  # points of one chunk
+_NSIGMA = 5.0
+_BLOCK = 1_000_000  # values in memory at once
 
 
-def cdpp(flux, time) -> float:
+def cdpp(flux: ArrayLike, time: ArrayLike) -> float:
     """The noise of the mean of 30 points, as the K2 mission's recipe in archi gives it (Silva et al. 2020).
 
     A running quadratic over 41 points is taken off, points off a 10-point Hann smoothing by more than five
@@ -38,17 +39,17 @@ def cdpp(flux, time) -> float:
         In any order. NaN is left out first; fewer than 60 points give NaN.
     """
     time, flux = since_first(time, flux)
-    if flux.size < 2 * CHUNK:
+    if flux.size < 2 * _CHUNK:
         return np.nan
     flat = _detrended(time, flux)
     level = np.median(flat)
     if not level > 0:
         return np.nan
     flat = _without_outliers(flat / level)
-    return float(np.median([np.std(chunk) for chunk in _chunks(flat)]) / np.sqrt(CHUNK))
+    return float(np.median([np.std(chunk) for chunk in _chunks(flat)]) / np.sqrt(_CHUNK))
 
 
-def cdpp_in_time(flux, time, *, duration) -> float:
+def cdpp_in_time(flux: ArrayLike, time: ArrayLike, *, duration: float) -> float:
     """The noise of the mean over `duration` of what is left above slow trends.
 
     As `cdpp`, with windows of time instead of counts: a quadratic in time over 41 / 30 of `duration` about each
@@ -72,16 +73,16 @@ def cdpp_in_time(flux, time, *, duration) -> float:
     level = np.median(flux) if flux.size else np.nan
     if not level > 0:
         return np.nan
-    half = WINDOW / CHUNK * duration / 2 * (1 + 1e-9)
+    half = _WINDOW / _CHUNK * duration / 2 * (1 + 1e-9)
     first, last = np.searchsorted(time, time - half), np.searchsorted(time, time + half, side="right")
     trend, leverage = _quadratic(time, flux, np.ones_like(flux), first, last)
     free = 1 - leverage > 0.05  # the quadratic does not go through the point
     residual = (flux[free] - trend[free]) / np.sqrt(1 - leverage[free]) / level
-    kept = np.abs(residual) <= NSIGMA * _robust(residual)
+    kept = np.abs(residual) <= _NSIGMA * _robust(residual)
     return _of_intervals(time[free][kept], residual[kept], duration)
 
 
-def _of_intervals(time, residual, duration):
+def _of_intervals(time: np.ndarray, residual: np.ndarray, duration: float) -> float:
     """Median over the intervals of scatter / sqrt(n)."""
     if time.size < 3:
         return np.nan
@@ -97,42 +98,57 @@ def _of_intervals(time, residual, duration):
     return float(np.median(np.sqrt(variance / (1 - 2 / (9 * freedom)) ** 3 / n[counts])))
 
 
-def _detrended(time, flux):
-    half = WINDOW // 2
+def _detrended(time: np.ndarray, flux: np.ndarray) -> np.ndarray:
+    half = _WINDOW // 2
     smooth_enough, times = _windows(time, flux)
     if smooth_enough:
         # Loaded here, since it takes 0.7 s and few need it.
-        trend = importlib.import_module("scipy.signal").savgol_filter(flux, WINDOW, 2)
+        trend = importlib.import_module("scipy.signal").savgol_filter(flux, _WINDOW, 2)
     else:
         fluxes, first = np.pad(flux, half, mode="reflect"), np.arange(flux.size)
         weight = 1 / np.maximum(fluxes, 1)  # the square of 1 / sqrt(flux)
-        trend, _ = _quadratic(times, fluxes, weight, first, first + WINDOW, centre=first + half)
+        trend, _ = _quadratic(times, fluxes, weight, first, first + _WINDOW, centre=first + half)
     return flux - trend + np.median(flux)
 
 
-def _windows(time, flux):
+def _windows(time: np.ndarray, flux: np.ndarray) -> tuple[bool, np.ndarray]:
     """Whether the windows are even enough in length, or in flux; and the times, extended by the first step."""
-    half = WINDOW // 2
+    half = _WINDOW // 2
     step = (time[1] - time[0]) * np.arange(1, half + 1)
     times = np.concatenate([time[0] - step[::-1], time, time[-1] + step])
-    length = np.ptp(sliding_window_view(times, WINDOW), axis=1) / (time[-1] / time.size or 1.0)
-    window = sliding_window_view(np.pad(flux, half, mode="reflect"), WINDOW)
+    length = np.ptp(sliding_window_view(times, _WINDOW), axis=1) / (time[-1] / time.size or 1.0)
+    window = sliding_window_view(np.pad(flux, half, mode="reflect"), _WINDOW)
     change = window[:, -1] - window[:, 0]
     even = ((length >= 36) & (length <= 45)).all()
     return even or not (change > np.median(np.sqrt(np.maximum(flux, 0)))).any(), times
 
 
-def _quadratic(time, flux, weight, first, last, centre=None):
+def _quadratic(
+    time: np.ndarray,
+    flux: np.ndarray,
+    weight: np.ndarray,
+    first: np.ndarray,
+    last: np.ndarray,
+    centre: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
     """A weighted quadratic in time fitted over the points first:last, at each centre; and its leverage there."""
     centre = np.arange(time.size) if centre is None else centre
     widest = np.max(last - first)
-    blocks = np.array_split(np.arange(centre.size), 1 + centre.size * widest // BLOCK)
+    blocks = np.array_split(np.arange(centre.size), 1 + centre.size * widest // _BLOCK)
     fits = [_block(time, flux, weight, first[b], last[b], centre[b], widest) for b in blocks]
     trend, leverage = np.concatenate(fits, axis=1)
     return trend, leverage
 
 
-def _block(time, flux, weight, first, last, centre, widest):
+def _block(
+    time: np.ndarray,
+    flux: np.ndarray,
+    weight: np.ndarray,
+    first: np.ndarray,
+    last: np.ndarray,
+    centre: np.ndarray,
+    widest: int,
+) -> tuple[np.ndarray, np.ndarray]:
     index = first[:, None] + np.arange(widest)
     inside = index < last[:, None]
     index = np.minimum(index, time.size - 1)
@@ -145,18 +161,18 @@ def _block(time, flux, weight, first, last, centre, widest):
     return trend[:, 0, 0], row[:, 0, 0] * weight[centre]
 
 
-def _without_outliers(flux):
+def _without_outliers(flux: np.ndarray) -> np.ndarray:
     """The points within five robust scatters of a Hann smoothing whose ends are reflected through the last point."""
-    kernel = np.hanning(HANN)
-    padded = np.pad(flux, HANN, mode="reflect", reflect_type="odd")
-    residual = flux - np.convolve(padded, kernel / kernel.sum(), mode="same")[HANN:-HANN]
-    return flux[np.abs(residual - np.median(residual)) <= NSIGMA * _robust(residual)]
+    kernel = np.hanning(_HANN)
+    padded = np.pad(flux, _HANN, mode="reflect", reflect_type="odd")
+    residual = flux - np.convolve(padded, kernel / kernel.sum(), mode="same")[_HANN:-_HANN]
+    return flux[np.abs(residual - np.median(residual)) <= _NSIGMA * _robust(residual)]
 
 
-def _chunks(flux):
+def _chunks(flux: np.ndarray) -> list[np.ndarray]:
     """Consecutive chunks of 30, the last of 30 to 59."""
-    return np.split(flux, CHUNK * np.arange(1, max(flux.size // CHUNK, 1)))
+    return np.split(flux, _CHUNK * np.arange(1, max(flux.size // _CHUNK, 1)))
 
 
-def _robust(residual):
+def _robust(residual: np.ndarray) -> float:
     return MAD_TO_SIGMA * np.median(np.abs(residual - np.median(residual))) if residual.size else 0.0

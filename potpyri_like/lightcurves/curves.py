@@ -12,7 +12,7 @@ from potpyri_like.photometry.noise import expected, point_to_point
 
 __all__ = ["BandCurve", "Prior", "TransitPriors", "is_due", "measured", "priors_of_ephemeris"]
 
-MIN_POINTS = 12
+_MIN_POINTS = 12
 # How far a transit may be from its ephemeris, one sigma: days at least, and times the ephemeris' uncertainty.
 _TC_FREE, _TC_SURE = 0.02, 10.0
 _T14_SURE, _B_SURE = 0.1, 0.2  # of the duration at least; of the impact parameter
@@ -142,16 +142,16 @@ def measured(curve: BandCurve) -> tuple[np.ndarray, np.ndarray]:
             "a light curve has one of each per frame"
         )
     good = np.flatnonzero(np.isfinite(time) & np.isfinite(flux))
-    if good.size < MIN_POINTS:
+    if good.size < _MIN_POINTS:
         raise ReductionError(
-            f"{curve.name}: {good.size} points are measured, a transit fit wants {MIN_POINTS} at least; "
+            f"{curve.name}: {good.size} points are measured, a transit fit wants {_MIN_POINTS} at least; "
             "leave this light curve out"
         )
     good = good[np.argsort(time[good], kind="stable")]
     return good, _believable(time[good], flux[good], error[good])
 
 
-def _believable(time, flux, error):
+def _believable(time: np.ndarray, flux: np.ndarray, error: np.ndarray) -> np.ndarray:
     scatter = point_to_point(flux, time)
     scatter = scatter if scatter > 0 else 1e-6
     known = np.isfinite(error) & (error > 0)

@@ -19,7 +19,7 @@ from potpyri_like.lightcurves.transit_fit import TransitFit
 __all__ = ["CANDIDATES", "fit_transit"]
 
 CANDIDATES = ("time", "time2", "airmass", "x", "y", "fwhm", "sky", "comparison", "flip")
-N_GAUSSIAN = 20000  # samples of the covariance where nothing is sampled
+_N_GAUSSIAN = 20000  # samples of the covariance where nothing is sampled
 
 
 def fit_transit(
@@ -74,18 +74,20 @@ def fit_transit(
     return summary(bands, model, best, draws, search=search, zero=zero)
 
 
-def _refined(bands, priors, zero, best):
+def _refined(
+    bands: Sequence[_steps.Band], priors: TransitPriors, zero: float, best: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, float]:
     model = _steps.model_of(bands, priors, zero)
     return least(model, model.full(best)[0])
 
 
-def _gaussian(best, covariance, seed):
+def _gaussian(best: np.ndarray, covariance: np.ndarray, seed: int) -> Samples:
     rng = np.random.default_rng(seed)
-    points = rng.multivariate_normal(best, covariance, size=N_GAUSSIAN, method="eigh")
+    points = rng.multivariate_normal(best, covariance, size=_N_GAUSSIAN, method="eigh")
     return Samples(points, np.nan, np.nan)
 
 
-def _check(curves):
+def _check(curves: Sequence[BandCurve]) -> None:
     if not curves:
         raise ReductionError("no light curve to fit a transit to; give one at least")
     twice = [name for name, n in Counter(curve.name for curve in curves).items() if n > 1]

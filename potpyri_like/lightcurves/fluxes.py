@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from potpyri_like.errors import UsageError
 
 __all__ = ["ExcessVariance", "RmsFlux", "excess_variance", "rms_flux", "segment_duration"]
 
-LEAST_SEGMENTS = 5  # in a group, of which there are three at least
-LEAST_POINTS = 5  # in a segment
+_LEAST_SEGMENTS = 5  # in a group, of which there are three at least
+_LEAST_POINTS = 5  # in a segment
 _SEGMENTS, _POINTS = 40, 8  # of a light curve; in a segment
-MOST_GROUPS = 12
+_MOST_GROUPS = 12
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class RmsFlux:
     intercept_error: float
 
 
-def excess_variance(flux, error) -> ExcessVariance:
+def excess_variance(flux: ArrayLike, error: ArrayLike) -> ExcessVariance:
     """Variance beyond the noise that the errors promise (Nandra et al. 1997; Vaughan et al. 2003, MNRAS 345, 1271).
 
     Parameters
@@ -76,12 +77,12 @@ def excess_variance(flux, error) -> ExcessVariance:
     """
     flux, error = np.asarray(flux, float), np.asarray(error, float)
     good = np.isfinite(flux) & np.isfinite(error)
-    flux, noise = flux[good], error[good] ** 2
-    n = flux.size
+    values, variances = np.asarray(flux[good]), np.asarray(error[good] ** 2)
+    n = values.size
     if n < 2:
         return ExcessVariance(np.nan, np.nan, np.nan, np.nan, n)
-    level, noise = flux.mean(), noise.mean()
-    value = np.var(flux, ddof=1) - noise
+    level, noise = values.mean(), variances.mean()
+    value = np.var(values, ddof=1) - noise
     sigma = np.sqrt(2 / n * noise**2 + 4 / n * noise * max(value, 0))
     if not (value > 0 and level > 0):
         return ExcessVariance(float(value), float(sigma), np.nan, np.nan, n)
@@ -91,7 +92,7 @@ def excess_variance(flux, error) -> ExcessVariance:
     )
 
 
-def rms_flux(time, flux, error, *, duration) -> RmsFlux:
+def rms_flux(time: ArrayLike, flux: ArrayLike, error: ArrayLike, *, duration: float) -> RmsFlux:
     """Whether a source flickers in proportion to its flux (Uttley & McHardy 2001, MNRAS 323, L26).
 
     The series is cut into segments of `duration`; segments of like mean flux make a group, in which the excess
@@ -111,7 +112,7 @@ def rms_flux(time, flux, error, *, duration) -> RmsFlux:
     if not (np.isfinite(duration) and duration > 0):
         raise UsageError(f"segments of {duration}: the duration must be above 0, in the unit of the times")
     mean, variance = _segments(time, flux, error, duration)
-    n_groups = min(mean.size // LEAST_SEGMENTS, MOST_GROUPS)
+    n_groups = min(mean.size // _LEAST_SEGMENTS, _MOST_GROUPS)
     if n_groups < 3:
         none = np.zeros(0)
         return RmsFlux(none, none, none, np.zeros(0, int), np.nan, np.nan, np.nan, np.nan)
@@ -136,22 +137,24 @@ def segment_duration(time: np.ndarray) -> float:
     return max(float(np.ptp(time)) / _SEGMENTS, _POINTS * step)
 
 
-def _segments(time, flux, error, duration):
+def _segments(
+    time: ArrayLike, flux: ArrayLike, error: ArrayLike, duration: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Mean flux and excess variance of each segment that is full."""
-    time, flux, error = (np.asarray(column, float) for column in (time, flux, error))
+    time, flux, error = np.asarray(time, float), np.asarray(flux, float), np.asarray(error, float)
     good = np.isfinite(time) & np.isfinite(flux) & np.isfinite(error)
     if not good.any():
         return np.zeros(0), np.zeros(0)
-    time, flux, error = time[good], flux[good], error[good]
-    cell = np.floor((time - time.min()) / duration + 1e-6)
+    when, values, noise = np.asarray(time[good]), np.asarray(flux[good]), np.asarray(error[good])
+    cell = np.floor((when - when.min()) / duration + 1e-6)
     _, label, n = np.unique(cell, return_inverse=True, return_counts=True)
-    mean = np.bincount(label, flux) / n
-    scatter = np.bincount(label, (flux - mean[label]) ** 2) / np.maximum(n - 1, 1)
-    full = (n >= LEAST_POINTS) & (n >= np.median(n) / 2)
-    return mean[full], (scatter - np.bincount(label, error**2) / n)[full]
+    mean = np.bincount(label, values) / n
+    scatter = np.bincount(label, (values - mean[label]) ** 2) / np.maximum(n - 1, 1)
+    full = (n >= _LEAST_POINTS) & (n >= np.median(n) / 2)
+    return mean[full], (scatter - np.bincount(label, noise**2) / n)[full]
 
 
-def _line(flux, rms, n):
+def _line(flux: np.ndarray, rms: np.ndarray, n: np.ndarray) -> tuple[float, float, float, float]:
     """Slope, its error, intercept, its error; the weights from the line itself, so that no low point draws it."""
     good = np.isfinite(rms)
     flux, rms, n = flux[good], rms[good], n[good]

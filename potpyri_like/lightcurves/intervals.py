@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from potpyri_like.errors import UsageError
 
 __all__ = ["parse_intervals", "select"]
 
-COLUMNS = ("init_time", "final_time")
-OFFSETS = (2400000.0, 2400000.5, -2400000.0, -2400000.5)  # JD - 2400000 and MJD against JD, either way
+_COLUMNS = ("init_time", "final_time")
+_OFFSETS = (2400000.0, 2400000.5, -2400000.0, -2400000.5)  # JD - 2400000 and MJD against JD, either way
 
 
-def parse_intervals(text, *, path_name) -> list[tuple[float, float]]:
+def parse_intervals(text: str, *, path_name: str) -> list[tuple[float, float]]:
     """Read a table `init_time,final_time` of intervals, in days, in the time system of the light curve.
 
     Empty lines and lines that begin with # are skipped; other columns are not looked at. A table with its
@@ -40,7 +42,9 @@ def parse_intervals(text, *, path_name) -> list[tuple[float, float]]:
     return _without_overlap(sorted(read), path_name)
 
 
-def select(time, intervals, *, path_name="intervals") -> np.ndarray:
+def select(
+    time: ArrayLike, intervals: Sequence[tuple[float, float]], *, path_name: str = "intervals"
+) -> np.ndarray:
     """Which points lie within one of the intervals, both ends included.
 
     An interval that holds no point is an error, which says whether the times look like those of another count
@@ -69,26 +73,26 @@ def select(time, intervals, *, path_name="intervals") -> np.ndarray:
     return np.any(masks, axis=0)
 
 
-def _rows(text):
+def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
     """The lines that say something, with their numbers, as lists of stripped cells."""
     for number, line in enumerate(io.StringIO(text.lstrip("\ufeff")), start=1):
         if line.strip(" \t\r\n,") and not line.lstrip().startswith("#"):
             yield number, [cell.strip() for cell in next(csv.reader([line]))]
 
 
-def _columns(number, header, path_name):
+def _columns(number: int, header: Sequence[str], path_name: str) -> list[int]:
     """Where the two columns are."""
     names = [name.lower() for name in header]
-    missing = [name for name in COLUMNS if name not in names]
+    missing = [name for name in _COLUMNS if name not in names]
     if missing:
         raise UsageError(
             f"{path_name}, line {number}: the header is '{','.join(header)}', without {' and '.join(missing)}; "
-            f"write '{','.join(COLUMNS)}' above the intervals"
+            f"write '{','.join(_COLUMNS)}' above the intervals"
         )
-    return [names.index(name) for name in COLUMNS]
+    return [names.index(name) for name in _COLUMNS]
 
 
-def _interval(row, columns, where):
+def _interval(row: Sequence[str], columns: Sequence[int], where: str) -> tuple[float, float]:
     start, end = (_number(row[c] if c < len(row) else "", where) for c in columns)
     if not start < end:
         raise UsageError(
@@ -98,7 +102,7 @@ def _interval(row, columns, where):
     return start, end
 
 
-def _number(cell, where):
+def _number(cell: str, where: str) -> float:
     try:
         value = float(cell)
     except ValueError:
@@ -111,7 +115,7 @@ def _number(cell, where):
     return value
 
 
-def _without_overlap(read, path_name):
+def _without_overlap(read: Sequence[tuple[float, float, int]], path_name: str) -> list[tuple[float, float]]:
     for (_, end, line), (start, _, other) in pairwise(read):
         if start < end:
             raise UsageError(
@@ -121,13 +125,13 @@ def _without_overlap(read, path_name):
     return [(start, end) for start, end, _ in read]
 
 
-def _range(time):
+def _range(time: np.ndarray) -> str:
     time = time[np.isfinite(time)]
     return f"which runs from {time.min():.6f} to {time.max():.6f}" if time.size else "which has no times"
 
 
-def _advice(time, start, end):
-    fits = [off for off in OFFSETS if ((time >= start + off) & (time <= end + off)).any()]
+def _advice(time: np.ndarray, start: float, end: float) -> str:
+    fits = [off for off in _OFFSETS if ((time >= start + off) & (time <= end + off)).any()]
     if not fits:
         return "correct the interval or remove it"
     ways = " or ".join(f"{'add' if off > 0 else 'subtract'} {abs(off):.1f}" for off in fits)

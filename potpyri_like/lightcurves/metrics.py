@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from potpyri_like.errors import UsageError
 from potpyri_like.lightcurves.cdpp import cdpp, cdpp_in_time
@@ -22,11 +23,11 @@ from potpyri_like.photometry.noise import point_to_point, rms
 
 __all__ = ["METRICS", "Metric", "binned", "named_metric"]
 
-MINUTES = 1 / 1440  # days
-POINTS = 12  # of a bin, without a width
+_MINUTES = 1 / 1440  # days
+_POINTS = 12  # of a bin, without a width
 
 
-def binned(flux, time, *, width=None) -> float:
+def binned(flux: ArrayLike, time: ArrayLike, *, width: float | None = None) -> float:
     """Scatter of the means of 12 consecutive points, or of bins `width` minutes wide: white and red noise, trends.
 
     An incomplete bin (fewer points than 12, or than half of the median bin's) does not count; fewer than two
@@ -36,20 +37,20 @@ def binned(flux, time, *, width=None) -> float:
     good = np.flatnonzero(np.isfinite(flux) & np.isfinite(time))
     good = good[np.argsort(time[good], kind="stable")]
     if width is None:
-        whole = good.size // POINTS * POINTS
-        return rms(flux[good[:whole]].reshape(-1, POINTS).mean(axis=1))
-    bins = bin_series(time[good], flux[good], width=width * MINUTES)
+        whole = good.size // _POINTS * _POINTS
+        return rms(flux[good[:whole]].reshape(-1, _POINTS).mean(axis=1))
+    bins = bin_series(time[good], flux[good], width=width * _MINUTES)
     return rms(bins.value[bins.n >= np.median(bins.n) / 2]) if bins.n.size else np.nan
 
 
-def _std(flux, time) -> float:
+def _std(flux: ArrayLike, time: ArrayLike) -> float:
     """Scatter about the mean, trends included."""
     flux = np.asarray(flux, float)
     return rms(flux[np.isfinite(np.asarray(time, float))])
 
 
-def _cdpp_of(flux, time, *, width) -> float:
-    return cdpp_in_time(flux, time, duration=width * MINUTES)
+def _cdpp_of(flux: ArrayLike, time: ArrayLike, *, width: float) -> float:
+    return cdpp_in_time(flux, time, duration=width * _MINUTES)
 
 
 METRICS: dict[str, Callable[..., float]] = {
@@ -58,7 +59,7 @@ METRICS: dict[str, Callable[..., float]] = {
     "binned": binned,
     "cdpp": cdpp,
 }
-WITH_WIDTH: dict[str, Callable[..., float]] = {"binned": binned, "cdpp": _cdpp_of}
+_WITH_WIDTH: dict[str, Callable[..., float]] = {"binned": binned, "cdpp": _cdpp_of}
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Metric:
     name: str
     function: Callable[..., Any]
 
-    def __call__(self, flux, time) -> float:
+    def __call__(self, flux: ArrayLike, time: ArrayLike | None) -> float:
         """The figure; the function gets copies, so it cannot spoil the light curve."""
         try:
             result = self.function(np.array(flux, float), np.array(time, float))
@@ -86,7 +87,7 @@ class Metric:
         return _one_number(result, self.name)
 
 
-def named_metric(text) -> Metric:
+def named_metric(text: str) -> Metric:
     """The metric of that name, or a function of one's own.
 
     Parameters
@@ -98,8 +99,8 @@ def named_metric(text) -> Metric:
     if text in METRICS:
         return Metric(text, METRICS[text])
     first, colon, second = text.partition(":")
-    if colon and first in WITH_WIDTH:
-        return Metric(text, partial(WITH_WIDTH[first], width=_width(second, text)))
+    if colon and first in _WITH_WIDTH:
+        return Metric(text, partial(_WITH_WIDTH[first], width=_width(second, text)))
     if not (colon and first and second):
         near = difflib.get_close_matches(text, METRICS, n=1)
         meant = f"did you mean {near[0]}? " if near else ""
@@ -110,7 +111,7 @@ def named_metric(text) -> Metric:
     return Metric(text, _imported(first, second))
 
 
-def _width(text, name):
+def _width(text: str, name: str) -> float:
     try:
         width = float(text)
     except ValueError:
@@ -120,7 +121,7 @@ def _width(text, name):
     return width
 
 
-def _imported(module_name, name):
+def _imported(module_name: str, name: str) -> Callable[..., Any]:
     try:
         module = importlib.import_module(module_name)
     except Exception as error:
@@ -137,7 +138,7 @@ def _imported(module_name, name):
     return function
 
 
-def _one_number(result, name):
+def _one_number(result: object, name: str) -> float:
     value = np.asarray(result)
     if value.size != 1 or value.dtype.kind not in "fiu" or np.isinf(value).any():
         raise UsageError(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from astropy.timeseries import LombScargle
+from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 
 from potpyri_like.errors import UsageError
@@ -14,9 +16,10 @@ from potpyri_like.photometry.bins import bin_series
 
 __all__ = ["Periodogram", "PhaseBins", "fold", "multiband_periodogram", "periodogram", "phase_bins"]
 
-FALSE_ALARMS = (0.1, 0.01, 0.001)
-LEAST = 10  # points
-MOST = 5_000_000  # frequencies
+_FALSE_ALARMS = (0.1, 0.01, 0.001)
+_LEAST = 10  # points
+_MOST = 5_000_000  # frequencies
+_Series = tuple[np.ndarray, np.ndarray, np.ndarray]  # time, flux, error: measured, in order of time
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +79,15 @@ class PhaseBins:
     n: np.ndarray
 
 
-def periodogram(time, flux, error=None, *, min_period=None, max_period=None, oversampling=10) -> Periodogram:
+def periodogram(
+    time: ArrayLike,
+    flux: ArrayLike,
+    error: ArrayLike | None = None,
+    *,
+    min_period: float | None = None,
+    max_period: float | None = None,
+    oversampling: int = 10,
+) -> Periodogram:
     """Lomb-Scargle periodogram with a floating mean, its best period and false-alarm levels (Baluev 2008).
 
     White noise is the null hypothesis: flickering sources reach the levels by red noise alone, and more so at
@@ -94,19 +105,25 @@ def periodogram(time, flux, error=None, *, min_period=None, max_period=None, ove
         Frequencies per peak width, 1 / span.
     """
     band = _measured(time, flux, error)
-    if band[0].size < LEAST:
+    if band[0].size < _LEAST:
         return _nothing([band])
     found = _search([band], _grid([band], min_period, max_period, oversampling))
     frequency, search = found.frequency, LombScargle(*band)
     options = {"method": "baluev", "minimum_frequency": frequency[0], "maximum_frequency": frequency[-1]}
     return replace(
         found,
-        levels=np.asarray(search.false_alarm_level(FALSE_ALARMS, **options)),
+        levels=np.asarray(search.false_alarm_level(_FALSE_ALARMS, **options)),
         false_alarm=float(search.false_alarm_probability(found.best_power, **options)),
     )
 
 
-def multiband_periodogram(bands, *, min_period=None, max_period=None, oversampling=10) -> Periodogram:
+def multiband_periodogram(
+    bands: Sequence[Sequence[ArrayLike]],
+    *,
+    min_period: float | None = None,
+    max_period: float | None = None,
+    oversampling: int = 10,
+) -> Periodogram:
     """One period for several bands, each with its own mean, amplitude and phase (VanderPlas & Ivezic 2015).
 
     The power is that of each band, weighted by its chi-squared about its mean: the part of the whole that the
@@ -117,21 +134,21 @@ def multiband_periodogram(bands, *, min_period=None, max_period=None, oversampli
     bands : sequence of (time, flux, error)
         As for `periodogram`, with the errors; those with fewer than ten points are left out.
     """
-    bands = [_measured(*band) for band in bands]
-    used = np.array([band[0].size >= LEAST for band in bands], bool)
+    measured = [_measured(*band) for band in bands]
+    used = np.array([band[0].size >= _LEAST for band in measured], bool)
     if not used.any():
-        return _nothing(bands)
-    kept = [band for band, use in zip(bands, used, strict=True) if use]
+        return _nothing(measured)
+    kept = [band for band, use in zip(measured, used, strict=True) if use]
     found = _search(kept, _grid(kept, min_period, max_period, oversampling))
     if used.all():
         return found
-    told = f"{np.sum(~used)} of {used.size} bands have fewer than {LEAST} points that vary and are left out"
+    told = f"{np.sum(~used)} of {used.size} bands have fewer than {_LEAST} points that vary and are left out"
     amplitude, amplitude_error = np.full((2, used.size), np.nan)
     amplitude[used], amplitude_error[used] = found.amplitude, found.amplitude_error
     return replace(found, amplitude=amplitude, amplitude_error=amplitude_error, notes=(*found.notes, told))
 
 
-def fold(time, period, epoch) -> np.ndarray:
+def fold(time: ArrayLike, period: float, epoch: float) -> np.ndarray:
     """Phase from -0.5 up to, not including, 0.5; 0 at the epoch.
 
     Parameters
@@ -148,7 +165,9 @@ def fold(time, period, epoch) -> np.ndarray:
     return np.where(phase >= 0.5, -0.5, phase)  # rounding
 
 
-def phase_bins(phase, flux, error=None, *, n=20) -> PhaseBins:
+def phase_bins(
+    phase: ArrayLike, flux: ArrayLike, error: ArrayLike | None = None, *, n: int = 20
+) -> PhaseBins:
     """Mean flux in n equal bins of phase, from -0.5 to 0.5, each with its own count and error.
 
     The error is that of the mean from the scatter in the bin; of fewer than three points, from their errors.
@@ -174,7 +193,7 @@ def phase_bins(phase, flux, error=None, *, n=20) -> PhaseBins:
     )
 
 
-def _measured(time, flux, error=None):
+def _measured(time: ArrayLike, flux: ArrayLike, error: ArrayLike | None = None) -> _Series:
     """The points where all is finite, in order of time counted from the first; equal errors for none."""
     time, flux = np.asarray(time, float), np.asarray(flux, float)
     error = np.ones_like(flux) if error is None else np.asarray(error, float)
@@ -184,7 +203,9 @@ def _measured(time, flux, error=None):
     return time[good] - (time[good[0]] if good.size else 0), flux[good], error[good]
 
 
-def _grid(bands, min_period, max_period, oversampling):
+def _grid(
+    bands: Sequence[_Series], min_period: float | None, max_period: float | None, oversampling: int
+) -> np.ndarray:
     """Evenly spaced frequencies from that of the longest period to that of the shortest."""
     span = max(np.ptp(time) for time, _, _ in bands)
     cadence = min(np.median(step[step > 0]) for time, _, _ in bands if (step := np.diff(time)).any())
@@ -197,15 +218,15 @@ def _grid(bands, min_period, max_period, oversampling):
         )
     step = 1 / (oversampling * span)
     n = int((1 / shortest - 1 / longest) / step) + 2
-    if n > MOST:
+    if n > _MOST:
         raise UsageError(
-            f"periods down to {shortest:g} over a span of {span:g} are {n} frequencies, more than {MOST}; "
+            f"periods down to {shortest:g} over a span of {span:g} are {n} frequencies, more than {_MOST}; "
             "give a longer shortest period"
         )
     return 1 / longest + step * np.arange(n)
 
 
-def _search(bands, frequency):
+def _search(bands: Sequence[_Series], frequency: np.ndarray) -> Periodogram:
     """The periodogram of the bands together, and its highest peak, without false alarms."""
     searches = [LombScargle(*band) for band in bands]
     # Sum of the chi-squared that the sinusoids explain, over that of the bands' own means.
@@ -220,8 +241,8 @@ def _search(bands, frequency):
     return Periodogram(
         frequency=frequency,
         power=power,
-        false_alarms=FALSE_ALARMS,
-        levels=np.full(len(FALSE_ALARMS), np.nan),
+        false_alarms=_FALSE_ALARMS,
+        levels=np.full(len(_FALSE_ALARMS), np.nan),
         period=1 / best,
         period_error=float(np.sum(fits[:, 0] ** -2) ** -0.5 / best**2),
         best_power=highest,
@@ -232,11 +253,11 @@ def _search(bands, frequency):
     )
 
 
-def _chi2_about_mean(time, flux, error):
+def _chi2_about_mean(time: np.ndarray, flux: np.ndarray, error: np.ndarray) -> float:
     return np.sum(((flux - np.average(flux, weights=error**-2)) / error) ** 2)
 
 
-def _top(power_at, frequency, power):
+def _top(power_at: Callable[[float], float], frequency: np.ndarray, power: np.ndarray) -> tuple[float, float]:
     """Frequency and power of the top of the highest peak, between the neighbours of its highest sample."""
     top = int(np.argmax(power))
     low, high = frequency[max(top - 1, 0)], frequency[min(top + 1, frequency.size - 1)]
@@ -246,7 +267,9 @@ def _top(power_at, frequency, power):
     return float(found.x), float(-found.fun)
 
 
-def _sinusoid(frequency, time, flux, error):
+def _sinusoid(
+    frequency: float, time: np.ndarray, flux: np.ndarray, error: np.ndarray
+) -> tuple[float, float, float]:
     """A sinusoid fitted with its frequency free: error of the frequency, amplitude, error of the amplitude.
 
     Errors are from the curvature of chi-squared, for the scatter that is left where that is larger than the errors say.
@@ -266,7 +289,7 @@ def _sinusoid(frequency, time, flux, error):
     return np.sqrt(covariance[3, 3]), amplitude, np.sqrt(variance)
 
 
-def _notes(best, frequency, span):
+def _notes(best: float, frequency: np.ndarray, span: float) -> tuple[str, ...]:
     notes = []
     if 1 / best > span / 2:
         notes.append(
@@ -277,18 +300,18 @@ def _notes(best, frequency, span):
     return tuple(notes)
 
 
-def _nothing(bands):
+def _nothing(bands: Sequence[_Series]) -> Periodogram:
     counts = ", ".join(str(band[0].size) for band in bands) or "no"
     return Periodogram(
         frequency=np.zeros(0),
         power=np.zeros(0),
-        false_alarms=FALSE_ALARMS,
-        levels=np.full(len(FALSE_ALARMS), np.nan),
+        false_alarms=_FALSE_ALARMS,
+        levels=np.full(len(_FALSE_ALARMS), np.nan),
         period=np.nan,
         period_error=np.nan,
         best_power=np.nan,
         false_alarm=np.nan,
         amplitude=np.full(len(bands), np.nan),
         amplitude_error=np.full(len(bands), np.nan),
-        notes=(f"{counts} points that vary: {LEAST} are needed for a period",),
+        notes=(f"{counts} points that vary: {_LEAST} are needed for a period",),
     )

@@ -9,17 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from potpyri_like.errors import UsageError
 from potpyri_like.lightcurves.points import since_first
-from potpyri_like.photometry.bins import bin_series
+from potpyri_like.photometry.bins import Bins, bin_series
 from potpyri_like.photometry.noise import rms
 
 __all__ = ["TimeAveraging", "beta_at", "time_averaging"]
 
-PHASES = 8  # starting points of the bins, over which the variances are averaged
-ONE_SIGMA = (0.1587, 0.8413)  # the two ends of the central 68.27 % of a distribution
+_PHASES = 8  # starting points of the bins, over which the variances are averaged
+_ONE_SIGMA = (0.1587, 0.8413)  # the two ends of the central 68.27 % of a distribution
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +56,9 @@ class TimeAveraging:
     beta: np.ndarray
 
 
-def time_averaging(time, residuals, *, widths=None) -> TimeAveraging:
+def time_averaging(
+    time: ArrayLike, residuals: ArrayLike, *, widths: ArrayLike | None = None
+) -> TimeAveraging:
     """Bin residuals at many widths and compare their scatter with that of white noise.
 
     Bins are of time, so a gap is a gap, and a bin counts with the points that it has; one with fewer than half
@@ -95,7 +98,7 @@ def time_averaging(time, residuals, *, widths=None) -> TimeAveraging:
     )
 
 
-def beta_at(averaging, low, high=None) -> float:
+def beta_at(averaging: TimeAveraging, low: float, high: float | None = None) -> float:
     """The factor by which errors have to grow for correlated noise on one time scale (Winn et al. 2008).
 
     It is the median of beta over the widths from `low` to `high`, in days, never below 1; 1 where nothing is
@@ -113,7 +116,7 @@ def beta_at(averaging, low, high=None) -> float:
     return max(1.0, float(np.median(beta[inside])))
 
 
-def _default_widths(time):
+def _default_widths(time: np.ndarray) -> np.ndarray:
     step = np.diff(time)
     step = step[step > 0]
     if step.size < 4:
@@ -122,30 +125,30 @@ def _default_widths(time):
     return np.geomspace(cadence, max(cadence, (time[-1] + cadence) / 4), 25)
 
 
-def _checked(widths):
+def _checked(widths: ArrayLike) -> np.ndarray:
     widths = np.asarray(widths, float).ravel()
     if not (np.isfinite(widths) & (widths > 0)).all():
         raise UsageError(f"widths of bins are {widths.tolist()}; each must be above 0, in days")
     return widths
 
 
-def _scatter(time, residuals, width):
+def _scatter(time: np.ndarray, residuals: np.ndarray, width: float) -> np.ndarray:
     """Variance of the bins, mean of 1 / n, mean n and number of bins, averaged over the starting points."""
-    starts = np.searchsorted(time, np.arange(PHASES) / PHASES * width)
+    starts = np.searchsorted(time, np.arange(_PHASES) / _PHASES * width)
     sets = [bin_series(time[start:], residuals[start:], width=width) for start in np.unique(starts)]
     least = np.median(np.concatenate([bins.n for bins in sets])) / 2 if time.size else 0
-    tables = [_of_one_set(bins, bins.n >= least) for bins in sets]
-    tables = [table for table in tables if table is not None]
+    found = [_of_one_set(bins, bins.n >= least) for bins in sets]
+    tables = [table for table in found if table is not None]
     return np.mean(tables, axis=0) if tables else np.array([np.nan] * 4)
 
 
-def _of_one_set(bins, full):
+def _of_one_set(bins: Bins, full: np.ndarray) -> tuple[float, float, float, int] | None:
     if full.sum() < 2:
         return None
     return np.var(bins.value[full], ddof=1), np.mean(1 / bins.n[full]), np.mean(bins.n[full]), full.sum()
 
 
-def _factors(n_bins):
+def _factors(n_bins: np.ndarray) -> np.ndarray:
     """The 68 % range of a measured scatter of white noise, in units of the true one."""
     freedom = n_bins - 1
-    return np.sqrt(np.stack([stats.chi2.ppf(tail, freedom) for tail in ONE_SIGMA]) / freedom)
+    return np.sqrt(np.stack([stats.chi2.ppf(tail, freedom) for tail in _ONE_SIGMA]) / freedom)

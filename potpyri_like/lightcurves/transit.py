@@ -21,13 +21,26 @@ __all__ = [
     "transit_light_curve",
 ]
 
-NUDGE = 1e-12  # stellar radii: the distance kept from z = k, where an elliptic integral is infinite
-TINY = 1e-16  # the same for squares of distances to the edge
-MAX_SAMPLES = 51
-MAX_STEPS, CONVERGED = 12, 1e-8  # the arithmetic-geometric mean is right to the square of that
+_NUDGE = 1e-12  # stellar radii: the distance kept from z = k, where an elliptic integral is infinite
+_TINY = 1e-16  # the same for squares of distances to the edge
+_MAX_SAMPLES = 51
+_MAX_STEPS, _CONVERGED = 12, 1e-8  # the arithmetic-geometric mean is right to the square of that
+_Number = float | np.ndarray
 
 
-def transit_light_curve(time, *, tc, k, t14, b, u1, u2, period=None, exposure=0.0, tolerance=5e-6):
+def transit_light_curve(
+    time: _Number,
+    *,
+    tc: _Number,
+    k: _Number,
+    t14: _Number,
+    b: _Number,
+    u1: _Number,
+    u2: _Number,
+    period: _Number | None = None,
+    exposure: _Number = 0.0,
+    tolerance: float = 5e-6,
+) -> np.ndarray:
     """Relative flux of a star in transit; every argument broadcasts against the others.
 
     Parameters
@@ -60,14 +73,22 @@ def transit_light_curve(time, *, tc, k, t14, b, u1, u2, period=None, exposure=0.
     time, tc, k, t14, b = (np.asarray(value, float) for value in (time, tc, k, t14, b))
     samples = _samples(np.asarray(exposure, float), k, t14, b, tolerance)
     shifts = (np.arange(samples) + 0.5) / samples - 0.5
-    total = 0.0
+    total = np.zeros(())
     for shift in shifts:
         z = separation(time + shift * exposure, tc=tc, k=k, t14=t14, b=b, period=period)
         total = total + occulted_flux(z, k, u1, u2)
     return total / samples
 
 
-def separation(time, *, tc, k, t14, b, period=None):
+def separation(
+    time: _Number,
+    *,
+    tc: _Number,
+    k: _Number,
+    t14: _Number,
+    b: _Number,
+    period: _Number | None = None,
+) -> np.ndarray:
     """Distance of the planet from the star's centre, stellar radii; infinite while it is behind the star.
 
     ``z**2 = b**2 + ((1 + k)**2 - b**2) x**2``, where x goes from -1 to 1 between first and fourth contact: as
@@ -84,7 +105,7 @@ def separation(time, *, tc, k, t14, b, period=None):
     return np.where(np.cos(phase) > 0, z, np.inf)
 
 
-def transit_depth(*, k, b, u1, u2):
+def transit_depth(*, k: _Number, b: _Number, u1: _Number, u2: _Number) -> np.ndarray:
     """Flux lost at mid-transit, relative; k**2 for a central planet on a star without limb darkening."""
     return 1 - occulted_flux(b, k, u1, u2)
 
@@ -104,7 +125,7 @@ def radius_for_depth(depth: float, *, b: float, u1: float, u2: float) -> float:
     )
 
 
-def ingress_duration(*, k, t14, b):
+def ingress_duration(*, k: _Number, t14: _Number, b: _Number) -> np.ndarray:
     """Time from first to second contact, days; half of t14 for a grazing transit. Straight path."""
     k, b = np.maximum(k, 0), np.asarray(b, float)
     outer = np.maximum((1 + k) ** 2 - b**2, np.finfo(float).tiny)
@@ -112,7 +133,7 @@ def ingress_duration(*, k, t14, b):
     return 0.5 * np.asarray(t14, float) * (1 - np.sqrt(np.minimum(inner / outer, 1)))
 
 
-def occulted_flux(z, k, u1, u2):
+def occulted_flux(z: _Number, k: _Number, u1: _Number, u2: _Number) -> np.ndarray:
     """Relative flux of a star behind a disc of radius k at the distance z (Mandel & Agol 2002).
 
     Their expressions are rearranged with the addition theorems of the complete integral of the third kind, so
@@ -134,7 +155,7 @@ def occulted_flux(z, k, u1, u2):
     return flux[()]
 
 
-def _lost(z, k):
+def _lost(z: np.ndarray, k: np.ndarray) -> np.ndarray:
     """What the disc hides of 1, of sqrt(1 - r**2) and of r**2, each over pi; arrays of one dimension."""
     lost = np.empty((3, *z.shape))
     inside, all_of_it = z + k <= 1, z <= k - 1
@@ -145,10 +166,10 @@ def _lost(z, k):
     return lost
 
 
-def _inside(z, k):
-    z = np.where(np.abs(z - k) < NUDGE, k + NUDGE, z)
+def _inside(z: np.ndarray, k: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    z = np.where(np.abs(z - k) < _NUDGE, k + _NUDGE, z)
     a, b = (z - k) ** 2, (z + k) ** 2
-    a1, b1 = np.maximum(1 - a, TINY), np.maximum(1 - b, TINY)
+    a1, b1 = np.maximum(1 - a, _TINY), np.maximum(1 - b, _TINY)
     ratio = b1 / a1
     first, second, third = _integrals(ratio, a * ratio / b)
     bracket = b1 * (a1 * first - 3 * (k - z) / (k + z) * third) + a1 * (z**2 + 7 * k**2 - 4) * second
@@ -156,8 +177,8 @@ def _inside(z, k):
     return k**2, linear, 0.5 * k**2 * (k**2 + 2 * z**2)
 
 
-def _partly(z, k):
-    a1, b1 = np.maximum(1 - (z - k) ** 2, TINY), np.maximum((z + k) ** 2 - 1, TINY)
+def _partly(z: np.ndarray, k: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    a1, b1 = np.maximum(1 - (z - k) ** 2, _TINY), np.maximum((z + k) ** 2 - 1, _TINY)
     kite = np.sqrt(a1 * b1)
     of_disc, of_star = np.arctan2(kite, z**2 + k**2 - 1), np.arctan2(kite, z**2 + 1 - k**2)
     uniform = (k**2 * of_disc + of_star - 0.5 * kite) / np.pi
@@ -171,7 +192,7 @@ def _partly(z, k):
     return uniform, 1 / 3 + bracket / (9 * np.pi * np.sqrt(product)), square
 
 
-def _integrals(m1, n1):
+def _integrals(m1: np.ndarray, n1: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Complete elliptic integrals K(m), E(m), Pi(n, m) of m = 1 - m1, n = 1 - n1, both above 0.
 
     The third by the arithmetic-geometric mean (Bulirsch 1969), which converges for all of an array in a few
@@ -179,12 +200,12 @@ def _integrals(m1, n1):
     """
     mean, other, root = np.ones_like(m1), np.sqrt(m1), np.sqrt(n1)
     product, up, down = other, np.ones_like(m1), 1 / root
-    for _ in range(MAX_STEPS):
+    for _ in range(_MAX_STEPS):
         ratio = product / root
         up, down = up + down / root, 2 * (down + up * ratio)
         root = root + ratio
         last, mean = mean, mean + other
-        if not np.any(np.abs(last - other) > CONVERGED * last):
+        if not np.any(np.abs(last - other) > _CONVERGED * last):
             break
         other = 2 * np.sqrt(product)
         product = other * mean
@@ -192,10 +213,10 @@ def _integrals(m1, n1):
     return ellipkm1(m1), ellipe(1 - m1), third
 
 
-def _samples(exposure, k, t14, b, tolerance):
+def _samples(exposure: np.ndarray, k: np.ndarray, t14: np.ndarray, b: np.ndarray, tolerance: float) -> int:
     """How many midpoints average over the exposure: the error is largest at a contact, where the slope jumps."""
     if not np.any(exposure > 0):
         return 1
     share = np.nanmax(exposure) / np.maximum(ingress_duration(k=k, t14=t14, b=b), 1e-9)
     error = np.nanmax(np.square(k) * np.minimum(share, 8) / 8)
-    return int(np.clip(np.ceil(np.sqrt(error / tolerance)), 1, MAX_SAMPLES))
+    return int(np.clip(np.ceil(np.sqrt(error / tolerance)), 1, _MAX_SAMPLES))
