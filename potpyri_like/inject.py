@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from potpyri_like.errors import NightError, ReductionError, UsageError
-from potpyri_like.imaging import Dimming
+from potpyri_like.imaging import Dimming, dimming_radius
 from potpyri_like.instruments import Instrument
 from potpyri_like.journal import Journal
 from potpyri_like.lightcurves import (
@@ -20,8 +20,7 @@ from potpyri_like.lightcurves import (
     Prior,
     TransitPriors,
     fit_transit,
-    radius_for_depth,
-    transit_light_curve,
+    transit_of_depth,
 )
 from potpyri_like.photometry import Series, ensemble_weights, relative_flux
 from potpyri_like.pipeline import (
@@ -48,11 +47,8 @@ __all__ = ["Recovery", "Trial", "inject_transits", "recovery_of"]
 
 ALIKE = 2.0  # times brighter or fainter than the target
 SIGMA = 5.0
-LIMB = (0.4, 0.25)
-IMPACT = 0.2
 T14 = 0.35  # of the night, where no transit tells how long one lasts
 MIDDLE = 0.4, 0.6  # of the night: where the transits are put
-LIGHT = 3.0  # FWHM: at least so far from a star is its light dimmed
 FOLLOWED = ("time", "airmass", "x", "y", "fwhm", "sky")
 
 
@@ -222,10 +218,8 @@ def is_target(work: Work, star: int) -> bool:
 
 def injected_flux(trial: Trial, series: Series) -> np.ndarray:
     """The transit in each frame, its deepest point exactly as deep as wanted."""
-    shape = {"tc": trial.tc, "t14": trial.t14, "b": IMPACT, "u1": LIMB[0], "u2": LIMB[1]}
-    k = radius_for_depth(trial.injected, b=IMPACT, u1=LIMB[0], u2=LIMB[1])
-    exposure = float(np.median(series.exposure)) / 86400
-    return transit_light_curve(series.time, k=k, exposure=exposure, **shape)
+    exposure = float(np.median(series.exposure_days))
+    return transit_of_depth(series.time, tc=trial.tc, t14=trial.t14, depth=trial.injected, exposure=exposure)
 
 
 def dimmings(series: Series, fluxes: dict[int, np.ndarray]) -> dict[str, tuple[Dimming, ...]]:
@@ -243,8 +237,7 @@ def dimmings(series: Series, fluxes: dict[int, np.ndarray]) -> dict[str, tuple[D
 
 def reach(work: Work, series: Series) -> float:
     """How far from a star its light is dimmed, pixels: beyond the aperture, and where it has hardly any left."""
-    widest = float(np.nanmax(series.fwhm))
-    return max(LIGHT * widest, 1.3 * float(series.radii[work.result.aperture]))
+    return dimming_radius(float(np.nanmax(series.fwhm)), float(series.radii[work.result.aperture]))
 
 
 def recovered(trial: Trial, work: Work, series: Series, without: Sequence[int]) -> Trial:
@@ -268,7 +261,7 @@ def recovered(trial: Trial, work: Work, series: Series, without: Sequence[int]) 
 def curve_of(series: Series, star: int, flux: np.ndarray, error: np.ndarray) -> BandCurve:
     """The light curve of a star as the fit takes it."""
     flux = np.where(clear_frames(series.flags), flux, np.nan)
-    return BandCurve("injected", series.time, flux, error, series.exposure / 86400, series.columns(star))
+    return BandCurve("injected", series.time, flux, error, series.exposure_days, series.columns(star))
 
 
 def recovery_of(trials: Sequence[Trial]) -> Recovery:

@@ -3,11 +3,12 @@
 from dataclasses import replace
 from types import SimpleNamespace
 
+import astropy.units as u
 import numpy as np
 import pytest
 from fake_report import make_set
 
-from potpyri_like.archive import ENVIRONMENT
+from potpyri_like.archive import ENVIRONMENT, Ephemeris
 from potpyri_like.frame import FrameFlag, StarFlag
 from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.lightcurves import Estimate, beta_at, flip_times
@@ -17,7 +18,7 @@ from potpyri_like.photometry import LightCurve
 from potpyri_like.primitives.noise import AverageInTime, CloseBudget
 from potpyri_like.primitives.periods import SearchPeriods, period_words
 from potpyri_like.primitives.stage import Setup, Work
-from potpyri_like.primitives.transit import FitTransit, curve_names, usable_flux
+from potpyri_like.primitives.transit import FitTransit, band_curve, curve_names, late, usable_flux
 from potpyri_like.results import StarTable
 
 START, NOISE, TARGET = 2460730.0, 1e-3, 2
@@ -160,6 +161,23 @@ def test_an_ephemeris_says_how_late_the_transit_is():
     late, _, rest = why.rpartition("; ")[2].partition(" minutes after ")
     assert float(late) == pytest.approx(4, abs=1440 * 4 * fit.tc.plus)
     assert rest == f"transit 100 by --ephemeris, due at {TRANSIT['tc'] - 4 / 1440:.5f}"
+
+
+@pytest.mark.parametrize(("minutes", "words"), [(3, "3.00 minutes after"), (-12, "12.00 minutes before")])
+def test_a_transit_is_early_or_late_by_its_ephemeris(minutes, words):
+    ephemeris = Ephemeris("", tc=2460000.0, period=2.0, tc_error=1 / 1440, source="--ephemeris")
+    fit = SimpleNamespace(tc=Estimate(2460020.0 + minutes / 1440, 1e-4, 1e-4))
+    (told,) = late(fit, ephemeris)
+    assert told == f"{words} transit 10 by --ephemeris, due at 2460020.00000 ± 1.0 minutes"
+    assert late(fit, None) == []
+
+
+def test_a_fit_gets_exposures_in_the_unit_of_its_times():
+    (work,) = nights("r", n=30, depth=False)
+    curve = band_curve(work, "r")
+    exposed = (work.result.series.exposure * u.s).to_value(u.day)
+    assert curve.exposure == pytest.approx(exposed) and np.all(exposed > 0)
+    assert set(curve.columns) == {"airmass", "x", "y", "fwhm", "sky", "comparison"}
 
 
 @pytest.mark.slow
@@ -399,6 +417,8 @@ def test_the_band_that_follows_is_named_with_its_lag(varying):
     assert found.lag_error < 30 / 86400
     (note,) = first.result.notes
     assert note.startswith(f"{second.observed.name} follows {first.observed.name} by ")
+    seconds, error = note.partition(" by ")[2].partition(" s ")[0].split(" ± ")
+    assert abs(float(seconds) - 86400 * LAG) < max(4 * float(error), 5) and float(error) < 30
     assert not second.result.lags
 
 

@@ -1,13 +1,15 @@
 """Transits put into raw pixels: what goes in, what comes back, and that nothing else changes."""
 
 import hashlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from fake_report import make_set
 from small_night import run, small_night
 
-from potpyri_like.imaging import Dimming, dimmed
-from potpyri_like.inject import Trial, recovery_of
+from potpyri_like.imaging import Dimming, dimmed, dimming_radius
+from potpyri_like.inject import Trial, dimmings, injected_flux, planned, reach, recovery_of
 
 
 def test_a_dimmed_star_loses_its_share_of_light_and_keeps_its_sky(rng):
@@ -27,6 +29,51 @@ def test_a_dimmed_star_loses_its_share_of_light_and_keeps_its_sky(rng):
 def test_a_star_at_the_rim_or_outside_does_no_harm(place):
     image = np.full((80, 80), 100, np.float32)
     assert dimmed(image, Dimming(*place, 0.5), radius=12) == pytest.approx(100)
+
+
+@pytest.mark.parametrize(("fwhm", "aperture"), [(4.0, 12.0), (8.0, 5.0), (6.0, 9.0)])
+def test_the_flux_in_the_aperture_is_dimmed_by_what_was_asked_for(fwhm, aperture):
+    y, x = np.indices((121, 121)) - 60.0
+    image = 1000 + 1e6 * np.exp(-4 * np.log(2) * (x**2 + y**2) / fwhm**2)
+    done = dimmed(image, Dimming(60.0, 60.0, 0.01), radius=dimming_radius(fwhm, aperture))
+    inside = np.hypot(x, y) <= aperture
+    assert 1 - (done - 1000)[inside].sum() / (image - 1000)[inside].sum() == pytest.approx(0.01, rel=1e-3)
+
+
+def work_on(series, transit=None):
+    result = SimpleNamespace(transit=transit, aperture=2)
+    return SimpleNamespace(result=result, observed=SimpleNamespace(name="WASP-0, C1 g"), target_star=3)
+
+
+def test_a_transit_is_put_into_the_middle_of_the_night_and_fits_into_it():
+    series = make_set(n_frames=50).series
+    first, last = series.time.min(), series.time.max()
+    trials = [planned(work_on(series), series, 3, 0.01, np.random.default_rng(seed)) for seed in range(200)]
+    place = (np.array([trial.tc for trial in trials]) - first) / (last - first)
+    assert place.min() > 0.4 and place.max() < 0.6 and np.ptp(place) > 0.18
+    assert trials[0].t14 == pytest.approx(0.35 * (last - first)) and trials[0].is_target
+    for known, expected in ((0.1, 0.1), (3.0, 0.6)):
+        transit = SimpleNamespace(t14=SimpleNamespace(value=known * (last - first)))
+        trial = planned(work_on(series, transit), series, 1, 0.01, np.random.default_rng(1))
+        assert trial.t14 == pytest.approx(expected * (last - first)) and not trial.is_target
+
+
+def test_the_stars_lose_in_each_frame_what_the_planet_hides_and_nothing_outside():
+    series = make_set(n_frames=60).series
+    span = np.ptp(series.time)
+    middle, t14, depth = float(np.median(series.time)), 0.4 * span, 0.02
+    flux = injected_flux(Trial("a", 1, False, middle, t14, depth), series)
+    assert 1 - flux.min() == pytest.approx(depth, rel=0.01)
+    outside = np.abs(series.time - middle) > (t14 + series.exposure.max() / 86400) / 2
+    assert outside.sum() > 20 and np.all(flux[outside] == 1) and np.all(flux[~outside][2:-2] < 1)
+    lost = dimmings(series, {1: flux, 2: flux})
+    assert list(lost) == list(series.frames)
+    for i, frame in enumerate(series.frames):
+        known = [star for star in (1, 2) if np.isfinite(series.xy[i, star]).all() and flux[i] < 1]
+        assert [(d.x, d.y) for d in lost[frame]] == [tuple(series.xy[i, star]) for star in known]
+        assert [d.loss for d in lost[frame]] == pytest.approx([1 - flux[i]] * len(known))
+    wide = reach(work_on(series), series)
+    assert wide >= max(3 * np.nanmax(series.fwhm), 1.3 * series.radii[2])
 
 
 def test_what_the_trials_say_together():

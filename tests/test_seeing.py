@@ -44,9 +44,7 @@ def test_the_sharpest_of_those_with_nearly_all_stars_comes_first():
     counts = np.array([100, int(100 * RICH), 79, 30, 95])
     widths = np.array([5.0, 4.0, 2.0, 1.0, 6.0])
     assert sharp_and_rich(counts, widths).tolist() == [1, 0, 4, 2, 3]
-    assert (
-        RICH == 0.8
-    )
+    assert RICH == 0.8
 
 
 def test_a_width_is_rounded_up_to_a_step_and_stays_there():

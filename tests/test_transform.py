@@ -94,3 +94,11 @@ def test_positions_are_not_changed(xy):
     fit_affine(xy, rotated(3)(xy))
     rotated(3)(xy)
     assert np.array_equal(xy, before)
+
+
+def test_half_a_turn_leads_every_pixel_to_where_it_is_in_the_image_upside_down(rng):
+    image = rng.normal(size=(7, 12))
+    upside_down = image[::-1, ::-1]
+    y, x = np.indices(image.shape)
+    places = Transform.half_turn(image.shape)(np.column_stack([x.ravel(), y.ravel()])).astype(int)
+    np.testing.assert_array_equal(upside_down[places[:, 1], places[:, 0]], image.ravel())

@@ -11,6 +11,7 @@ from potpyri_like.lightcurves.transit import (
     separation,
     transit_depth,
     transit_light_curve,
+    transit_of_depth,
 )
 
 
@@ -161,3 +162,15 @@ def test_a_star_bright_at_its_limb_is_not_physical():
     assert not is_physical(0.8, 0.3)
     assert not is_physical(0.3, -0.2)
     np.testing.assert_array_equal(is_physical(np.array([0.4, 1.2]), 0.2), [True, False])
+
+
+@pytest.mark.parametrize("depth", [0.002, 0.01, 0.05])
+def test_a_transit_of_a_wanted_depth_is_that_deep_and_lasts_as_long_as_wanted(depth):
+    time = np.linspace(-0.1, 0.1, 4001)
+    flux = transit_of_depth(time, tc=0.01, t14=0.08, depth=depth)
+    assert 1 - flux.min() == pytest.approx(depth, rel=1e-6)
+    inside = time[flux < 1]
+    assert (inside[0], inside[-1]) == pytest.approx((0.01 - 0.04, 0.01 + 0.04), abs=1e-4)
+    smeared = transit_of_depth(time, tc=0.01, t14=0.08, depth=depth, exposure=0.02)
+    inside = time[smeared < 1 - 1e-9]
+    assert (inside[0], inside[-1]) == pytest.approx((0.01 - 0.05, 0.01 + 0.05), abs=2.5e-3)

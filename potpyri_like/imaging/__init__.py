@@ -11,7 +11,7 @@ from potpyri_like.imaging.combine import (
     median,
     median_variance_factor,
 )
-from potpyri_like.imaging.dimming import Dimming, dimmed
+from potpyri_like.imaging.dimming import Dimming, dimmed, dimming_radius
 from potpyri_like.imaging.hot_pixels import (
     MEDIAN_NOISE_FACTOR,
     MEDIAN_PIXEL_FACTOR,
@@ -53,6 +53,7 @@ __all__ = [
     "combine",
     "counts_of",
     "dimmed",
+    "dimming_radius",
     "fill_bad",
     "filter_hot_pixels",
     "flux_cost",

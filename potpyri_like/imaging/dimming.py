@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Dimming", "dimmed"]
+__all__ = ["Dimming", "dimmed", "dimming_radius"]
 
 _WHOLE, _RIM = 0.8, 1.0  # of the radius: up to where the whole light is dimmed, and where nothing is
+_FWHM, _APERTURE = 3.0, 1.3  # at least so far from a star is its light dimmed: FWHM, radii of the aperture
 _SKY = 1.5  # radii, up to which the sky is taken
 
 
@@ -61,3 +62,14 @@ def dimmed(
     share = np.clip((_RIM - distance) / (_RIM - _WHOLE), 0, 1)
     out[box] = part - (dimming.loss * share * (part - sky)).astype(image.dtype)
     return out
+
+
+def dimming_radius(fwhm: float, aperture: float) -> float:
+    """How far from a star its light is dimmed, pixels: beyond the aperture, and where it has hardly any left.
+
+    Parameters
+    ----------
+    fwhm, aperture : float, pixel
+        The widest FWHM of the night, and the radius in which the flux is measured.
+    """
+    return max(_FWHM * fwhm, _APERTURE * aperture)

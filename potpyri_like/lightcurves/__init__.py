@@ -24,7 +24,12 @@ from potpyri_like.lightcurves.periods import (
 )
 from potpyri_like.lightcurves.rednoise import TimeAveraging, beta_at, time_averaging
 from potpyri_like.lightcurves.search import TransitSearch, find_transit
-from potpyri_like.lightcurves.transit import ingress_duration, radius_for_depth, transit_light_curve
+from potpyri_like.lightcurves.transit import (
+    ingress_duration,
+    radius_for_depth,
+    transit_light_curve,
+    transit_of_depth,
+)
 from potpyri_like.lightcurves.transit_fit import BandFit, Estimate, TransitFit
 
 __all__ = [
@@ -68,5 +73,6 @@ __all__ = [
     "select",
     "time_averaging",
     "transit_light_curve",
+    "transit_of_depth",
     "with_fitted_scatter",
 ]

@@ -302,7 +302,7 @@ def _allowed(model: Model, theta: np.ndarray) -> np.ndarray:
 
 
 def _dark_free(model: Model) -> np.ndarray:
-    return model.free[COMMON + len(model.parts) :].reshape(-1, 2).any(axis=1)
+    return np.any(model.free[COMMON + len(model.parts) :].reshape(-1, 2), axis=1)
 
 
 def _gaussian_rows(model: Model, theta: np.ndarray) -> np.ndarray:

@@ -19,12 +19,14 @@ __all__ = [
     "separation",
     "transit_depth",
     "transit_light_curve",
+    "transit_of_depth",
 ]
 
 _NUDGE = 1e-12  # stellar radii: the distance kept from z = k, where an elliptic integral is infinite
 _TINY = 1e-16  # the same for squares of distances to the edge
 _MAX_SAMPLES = 51
 _MAX_STEPS, _CONVERGED = 12, 1e-8  # the arithmetic-geometric mean is right to the square of that
+_LIMB, _IMPACT = (0.4, 0.25), 0.2  # of a transit of which only the depth is asked for
 _Number = float | np.ndarray
 
 
@@ -123,6 +125,24 @@ def radius_for_depth(depth: float, *, b: float, u1: float, u2: float) -> float:
     return float(
         brentq(lambda k: float(transit_depth(k=k, b=b, u1=u1, u2=u2)) - depth, 0, 1.01 + b, xtol=1e-12)
     )
+
+
+def transit_of_depth(
+    time: np.ndarray, *, tc: float, t14: float, depth: float, exposure: float = 0.0
+) -> np.ndarray:
+    """A nearly central transit of a Sun-like star, its deepest point exactly as deep as wanted.
+
+    Parameters
+    ----------
+    time : ndarray, days
+        Mid-exposure.
+    tc, t14, exposure : float, days
+    depth : float
+        Between 0 and 1.
+    """
+    u1, u2 = _LIMB
+    k = radius_for_depth(depth, b=_IMPACT, u1=u1, u2=u2)
+    return transit_light_curve(time, tc=tc, k=k, t14=t14, b=_IMPACT, u1=u1, u2=u2, exposure=exposure)
 
 
 def ingress_duration(*, k: _Number, t14: _Number, b: _Number) -> np.ndarray:

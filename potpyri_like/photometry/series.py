@@ -96,6 +96,11 @@ class Series:
         """The name of that time as a column: "bjd_tdb" or "jd_utc_mid"."""
         return "jd_utc_mid" if self.bjd_tdb is None else "bjd_tdb"
 
+    @property
+    def exposure_days(self) -> np.ndarray:
+        """The exposures in the unit of the times, shape (n_frames,), days."""
+        return self.exposure / 86400
+
     def columns(self, star: int) -> dict[str, np.ndarray]:
         """What a star's baseline may follow, each of shape (n_frames,)."""
         return {

@@ -104,7 +104,7 @@ def band_curve(work: Work, name: str) -> BandCurve:
     curve, series = work.result.light_curve, work.result.series
     assert curve is not None and series is not None
     return BandCurve(
-        name, curve.time, usable_flux(curve), curve.flux_err, series.exposure / 86400, curve.columns
+        name, curve.time, usable_flux(curve), curve.flux_err, series.exposure_days, curve.columns
     )
 
 
