@@ -11,7 +11,7 @@ from small_night import run, run_json, small_night
 from potpyri_like.astrometry import Transform
 from potpyri_like.encoding import fingerprint
 from potpyri_like.errors import UsageError
-from potpyri_like.frame import Frame, StarFlag
+from potpyri_like.frame import Frame, MaskBit, StarFlag
 from potpyri_like.imaging import Pixels
 from potpyri_like.options import Options
 from potpyri_like.photometry import CENTROIDS, Aperture, Optimal, Profile, Psf, Shape, profile_at
@@ -120,6 +120,55 @@ def test_radii_that_follow_the_seeing_hold_the_same_part_of_the_light():
     assert part["fwhm", 7.0] == pytest.approx(part["fwhm", 5.0], abs=0.01)
     assert part["fixed", 5.0][0] > part["fixed", 7.0][0] + 0.1
     assert part["fixed", 5.0] == pytest.approx(part["fwhm", 5.0], abs=0.01)
+
+
+def test_the_light_of_a_bright_neighbour_is_no_sky():
+    rng, wide = np.random.default_rng(6), Profile(FWHM, beta=3.0)
+    places, light_of = np.array([[150.0, 150.0], [150.0 + 5 * FWHM, 150.0], [330.0, 300.0]]), [5e4, 2e7, 5e4]
+    image = light(wide, places, light_of)
+    reference = replace(setup_of(rng).reference, xy=places, flux=np.array(light_of), image=image + SKY)
+    frame = frame_of(image, rng, wide, Transform.identity())
+    sky = Measure(Aperture((1.5,)))(frame, Setup(None, reference=reference)).results["measurement"].sky
+    assert sky[2] == pytest.approx(SKY, abs=1.5)
+    assert sky[0] == pytest.approx(SKY, abs=12)  # its wings are 20 electrons there, its middle 100,000
+
+
+@pytest.mark.parametrize(("off", "found"), [(0.0, True), (0.4 * 8, True), (0.9 * 8, False)])
+def test_a_star_is_looked_for_within_half_its_width(off, found):
+    rng, profile = np.random.default_rng(7), Profile(8.0)
+    reference = replace(setup_of(rng).reference, fwhm=8.0, widest=8.0)
+    moved_star = STARS + np.array([[off, 0.0], [0, 0], [0, 0], [0, 0]])
+    frame = frame_of(light(profile, moved_star, 10 * FLUX), rng, profile, Transform.identity())
+    measured = Measure(Aperture((1.5,)))(frame, Setup(None, reference=reference)).results["measurement"]
+    assert bool(measured.flags[0] & StarFlag.NO_CENTROID) is not found
+    assert not (measured.flags[1:] & StarFlag.NO_CENTROID).any()
+    expected = moved_star[0] if found else STARS[0]
+    assert measured.xy[0] == pytest.approx(expected, abs=0.1)
+
+
+@pytest.mark.parametrize(("away", "flagged"), [(0.5, True), (1.3, True), (1.8, False)])
+def test_a_saturated_pixel_within_one_and_a_half_widths_flags_its_star(away, flagged):
+    rng, profile = np.random.default_rng(8), Profile(FWHM)
+    frame = frame_of(light(profile, STARS, FLUX), rng, profile, Transform.identity())
+    frame.mask[round(STARS[0, 1]), round(STARS[0, 0] + away * FWHM)] = MaskBit.SATURATED
+    flags = Measure(Aperture((1.0,)))(frame, setup_of(rng)).results["measurement"].flags
+    assert bool(flags[0] & StarFlag.SATURATED) is flagged and not (flags[1:] & StarFlag.SATURATED).any()
+
+
+def test_the_annulus_follows_the_seeing_with_the_radii():
+    rng, fwhm = np.random.default_rng(9), 9.0
+    profile, places = Profile(fwhm), STARS[:1] * 2.1
+    reference = replace(setup_of(rng).reference, xy=places, flux=FLUX[:1], widest=FWHM)
+    frame = frame_of(light(profile, places, [4e5]), rng, profile, Transform.identity())
+    y, x = np.indices(frame.data.shape)
+    far = np.hypot(x - places[0, 0], y - places[0, 1])
+    frame.data[(far > 4 * fwhm) & (far < 6 * fwhm)] += 100  # a ring of light where the wider annulus is
+    seen = {}
+    for radii in ("fixed", "fwhm"):
+        stage = Measure(Aperture((1.0,)), radii=radii)
+        seen[radii] = stage(frame, Setup(None, reference=reference)).results["measurement"].sky[0]
+    assert seen["fwhm"] == pytest.approx(SKY + 100, abs=2)
+    assert seen["fixed"] == pytest.approx(SKY, abs=10)  # the wings of the star
 
 
 def test_radii_are_told_in_pixels_and_in_fwhm():

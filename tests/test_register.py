@@ -10,7 +10,7 @@ from scipy.special import erf
 from potpyri_like.astrometry import Transform
 from potpyri_like.errors import RegistrationError
 from potpyri_like.frame import Frame, MaskBit
-from potpyri_like.imaging import Pixels
+from potpyri_like.imaging import Pixels, median3x3
 from potpyri_like.primitives import register
 from potpyri_like.primitives.register import Find, Register, detected_stars, expected_stars
 from potpyri_like.primitives.stage import Setup, to_ccd
@@ -261,3 +261,13 @@ def test_pixels_that_cannot_be_written_are_taken_as_they_are():
     planes = np.broadcast_to(np.float32(225), (SIZE, SIZE)), np.broadcast_to(np.uint8(0), (SIZE, SIZE))
     constant = Frame(to_ccd(Pixels(frame.data, *planes)), INFO)
     assert registered(constant, reference)["fwhm"] == registered(frame, reference)["fwhm"]
+
+
+def test_the_note_of_the_median_filter_states_noise_and_not_variance():
+    (note,) = register.filter_notes("median", 6.0)
+    more = float(note.partition("adds ")[2].partition("%")[0]) / 100
+    rng = np.random.default_rng(3)
+    image = rng.normal(0, 1, (900, 900))
+    boxes = [part.reshape(45, 20, 45, 20).sum(axis=(1, 3)).std() for part in (image, median3x3(image))]
+    assert 1 + more == pytest.approx(boxes[1] / boxes[0], abs=0.05)
+    assert register.filter_notes("none", 6.0) == []

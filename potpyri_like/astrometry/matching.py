@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.spatial import cKDTree
 from scipy.special import bdtrc
 
@@ -27,13 +28,13 @@ from potpyri_like.errors import RegistrationError
 
 __all__ = ["SURE_CHANCE", "Match", "fit_pairs", "match_stars"]
 
-FLUX_TOLERANCE = 1.2  # |ln| of flux ratios: 1.3 mag, for colours between bands, thin cloud and saturation
-MAX_CHANCE = 0.003  # expected chance matches below which a match is believed
+_FLUX_TOLERANCE = 1.2  # |ln| of flux ratios: 1.3 mag, for colours between bands, thin cloud and saturation
+_MAX_CHANCE = 0.003  # expected chance matches below which a match is believed
 SURE_CHANCE = 1e-5  # the same, where a prior is overruled or the full search is skipped
-SURE_FRACTION = 0.6  # of the stars that could match: enough to skip the full search
-MAX_PROPOSALS = 100_000
-REFINED = 20  # proposals that are refined
-GRID = 1024  # cells along the longer side of the lookup grid
+_SURE_FRACTION = 0.6  # of the stars that could match: enough to skip the full search
+_MAX_PROPOSALS = 100_000
+_REFINED = 20  # proposals that are refined
+_GRID = 1024  # cells along the longer side of the lookup grid
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,30 +60,30 @@ class Match:
 
 
 @dataclass(frozen=True, eq=False)
-class Stars:
+class _Stars:
     """One list, brightest first: indices into what was given, positions, ln of flux (NaN when unknown)."""
 
     index: np.ndarray
     xy: np.ndarray
     log_flux: np.ndarray
 
-    def take(self, which) -> Stars:
-        return Stars(self.index[which], self.xy[which], self.log_flux[which])
+    def take(self, which: np.ndarray | slice) -> _Stars:
+        return _Stars(self.index[which], self.xy[which], self.log_flux[which])
 
 
 @dataclass(frozen=True, eq=False)
-class Problem:
+class _Problem:
     """Two lists and what is known of the transform between them."""
 
-    source: Stars
-    target: Stars
+    source: _Stars
+    target: _Stars
     tolerance: float
     scale: tuple[float, float]
     flips: tuple[bool, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Proposals:
+class _Proposals:
     """Similarities ``w = a z + b`` (z mirrored with `flip`) and the ln flux ratio each of them implies."""
 
     a: np.ndarray
@@ -92,7 +93,7 @@ class Proposals:
 
 
 @dataclass(frozen=True, eq=False)
-class Solution:
+class _Solution:
     """A refined proposal; `pairs` index the bright lists, `agreeing` counts those of fitting brightness."""
 
     transform: Transform
@@ -103,11 +104,11 @@ class Solution:
 
 
 def match_stars(
-    source,
-    target,
+    source: ArrayLike,
+    target: ArrayLike,
     *,
-    source_flux=None,
-    target_flux=None,
+    source_flux: ArrayLike | None = None,
+    target_flux: ArrayLike | None = None,
     scale: tuple[float, float] = (0.98, 1.02),
     allow_flip: bool = False,
     tolerance: float = 2.0,
@@ -144,7 +145,7 @@ def match_stars(
     RegistrationError
         When no transform agrees with more stars than chance would.
     """
-    everything = Problem(
+    everything = _Problem(
         _brightest(source, source_flux),
         _brightest(target, target_flux),
         tolerance,
@@ -162,7 +163,9 @@ def match_stars(
     return _finish(everything, solution, min_matched=min_matched or 3, affine=affine)
 
 
-def fit_pairs(source, target, transform: Transform, *, tolerance: float = 2.0, chance: float = 0.0) -> Match:
+def fit_pairs(
+    source: ArrayLike, target: ArrayLike, transform: Transform, *, tolerance: float = 2.0, chance: float = 0.0
+) -> Match:
     """The similarity between positions of the same stars, without those that disagree.
 
     Parameters
@@ -191,7 +194,9 @@ def fit_pairs(source, target, transform: Transform, *, tolerance: float = 2.0, c
     return Match(transform, np.column_stack([pairs, pairs]), float(np.sqrt(np.mean(distance**2))), chance)
 
 
-def _agreeing(source, target, transform: Transform, reach: float) -> tuple[np.ndarray, np.ndarray]:
+def _agreeing(
+    source: np.ndarray, target: np.ndarray, transform: Transform, reach: float
+) -> tuple[np.ndarray, np.ndarray]:
     """The pairs within reach after the transform, and their distances."""
     distance = np.hypot(*(transform(source) - target).T)
     pairs = np.flatnonzero(distance <= reach)
@@ -202,23 +207,23 @@ def _agreeing(source, target, transform: Transform, reach: float) -> tuple[np.nd
     return pairs, distance[pairs]
 
 
-def _brightest(xy, flux) -> Stars:
+def _brightest(xy: ArrayLike, flux: ArrayLike | None) -> _Stars:
     """The stars with finite positions, brightest first."""
     xy = np.asarray(xy, dtype=float).reshape(-1, 2)
     flux = np.full(len(xy), np.nan) if flux is None else np.asarray(flux, dtype=float)
     log_flux = np.log(flux, out=np.full(len(xy), np.nan), where=flux > 0)
     order = np.argsort(-log_flux, kind="stable")  # NaN, the unknown, goes last and keeps its order
     order = order[np.isfinite(xy[order]).all(axis=1)]
-    return Stars(order, xy[order], log_flux[order])
+    return _Stars(order, xy[order], log_flux[order])
 
 
-def _check_counts(problem: Problem) -> None:
+def _check_counts(problem: _Problem) -> None:
     n, m = len(problem.source.xy), len(problem.target.xy)
     if min(n, m) < 3:
         raise RegistrationError(f"{n} stars against {m}: a pattern needs three stars at least in each list")
 
 
-def _solve(problem: Problem, guesses: Sequence[Transform]) -> Solution:
+def _solve(problem: _Problem, guesses: Sequence[Transform]) -> _Solution:
     """The first quick answer that is certain, else that of the full search."""
     for guess in guesses:
         quick = _shift_only(problem, guess)
@@ -227,16 +232,16 @@ def _solve(problem: Problem, guesses: Sequence[Transform]) -> Solution:
     return _search(problem)
 
 
-def _is_sure(problem: Problem, solution: Solution) -> bool:
+def _is_sure(problem: _Problem, solution: _Solution) -> bool:
     """Whether so many stars agree that nothing else has to be tried."""
     possible = min(
         _count_inside(solution.transform(problem.source.xy), problem.target.xy, problem.tolerance),
         _count_inside(solution.transform.inverse()(problem.target.xy), problem.source.xy, problem.tolerance),
     )
-    return solution.chance < SURE_CHANCE and solution.agreeing >= SURE_FRACTION * possible
+    return solution.chance < SURE_CHANCE and solution.agreeing >= _SURE_FRACTION * possible
 
 
-def _moving(problem: Problem, solution: Solution) -> Solution:
+def _moving(problem: _Problem, solution: _Solution) -> _Solution:
     """The match of the moving stars, when what agrees is only what stands still (hot pixels)."""
     if not _stands_still(problem, solution.transform):
         return solution
@@ -255,11 +260,11 @@ def _moving(problem: Problem, solution: Solution) -> Solution:
     return other if moved else solution
 
 
-def _stands_still(problem: Problem, transform: Transform) -> bool:
+def _stands_still(problem: _Problem, transform: Transform) -> bool:
     return _differ(problem, transform, Transform.identity()) <= problem.tolerance
 
 
-def _differ(problem: Problem, one: Transform, other: Transform) -> float:
+def _differ(problem: _Problem, one: Transform, other: Transform) -> float:
     """Largest distance between where two transforms put the corners of the source field, pixels."""
     low, high = problem.source.xy.min(axis=0), problem.source.xy.max(axis=0)
     corners = np.array([low, high, (low[0], high[1]), (high[0], low[1])])
@@ -269,7 +274,7 @@ def _differ(problem: Problem, one: Transform, other: Transform) -> float:
 # ---------------------------------------------------------------- proposals
 
 
-def _shift_only(problem: Problem, guess: Transform) -> Solution | None:
+def _shift_only(problem: _Problem, guess: Transform) -> _Solution | None:
     """The best shift after the guess, refined; the densest place among all the differences of positions."""
     moved = guess(problem.source.xy)
     shifts = (problem.target.xy[None] - moved[:, None]).reshape(-1, 2)
@@ -280,25 +285,25 @@ def _shift_only(problem: Problem, guess: Transform) -> Solution | None:
     return _refine(problem, replace(guess, offset=guess.offset + best), tried=len(shifts))
 
 
-def _search(problem: Problem) -> Solution:
+def _search(problem: _Problem) -> _Solution:
     """The best of all pair proposals, if it is believable and has no rival."""
     proposals = [_propose(problem, flip) for flip in problem.flips]
     tried = sum(len(p.a) for p in proposals)
     refined = [_refine(problem, t, tried=tried) for t in _most_voted(problem, proposals)]
     solutions = sorted((s for s in refined if s is not None), key=lambda s: _rank(problem, s))
-    if not solutions or solutions[0].chance > MAX_CHANCE:
+    if not solutions or solutions[0].chance > _MAX_CHANCE:
         raise RegistrationError(_no_match(problem, solutions, tried))
     for rival in solutions[1:]:
         _check_rival(problem, solutions[0], rival)
     return solutions[0]
 
 
-def _rank(problem: Problem, solution: Solution) -> tuple[int, bool, float]:
+def _rank(problem: _Problem, solution: _Solution) -> tuple[int, bool, float]:
     """Sorts the better solution first; one that stands still, as hot pixels do, loses a draw."""
     return -solution.agreeing, _stands_still(problem, solution.transform), solution.rms
 
 
-def _check_rival(problem: Problem, best: Solution, rival: Solution) -> None:
+def _check_rival(problem: _Problem, best: _Solution, rival: _Solution) -> None:
     """Refuse to choose between two different transforms that explain the lists equally well."""
     equal = rival.agreeing == best.agreeing and rival.rms < 2 * best.rms + 0.05 * problem.tolerance
     different = _differ(problem, best.transform, rival.transform) > 2 * problem.tolerance
@@ -310,22 +315,22 @@ def _check_rival(problem: Problem, best: Solution, rival: Solution) -> None:
         )
 
 
-def _lists(problem: Problem) -> str:
+def _lists(problem: _Problem) -> str:
     return f"{len(problem.source.xy)} stars against {len(problem.target.xy)}"
 
 
-def _no_match(problem: Problem, solutions: list[Solution], tried: int) -> str:
+def _no_match(problem: _Problem, solutions: list[_Solution], tried: int) -> str:
     if not solutions:
         return f"{_lists(problem)}: none of {tried} trial transforms agrees on three stars"
     best = solutions[0]
     return (
         f"{_lists(problem)}: the best of {tried} trial transforms agrees on {best.agreeing} stars, but "
-        f"chance gives {best.chance:.2g} such matches and {MAX_CHANCE:g} are allowed; more stars or a closer "
+        f"chance gives {best.chance:.2g} such matches and {_MAX_CHANCE:g} are allowed; more stars or a closer "
         "scale would help"
     )
 
 
-def _propose(problem: Problem, flip: bool) -> Proposals:
+def _propose(problem: _Problem, flip: bool) -> _Proposals:
     """The similarities that lay a pair of source stars on a pair of target stars."""
     z, w = as_complex(problem.source.xy, flip=flip), as_complex(problem.target.xy)
     i, j = np.triu_indices(len(z), 1)
@@ -334,14 +339,16 @@ def _propose(problem: Problem, flip: bool) -> Proposals:
     i, j, k, m = i[one], j[one], k[two], m[two]
     first = problem.target.log_flux[k] - problem.source.log_flux[i]
     second = problem.target.log_flux[m] - problem.source.log_flux[j]
-    fits = ~(np.abs(first - second) > 1.5 * FLUX_TOLERANCE)  # so written, an unknown flux fits
+    fits = ~(np.abs(first - second) > 1.5 * _FLUX_TOLERANCE)  # so written, an unknown flux fits
     i, j, k, m = i[fits], j[fits], k[fits], m[fits]
     a = (w[m] - w[k]) / (z[j] - z[i])
     b = (w[m] + w[k] - a * (z[j] + z[i])) / 2
-    return Proposals(a, b, (first + second)[fits] / 2, flip)
+    return _Proposals(a, b, (first + second)[fits] / 2, flip)
 
 
-def _compatible(lengths, others, faintness, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
+def _compatible(
+    lengths: np.ndarray, others: np.ndarray, faintness: np.ndarray, problem: _Problem
+) -> tuple[np.ndarray, np.ndarray]:
     """Indices of pairs of equal length, but for the scale; those of bright stars when there are too many."""
     slack = problem.tolerance
     # A pair a few pixels long fixes no rotation.
@@ -351,24 +358,26 @@ def _compatible(lengths, others, faintness, problem: Problem) -> tuple[np.ndarra
     low = np.searchsorted(others[order], problem.scale[0] * lengths[usable] - slack)
     high = np.searchsorted(others[order], problem.scale[1] * lengths[usable] + slack)
     count = high - low
-    count[np.cumsum(count) > MAX_PROPOSALS] = 0
+    count[np.cumsum(count) > _MAX_PROPOSALS] = 0
     one = np.repeat(usable, count)
     start = np.repeat(low - np.cumsum(count) + count, count)
     return one, order[start + np.arange(len(one))]
 
 
-def _most_voted(problem: Problem, proposals: list[Proposals]) -> list[Transform]:
+def _most_voted(problem: _Problem, proposals: list[_Proposals]) -> list[Transform]:
     """The proposals that land most source stars on target stars."""
     lookup = _lookup_grid(problem)
     scores = [_votes(problem, p, lookup) for p in proposals]
     ranked = []
     for p, score in zip(proposals, scores, strict=True):
-        best = np.argsort(-score, kind="stable")[:REFINED]
+        best = np.argsort(-score, kind="stable")[:_REFINED]
         ranked += [(-score[n], similarity(p.a[n], p.b[n], flip=p.flip)) for n in best]
-    return [transform for _, transform in sorted(ranked, key=lambda item: item[0])[:REFINED]]
+    return [transform for _, transform in sorted(ranked, key=lambda item: item[0])[:_REFINED]]
 
 
-def _votes(problem: Problem, proposals: Proposals, lookup) -> np.ndarray:
+def _votes(
+    problem: _Problem, proposals: _Proposals, lookup: tuple[np.ndarray, np.ndarray, float]
+) -> np.ndarray:
     """For each proposal the number of stars that land on stars, a central hit counting twice a bare one."""
     z = as_complex(problem.source.xy, flip=proposals.flip)
     w = as_complex(problem.target.xy)
@@ -385,16 +394,16 @@ def _votes(problem: Problem, proposals: Proposals, lookup) -> np.ndarray:
         star = star[who, source]
         distance = np.abs(landed[who, source] - w[star]) / problem.tolerance
         ratio = problem.target.log_flux[star] - problem.source.log_flux[source]
-        odd = np.abs(ratio - proposals.log_ratio[part][who]) > FLUX_TOLERANCE
+        odd = np.abs(ratio - proposals.log_ratio[part][who]) > _FLUX_TOLERANCE
         worth = np.where((distance < 1) & ~odd, 1 - distance**2 / 2, 0)
         score[part] = np.bincount(who, worth, minlength=len(landed))
     return score
 
 
-def _lookup_grid(problem: Problem) -> tuple[np.ndarray, np.ndarray, float]:
+def _lookup_grid(problem: _Problem) -> tuple[np.ndarray, np.ndarray, float]:
     """Which target star is near a place: star numbers or -1, the origin, and the size of a cell."""
     xy, reach = problem.target.xy, problem.tolerance
-    cell = max(reach / 2, float(np.ptp(xy, axis=0).max()) / GRID)
+    cell = max(reach / 2, float(np.ptp(xy, axis=0).max()) / _GRID)
     margin = reach + 2 * cell
     origin = xy.min(axis=0) - margin
     shape = np.ceil((np.ptp(xy, axis=0) + 2 * margin) / cell).astype(int) + 1
@@ -409,7 +418,7 @@ def _lookup_grid(problem: Problem) -> tuple[np.ndarray, np.ndarray, float]:
 # ---------------------------------------------------------------- refinement and proof
 
 
-def _refine(problem: Problem, transform: Transform, *, tried: int) -> Solution | None:
+def _refine(problem: _Problem, transform: Transform, *, tried: int) -> _Solution | None:
     """The proposal after least squares on the bright stars; None when fewer than three are left."""
     source, target = problem.source, problem.target
     try:
@@ -420,12 +429,12 @@ def _refine(problem: Problem, transform: Transform, *, tried: int) -> Solution |
     if len(pairs) < 3 or not problem.scale[0] - slack <= transform.scale <= problem.scale[1] + slack:
         return None
     ratio = target.log_flux[pairs[:, 1]] - source.log_flux[pairs[:, 0]]
-    odd = np.abs(ratio - _median(ratio)) > FLUX_TOLERANCE
+    odd = np.abs(ratio - _median(ratio)) > _FLUX_TOLERANCE
     agreeing = len(pairs) - int(np.count_nonzero(odd))
-    return Solution(transform, pairs, rms, agreeing, _chance(problem, transform, agreeing, tried))
+    return _Solution(transform, pairs, rms, agreeing, _chance(problem, transform, agreeing, tried))
 
 
-def _iterate(problem: Problem, transform: Transform, *, affine: bool):
+def _iterate(problem: _Problem, transform: Transform, *, affine: bool) -> tuple[Transform, np.ndarray, float]:
     """Pair, fit, and pair again until the pairs stay the same; returns transform, pairs and rms."""
     source, target = problem.source.xy, problem.target.xy
     tree = cKDTree(target)
@@ -443,7 +452,7 @@ def _iterate(problem: Problem, transform: Transform, *, affine: bool):
     return transform, pairs, rms
 
 
-def _fit(source, target, transform: Transform, *, affine: bool) -> Transform:
+def _fit(source: np.ndarray, target: np.ndarray, transform: Transform, *, affine: bool) -> Transform:
     """The affine transform, or the similarity of the same parity as the one so far."""
     if affine:
         return fit_affine(source, target)
@@ -469,7 +478,7 @@ def _nearest_pairs(moved: np.ndarray, tree: cKDTree, reach: float) -> tuple[np.n
     return np.column_stack([source, nearest[source]]), distance[source]
 
 
-def _chance(problem: Problem, transform: Transform, agreeing: int, tried: int) -> float:
+def _chance(problem: _Problem, transform: Transform, agreeing: int, tried: int) -> float:
     """Expected number of proposals that agree on so many stars in unrelated lists.
 
     Two stars define a proposal; each other one inside the target's field lands on a star of fitting
@@ -482,13 +491,13 @@ def _chance(problem: Problem, transform: Transform, agreeing: int, tried: int) -
     return float(tried * bdtrc(hits - 1, others, _hit_probability(problem)))
 
 
-def _hit_probability(problem: Problem) -> float:
+def _hit_probability(problem: _Problem) -> float:
     """Chance that a place in the target's field is on a star whose brightness fits."""
     n = len(problem.target.xy)
     # n random points span (n - 1) / (n + 1) of each side of their field.
     sides = np.maximum(np.ptp(problem.target.xy, axis=0) * (n + 1) / (n - 1), 10 * problem.tolerance)
     ratios = problem.target.log_flux[:, None] - problem.source.log_flux
-    odd = np.abs(ratios - _median(ratios)) > FLUX_TOLERANCE
+    odd = np.abs(ratios - _median(ratios)) > _FLUX_TOLERANCE
     return float(min(1.0, (1 - odd.mean()) * n * np.pi * problem.tolerance**2 / np.prod(sides)))
 
 
@@ -504,7 +513,7 @@ def _median(values: np.ndarray) -> float:
     return float(np.median(known)) if known.size else np.nan
 
 
-def _finish(everything: Problem, solution: Solution, *, min_matched: int, affine: bool) -> Match:
+def _finish(everything: _Problem, solution: _Solution, *, min_matched: int, affine: bool) -> Match:
     """The solution carried over to all stars, with the numbering of the lists as they were given."""
     transform, pairs, rms = _iterate(everything, solution.transform, affine=affine)
     source, target = everything.source, everything.target

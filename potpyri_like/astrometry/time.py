@@ -11,10 +11,9 @@ A masked time (a `Time` holds no NaN) gives NaN.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
-from typing import Any
 
 import astropy.units as u
 import numpy as np
@@ -59,7 +58,7 @@ def bjd_tdb(mid_time: Time, target: SkyCoord, site: EarthLocation) -> np.ndarray
         NaN where the time is masked.
     """
 
-    def barycentric(time):
+    def barycentric(time: Time) -> np.ndarray:
         light_time = time.light_travel_time(target, "barycentric", location=site, ephemeris="builtin")
         return (time.tdb + light_time).jd
 
@@ -74,7 +73,7 @@ def jd_utc(mid_time: Time) -> np.ndarray:
 def altitude(mid_time: Time, target: SkyCoord, site: EarthLocation) -> np.ndarray:
     """True altitude, without refraction, in degrees: shape of `mid_time`, NaN where the time is masked."""
 
-    def look_up(time):
+    def look_up(time: Time) -> np.ndarray:
         # The Earth every five minutes and interpolation between: an error far below a milliarcsecond.
         with erfa_astrom.set(ErfaAstromInterpolator(5 * u.min)):
             return target.transform_to(AltAz(obstime=time, location=site)).alt.deg
@@ -98,7 +97,7 @@ def airmass(mid_time: Time, target: SkyCoord, site: EarthLocation) -> np.ndarray
 def sun_altitude(time: Time, site: EarthLocation) -> np.ndarray:
     """True altitude of the Sun's centre, in degrees: shape of `time`, NaN where the time is masked."""
 
-    def look_up(time):
+    def look_up(time: Time) -> np.ndarray:
         return get_sun(time).transform_to(AltAz(obstime=time, location=site)).alt.deg
 
     return _at_good_times(look_up, time, site)
@@ -130,7 +129,9 @@ def evening_of(day: float) -> str:
     return str(np.datetime64("1858-11-16") + np.timedelta64(int(np.floor(day)) - 2400000, "D"))
 
 
-def _at_good_times(function: Any, time: Time, site: EarthLocation | None) -> np.ndarray:
+def _at_good_times(
+    function: Callable[[Time], np.ndarray], time: Time, site: EarthLocation | None
+) -> np.ndarray:
     """What the function gives for the times, and NaN where they are masked."""
     with _astropy_offline():
         # astropy's coordinates cannot do with masked times, and make those they are given read-only.

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from potpyri_like.errors import RegistrationError
 
-__all__ = ["Transform", "fit_affine", "fit_similarity"]
+__all__ = ["Transform", "as_complex", "fit_affine", "fit_similarity", "similarity"]
 
 # Stars whose spread across their line is below this fraction of the spread along it say nothing across it.
-COLLINEAR = 1e-3
+_COLLINEAR = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +38,7 @@ class Transform:
         """The transform of an image of (rows, columns) turned upside down, as after a meridian flip."""
         return cls(-np.eye(2), np.array(shape[::-1], dtype=float) - 1)
 
-    def __call__(self, xy) -> np.ndarray:
+    def __call__(self, xy: ArrayLike) -> np.ndarray:
         """Positions after the transform, shape (n, 2) like the argument."""
         return np.asarray(xy, dtype=float) @ self.matrix.T + self.offset
 
@@ -67,7 +68,9 @@ class Transform:
         return bool(np.linalg.det(self.matrix) < 0)
 
 
-def fit_similarity(source, target, *, weights=None, flip=False) -> Transform:
+def fit_similarity(
+    source: ArrayLike, target: ArrayLike, *, weights: ArrayLike | None = None, flip: bool = False
+) -> Transform:
     """Least-squares shift, rotation and scale that bring source positions to their targets.
 
     Parameters
@@ -96,7 +99,7 @@ def fit_similarity(source, target, *, weights=None, flip=False) -> Transform:
     return similarity(a, w0 - a * z0, flip=flip)
 
 
-def fit_affine(source, target, *, weights=None) -> Transform:
+def fit_affine(source: ArrayLike, target: ArrayLike, *, weights: ArrayLike | None = None) -> Transform:
     """Least-squares affine transform (six numbers) that brings source positions to their targets.
 
     Parameters
@@ -115,7 +118,7 @@ def fit_affine(source, target, *, weights=None) -> Transform:
     s0, t0 = np.average(source, axis=0, weights=weights), np.average(target, axis=0, weights=weights)
     root = np.sqrt(weights)[:, None]
     solution, _, _, spread = np.linalg.lstsq((source - s0) * root, (target - t0) * root, rcond=None)
-    if spread[1] <= COLLINEAR * spread[0]:
+    if spread[1] <= _COLLINEAR * spread[0]:
         raise RegistrationError(f"all {len(source)} stars lie on one line: no affine transform can be fitted")
     return Transform(solution.T, t0 - solution.T @ s0)
 
@@ -133,7 +136,9 @@ def as_complex(xy: np.ndarray, *, flip: bool = False) -> np.ndarray:
     return xy[:, 0] + (-1j if flip else 1j) * xy[:, 1]
 
 
-def _matched(source, target, weights, *, needed: int):
+def _matched(
+    source: ArrayLike, target: ArrayLike, weights: ArrayLike | None, *, needed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Positions and weights as float arrays of the same length, or an error."""
     source, target = np.asarray(source, dtype=float), np.asarray(target, dtype=float)
     weights = np.ones(len(source)) if weights is None else np.asarray(weights, dtype=float)

@@ -18,10 +18,10 @@ from potpyri_like.imaging.pixels import Counts, Pixels
 
 __all__ = ["OverscanLevel", "Piece", "assemble", "counts_of", "overscan_level"]
 
-MOST_DEGREE = 3
-CLIP = 4.0  # standard deviations: one good overscan pixel in 16 000 is lost
-MAD_TO_SIGMA = 1.4826
-COUNTED = (np.uint8, np.uint16)
+_MOST_DEGREE = 3
+_CLIP = 4.0  # standard deviations: one good overscan pixel in 16 000 is lost
+_MAD_TO_SIGMA = 1.4826
+_COUNTED = (np.uint8, np.uint16)
 
 
 class OverscanLevel(NamedTuple):
@@ -115,7 +115,7 @@ def overscan_level(strip: np.ndarray, *, along: str = "rows", degree: int | None
     means = _clipped_means(strip if along == "rows" else strip.T)
     good = np.isfinite(means)
     rows = np.linspace(-1, 1, means.size)
-    degrees = range(MOST_DEGREE + 1) if degree is None else (degree,)
+    degrees = range(_MOST_DEGREE + 1) if degree is None else (degree,)
     fits = [_fit(rows[good], means[good], each) for each in degrees]
     return _evaluate(min(fits, key=lambda fit: fit.criterion), rows)
 
@@ -150,7 +150,7 @@ def assemble(pieces: Sequence[Piece], *, shape: tuple[int, int]) -> Pixels:
 def counts_of(pieces: Sequence[Piece], *, shape: tuple[int, int]) -> Counts | None:
     """What the assembled image was counted in; None where that is not one level, one gain and 16 bits."""
     first, level = pieces[0], np.asarray(pieces[0].level, np.float32)
-    whole = len(pieces) == 1 and first.data.shape == shape and first.data.dtype in COUNTED
+    whole = len(pieces) == 1 and first.data.shape == shape and first.data.dtype in _COUNTED
     return Counts(float(level.flat[0]), first.gain) if whole and level.min() == level.max() else None
 
 
@@ -231,7 +231,7 @@ def _clipped_means(strip: np.ndarray) -> np.ndarray:
     """Mean of each row without outliers; NaN for a row with nothing finite."""
     values = np.where(np.isfinite(strip), strip, np.nan)
     away = np.abs(values - _row_medians(values))
-    limit = CLIP * max(MAD_TO_SIGMA * np.nanmedian(away), 0.5)
+    limit = _CLIP * max(_MAD_TO_SIGMA * np.nanmedian(away), 0.5)
     kept = away <= limit
     number = kept.sum(axis=1)
     return np.where(number > 0, np.where(kept, values, 0).sum(axis=1) / np.maximum(number, 1), np.nan)
@@ -257,8 +257,8 @@ def _fit(rows: np.ndarray, means: np.ndarray, degree: int) -> _Fit:
     for _ in range(3):
         coefficients = np.linalg.lstsq(basis[kept], means[kept], rcond=None)[0]
         away = np.abs(means - basis @ coefficients)
-        kept = away <= CLIP * MAD_TO_SIGMA * np.median(away) + 1e-9
-    squares = np.square(np.minimum(away, CLIP * MAD_TO_SIGMA * np.median(away))).sum()
+        kept = away <= _CLIP * _MAD_TO_SIGMA * np.median(away) + 1e-9
+    squares = np.square(np.minimum(away, _CLIP * _MAD_TO_SIGMA * np.median(away))).sum()
     freedom = max(rows.size - basis.shape[1], 1)
     covariance = squares / freedom * np.linalg.pinv(basis.T @ basis)
     criterion = rows.size * np.log(squares + 1e-12) + basis.shape[1] * np.log(rows.size)

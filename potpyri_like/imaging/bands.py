@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 __all__ = ["row_bands"]
 
-BAND_PIXELS = 1 << 16
+_BAND_PIXELS = 1 << 16
 
 
-def row_bands(shape: tuple[int, int], *, pixels: int = BAND_PIXELS) -> Iterator[slice]:
+def row_bands(shape: tuple[int, int], *, pixels: int = _BAND_PIXELS) -> Iterator[slice]:
     """Slices of rows that cover an image of `shape` (rows, columns), about `pixels` each."""
     rows, cols = shape
     step = max(1, pixels // max(cols, 1))

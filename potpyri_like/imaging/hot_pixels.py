@@ -20,9 +20,9 @@ __all__ = ["MEDIAN_NOISE_FACTOR", "MEDIAN_PIXEL_FACTOR", "fill_bad", "filter_hot
 MEDIAN_NOISE_FACTOR = 1.2
 MEDIAN_PIXEL_FACTOR = 0.166  # variance of the median of nine Gaussian values over that of one
 
-BOX = 64  # pixels: side of the boxes whose medians are the coarse background
-SAMPLES = 16  # rows and columns looked at in each box
-FWHM_TO_SIGMA = 1 / 2.3548200450309493
+_BOX = 64  # pixels: side of the boxes whose medians are the coarse background
+_SAMPLES = 16  # rows and columns looked at in each box
+_FWHM_TO_SIGMA = 1 / 2.3548200450309493
 
 
 def filter_hot_pixels(
@@ -175,12 +175,12 @@ def _far_above(pixels: Pixels, medians: np.ndarray, k: float) -> np.ndarray:
 
 def _coarse_background(data: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
     """Medians of boxes of the image, sampled, interpolated to the given places."""
-    boxes = [max(1, round(size / BOX)) for size in data.shape]
+    boxes = [max(1, round(size / _BOX)) for size in data.shape]
     steps = [
-        ((np.arange(n * SAMPLES) + 0.5) * size / (n * SAMPLES)).astype(int)
+        ((np.arange(n * _SAMPLES) + 0.5) * size / (n * _SAMPLES)).astype(int)
         for n, size in zip(boxes, data.shape, strict=True)
     ]
-    sample = data[np.ix_(*steps)].reshape(boxes[0], SAMPLES, boxes[1], SAMPLES)
+    sample = data[np.ix_(*steps)].reshape(boxes[0], _SAMPLES, boxes[1], _SAMPLES)
     medians = np.median(sample, axis=(1, 3))
     places = [
         (where + 0.5) * n / size - 0.5 for where, n, size in zip((rows, cols), boxes, data.shape, strict=True)
@@ -191,13 +191,15 @@ def _coarse_background(data: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> 
 def _flux_lost(fwhm: float, x: float, y: float) -> float:
     half = int(4 * fwhm) + 3
     steps = np.arange(-half, half + 1)
-    star = np.outer(*(np.exp(-0.5 * ((steps - centre) / (fwhm * FWHM_TO_SIGMA)) ** 2) for centre in (y, x)))
+    star = np.outer(*(np.exp(-0.5 * ((steps - centre) / (fwhm * _FWHM_TO_SIGMA)) ** 2) for centre in (y, x)))
     radius = np.hypot(steps[:, None] - y, steps - x)
     aperture = np.clip(2 * fwhm + 0.5 - radius, 0, 1)
     return 1 - (median3x3(star) * aperture).sum() / (star * aperture).sum()
 
 
-def _mean_by_pixels(data, good, rows, cols, half: int) -> np.ndarray:
+def _mean_by_pixels(
+    data: np.ndarray, good: np.ndarray, rows: np.ndarray, cols: np.ndarray, half: int
+) -> np.ndarray:
     """Means of the good pixels in squares, NaN where there are none: each neighbour fetched."""
     total, number = np.zeros(rows.size), np.zeros(rows.size)
     for dy in range(-half, half + 1):
@@ -211,7 +213,9 @@ def _mean_by_pixels(data, good, rows, cols, half: int) -> np.ndarray:
     return np.where(number > 0, total / np.maximum(number, 1), np.nan)
 
 
-def _mean_by_sums(sums, numbers, rows, cols, half: int) -> np.ndarray:
+def _mean_by_sums(
+    sums: np.ndarray, numbers: np.ndarray, rows: np.ndarray, cols: np.ndarray, half: int
+) -> np.ndarray:
     """The same from running sums over the image, whose cost does not grow with the square."""
     top, bottom = np.maximum(rows - half, 0), np.minimum(rows + half + 1, len(sums) - 1)
     left, right = np.maximum(cols - half, 0), np.minimum(cols + half + 1, sums.shape[1] - 1)

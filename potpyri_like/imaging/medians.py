@@ -11,8 +11,8 @@ from potpyri_like.imaging.pixels import Counts
 
 __all__ = ["masked_median_at", "median3x3"]
 
-BAND_BYTES = 1 << 18  # of one work buffer: the eight of them stay near the processor
-MOST_COUNTS = 65536  # float32 tells whole numbers of this size from their neighbours after four roundings
+_BAND_BYTES = 1 << 18  # of one work buffer: the eight of them stay near the processor
+_MOST_COUNTS = 65536  # float32 tells whole numbers of this size from their neighbours after four roundings
 
 
 def median3x3(
@@ -106,12 +106,12 @@ def _column_network(image: np.ndarray) -> np.ndarray:
 
 def _made_of(image: np.ndarray, counts: Counts) -> bool:
     """Whether an image is what a sample of its rows says of it."""
-    if image.dtype != np.float32 or not (abs(counts.level) < MOST_COUNTS and 1e-6 < counts.gain < 1e6):
+    if image.dtype != np.float32 or not (abs(counts.level) < _MOST_COUNTS and 1e-6 < counts.gain < 1e6):
         return False
     sample = image[:: max(1, len(image) // 8)]
     back = np.rint(sample / np.float32(counts.gain) + np.float32(counts.level))
     again = (back - np.float32(counts.level)) * np.float32(counts.gain)
-    return bool(np.all((again == sample) & (back >= 0) & (back < MOST_COUNTS)))
+    return bool(np.all((again == sample) & (back >= 0) & (back < _MOST_COUNTS)))
 
 
 def _median_of_counts(image: np.ndarray, counts: Counts) -> np.ndarray:
@@ -139,7 +139,7 @@ def _medians_of_bands(
     """Bands of rows and their medians, of the values of any rows; each is gone when the next is asked for."""
     rows, cols = shape
     width = cols + 2
-    height = min(rows, max(4, BAND_BYTES // (width * dtype.itemsize)))
+    height = min(rows, max(4, _BAND_BYTES // (width * dtype.itemsize)))
     work = np.empty((8, (height + 2) * width), dtype)
     for first in range(0, rows, height):
         band = slice(first, min(first + height, rows))
@@ -177,7 +177,14 @@ def _median_of_band(work: np.ndarray, size: int, width: int) -> np.ndarray:
     return least[:size]
 
 
-def _sort_three(x, y, z, *, out, spare) -> None:
+def _sort_three(
+    x: np.ndarray,
+    y: np.ndarray,
+    z: np.ndarray,
+    *,
+    out: tuple[np.ndarray, np.ndarray, np.ndarray],
+    spare: np.ndarray,
+) -> None:
     least, middle, most = out
     np.minimum(x, y, out=least)
     np.maximum(x, y, out=most)
@@ -187,7 +194,9 @@ def _sort_three(x, y, z, *, out, spare) -> None:
     np.minimum(least, spare, out=least)
 
 
-def _median_of_three(x, y, z, *, out, spare) -> None:
+def _median_of_three(
+    x: np.ndarray, y: np.ndarray, z: np.ndarray, *, out: np.ndarray, spare: np.ndarray
+) -> None:
     np.maximum(x, y, out=spare)
     np.minimum(spare, z, out=spare)
     np.minimum(x, y, out=out)

@@ -12,15 +12,15 @@ from functools import lru_cache
 
 import numpy as np
 
-__all__ = ["apply_network", "median_network", "sort_down", "sorting_network"]
+__all__ = ["LARGEST", "apply_network", "median_network", "sort_down", "sorting_network"]
 
 LARGEST = 64  # values; beyond, the network's n log(n)^2 steps cost more than the sort of each pixel
 
-Network = tuple[tuple[int, int], ...]
+_Network = tuple[tuple[int, int], ...]
 
 
 @lru_cache(maxsize=64)
-def sorting_network(n: int) -> Network:
+def sorting_network(n: int) -> _Network:
     """Steps that sort `n` values: Batcher's odd-even merge exchange, for any `n`.
 
     Source: Knuth, The Art of Computer Programming 3, algorithm 5.2.2M.
@@ -40,7 +40,7 @@ def _merge_exchange(n: int) -> Iterator[tuple[int, int]]:
 
 
 @lru_cache(maxsize=64)
-def median_network(n: int) -> Network:
+def median_network(n: int) -> _Network:
     """Steps that bring the middle value of `n` (the middle two of an even `n`) to their places.
 
     The sorting network without the steps on which the middle does not depend.
@@ -54,7 +54,7 @@ def median_network(n: int) -> Network:
     return tuple(reversed(kept))
 
 
-def apply_network(values: np.ndarray, network: Network) -> list[np.ndarray]:
+def apply_network(values: np.ndarray, network: _Network) -> list[np.ndarray]:
     """Run a network down the first axis of `values`, which serves as the workspace.
 
     Parameters

@@ -11,7 +11,7 @@ from potpyri_like.imaging.pixels import Pixels
 
 __all__ = ["warp"]
 
-EDGE = 1e-6  # pixel: how far outside the last pixel centre is still rounding
+_EDGE = 1e-6  # pixel: how far outside the last pixel centre is still rounding
 
 
 def warp(
@@ -94,7 +94,7 @@ def _interpolate(pixels: Pixels, x: np.ndarray, y: np.ndarray, scale: float, *, 
 def _neighbours(place: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The pixel before each place, the one after, the weight of the latter, and whether both are inside."""
     whole = np.rint(place)
-    place = np.where(np.abs(place - whole) < EDGE, whole, place)
+    place = np.where(np.abs(place - whole) < _EDGE, whole, place)
     inside = (place >= 0) & (place <= size - 1)
     place = np.clip(place, 0, size - 1)
     before = place.astype(np.intp)

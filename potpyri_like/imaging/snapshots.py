@@ -8,7 +8,7 @@ import numpy as np
 
 __all__ = ["Snapshot", "snapshot"]
 
-FAR = 1e6  # pixels, outside every frame
+_FAR = 1e6  # pixels, outside every frame
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,12 +71,12 @@ def snapshot(
         As in `Snapshot`.
     """
     side = -(-(2 * half + 1) // binning)  # rounded up
-    known = np.clip(np.nan_to_num(np.asarray(centre, float), nan=-FAR), -FAR, FAR)
+    known = np.clip(np.nan_to_num(np.asarray(centre, float), nan=-_FAR), -_FAR, _FAR)
     middle = np.rint(known).astype(int)
     low = middle - side * binning // 2
-    cut = padded(image, low, side * binning)
+    cut = _padded(image, low, side * binning)
     return Snapshot(
-        image=binned(cut, binning),
+        image=_binned(cut, binning),
         origin=(int(low[0]), int(low[1])),
         binning=binning,
         xy=np.array(xy, np.float32).reshape(-1, 2),
@@ -85,7 +85,7 @@ def snapshot(
     )
 
 
-def padded(image: np.ndarray, low: np.ndarray, side: int) -> np.ndarray:
+def _padded(image: np.ndarray, low: np.ndarray, side: int) -> np.ndarray:
     """The square that begins at a pixel (x, y), float32, NaN outside the image."""
     square = np.full((side, side), np.nan, np.float32)
     x, y = low
@@ -96,7 +96,7 @@ def padded(image: np.ndarray, low: np.ndarray, side: int) -> np.ndarray:
     return square
 
 
-def binned(image: np.ndarray, factor: int) -> np.ndarray:
+def _binned(image: np.ndarray, factor: int) -> np.ndarray:
     """Means of squares of pixels, without NaN; NaN where there is nothing else."""
     if factor == 1:
         return image

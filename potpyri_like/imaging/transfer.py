@@ -10,9 +10,9 @@ import numpy as np
 
 __all__ = ["Transfer", "photon_transfer", "sample_boxes"]
 
-SIDE = 24  # pixels of a box: small against gradients
-BOXES = 16  # along each axis, where they do not overlap; in all, the fewest that tell anything
-QUARTILES_TO_SIGMA = 0.7413
+_SIDE = 24  # pixels of a box: small against gradients
+_BOXES = 16  # along each axis, where they do not overlap; in all, the fewest that tell anything
+_QUARTILES_TO_SIGMA = 0.7413
 
 
 class Transfer(NamedTuple):
@@ -32,10 +32,10 @@ class Transfer(NamedTuple):
 def sample_boxes(image: np.ndarray) -> np.ndarray:
     """Some small boxes spread over an image, apart, shape (n, 24, 24); none where it is smaller than one."""
     rows, columns = (
-        np.linspace(0, size - SIDE, min(BOXES, size // SIDE)).astype(int) for size in image.shape
+        np.linspace(0, size - _SIDE, min(_BOXES, size // _SIDE)).astype(int) for size in image.shape
     )
-    boxes = [image[y : y + SIDE, x : x + SIDE] for y in rows for x in columns]
-    return np.array(boxes, dtype=float).reshape(-1, SIDE, SIDE)
+    boxes = [image[y : y + _SIDE, x : x + _SIDE] for y in rows for x in columns]
+    return np.array(boxes, dtype=float).reshape(-1, _SIDE, _SIDE)
 
 
 def photon_transfer(flats: Sequence[np.ndarray], *, read_variance: float = 0.0) -> Transfer:
@@ -56,7 +56,7 @@ def photon_transfer(flats: Sequence[np.ndarray], *, read_variance: float = 0.0) 
     pairs = [_factors(one, other, read_variance) for one, other in pairwise(flats)]
     found = np.concatenate(pairs)
     found = found[np.isfinite(found)]
-    if found.size < BOXES:
+    if found.size < _BOXES:
         return Transfer(np.nan, np.nan)
     middle = float(np.median(found))
     scatter = 1.4826 * float(np.median(np.abs(found - middle)))
@@ -70,5 +70,5 @@ def _factors(one: np.ndarray, other: np.ndarray, read_variance: float) -> np.nda
         ratio = np.where((level > 0) & (of_other > 0), level / of_other, np.nan)
         rest = one - ratio[:, None, None] * other
         low, high = np.percentile(rest, (25, 75), axis=(1, 2), method="median_unbiased")
-        variance = np.square(QUARTILES_TO_SIGMA * (high - low)) - read_variance * (1 + ratio**2)
+        variance = np.square(_QUARTILES_TO_SIGMA * (high - low)) - read_variance * (1 + ratio**2)
         return variance / (level * (1 + ratio))

@@ -19,11 +19,11 @@ from potpyri_like.photometry.cutouts import in_blocks, leaves, rounded, square_s
 
 __all__ = ["aperture_sums"]
 
-AT_ONCE = 70_000  # pixels of all squares together whose tables stay in the cache
+_AT_ONCE = 70_000  # pixels of all squares together whose tables stay in the cache
 
 
 @dataclass(frozen=True, eq=False)
-class Lines:
+class _Lines:
     """The grid's lines that circles of some radii can cross, one radius after the other.
 
     Attributes
@@ -43,7 +43,7 @@ class Lines:
 
 
 @dataclass(frozen=True, eq=False)
-class Crossings:
+class _Crossings:
     """Where circles cross the lines; arrays of shape (2, n_star, n_line), for lines of rows and of columns.
 
     Attributes
@@ -65,7 +65,9 @@ class Crossings:
     crossed: np.ndarray
 
 
-def aperture_sums(image, variance, xy, radii, *, binning: int = 1) -> tuple[np.ndarray, np.ndarray]:
+def aperture_sums(
+    image: np.ndarray, variance: np.ndarray, xy: np.ndarray, radii: np.ndarray, *, binning: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
     """Sums in circular apertures with exact overlap of circle and pixels, and their variances.
 
     Parameters
@@ -92,21 +94,28 @@ def aperture_sums(image, variance, xy, radii, *, binning: int = 1) -> tuple[np.n
         return sums[0], sums[1]
     half = int(np.ceil(radii.max())) + 1
     lines = _lines(radii, half)
-    for some in in_blocks(usable, (2 * half + 1) ** 2, at_once=AT_ONCE):
+    for some in in_blocks(usable, (2 * half + 1) ** 2, at_once=_AT_ONCE):
         sums[:, some] = _sums(planes, xy[some], radii, lines, half, binning)
     sums[:, cut] = np.nan
     return sums[0], sums[1]
 
 
-def _lines(radii: np.ndarray, half: int) -> Lines:
+def _lines(radii: np.ndarray, half: int) -> _Lines:
     """The lines near circles whose centre is in the central pixel of squares of that half side."""
     numbers = [np.arange(int(half - r) + 1, int(np.ceil(half + 1 + r))) for r in radii]
     counts = [len(number) for number in numbers]
     radius = np.repeat(radii, counts)
-    return Lines(np.concatenate(numbers), radius, radius**2, np.cumsum([0, *counts[:-1]]))
+    return _Lines(np.concatenate(numbers), radius, radius**2, np.cumsum([0, *counts[:-1]]))
 
 
-def _sums(planes, xy: np.ndarray, radii: np.ndarray, lines: Lines, half: int, binning: int) -> np.ndarray:
+def _sums(
+    planes: tuple[np.ndarray, np.ndarray],
+    xy: np.ndarray,
+    radii: np.ndarray,
+    lines: _Lines,
+    half: int,
+    binning: int,
+) -> np.ndarray:
     """Sums for some stars, shape (n_plane, n_star, n_radius)."""
     corner, side = rounded(xy), 2 * half + 1
     centre = (xy - corner + half + 0.5).T[::-1, :, None]  # y, x; pixel i reaches from i to i + 1
@@ -124,7 +133,7 @@ def _sums(planes, xy: np.ndarray, radii: np.ndarray, lines: Lines, half: int, bi
     return sums
 
 
-def _crossings(centre: np.ndarray, lines: Lines) -> Crossings:
+def _crossings(centre: np.ndarray, lines: _Lines) -> _Crossings:
     """The crossings around centres, shape (2, n_star, 1)."""
     place = lines.number - centre
     np.clip(place, -lines.radius, lines.radius, out=place)
@@ -136,10 +145,10 @@ def _crossings(centre: np.ndarray, lines: Lines) -> Crossings:
     area += place * half_chord
     area /= 2
     before, after = (pixel(centre[::-1], half_chord, square, lines.radius2) for pixel in (_before, _after))
-    return Crossings(place, area, before, after, square < lines.radius2)
+    return _Crossings(place, area, before, after, square < lines.radius2)
 
 
-def _after(centre, half_chord, square, radius2) -> np.ndarray:
+def _after(centre: np.ndarray, half_chord: np.ndarray, square: np.ndarray, radius2: np.ndarray) -> np.ndarray:
     """The number of the pixel that holds ``centre + half_chord``; whether the nearest corner is inside decides."""
     line = np.rint(centre + half_chord)
     off = line - centre
@@ -149,7 +158,9 @@ def _after(centre, half_chord, square, radius2) -> np.ndarray:
     return line
 
 
-def _before(centre, half_chord, square, radius2) -> np.ndarray:
+def _before(
+    centre: np.ndarray, half_chord: np.ndarray, square: np.ndarray | float, radius2: np.ndarray
+) -> np.ndarray:
     """The number of the pixel that holds ``centre - half_chord``."""
     line = np.rint(centre - half_chord)
     off = line - centre
@@ -158,7 +169,7 @@ def _before(centre, half_chord, square, radius2) -> np.ndarray:
     return line
 
 
-def _along_circles(values: np.ndarray, crossings: Crossings, x: np.ndarray, lines: Lines) -> np.ndarray:
+def _along_circles(values: np.ndarray, crossings: _Crossings, x: np.ndarray, lines: _Lines) -> np.ndarray:
     """The integral along each circle, but for the pixel where it begins and ends, its lowest.
 
     Shape (n_plane, n_star, n_radius). What a crossing counts is the change of V times dy integrated up to there.
@@ -185,7 +196,9 @@ def _along_circles(values: np.ndarray, crossings: Crossings, x: np.ndarray, line
     return np.add.reduceat(total, lines.first, axis=-1)
 
 
-def _index(shape: tuple[int, ...], y, x, valid=True) -> np.ndarray:
+def _index(
+    shape: tuple[int, ...], y: np.ndarray, x: np.ndarray, valid: np.ndarray | bool = True
+) -> np.ndarray:
     """Where each star's element stands in a plane of tables, `x` counting from the plane's first; 0 where not valid."""
     planes, stars, side = shape[1:]
     index = np.multiply(x, float(planes * stars * side)) + (y + side * np.arange(float(stars))[:, None])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from potpyri_like.errors import UsageError
 
@@ -32,7 +33,9 @@ class Bins:
     n: np.ndarray
 
 
-def bin_series(time, value, error=None, *, width, weighted=False) -> Bins:
+def bin_series(
+    time: ArrayLike, value: ArrayLike, error: ArrayLike | None = None, *, width: float, weighted: bool = False
+) -> Bins:
     """Average a series in bins of time, the first of which begins at the first point.
 
     The error of a bin is that of the mean from the scatter inside it, std(ddof=1) / sqrt(n); of fewer than
@@ -64,7 +67,9 @@ def bin_series(time, value, error=None, *, width, weighted=False) -> Bins:
     )
 
 
-def _finite_points(time, value, error):
+def _finite_points(
+    time: ArrayLike, value: ArrayLike, error: ArrayLike | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The points where all is finite, as float64; without errors, NaN stands for each."""
     time, value = np.asarray(time, float), np.asarray(value, float)
     good = np.isfinite(time) & np.isfinite(value)
@@ -75,7 +80,7 @@ def _finite_points(time, value, error):
     return time[good], value[good], error[good]
 
 
-def _labels(time, width):
+def _labels(time: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray]:
     """The bin of each point, counted without the empty ones, and the points in each bin."""
     if not time.size:
         return np.zeros(0, int), np.zeros(0, int)
@@ -85,11 +90,13 @@ def _labels(time, width):
     return label, n
 
 
-def _sums(label, values):
+def _sums(label: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.bincount(label, weights=values)
 
 
-def _errors(label, residual, error, weight, n):
+def _errors(
+    label: np.ndarray, residual: np.ndarray, error: np.ndarray, weight: np.ndarray, n: np.ndarray
+) -> np.ndarray:
     """From the scatter where there are three points or more, else from the errors of the points."""
     total = _sums(label, weight)
     propagated = np.sqrt(_sums(label, (weight * error) ** 2)) / total

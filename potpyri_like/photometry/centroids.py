@@ -17,6 +17,8 @@ from potpyri_like.photometry.cutouts import native_float32, rounded, squares
 
 __all__ = [
     "CENTROIDS",
+    "FWHM_PER_SIGMA",
+    "Centroid",
     "centre_of_mass",
     "frozen",
     "gaussian_fit",
@@ -26,18 +28,20 @@ __all__ = [
 ]
 
 FWHM_PER_SIGMA = 2.3548
-CLOSE_ENOUGH = 1e-4  # pixel: a step below which the centroid is found
-STEPS = 16
-BLOCK = 32  # stars at a time: their pixels stay in the cache
-MASS_RADIUS = 1.0  # FWHM
-QUADRATIC_HALF, QUADRATIC_MOVES = (
+_CLOSE_ENOUGH = 1e-4  # pixel: a step below which the centroid is found
+_STEPS = 16
+_BLOCK = 32  # stars at a time: their pixels stay in the cache
+_MASS_RADIUS = 1.0  # FWHM
+_QUADRATIC_HALF, _QUADRATIC_MOVES = (
     0.45,
     4,
 )  # FWHM: half the side of the square; how often it follows its maximum
-FIT_RADIUS, FIT_STEPS, FIT_CLOSE = 1.25, 12, 1e-3  # FWHM; steps; pixel
+_FIT_RADIUS, _FIT_STEPS, _FIT_CLOSE = 1.25, 12, 1e-3  # FWHM; steps; pixel
 
 
-def refine_positions(image, xy, *, fwhm: float, max_shift: float, mask=None) -> tuple[np.ndarray, np.ndarray]:
+def refine_positions(
+    image: np.ndarray, xy: np.ndarray, *, fwhm: float, max_shift: float, mask: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Windowed centroids near given positions (XWIN_IMAGE of SExtractor; Bertin & Arnouts 1996).
 
     Parameters
@@ -61,20 +65,24 @@ def refine_positions(image, xy, *, fwhm: float, max_shift: float, mask=None) -> 
     return found, light > 0
 
 
-def windowed(image, xy, *, fwhm: float, max_shift: float, mask=None) -> tuple[np.ndarray, np.ndarray]:
+def windowed(
+    image: np.ndarray, xy: np.ndarray, *, fwhm: float, max_shift: float, mask: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """The centroids of `refine_positions`, and the light above the sky weighted with the window.
 
     The light is 0 where there is no centroid; `image unit`, the weight at the centre being 1.
     """
     image, xy = native_float32(image), np.asarray(xy, dtype=float).reshape(-1, 2)
     found, light = xy.copy(), np.zeros(len(xy))
-    for start in range(0, len(xy), BLOCK):
-        some = slice(start, start + BLOCK)
+    for start in range(0, len(xy), _BLOCK):
+        some = slice(start, start + _BLOCK)
         found[some], light[some] = _of_some(image, xy[some], fwhm / FWHM_PER_SIGMA, max_shift, mask)
     return found, light
 
 
-def _of_some(image, xy, sigma: float, max_shift: float, mask) -> tuple[np.ndarray, np.ndarray]:
+def _of_some(
+    image: np.ndarray, xy: np.ndarray, sigma: float, max_shift: float, mask: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
     """`windowed` for a few stars."""
     corner, half = rounded(xy), int(np.ceil(4 * sigma + max_shift)) + 1
     pixels, usable = _above_rim(image, corner, half, mask)
@@ -93,7 +101,7 @@ def _converge(pixels: np.ndarray, start: np.ndarray, sigma: float) -> tuple[np.n
     """
     offset = np.arange(pixels.shape[1]) - pixels.shape[1] // 2
     place, light, going = start.copy(), np.zeros(len(start)), np.arange(len(start))
-    for _ in range(STEPS):
+    for _ in range(_STEPS):
         away = offset - place[going, :, None]
         weight = np.exp(away**2 / (-2 * sigma**2))
         (x, y), (by_x, by_y) = weight.swapaxes(0, 1), (weight * away).swapaxes(0, 1)
@@ -102,7 +110,7 @@ def _converge(pixels: np.ndarray, start: np.ndarray, sigma: float) -> tuple[np.n
         step = 2 * np.column_stack([moments[:, 0, 1], moments[:, 1, 0]])
         step = np.divide(step, moments[:, :1, 0], out=np.zeros_like(step), where=moments[:, :1, 0] > 0)
         place[going] += step
-        on = np.hypot(*step.T) > CLOSE_ENOUGH
+        on = np.hypot(*step.T) > _CLOSE_ENOUGH
         if not on.all():
             going, pixels = going[on], pixels[on]
         if not len(going):
@@ -110,7 +118,9 @@ def _converge(pixels: np.ndarray, start: np.ndarray, sigma: float) -> tuple[np.n
     return place, light
 
 
-def _above_rim(image, corner, half: int, mask) -> tuple[np.ndarray, np.ndarray]:
+def _above_rim(
+    image: np.ndarray, corner: np.ndarray, half: int, mask: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Squares around stars less the median along their rims, bad pixels 0; and which have any good pixel."""
     pixels = squares(image, corner, half, outside=np.nan).astype(float)
     if mask is not None:
@@ -125,39 +135,43 @@ def _above_rim(image, corner, half: int, mask) -> tuple[np.ndarray, np.ndarray]:
     return pixels, ~bad.all(axis=(1, 2))
 
 
-def centre_of_mass(image, xy, *, fwhm: float, max_shift: float, mask=None) -> tuple[np.ndarray, np.ndarray]:
+def centre_of_mass(
+    image: np.ndarray, xy: np.ndarray, *, fwhm: float, max_shift: float, mask: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """First moments within one FWHM, the circle following the centroid; as `refine_positions` otherwise."""
 
-    def of_some(pixels, start, good):
+    def of_some(pixels: np.ndarray, start: np.ndarray, good: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         offset = np.arange(pixels.shape[1]) - pixels.shape[1] // 2
         place, light = start.copy(), np.zeros(len(start))
-        for _ in range(STEPS):
+        for _ in range(_STEPS):
             x, y = (offset - place[:, axis, None] for axis in (0, 1))
             far = np.hypot(x[:, None, :], y[:, :, None])
-            within = np.clip(MASS_RADIUS * fwhm + 0.5 - far, 0, 1) * good * pixels  # the rim counts in part
+            within = np.clip(_MASS_RADIUS * fwhm + 0.5 - far, 0, 1) * good * pixels  # the rim counts in part
             light = within.sum(axis=(1, 2))
             step = np.column_stack([np.einsum("nyx,nx->n", within, x), np.einsum("nyx,ny->n", within, y)])
             step = np.divide(step, light[:, None], out=np.zeros_like(step), where=light[:, None] > 0)
             place += np.clip(step, -fwhm, fwhm)
-            if np.abs(step).max(initial=0) < CLOSE_ENOUGH:
+            if np.abs(step).max(initial=0) < _CLOSE_ENOUGH:
                 break
         return place, light > 0
 
-    return _in_cutouts(of_some, image, xy, (MASS_RADIUS + 0.5) * fwhm, max_shift, mask)
+    return _in_cutouts(of_some, image, xy, (_MASS_RADIUS + 0.5) * fwhm, max_shift, mask)
 
 
-def quadratic_fit(image, xy, *, fwhm: float, max_shift: float, mask=None) -> tuple[np.ndarray, np.ndarray]:
+def quadratic_fit(
+    image: np.ndarray, xy: np.ndarray, *, fwhm: float, max_shift: float, mask: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """The maximum of a parabola fitted to the square of pixels around it; as `refine_positions` otherwise.
 
     The square has a side of about 0.9 FWHM, three pixels at least, and follows the maximum.
     """
-    half = max(1, round(QUADRATIC_HALF * fwhm))
+    half = max(1, round(_QUADRATIC_HALF * fwhm))
 
-    def of_some(pixels, start, good):
+    def of_some(pixels: np.ndarray, start: np.ndarray, good: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         reach = pixels.shape[1] // 2
         place = _brightest(pixels, start, max_shift, half)
         found = np.zeros(len(start), bool)
-        for _ in range(QUADRATIC_MOVES):
+        for _ in range(_QUADRATIC_MOVES):
             middle = np.clip(np.rint(place), half - reach, reach - half).astype(int)
             top, found = _tops(*(_squares_of(plane, middle + reach, half) for plane in (pixels, good)))
             place = np.where(found[:, None], middle + top, place)
@@ -168,7 +182,7 @@ def quadratic_fit(image, xy, *, fwhm: float, max_shift: float, mask=None) -> tup
     return _in_cutouts(of_some, image, xy, half + 1, max_shift, mask)
 
 
-def _brightest(pixels, start, max_shift: float, half: int) -> np.ndarray:
+def _brightest(pixels: np.ndarray, start: np.ndarray, max_shift: float, half: int) -> np.ndarray:
     """The brightest pixel (x, y) within reach of the start, from the middle; after a mean over a few neighbours."""
     smooth = uniform_filter(pixels, size=(1, half + 1 - half % 2, half + 1 - half % 2), mode="constant")
     offset = np.arange(pixels.shape[1]) - pixels.shape[1] // 2
@@ -201,20 +215,24 @@ def _tops(values: np.ndarray, good: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return top, found & (np.abs(top).max(axis=1, initial=0) <= values.shape[1])
 
 
-def gaussian_fit(image, xy, *, fwhm: float, max_shift: float, mask=None) -> tuple[np.ndarray, np.ndarray]:
+def gaussian_fit(
+    image: np.ndarray, xy: np.ndarray, *, fwhm: float, max_shift: float, mask: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """The centre of an elliptical Gaussian on a flat sky, by least squares; as `refine_positions` otherwise."""
 
-    def of_some(pixels, start, good):
+    def of_some(pixels: np.ndarray, start: np.ndarray, good: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         offset = np.arange(pixels.shape[1]) - pixels.shape[1] // 2
         y, x = (part.ravel().astype(float) for part in np.meshgrid(offset, offset, indexing="ij"))
         far = np.hypot(x - start[:, :1], y - start[:, 1:])
-        weight = good.reshape(len(good), -1) * (far <= FIT_RADIUS * fwhm + 0.5)
+        weight = good.reshape(len(good), -1) * (far <= _FIT_RADIUS * fwhm + 0.5)
         return _gaussians(pixels.reshape(len(pixels), -1), x, y, weight, start, fwhm)
 
-    return _in_cutouts(of_some, image, xy, FIT_RADIUS * fwhm + 1, max_shift, mask)
+    return _in_cutouts(of_some, image, xy, _FIT_RADIUS * fwhm + 1, max_shift, mask)
 
 
-def _gaussians(values, x, y, weight, start, fwhm: float) -> tuple[np.ndarray, np.ndarray]:
+def _gaussians(
+    values: np.ndarray, x: np.ndarray, y: np.ndarray, weight: np.ndarray, start: np.ndarray, fwhm: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Centres after Gauss-Newton steps, and which fits make sense.
 
     A fit has x, y and a, b, c of ``exp(-(a x**2 + 2 b x y + c y**2))``, in FWHM; height and sky are solved for in
@@ -224,19 +242,21 @@ def _gaussians(values, x, y, weight, start, fwhm: float) -> tuple[np.ndarray, np
     usual = 4 * np.log(2)
     fit = np.column_stack([start / fwhm, np.tile([usual, 0, usual], (len(start), 1))])
     height = np.zeros(len(start))
-    for _ in range(FIT_STEPS):
+    for _ in range(_FIT_STEPS):
         step, height = _gaussian_step(values * root, x, y, root, fit)
         step *= np.array([1, 1, usual, usual, usual])
         fit += step
         fit[:, [2, 4]] = np.clip(fit[:, [2, 4]], usual / 16, 9 * usual)
         most = 0.9 * np.sqrt(fit[:, 2] * fit[:, 4])
         fit[:, 3] = np.clip(fit[:, 3], -most, most)
-        if np.abs(step[:, :2]).max(initial=0) * fwhm < FIT_CLOSE:
+        if np.abs(step[:, :2]).max(initial=0) * fwhm < _FIT_CLOSE:
             break
     return fit[:, :2] * fwhm, (np.count_nonzero(weight, axis=1) > 10) & (height > 0)
 
 
-def _gaussian_step(values, x, y, root, fit) -> tuple[np.ndarray, np.ndarray]:
+def _gaussian_step(
+    values: np.ndarray, x: np.ndarray, y: np.ndarray, root: np.ndarray, fit: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """The next step of each fit, in units of usual sizes and not too long, and the heights."""
     dx, dy = x - fit[:, :1], y - fit[:, 1:2]
     a, b, c = fit[:, 2:].T[..., None]
@@ -255,13 +275,22 @@ def _gaussian_step(values, x, y, root, fit) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(step, -0.3, 0.3), height
 
 
-def frozen(image, xy, *, fwhm: float, max_shift: float, mask=None) -> tuple[np.ndarray, np.ndarray]:
+def frozen(
+    image: np.ndarray, xy: np.ndarray, *, fwhm: float, max_shift: float, mask: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """The places as they are given: for stars too faint to be looked for."""
     xy = np.array(xy, dtype=float).reshape(-1, 2)
     return xy, np.isfinite(xy).all(axis=1)
 
 
-def _in_cutouts(of_some, image, xy, radius: float, max_shift: float, mask) -> tuple[np.ndarray, np.ndarray]:
+def _in_cutouts(
+    of_some: Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
+    image: np.ndarray,
+    xy: np.ndarray,
+    radius: float,
+    max_shift: float,
+    mask: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray]:
     """What a function finds in squares around stars, where that is near enough.
 
     The function is given the pixels above the sky, where the stars must be in them, and which pixels are good; places
@@ -270,8 +299,8 @@ def _in_cutouts(of_some, image, xy, radius: float, max_shift: float, mask) -> tu
     image, xy = native_float32(image), np.asarray(xy, dtype=float).reshape(-1, 2)
     found, ok = xy.copy(), np.zeros(len(xy), bool)
     half = int(np.ceil(radius + max_shift)) + 1
-    for first in range(0, len(xy), BLOCK):
-        some = slice(first, first + BLOCK)
+    for first in range(0, len(xy), _BLOCK):
+        some = slice(first, first + _BLOCK)
         corner = rounded(xy[some])
         pixels, usable = _above_rim(image, corner, half, mask)
         good = np.isfinite(squares(image, corner, half, outside=np.nan))

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import ArrayLike
 
 __all__ = [
+    "PIXEL_FWHM2",
     "Ring",
     "from_squares",
     "in_blocks",
@@ -23,23 +25,24 @@ __all__ = [
 ]
 
 
-CACHED = 240_000  # pixels that are worked on at a time
+PIXEL_FWHM2 = 8 * np.log(2) / 12  # square of the FWHM that a square pixel adds, its variance being 1/12
+_CACHED = 240_000  # pixels that are worked on at a time
 
 
-def native_float32(image) -> np.ndarray:
+def native_float32(image: ArrayLike) -> np.ndarray:
     """The image as sep wants it: float32, native byte order, C order; the same array if it is so."""
     return np.ascontiguousarray(image, dtype=np.float32)
 
 
-def rounded(xy) -> np.ndarray:
+def rounded(xy: np.ndarray) -> np.ndarray:
     """Positions as whole pixels; one that is not finite goes far outside."""
     return np.rint(np.nan_to_num(xy, nan=-1e6)).astype(np.intp)
 
 
-def leaves(shape, xy, radius: float) -> np.ndarray:
+def leaves(shape: tuple[int, ...], xy: np.ndarray, radius: float) -> np.ndarray:
     """Which circles are not wholly inside the image, whose first pixel begins at -0.5."""
     low, high = radius - 0.5, np.array([shape[1], shape[0]]) - 0.5 - radius
-    return ~((xy >= low) & (xy <= high)).all(axis=1)
+    return ~np.all((xy >= low) & (xy <= high), axis=1)
 
 
 def squares(image: np.ndarray, centre: np.ndarray, half: int, *, outside: float = 0) -> np.ndarray:
@@ -98,7 +101,7 @@ class Ring:
         y, x = np.nonzero((distance >= inner) & (distance <= outer))
         return cls(x - half, y - half, half)
 
-    def pixels(self, image, xy) -> np.ndarray:
+    def pixels(self, image: np.ndarray, xy: np.ndarray) -> np.ndarray:
         """The pixels around each star's rounded position, shape (n_star, n_pixel).
 
         Outside the image they are NaN, or 0 in an image of integers.
@@ -111,7 +114,9 @@ class Ring:
         return cut.reshape(len(cut), side**2).take(place, axis=1)
 
 
-def pixels_around(image, xy, radius: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def pixels_around(
+    image: np.ndarray, xy: np.ndarray, radius: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The pixels within a radius of each star's rounded position, as `Ring.pixels`, and their offsets dx, dy."""
     ring = Ring.between(0, radius)
     return ring.pixels(image, xy), ring.dx, ring.dy
@@ -122,13 +127,13 @@ def is_clean(mask: np.ndarray) -> bool:
     return not (mask[:1, :1] if mask.strides == (0, 0) else mask).any()
 
 
-def square_sums(data, factor: int) -> np.ndarray:
+def square_sums(data: np.ndarray, factor: int) -> np.ndarray:
     """Sums of squares of pixels; what fills no square at the far edges is cut off. The same array for a factor of 1."""
     if factor == 1:
         return data
     high, wide = data.shape[-2] // factor, data.shape[-1] // factor
     total = np.empty((*data.shape[:-2], high, wide), data.dtype)
-    step = max(1, CACHED // (data.shape[-1] * factor))
+    step = max(1, _CACHED // (data.shape[-1] * factor))
     for first in range(0, high, step):
         band = slice(first, min(first + step, high))
         lines = data[..., band.start * factor : band.stop * factor, : wide * factor]
@@ -153,7 +158,7 @@ def from_squares(xy: np.ndarray, factor: int) -> np.ndarray:
 
 
 def in_blocks(
-    rows: np.ndarray, pixels: float, *, at_once: int = CACHED, most: int | None = None
+    rows: np.ndarray, pixels: float, *, at_once: int = _CACHED, most: int | None = None
 ) -> list[np.ndarray]:
     """Rows, one for each star, in blocks that have so many pixels each, and together no more than fit the cache.
 

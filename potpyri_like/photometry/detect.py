@@ -11,9 +11,11 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import sep
+from numpy.typing import ArrayLike
 
 from potpyri_like.errors import PixelError
 from potpyri_like.photometry.cutouts import (
+    PIXEL_FWHM2,
     from_squares,
     native_float32,
     pixels_around,
@@ -21,17 +23,16 @@ from potpyri_like.photometry.cutouts import (
     square_sums,
     squares,
 )
+from potpyri_like.photometry.noise import MAD_TO_SIGMA
 
 __all__ = ["Stars", "detect_stars", "frame_fwhm", "half_light_widths", "hot_pixels"]
 
-PIXEL_FWHM2 = 8 * np.log(2) / 12  # square of the FWHM that a square pixel adds, its variance being 1/12
-SMALLEST_FWHM = 1.5
-HOT_SIGMA = 8.0  # how far above the sky a hot pixel has to be to matter
-HOT_RATIO = 6.5  # and above its neighbours; the core of a star of FWHM 1.5 px reaches 3.1
-MAD_SIGMA = 1.4826
-BRIGHTEST = 30  # objects that set the first idea of the width
-ENOUGH = 15  # so many need no help from fainter ones
-CLOSE_ENOUGH = 5e-4  # of the width of the mean profile
+_SMALLEST_FWHM = 1.5
+_HOT_SIGMA = 8.0  # how far above the sky a hot pixel has to be to matter
+_HOT_RATIO = 6.5  # and above its neighbours; the core of a star of FWHM 1.5 px reaches 3.1
+_BRIGHTEST = 30  # objects that set the first idea of the width
+_ENOUGH = 15  # so many need no help from fainter ones
+_CLOSE_ENOUGH = 5e-4  # of the width of the mean profile
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,13 +72,13 @@ class Stars:
         """Positions, shape (n, 2)."""
         return np.column_stack([self.x, self.y])
 
-    def take(self, index) -> Stars:
+    def take(self, index: np.ndarray | slice) -> Stars:
         """Some of the stars, by index, slice or truth value."""
         return Stars(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
 
 @dataclass(frozen=True, eq=False)
-class Flat:
+class _Flat:
     """An image above its sky: bad pixels zero, hot ones replaced; `noise` is that of an empty pixel."""
 
     data: np.ndarray
@@ -86,8 +87,8 @@ class Flat:
 
 
 @dataclass(frozen=True, eq=False)
-class Binned:
-    """Means of `factor` x `factor` pixels of a `Flat`; `hole` where no good pixel was (None: nowhere)."""
+class _Binned:
+    """Means of `factor` x `factor` pixels of a `_Flat`; `hole` where no good pixel was (None: nowhere)."""
 
     data: np.ndarray
     hole: np.ndarray | None
@@ -100,14 +101,14 @@ class Binned:
 
 
 def detect_stars(
-    image,
+    image: np.ndarray,
     *,
-    mask=None,
+    mask: np.ndarray | None = None,
     threshold: float = 5.0,
     binning: int | None = None,
     max_stars: int | None = None,
     border: float = 0,
-    saturated=None,
+    saturated: np.ndarray | float | None = None,
     fwhm: float | None = None,
 ) -> Stars:
     """Find the stars of an image, from FWHM 1.5 to 20 pixels with the same settings.
@@ -156,7 +157,9 @@ def detect_stars(
     return stars.take(np.argsort(-stars.flux, kind="stable")[:max_stars])
 
 
-def frame_fwhm(image, x, y, *, sky, radius: float = 30.0, binning: int = 1) -> float:
+def frame_fwhm(
+    image: np.ndarray, x: ArrayLike, y: ArrayLike, *, sky: ArrayLike, radius: float = 30.0, binning: int = 1
+) -> float:
     """The seeing of a frame: the FWHM of the mean profile of some bright stars.
 
     The profiles are normalised, combined by medians in rings, and followed down to 0.2 of their peak by a
@@ -196,12 +199,14 @@ def frame_fwhm(image, x, y, *, sky, radius: float = 30.0, binning: int = 1) -> f
             return float("nan")
         before = half
         amplitude, half = _profile_step(values, s, good, amplitude, half)
-        if abs(half - before) < CLOSE_ENOUGH * before:
+        if abs(half - before) < _CLOSE_ENOUGH * before:
             break
     return 2 * half * binning
 
 
-def _binned_around(image, xy, radius: float, binning: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _binned_around(
+    image: np.ndarray, xy: np.ndarray, radius: float, binning: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Means of squares of pixels around each star, shape (n_star, n_square), and their offsets in squares.
 
     The offsets are from the star's rounded position, in each direction; squares count within the radius.
@@ -222,11 +227,11 @@ def _binned_around(image, xy, radius: float, binning: int) -> tuple[np.ndarray, 
 # ---------------------------------------------------------------- the flattened image
 
 
-def _flatten(image, mask) -> tuple[Flat, Binned]:
+def _flatten(image: np.ndarray, mask: np.ndarray | None) -> tuple[_Flat, _Binned]:
     """The image above its sky, without bad and hot pixels; and the same, coarsely binned."""
     bad = _bad_pixels(image, mask)
     factor = _coarse(image.shape)
-    raw = _bin(Flat(image if bad is None else np.where(bad, np.float32(0), image), bad, 1.0), factor)
+    raw = _bin(_Flat(image if bad is None else np.where(bad, np.float32(0), image), bad, 1.0), factor)
     bh, bw = (_box(n, 128 // factor) for n in raw.data.shape)
     sky = sep.Background(raw.data, mask=raw.hole, bw=bw, bh=bh).back()
     data = _less(image, sky, factor)
@@ -236,7 +241,7 @@ def _flatten(image, mask) -> tuple[Flat, Binned]:
     hot, value = hot_pixels(data, noise)
     surplus = data.ravel()[hot] - value
     data.ravel()[hot] = value
-    flat = Flat(data, bad, noise)
+    flat = _Flat(data, bad, noise)
     if bad is not None or factor == 1:
         return flat, _bin(flat, factor)
     return flat, _binned_less(raw, sky, image.shape[1], hot, surplus)
@@ -247,22 +252,24 @@ def _box(length: int, wanted: int) -> int:
     return int(np.ceil(length / max(3, round(length / wanted))))
 
 
-def _coarse(shape) -> int:
+def _coarse(shape: tuple[int, ...]) -> int:
     """The binning for what needs no detail: the sky, and the first look."""
     return 4 if min(shape) >= 512 else 2 if min(shape) >= 128 else 1
 
 
-def _binned_less(raw: Binned, sky, width: int, index, surplus) -> Binned:
+def _binned_less(
+    raw: _Binned, sky: np.ndarray, width: int, index: np.ndarray, surplus: np.ndarray
+) -> _Binned:
     """The binned image above its sky and without the surplus of hot pixels; quicker than binning again."""
     data = raw.data - sky
     y, x = np.divmod(index, width)
     row, column = y // raw.factor, x // raw.factor
     inside = (row < data.shape[0]) & (column < data.shape[1])
     np.subtract.at(data, (row[inside], column[inside]), surplus[inside] / raw.factor**2)
-    return Binned(data, None, _noise(data, None), raw.factor)
+    return _Binned(data, None, _noise(data, None), raw.factor)
 
 
-def _bad_pixels(image, mask) -> np.ndarray | None:
+def _bad_pixels(image: np.ndarray, mask: np.ndarray | None) -> np.ndarray | None:
     """Which pixels are masked or not finite; None when there are none."""
     bad = None if mask is None or not np.any(mask) else np.asarray(mask) != 0
     if not np.isfinite(image).all():
@@ -270,7 +277,7 @@ def _bad_pixels(image, mask) -> np.ndarray | None:
     return bad
 
 
-def _less(image, sky, factor: int) -> np.ndarray:
+def _less(image: np.ndarray, sky: np.ndarray, factor: int) -> np.ndarray:
     """The image minus a binned one; what binning cut off repeats the last row and column."""
     columns = np.minimum(np.arange(image.shape[1]) // factor, sky.shape[1] - 1)
     wide = np.vstack([sky, sky[-1:]]).take(columns, axis=1)
@@ -281,7 +288,7 @@ def _less(image, sky, factor: int) -> np.ndarray:
     return np.concatenate([groups.reshape(whole, -1), rest]) if len(rest) else groups.reshape(image.shape)
 
 
-def _noise(data, bad) -> float:
+def _noise(data: np.ndarray, bad: np.ndarray | None) -> float:
     """Standard deviation of the sky, from some 20 000 pixels."""
     step = max(1, int(np.sqrt(data.size / 20_000)))
     sample = data[::step, ::step]
@@ -290,16 +297,16 @@ def _noise(data, bad) -> float:
     if sample.size == 0:
         return 0.0
     middle = float(np.median(sample))
-    mad = MAD_SIGMA * float(np.median(np.abs(sample - middle)))
+    mad = MAD_TO_SIGMA * float(np.median(np.abs(sample - middle)))
     # The clipped standard deviation, since that of a few counts is not what their median deviation says.
     kept = sample[np.abs(sample - middle) <= 4 * mad]
     return float(kept.std(dtype=float))
 
 
-def hot_pixels(data, noise: float) -> tuple[np.ndarray, np.ndarray]:
+def hot_pixels(data: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarray]:
     """Flat indices of pixels far above most of their neighbours, and the median of those."""
     flat, (height, width) = data.ravel(), data.shape
-    index = np.flatnonzero(flat > HOT_SIGMA * noise) if noise > 0 else np.empty(0, dtype=np.intp)
+    index = np.flatnonzero(flat > _HOT_SIGMA * noise) if noise > 0 else np.empty(0, dtype=np.intp)
     # A first look along rows and columns spares most of the stars; a thin track stands out across itself.
     beside, above = (
         flat.take(index - step, mode="clip") + flat.take(index + step, mode="clip") for step in (1, width)
@@ -309,42 +316,42 @@ def hot_pixels(data, noise: float) -> tuple[np.ndarray, np.ndarray]:
     dy, dx = np.array([(j, i) for j in (-1, 0, 1) for i in (-1, 0, 1) if i or j]).T
     rows, columns = np.clip(y[:, None] + dy, 0, height - 1), np.clip(x[:, None] + dx, 0, width - 1)
     around = np.sort(data[rows, columns], axis=1)[:, 3:5].mean(axis=1)
-    hot = flat[index] - around > np.maximum(HOT_SIGMA * noise, HOT_RATIO * around)
+    hot = flat[index] - around > np.maximum(_HOT_SIGMA * noise, _HOT_RATIO * around)
     return index[hot], around[hot]
 
 
-def _bin(flat: Flat, factor: int) -> Binned:
+def _bin(flat: _Flat, factor: int) -> _Binned:
     """Means of the good pixels in squares; incomplete squares at the far edges are cut off."""
     if factor == 1:
-        return Binned(flat.data, flat.bad, flat.noise, 1)
+        return _Binned(flat.data, flat.bad, flat.noise, 1)
     total = square_sums(flat.data, factor)
     if flat.bad is None:
         total /= factor**2
-        return Binned(total, None, _noise(total, None), factor)
+        return _Binned(total, None, _noise(total, None), factor)
     count = factor**2 - square_sums(flat.bad.astype(np.float32), factor)
     hole = count == 0
     total /= np.maximum(count, 1)
-    return Binned(total, hole, _noise(total, hole), factor)
+    return _Binned(total, hole, _noise(total, hole), factor)
 
 
 # ---------------------------------------------------------------- search
 
 
-def _typical_fwhm(flat: Flat, binned: Binned, full) -> float:
+def _typical_fwhm(flat: _Flat, binned: _Binned, full: np.ndarray | None) -> float:
     """A first idea of the width of the stars: where the widths of the brightest objects crowd.
 
     The crowd, not the median, since cosmic rays and blends come in all widths.
     """
     found = _sep_extract(binned, _kernel(2.5), 25.0, minarea=1)
-    if len(found) < ENOUGH:
+    if len(found) < _ENOUGH:
         found = _sep_extract(binned, _kernel(2.5), 6.0, minarea=1)
     x, y = binned.zoom_out(found["x"]), binned.zoom_out(found["y"])
     if full is not None:
         unsaturated = ~_any_saturated(full, x, y, 3.0 * binned.factor)
         x, y, found = x[unsaturated], y[unsaturated], found[unsaturated]
-    best = np.argsort(-found["flux"])[:BRIGHTEST]
+    best = np.argsort(-found["flux"])[:_BRIGHTEST]
     if len(best) == 0:
-        return 2 * SMALLEST_FWHM
+        return 2 * _SMALLEST_FWHM
     rough2 = (2.35 * binned.factor) ** 2 * (found["a"] * found["b"])[best]
     rough = np.sqrt(np.maximum(rough2 - PIXEL_FWHM2 * binned.factor**2, 9))
     if np.median(rough) > 3 * binned.factor:  # well sampled on the binned pixels, which are fewer
@@ -352,11 +359,11 @@ def _typical_fwhm(flat: Flat, binned: Binned, full) -> float:
     else:
         f, data = 1, flat.data
     width = f * half_light_widths(data, x[best], y[best], np.minimum(rough, 30) / f)
-    width = width[width >= SMALLEST_FWHM]
-    return float(np.clip(_crowded(width), SMALLEST_FWHM, 30)) if len(width) else 2 * SMALLEST_FWHM
+    width = width[width >= _SMALLEST_FWHM]
+    return float(np.clip(_crowded(width), _SMALLEST_FWHM, 30)) if len(width) else 2 * _SMALLEST_FWHM
 
 
-def half_light_widths(data, x, y, rough) -> np.ndarray:
+def half_light_widths(data: np.ndarray, x: np.ndarray, y: np.ndarray, rough: np.ndarray) -> np.ndarray:
     """FWHMs from half-light radii around windowed centroids, pixels."""
     x, y, _ = sep.winpos(data, x, y, rough / 2.35, subpix=1)
     width = 1.5 * rough
@@ -365,7 +372,7 @@ def half_light_widths(data, x, y, rough) -> np.ndarray:
     return np.sqrt(np.maximum(width**2 - PIXEL_FWHM2, 0))
 
 
-def _width_within(data, x, y, radius) -> np.ndarray:
+def _width_within(data: np.ndarray, x: np.ndarray, y: np.ndarray, radius: np.ndarray) -> np.ndarray:
     """FWHM from the radius that holds half of the light within a circle of about one FWHM.
 
     The circle keeps wings and neighbours out: the result is 0.98 FWHM for a Gaussian and 1.09 for a Moffat
@@ -388,7 +395,7 @@ def _kernel(fwhm: float) -> np.ndarray:
     return (kernel / kernel.sum()).astype(np.float32)
 
 
-def _extract(binned: Binned, fwhm: float, threshold: float) -> np.ndarray:
+def _extract(binned: _Binned, fwhm: float, threshold: float) -> np.ndarray:
     """What stands above the threshold after the matched filter, as sep describes it."""
     width = np.sqrt((fwhm / binned.factor) ** 2 + PIXEL_FWHM2)
     # The area on which the filtered star of 1.1 thresholds stands above it.
@@ -396,7 +403,7 @@ def _extract(binned: Binned, fwhm: float, threshold: float) -> np.ndarray:
     return _sep_extract(binned, _kernel(width), threshold, minarea=minarea)
 
 
-def _sep_extract(binned: Binned, kernel, threshold: float, *, minarea: int) -> np.ndarray:
+def _sep_extract(binned: _Binned, kernel: np.ndarray, threshold: float, *, minarea: int) -> np.ndarray:
     """sep's objects above a threshold in units of the filtered noise."""
     level = threshold * binned.noise * float(np.sqrt((kernel**2).sum()))
     try:
@@ -415,7 +422,7 @@ def _sep_extract(binned: Binned, kernel, threshold: float, *, minarea: int) -> n
         ) from problem
 
 
-def _describe(found, binned: Binned, flat: Flat, fwhm: float, full) -> Stars:
+def _describe(found: np.ndarray, binned: _Binned, flat: _Flat, fwhm: float, full: np.ndarray | None) -> Stars:
     """The numbers of each object, in pixels of the full image."""
     f, width = binned.factor, fwhm / binned.factor
     bx, by, _ = sep.winpos(binned.data, found["x"], found["y"], max(width, 1.5) / 2.35, subpix=1)
@@ -440,14 +447,14 @@ def _describe(found, binned: Binned, flat: Flat, fwhm: float, full) -> Stars:
     )
 
 
-def _any_saturated(full, x, y, radius: float) -> np.ndarray:
+def _any_saturated(full: np.ndarray, x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarray:
     """Which stars have a saturated pixel in the square of that half side."""
     low = np.maximum(np.rint(np.column_stack([x, y]) - radius), 0).astype(int)
     high = np.maximum(np.rint(np.column_stack([x, y]) + radius) + 1, 0).astype(int)
     return np.array([full[b:d, a:c].any() for (a, b), (c, d) in zip(low, high, strict=True)], dtype=bool)
 
 
-def _is_star(stars: Stars, binned: Binned, flat: Flat, fwhm: float) -> np.ndarray:
+def _is_star(stars: Stars, binned: _Binned, flat: _Flat, fwhm: float) -> np.ndarray:
     """Which objects are shaped like the stars of this frame; saturated ones are not judged."""
     f, width = binned.factor, max(fwhm / binned.factor, 1.0)
     bx, by = (stars.x + 0.5) / f - 0.5, (stars.y + 0.5) / f - 0.5
@@ -471,7 +478,7 @@ def _no_stars() -> Stars:
 # ---------------------------------------------------------------- the mean profile
 
 
-def _first_half_width(values, distance) -> float:
+def _first_half_width(values: np.ndarray, distance: np.ndarray) -> float:
     """Where the median profile in rings of one pixel first falls below half its maximum.
 
     `distance` is that of each column of `values` from the star's rounded position.
@@ -486,7 +493,9 @@ def _first_half_width(values, distance) -> float:
     return float(max(0.8, below[0])) if len(below) else float("nan")
 
 
-def _profile_step(values, s, good, amplitude, half: float) -> tuple[np.ndarray, float]:
+def _profile_step(
+    values: np.ndarray, s: np.ndarray, good: np.ndarray, amplitude: np.ndarray, half: float
+) -> tuple[np.ndarray, float]:
     """Better amplitudes and a better half width, from a parabola through the logarithm of the profile."""
     used = good & (s < max(1.5 * half, 1.7) ** 2) & (amplitude > 0)[:, None]
     scaled = values / np.where(amplitude > 0, amplitude, 1)[:, None]

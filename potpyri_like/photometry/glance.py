@@ -10,23 +10,26 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import sep
+from numpy.typing import ArrayLike
 
 from potpyri_like.photometry.centroids import FWHM_PER_SIGMA, windowed
 from potpyri_like.photometry.cutouts import from_squares, native_float32, square_sums, to_squares
 from potpyri_like.photometry.detect import half_light_widths, hot_pixels
+from potpyri_like.photometry.noise import MAD_TO_SIGMA
 
 __all__ = ["Glance", "brightest", "glance", "stars_at", "typical_width"]
 
-SAMPLING = 2.5  # binned pixels per FWHM, at least
-BOX, MOST_BOXES = 10, 8  # FWHM a side of a box of the sky at least; boxes a side at most
-SAMPLES = 16  # pixels a side that are looked at in each
-ROWS_OF_SKY = 128  # at most twice as many: a few rows have the same sky
-MOST_PEAKS = 200
-PEAK_SIGMA = 6.0
-STAR_SIGMA = 5.0
-CROWD = 0.03  # of the pixels: more than the stars of a frame fill
-SHARPEST = 7.5  # how far a peak may stand above its neighbours; the core of a star of FWHM 1.5 px reaches 4.1
-MAD_SIGMA = 1.4826
+_SAMPLING = 2.5  # binned pixels per FWHM, at least
+_BOX, _MOST_BOXES = 10, 8  # FWHM a side of a box of the sky at least; boxes a side at most
+_SAMPLES = 16  # pixels a side that are looked at in each
+_ROWS_OF_SKY = 128  # at most twice as many: a few rows have the same sky
+_MOST_PEAKS = 200
+_PEAK_SIGMA = 6.0
+_STAR_SIGMA = 5.0
+_CROWD = 0.03  # of the pixels: more than the stars of a frame fill
+_SHARPEST = (
+    7.5  # how far a peak may stand above its neighbours; the core of a star of FWHM 1.5 px reaches 4.1
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,12 +59,12 @@ class Glance:
         return from_squares(xy, self.factor)
 
 
-def glance(image, *, fwhm: float, clean: bool = True) -> Glance:
+def glance(image: ArrayLike, *, fwhm: float, clean: bool = True) -> Glance:
     """The image binned for stars of some FWHM, in pixels, and above its sky.
 
     An image that is not clean loses its hot pixels first, which costs as much again.
     """
-    image, factor = native_float32(image), max(1, int(fwhm / SAMPLING))
+    image, factor = native_float32(image), max(1, int(fwhm / _SAMPLING))
     if not clean:
         above = _above_sky(image, fwhm)
         hot, value = hot_pixels(above.data, above.noise)
@@ -74,7 +77,7 @@ def glance(image, *, fwhm: float, clean: bool = True) -> Glance:
 def _above_sky(data: np.ndarray, fwhm: float) -> Glance:
     """An image above its sky, which is the same for a few rows together."""
     level, noise = _boxes(data, fwhm)
-    step = max(1, len(data) // ROWS_OF_SKY)
+    step = max(1, len(data) // _ROWS_OF_SKY)
     sky = _stretched(_stretched(level, -(-len(data) // step)).T, data.shape[1]).T.astype(data.dtype)
     above = np.empty_like(data)
     for n, row in enumerate(np.ascontiguousarray(sky)):
@@ -127,7 +130,7 @@ def _apart(found: np.ndarray, reach: float) -> np.ndarray:
     return found[~np.triu(near, 1).any(axis=0)]
 
 
-def stars_at(look: Glance, xy, *, fwhm: float, max_shift: float) -> np.ndarray:
+def stars_at(look: Glance, xy: np.ndarray, *, fwhm: float, max_shift: float) -> np.ndarray:
     """The stars near some places.
 
     Parameters
@@ -147,11 +150,11 @@ def stars_at(look: Glance, xy, *, fwhm: float, max_shift: float) -> np.ndarray:
         look.data, look.zoom_in(np.asarray(xy)), fwhm=width, max_shift=max_shift / look.factor
     )
     # The noise of light in a Gaussian window: the root of the sum of the weights' squares.
-    seen = light > STAR_SIGMA * look.noise * np.sqrt(np.pi) * width / FWHM_PER_SIGMA
+    seen = light > _STAR_SIGMA * look.noise * np.sqrt(np.pi) * width / FWHM_PER_SIGMA
     return np.where(seen[:, None], look.zoom_out(found), np.nan)
 
 
-def typical_width(look: Glance, xy, *, fwhm: float) -> float:
+def typical_width(look: Glance, xy: np.ndarray, *, fwhm: float) -> float:
     """The median FWHM of some stars from their half-light radii, pixels, beginning with a guess; NaN for none."""
     x, y = look.zoom_in(np.asarray(xy)).T.copy()
     width = half_light_widths(look.data, x, y, np.full(len(x), max(fwhm / look.factor, 1.5)))
@@ -164,19 +167,19 @@ def typical_width(look: Glance, xy, *, fwhm: float) -> float:
 
 def _boxes(data: np.ndarray, fwhm: float) -> tuple[np.ndarray, float]:
     """The median in each of some boxes, large against stars, from a sample of pixels; and the noise about them."""
-    high, wide = (int(np.clip(size / (BOX * fwhm), 2, MOST_BOXES)) for size in data.shape)
+    high, wide = (int(np.clip(size / (_BOX * fwhm), 2, _MOST_BOXES)) for size in data.shape)
     rows, columns = (
-        (2 * np.arange(n * SAMPLES) + 1) * size // (2 * n * SAMPLES)
+        (2 * np.arange(n * _SAMPLES) + 1) * size // (2 * n * _SAMPLES)
         for n, size in zip((high, wide), data.shape, strict=True)
     )
-    sample = data[np.ix_(rows, columns)].reshape(high, SAMPLES, wide, SAMPLES).swapaxes(1, 2)
-    sample = np.sort(sample.reshape(high * wide, SAMPLES**2), axis=1)
+    sample = data[np.ix_(rows, columns)].reshape(high, _SAMPLES, wide, _SAMPLES).swapaxes(1, 2)
+    sample = np.sort(sample.reshape(high * wide, _SAMPLES**2), axis=1)
     level = sample[np.arange(high * wide), np.count_nonzero(np.isfinite(sample), axis=1) // 2 - 1]
     known = np.isfinite(level)
     level = np.where(known, level, np.median(level[known]) if known.any() else 0)
     rest = np.abs(sample - level[:, None])
     rest = rest[np.isfinite(rest)]
-    return level.reshape(high, wide), MAD_SIGMA * float(np.median(rest)) if rest.size else 0.0
+    return level.reshape(high, wide), MAD_TO_SIGMA * float(np.median(rest)) if rest.size else 0.0
 
 
 # ---------------------------------------------------------------- peaks
@@ -193,17 +196,17 @@ def _peaks(look: Glance) -> np.ndarray:
     around = np.array([j * width + i for j in (-1, 0, 1) for i in (-1, 0, 1) if i or j])
     neighbours = np.sort(data[index[:, None] + around], axis=1)
     peak = data[index]
-    good = (neighbours[:, -1] <= peak) & (peak < SHARPEST * neighbours[:, 3:5].mean(axis=1))
+    good = (neighbours[:, -1] <= peak) & (peak < _SHARPEST * neighbours[:, 3:5].mean(axis=1))
     index = index[good]
-    index = index[np.argsort(-data[index], kind="stable")[:MOST_PEAKS]]
+    index = index[np.argsort(-data[index], kind="stable")[:_MOST_PEAKS]]
     return np.column_stack([index % width, index // width]).astype(float)
 
 
 def _above(look: Glance) -> np.ndarray:
     """Flat indices of the pixels above a threshold, which rises until few enough are left."""
-    level = PEAK_SIGMA * look.noise
+    level = _PEAK_SIGMA * look.noise
     index = np.flatnonzero(look.data > level) if look.noise > 0 else np.empty(0, dtype=np.intp)
-    while len(index) > CROWD * look.data.size:
+    while len(index) > _CROWD * look.data.size:
         level *= 2
         index = index[look.data.ravel()[index] > level]
     return index

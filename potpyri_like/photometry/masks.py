@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -12,10 +13,10 @@ from potpyri_like.photometry.cutouts import Ring, rounded, square_sums, squares,
 
 __all__ = ["Contours", "Template", "circles", "contours", "layered_sums", "parts"]
 
-NEAR = 0.5  # FWHM around a star's place in which its peak is looked for
-FAINT = 0.75  # FWHM: the radius of the contour of a star that does not stand out
-STANDS_OUT = 3.0  # sigma of the sky
-WIDEST = 2.5  # FWHM: how far a contour reaches, before it is grown
+_NEAR = 0.5  # FWHM around a star's place in which its peak is looked for
+_FAINT = 0.75  # FWHM: the radius of the contour of a star that does not stand out
+_STANDS_OUT = 3.0  # sigma of the sky
+_WIDEST = 2.5  # FWHM: how far a contour reaches, before it is grown
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Contours:
     low: np.ndarray
     layers: np.ndarray
 
-    def equivalent_radii(self, layers) -> np.ndarray:
+    def equivalent_radii(self, layers: Sequence[int]) -> np.ndarray:
         """The radius of a circle of the area that the contours have after growing, the median of all stars, pixels."""
         area = [np.count_nonzero(self.layers <= n, axis=(1, 2)) for n in layers]
         return np.sqrt(np.median(area, axis=1) / np.pi)
@@ -69,7 +70,7 @@ def contours(template: Template, *, depth: float, layers: int) -> Contours:
     layers : int
         At most so many layers of 3 x 3 pixels will be grown.
     """
-    half = int(np.ceil(WIDEST * template.fwhm)) + layers + 1
+    half = int(np.ceil(_WIDEST * template.fwhm)) + layers + 1
     centre = rounded(template.xy)
     level, noise = _sky(template, half)
     stamps = squares(template.image, centre, half, outside=np.nan) - level[:, None, None]
@@ -94,13 +95,13 @@ def _sky(template: Template, half: int) -> tuple[np.ndarray, np.ndarray]:
     return np.nan_to_num(middle), np.nan_to_num((middle - low) / 0.6745)
 
 
-def _grown(stamp, far, fwhm: float, depth: float, noise: float) -> np.ndarray:
+def _grown(stamp: np.ndarray, far: np.ndarray, fwhm: float, depth: float, noise: float) -> np.ndarray:
     """How many layers around the contour of the star in the middle of a square reach each pixel."""
-    peak = np.fmax.reduce(stamp[far <= max(1.0, NEAR * fwhm)], initial=-np.inf)
-    inside = (stamp > max(depth * peak, STANDS_OUT * noise)) & (far <= WIDEST * fwhm)
+    peak = np.fmax.reduce(stamp[far <= max(1.0, _NEAR * fwhm)], initial=-np.inf)
+    inside = (stamp > max(depth * peak, _STANDS_OUT * noise)) & (far <= _WIDEST * fwhm)
     piece, _ = label(inside)
     own = piece[np.unravel_index(np.argmin(far), far.shape)]
-    inside = binary_fill_holes(piece == own) if own else far <= FAINT * fwhm
+    inside = binary_fill_holes(piece == own) if own else far <= _FAINT * fwhm
     return distance_transform_cdt(~inside, metric="chessboard")
 
 
@@ -109,14 +110,20 @@ def parts(offset: np.ndarray, subpixels: int) -> np.ndarray:
     return offset[..., None] + (np.arange(subpixels) + 0.5) / subpixels - 0.5
 
 
-def circles(x: np.ndarray, y: np.ndarray, radii) -> np.ndarray:
+def circles(x: np.ndarray, y: np.ndarray, radii: np.ndarray) -> np.ndarray:
     """In which of concentric circles each part of each pixel lies: the number of the smallest, or their count."""
     far = np.hypot(x[:, None, None, :, :], y[:, :, :, None, None])
     return np.searchsorted(radii, far, side="left")
 
 
 def layered_sums(
-    image, variance, low: np.ndarray, layers: np.ndarray, count: int, *, binning: int = 1
+    image: np.ndarray,
+    variance: np.ndarray,
+    low: np.ndarray,
+    layers: np.ndarray,
+    count: int,
+    *,
+    binning: int = 1,
 ) -> np.ndarray:
     """Sums over nested masks of an image, of its variance and of 1: shape (3, n_star, count).
 

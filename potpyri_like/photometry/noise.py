@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import ArrayLike
 
 __all__ = [
     "MAD_TO_SIGMA",
@@ -24,21 +25,22 @@ __all__ = [
 ]
 
 MAD_TO_SIGMA = 1.4826  # of a normal distribution
+_Number = float | np.ndarray
 
 
-def rms(flux) -> float:
+def rms(flux: ArrayLike) -> float:
     """Standard deviation about the mean (ddof=1); NaN is left out, fewer than two points give NaN."""
     flux = _finite(flux)
     return float(np.std(flux, ddof=1)) if flux.size > 1 else np.nan
 
 
-def robust_rms(flux) -> float:
+def robust_rms(flux: ArrayLike) -> float:
     """Scatter about the median, 1.4826 times the median absolute deviation; NaN is left out."""
     flux = _finite(flux)
     return float(MAD_TO_SIGMA * np.median(np.abs(flux - np.median(flux)))) if flux.size > 1 else np.nan
 
 
-def point_to_point(flux, time=None, *, max_gap=5.0) -> float:
+def point_to_point(flux: ArrayLike, time: ArrayLike | None = None, *, max_gap: float = 5.0) -> float:
     """Scatter of successive differences over sqrt(2): the white noise, blind to a transit or a trend.
 
     Differences more than four robust scatters (1.4826 MAD) from their median, as a cosmic ray makes, are left
@@ -64,7 +66,7 @@ def point_to_point(flux, time=None, *, max_gap=5.0) -> float:
     return _clipped_rms(np.diff(flux[good])[step <= max_gap * np.median(step)]) / np.sqrt(2)
 
 
-def expected(error, *, robust=False) -> float:
+def expected(error: ArrayLike, *, robust: bool = False) -> float:
     """The noise that the errors promise: their root mean square, or their median; NaN is left out."""
     error = _finite(error)
     if not error.size:
@@ -72,7 +74,7 @@ def expected(error, *, robust=False) -> float:
     return float(np.median(error) if robust else np.sqrt(np.mean(error**2)))
 
 
-def outlier_fraction(flux, *, nsigma=5.0) -> float:
+def outlier_fraction(flux: ArrayLike, *, nsigma: float = 5.0) -> float:
     """Fraction of the measured points that stand alone, more than `nsigma` from their neighbours, up or down.
 
     A transit is not an outlier: see `spikes`. NaN is left out of both counts; no point at all gives NaN.
@@ -81,7 +83,7 @@ def outlier_fraction(flux, *, nsigma=5.0) -> float:
     return float(np.mean(spikes(flux, nsigma=nsigma))) if flux.size else np.nan
 
 
-def spikes(flux, *, nsigma=5.0, width=5) -> np.ndarray:
+def spikes(flux: ArrayLike, *, nsigma: float = 5.0, width: int = 5) -> np.ndarray:
     """Where a point is off the running median by more than `nsigma` robust scatters of that distance.
 
     Parameters
@@ -103,7 +105,7 @@ def spikes(flux, *, nsigma=5.0, width=5) -> np.ndarray:
         return distance > nsigma * scale
 
 
-def running_median(flux, width=5) -> np.ndarray:
+def running_median(flux: ArrayLike, width: int = 5) -> np.ndarray:
     """Median over `width` (odd) neighbouring points along the first axis, fewer at the ends.
 
     NaN is left out of each window; a window without a number is NaN.
@@ -114,7 +116,7 @@ def running_median(flux, width=5) -> np.ndarray:
     return nan_median(np.moveaxis(sliding_window_view(padded, width, axis=0), -1, 0))
 
 
-def nan_median(values) -> np.ndarray:
+def nan_median(values: ArrayLike) -> np.ndarray:
     """Median along the first axis without the NaN; NaN, in silence, where there is nothing else."""
     ordered = np.sort(np.asarray(values, float), axis=0)
     n = np.count_nonzero(~np.isnan(ordered), axis=0)
@@ -124,7 +126,16 @@ def nan_median(values) -> np.ndarray:
     return np.take_along_axis(ordered, middle, axis=0).mean(axis=0)
 
 
-def ccd_error(flux, *, area, sky, read_noise, dark=0.0, sky_pixels=None, gain=0.0):
+def ccd_error(
+    flux: ArrayLike,
+    *,
+    area: _Number,
+    sky: _Number,
+    read_noise: _Number,
+    dark: _Number = 0.0,
+    sky_pixels: _Number | None = None,
+    gain: _Number = 0.0,
+) -> np.ndarray:
     """Error of an aperture's flux by the CCD equation (Merline & Howell 1995; Howell 2006, section 4.4).
 
     ``sqrt(F + n (1 + n / n_sky) (sky + dark + R**2 + gain**2 / 12))``, all in electrons: photons of the star,
@@ -150,7 +161,15 @@ def ccd_error(flux, *, area, sky, read_noise, dark=0.0, sky_pixels=None, gain=0.
     return np.sqrt(np.maximum(flux, 0) + area * (1 + share) * pixel)
 
 
-def scintillation(exposure, airmass, *, diameter, altitude, coefficient=1.5, scale_height=8000.0):
+def scintillation(
+    exposure: _Number,
+    airmass: _Number,
+    *,
+    diameter: float,
+    altitude: float,
+    coefficient: float = 1.5,
+    scale_height: float = 8000.0,
+) -> np.ndarray:
     """Relative scatter of a star from scintillation (Young 1967, as calibrated by Osborn et al. 2015, eq. 7).
 
     ``sqrt(1e-5 C**2 D**(-4/3) X**3 exp(-2 h / H) / t)``, for exposures of about a second and longer.
@@ -169,13 +188,13 @@ def scintillation(exposure, airmass, *, diameter, altitude, coefficient=1.5, sca
     return np.sqrt(variance * np.power(airmass, 3.0) / exposure)
 
 
-def _clipped_rms(values):
+def _clipped_rms(values: np.ndarray) -> float:
     if values.size < 2:
         return np.nan
     off = np.abs(values - np.median(values))
     return rms(values[off <= 4 * MAD_TO_SIGMA * np.median(off)])
 
 
-def _finite(values):
+def _finite(values: ArrayLike) -> np.ndarray:
     values = np.asarray(values, float)
     return values[np.isfinite(values)]

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BUILT_IN",
     "GRID",
+    "MOST_TOGETHER",
     "Aperture",
     "Context",
     "Mask",
@@ -54,12 +55,12 @@ __all__ = [
 ]
 
 GRID = tuple(np.round(np.geomspace(0.5, 5.0, 24), 3).tolist())
-AT_ONCE = 300_000  # parts of pixels
-MOST_TOGETHER, CLOSER = (
+_AT_ONCE = 300_000  # parts of pixels
+MOST_TOGETHER, _CLOSER = (
     20,
     0.7,
 )  # stars fitted at once; by how much the reach shrinks where more hang together
-ENOUGH_LIGHT = 0.5  # of an optimal extraction's weight that must be on good pixels
+_ENOUGH_LIGHT = 0.5  # of an optimal extraction's weight that must be on good pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +125,9 @@ class Scene:
         """NaN for the flux and its error of each star and size."""
         return np.full((len(self.xy), sizes), np.nan), np.full((len(self.xy), sizes), np.nan)
 
-    def above_sky(self, sums, variances, area) -> tuple[np.ndarray, np.ndarray]:
+    def above_sky(
+        self, sums: np.ndarray, variances: np.ndarray, area: np.ndarray | float
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Flux and error, given sums and their variances, shape (n_star, n_size), over some pixels of the image."""
         flux = sums - self.sky.level[:, None] * area
         return flux, np.sqrt(variances + area**2 * self.sky.variance_of_level[:, None])
@@ -207,7 +210,7 @@ class Mask(Photometer):
         xy, radii = to_squares(scene.xy, scene.binning), scene.radii / scene.binning
         half = int(np.ceil(radii.max())) + 1
         offset, inside = np.arange(-half, half + 1), np.flatnonzero(~leaves(scene.image.shape, scene.xy, 0))
-        for some in in_blocks(inside, (offset.size * self.subpixels) ** 2, at_once=AT_ONCE):
+        for some in in_blocks(inside, (offset.size * self.subpixels) ** 2, at_once=_AT_ONCE):
             centre = rounded(xy[some])
             x, y = (parts(offset + c[:, None], self.subpixels) for c in (centre - xy[some]).T)
             within = circles(x, y, radii)
@@ -245,12 +248,14 @@ class Shape(Photometer):
         flux, error = scene.blank(len(self.layers))
         half = found.layers.shape[1] // (2 * scene.binning) + 2
         inside = np.flatnonzero(~leaves(scene.image.shape, scene.xy, 0))
-        for some in in_blocks(inside, ((2 * half + 1) * self.subpixels) ** 2, at_once=AT_ONCE):
+        for some in in_blocks(inside, ((2 * half + 1) * self.subpixels) ** 2, at_once=_AT_ONCE):
             low, within = self._moved(scene, template, some, half)
             flux[some], error[some] = _masked(scene, some, low, within)
         return flux, error
 
-    def _moved(self, scene: Scene, template: Template, some, half: int) -> tuple[np.ndarray, np.ndarray]:
+    def _moved(
+        self, scene: Scene, template: Template, some: np.ndarray, half: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The first pixel of the squares around some stars, and which mask holds each part of their pixels."""
         found = contours(template, depth=self.depth, layers=max(self.layers))
         xy, factor = to_squares(scene.xy[some], scene.binning), scene.binning
@@ -272,7 +277,9 @@ class Shape(Photometer):
         return low, np.where(outside, len(self.layers), np.searchsorted(self.layers, grown, side="left"))
 
 
-def _masked(scene: Scene, some: np.ndarray, low: np.ndarray, within: np.ndarray):
+def _masked(
+    scene: Scene, some: np.ndarray, low: np.ndarray, within: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Flux and error of some stars in nested masks."""
     count = scene.radii.size
     sums, variances, area = layered_sums(
@@ -309,12 +316,12 @@ class Optimal(Photometer):
             flux[some, 0], error[some, 0] = self._of_some(_Stamps.of(scene, some, half), scene, some)
         return flux, error
 
-    def _of_some(self, stamps: _Stamps, scene: Scene, some) -> tuple[np.ndarray, np.ndarray]:
+    def _of_some(self, stamps: _Stamps, scene: Scene, some: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         near = np.hypot(stamps.x, stamps.y) <= self.reach * scene.fwhm / scene.binning
         profile = _effective(scene).light(stamps.x, stamps.y) * near
         seen = profile * stamps.good
         whole, square = (profile**2).sum(axis=(1, 2)), (seen**2).sum(axis=(1, 2))
-        enough = np.where(square >= ENOUGH_LIGHT * whole, square, np.nan)
+        enough = np.where(square >= _ENOUGH_LIGHT * whole, square, np.nan)
         first = (seen * stamps.data).sum(axis=(1, 2)) / enough
         variance = stamps.noise2[:, None, None] + np.maximum(first, 0)[:, None, None] * profile
         weight = seen / np.maximum(variance, 1e-9)
@@ -361,7 +368,7 @@ class Psf(Photometer):
         used = near & pixels.good
         terms = np.vstack([light[:, used], np.ones(np.count_nonzero(used))])
         data, seen = pixels.data[used], np.sum(light[:, used] ** 2, axis=1)
-        few = seen < ENOUGH_LIGHT * np.sum(light[:, near] ** 2, axis=1)
+        few = seen < _ENOUGH_LIGHT * np.sum(light[:, near] ** 2, axis=1)
         prior = np.zeros(len(terms))
         prior[-1] = 1 / max(pixels.sky_variance, 1e-12)
         found, noise2 = np.zeros(len(terms)), max(pixels.noise2, 1e-9)
@@ -381,7 +388,7 @@ def _groups(xy: np.ndarray, reach: float) -> list[np.ndarray]:
         if len(group) <= MOST_TOGETHER:
             found.append(group)
         else:  # in a crowded field all stars would be one group, and too large to be solved at once
-            found.extend(group[part] for part in _groups(xy[group], CLOSER * reach))
+            found.extend(group[part] for part in _groups(xy[group], _CLOSER * reach))
     return found
 
 
@@ -399,7 +406,9 @@ def _effective(scene: Scene) -> Profile:
     return scene.psf.through_pixels(scene.binning).in_squares(scene.binning)
 
 
-def _cut(scene: Scene, low: np.ndarray, shape: tuple[int, int]):
+def _cut(
+    scene: Scene, low: np.ndarray, shape: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[int, int]]:
     """Image, variance and whether they are good of a rectangle of squares."""
     rows, columns = (slice(max(a, 0), a + n) for a, n in zip(low[::-1], shape, strict=True))
     factor = scene.binning

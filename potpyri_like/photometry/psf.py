@@ -7,19 +7,18 @@ from math import pi, sqrt
 
 import numpy as np
 
-from potpyri_like.photometry.cutouts import native_float32, rounded, square_sums, squares_from
+from potpyri_like.photometry.cutouts import PIXEL_FWHM2, native_float32, rounded, square_sums, squares_from
 
 __all__ = ["Profile", "fit_profile"]
 
-PIXEL_FWHM2 = 8 * np.log(2) / 12  # square of the FWHM that a square pixel adds, its variance being 1/12
-REACH = 1.75  # FWHM around a star
-CORE = 0.55  # half FWHMs around it, that hold its peak
-LEAST_KAPPA, MOST_KAPPA = 0.02, 0.6  # 1 / beta: nearly a Gaussian, and wings whose sum is hardly finite
-MODEL_ERROR = 0.03  # of the profile itself: no star looks exactly like the model
-STEPS, CLOSE_ENOUGH = 10, 1e-3
-OUTLYING = 5.0  # times the scatter: pixels of a neighbour
-POOR_STAR = 3.0  # times the usual scatter
-LEAST_WIDTH2 = 0.2  # of the width's square that is left when that of the pixels is taken off
+_REACH = 1.75  # FWHM around a star
+_CORE = 0.55  # half FWHMs around it, that hold its peak
+_LEAST_KAPPA, _MOST_KAPPA = 0.02, 0.6  # 1 / beta: nearly a Gaussian, and wings whose sum is hardly finite
+_MODEL_ERROR = 0.03  # of the profile itself: no star looks exactly like the model
+_STEPS, _CLOSE_ENOUGH = 10, 1e-3
+_OUTLYING = 5.0  # times the scatter: pixels of a neighbour
+_POOR_STAR = 3.0  # times the usual scatter
+_LEAST_WIDTH2 = 0.2  # of the width's square that is left when that of the pixels is taken off
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Profile:
         core = self.fwhm / (2 * sqrt(2 ** (1 / self.beta) - 1))
         return core * sqrt(2 * self.beta - 1) / (self.beta - 1)
 
-    def light(self, x, y) -> np.ndarray:
+    def light(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """The part of a star's light per square pixel at some distances from its centre, pixels."""
         kappa, (a, b, c) = 1 / self.beta, self.form
         grow = 2**kappa - 1
@@ -87,7 +86,7 @@ class Profile:
     def through_pixels(self, side: float, *, undo: bool = False) -> Profile:
         """The profile as pixels of that side see it, a little wider; or as it was before they saw it."""
         added = PIXEL_FWHM2 * side**2 * (-1 if undo else 1)
-        wide, narrow = (sqrt(max(width**2 + added, LEAST_WIDTH2 * width**2)) for width in self.widths)
+        wide, narrow = (sqrt(max(width**2 + added, _LEAST_WIDTH2 * width**2)) for width in self.widths)
         return replace(self, fwhm=sqrt(wide * narrow), ellipticity=1 - narrow / wide)
 
     def in_squares(self, side: int) -> Profile:
@@ -95,10 +94,12 @@ class Profile:
         return replace(self, fwhm=self.fwhm / side)
 
 
-UNKNOWN = Profile(np.nan, np.nan, np.nan, np.nan)
+_UNKNOWN = Profile(np.nan, np.nan, np.nan, np.nan)
 
 
-def fit_profile(image, xy, *, sky, noise, fwhm: float, binning: int = 1) -> Profile:
+def fit_profile(
+    image: np.ndarray, xy: np.ndarray, *, sky: np.ndarray, noise: np.ndarray, fwhm: float, binning: int = 1
+) -> Profile:
     """The common profile of some stars, by least squares on all their pixels together.
 
     Each star has its own centre and brightness; no pixel is resampled. Pixels off the fit, as of a neighbour, and
@@ -123,44 +124,48 @@ def fit_profile(image, xy, *, sky, noise, fwhm: float, binning: int = 1) -> Prof
     """
     xy = np.asarray(xy, float).reshape(-1, 2)
     if not len(xy) or not fwhm > 0:
-        return UNKNOWN
+        return _UNKNOWN
     values, x, y = _pixels(native_float32(image), xy, fwhm, binning)
     values -= np.asarray(sky, float)[:, None]
-    peak = np.max(np.where((np.hypot(x, y) < CORE) & np.isfinite(values), values, 0), axis=1)
+    peak = np.max(np.where((np.hypot(x, y) < _CORE) & np.isfinite(values), values, 0), axis=1)
     bright = peak > 0
     if not bright.any():
-        return UNKNOWN
+        return _UNKNOWN
     noise = np.asarray(noise, float)[bright] / binning
     values, weight = _normalised(values[bright], peak[bright], noise, binning)
     shape = _fit_twice(values, x[bright], y[bright], weight)
     a, b, c = shape[:3] / (fwhm / 2) ** 2
     profile = Profile.from_form(a, b, c, float(1 / shape[3]))
-    return profile.through_pixels(binning, undo=True) if profile.is_known else UNKNOWN
+    return profile.through_pixels(binning, undo=True) if profile.is_known else _UNKNOWN
 
 
-def _pixels(image, xy, fwhm: float, binning: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _pixels(
+    image: np.ndarray, xy: np.ndarray, fwhm: float, binning: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Means of squares of pixels around stars, shape (n_star, n_square), and their distances in half FWHMs."""
-    half = int(np.ceil(REACH * fwhm / binning))
+    half = int(np.ceil(_REACH * fwhm / binning))
     side = 2 * half + 1
     low = rounded(xy) - half * binning - binning // 2
     cut = square_sums(squares_from(image, low, side * binning, outside=np.nan), binning) / binning**2
     place = np.arange(side) * binning + (binning - 1) / 2
     off = (low[:, :, None] + place - xy[:, :, None]) / (fwhm / 2)
-    near = np.hypot(place - place.mean(), (place - place.mean())[:, None]) <= REACH * fwhm
+    near = np.hypot(place - place.mean(), (place - place.mean())[:, None]) <= _REACH * fwhm
     x, y = np.broadcast_to(off[:, 0, None, :], cut.shape), np.broadcast_to(off[:, 1, :, None], cut.shape)
     return cut[:, near].astype(float), x[:, near], y[:, near]
 
 
-def _normalised(values, peak, noise, binning: int) -> tuple[np.ndarray, np.ndarray]:
+def _normalised(
+    values: np.ndarray, peak: np.ndarray, noise: np.ndarray, binning: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Each star's pixels over its peak, and their weights, from photons, sky and model; 0 for what is not finite."""
     known, peak = np.isfinite(values), peak[:, None]
     values = np.where(known, values, 0) / peak
     light = np.clip(values, 0, 1)
-    error2 = light / peak / binning**2 + (noise[:, None] / peak) ** 2 + (MODEL_ERROR * light) ** 2
+    error2 = light / peak / binning**2 + (noise[:, None] / peak) ** 2 + (_MODEL_ERROR * light) ** 2
     return values, np.where(known, 1 / np.maximum(error2, 1e-12), 0)
 
 
-def _fit_twice(values, x, y, weight) -> np.ndarray:
+def _fit_twice(values: np.ndarray, x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """The shape a, b, c, kappa; the second time without what the first did not explain."""
     star = np.column_stack([np.ones(len(values)), np.zeros((len(values), 2))])
     shape, star = _converge(values, x, y, weight, np.array([1, 0, 1, 0.3]), star)
@@ -168,18 +173,20 @@ def _fit_twice(values, x, y, weight) -> np.ndarray:
         return shape
     off = np.abs(values - _model(x, y, shape, star)[0]) * np.sqrt(weight)
     usual = np.sqrt(np.mean(off**2, axis=1))
-    alike = usual <= POOR_STAR * np.median(usual)
-    near = off <= OUTLYING * max(1.0, float(np.median(usual)))
+    alike = usual <= _POOR_STAR * np.median(usual)
+    near = off <= _OUTLYING * max(1.0, float(np.median(usual)))
     if near.all() and alike.all():
         return shape
     weight = np.where(near, weight, 0)[alike]
     return _converge(values[alike], x[alike], y[alike], weight, shape, star[alike])[0]
 
 
-def _converge(values, x, y, weight, shape, star) -> tuple[np.ndarray, np.ndarray]:
+def _converge(
+    values: np.ndarray, x: np.ndarray, y: np.ndarray, weight: np.ndarray, shape: np.ndarray, star: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Gauss-Newton steps; each star's brightness and centre (`star`) are projected out of the common shape's."""
     root = np.sqrt(weight)[..., None]
-    for _ in range(STEPS):
+    for _ in range(_STEPS):
         model, by_shape, by_star = _model(x, y, shape, star)
         q, r = np.linalg.qr(by_star * root)
         rest, columns = (values - model)[..., None] * root, by_shape * root
@@ -193,7 +200,7 @@ def _converge(values, x, y, weight, shape, star) -> tuple[np.ndarray, np.ndarray
         star = star + np.clip(own, -0.5, 0.5)
         new = _bounded(shape + np.clip(step, -0.5, 0.5))
         moved, shape = np.abs(new - shape).max(), new
-        if moved < CLOSE_ENOUGH:
+        if moved < _CLOSE_ENOUGH:
             break
     return shape, star
 
@@ -209,10 +216,12 @@ def _bounded(shape: np.ndarray) -> np.ndarray:
     """A shape that is one: of positive widths, not too unlike, and with wings of finite light."""
     a, c = np.clip(shape[[0, 2]], 0.05, 20)
     most = 0.95 * sqrt(a * c)
-    return np.array([a, np.clip(shape[1], -most, most), c, np.clip(shape[3], LEAST_KAPPA, MOST_KAPPA)])
+    return np.array([a, np.clip(shape[1], -most, most), c, np.clip(shape[3], _LEAST_KAPPA, _MOST_KAPPA)])
 
 
-def _model(x, y, shape, star) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _model(
+    x: np.ndarray, y: np.ndarray, shape: np.ndarray, star: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The stars' light, and how it changes with the common shape and with each star's brightness and centre."""
     (a, b, c, kappa), height = shape, star[:, :1]
     x, y = x - star[:, 1:2], y - star[:, 2:3]
