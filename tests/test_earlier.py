@@ -1,7 +1,9 @@
 """What an observer wrote into night.ecsv outlives every run, and no run harms the products of another."""
 
+import errno
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from small_night import digests, run
@@ -9,12 +11,14 @@ from test_resume import first, night, rows  # noqa: F401
 
 from potpyri_like import pipeline
 from potpyri_like.edits import instrument_in, read_edited
-from potpyri_like.errors import NightError, NotUnderstood, UsageError
+from potpyri_like.errors import NightError, NotUnderstood, UnavailableError, UsageError
 from potpyri_like.instruments.gmos import Gmos
 from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.journal import Journal
 from potpyri_like.options import Options
 from potpyri_like.pipeline import reduce_night
+from potpyri_like.primitives import trim
+from potpyri_like.products.summary import masters_of
 from potpyri_like.watch import watch_night
 
 QUICK = ("--fit", "none", "--jobs", 1)
@@ -291,3 +295,64 @@ def test_what_is_read_of_another_s_run_json_is_not_believed(tmp_path):
             (tmp_path / "night").mkdir(exist_ok=True)
             reduce_night(Opticam(), tmp_path / "night", out=red, options=Options())
     assert sorted(path.name for path in red.iterdir()) == ["run.json"]
+
+
+# -- circumstances -------------------------------------------------------------------------------------------
+
+
+def unreadable(monkeypatch, names, times=10**9):
+    """Let some files be unreadable, so many times each; root may read everything, whatever its permissions."""
+    open_, left = Path.open, dict.fromkeys(names, times)
+
+    def denied(self, *how, **more):
+        if left.get(self.name, 0) > 0:
+            left[self.name] -= 1
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return open_(self, *how, **more)
+
+    monkeypatch.setattr(Path, "open", denied)
+
+
+def fresh(night, monkeypatch):  # noqa: F811
+    """The night without products and memory."""
+    shutil.rmtree(night.red)
+    monkeypatch.setattr(pipeline, "page_images", lambda report: {})
+    return night
+
+
+def measured(report):
+    return sum(len(result.series.frames) for result in report.sets)
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_frame_that_cannot_be_read_now_is_used_by_the_next_run(night, monkeypatch, times):  # noqa: F811
+    name = fresh(night, monkeypatch).frames()[5].name
+    with monkeypatch.context() as patch:
+        unreadable(patch, [name], times)
+        report = night.run()
+    assert measured(report) == (8 if times == 1 else 7)  # a second try, within the run
+    assert row_of(night.red, name)["status"] == ("measured" if times == 1 else "refused")
+    stands = pipeline.standing(night.instrument, night.folder, out=None, options=night.options)
+    assert (stands is not None) == (times == 1)  # else there is something left to do, though no file changed
+    assert measured(night.run()) == 8 and row_of(night.red, name)["status"] == "measured"
+
+
+@pytest.mark.parametrize("kind", ["flat", "dark"])
+def test_a_calibration_frame_unreadable_now_goes_into_the_next_master(night, monkeypatch, kind):  # noqa: F811
+    fresh(night, monkeypatch)
+    path = sorted(night.folder.glob(f"*{kind}*"))[0]
+    read_raw = trim.read_raw
+
+    def denied(file, *given, **more):
+        if file.name == path.name:
+            raise UnavailableError(f"{file.name}: it cannot be read now (Stale file handle)")
+        return read_raw(file, *given, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trim, "read_raw", denied)
+        first_report = night.run()
+    assert any(path.name in p.what and p.grade == "note" for p in first_report.all_problems)
+    assert first_report.exit_status == 0
+    report = night.run()
+    (master,) = [m for m in masters_of(report.sets[0]) if m.kind == kind and path.name in m.inputs]
+    assert not report.all_problems and master.rung == "exact"
