@@ -1,11 +1,12 @@
 """Registration by star patterns, against transforms that are known."""
 
+from dataclasses import replace
 from time import perf_counter
 
 import numpy as np
 import pytest
 
-from potpyri_like.astrometry.matching import fit_pairs, match_stars
+from potpyri_like.astrometry.matching import Match, fit_pairs, is_certain, match_stars
 from potpyri_like.astrometry.transform import Transform
 from potpyri_like.errors import RegistrationError
 
@@ -245,3 +246,24 @@ def test_the_second_guess_is_tried_when_the_first_is_wrong():
         times.append(perf_counter() - start)
     assert len(match.pairs) >= 20
     assert min(times) < 0.015
+
+
+@pytest.mark.parametrize("fwhm", [3.0, 6.0])
+def test_stars_where_they_are_expected_are_certain_and_those_met_by_chance_are_not(rng, fwhm):
+    xy, tolerance = rng.uniform(0, 1000, (40, 2)), 2.0
+    true = fit_pairs(xy, xy + rng.normal(0, 0.1, xy.shape), Transform.identity(), tolerance=tolerance)
+    far = tolerance * np.sqrt(rng.random(40))  # evenly over a circle
+    chance = Match(Transform.identity(), true.pairs, float(np.sqrt(np.mean(far**2))), 0.0)
+    assert chance.rms == pytest.approx(tolerance / np.sqrt(2), rel=0.15)
+    assert is_certain(true, expected=40, fwhm=fwhm, tolerance=tolerance)
+    assert not is_certain(chance, expected=40, fwhm=fwhm, tolerance=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "expected", "certain"), [(10, 60, True), (9, 60, False), (5, 10, True), (4, 10, False)]
+)
+def test_ten_stars_are_enough_or_half_of_those_expected(pairs, expected, certain):
+    match = Match(Transform.identity(), np.zeros((pairs, 2), int), 0.1, 1e-9)
+    assert is_certain(match, expected=expected, fwhm=5.0) is certain
+    assert not is_certain(replace(match, chance=1e-3), expected=expected, fwhm=5.0)
+    assert not is_certain(replace(match, rms=np.nan), expected=expected, fwhm=5.0)

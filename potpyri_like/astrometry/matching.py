@@ -26,7 +26,7 @@ from scipy.special import bdtrc
 from potpyri_like.astrometry.transform import Transform, as_complex, fit_affine, fit_similarity, similarity
 from potpyri_like.errors import RegistrationError
 
-__all__ = ["SURE_CHANCE", "Match", "fit_pairs", "match_stars"]
+__all__ = ["SURE_CHANCE", "Match", "fit_pairs", "is_certain", "match_stars"]
 
 _FLUX_TOLERANCE = 1.2  # |ln| of flux ratios: 1.3 mag, for colours between bands, thin cloud and saturation
 _MAX_CHANCE = 0.003  # expected chance matches below which a match is believed
@@ -34,6 +34,7 @@ SURE_CHANCE = 1e-5  # the same, where a prior is overruled or the full search is
 _SURE_FRACTION = 0.6  # of the stars that could match: enough to skip the full search
 _MAX_PROPOSALS = 100_000
 _REFINED = 20  # proposals that are refined
+_ENOUGH = 10  # stars found where they were expected; or half of all, where there are fewer
 _GRID = 1024  # cells along the longer side of the lookup grid
 
 
@@ -192,6 +193,22 @@ def fit_pairs(
         reach = _reach(distance, tolerance)
     pairs, distance = _agreeing(source, target, transform, tolerance)
     return Match(transform, np.column_stack([pairs, pairs]), float(np.sqrt(np.mean(distance**2))), chance)
+
+
+def is_certain(match: Match, *, expected: int, fwhm: float, tolerance: float = 2.0) -> bool:
+    """Whether a match can be no chance: enough of the stars that were expected, and closer than chance puts them.
+
+    Stars matched by chance lie anywhere within the tolerance, 0.7 of it from their places in the root mean square.
+
+    Parameters
+    ----------
+    match : Match
+    expected : int
+        Stars that should be in the image.
+    fwhm, tolerance : float, pixels
+    """
+    close = match.rms < max(tolerance / 4, fwhm / 12)
+    return match.chance <= SURE_CHANCE and len(match.pairs) >= min(_ENOUGH, expected / 2) and close
 
 
 def _agreeing(

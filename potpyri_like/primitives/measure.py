@@ -39,7 +39,7 @@ __all__ = [
     "sizes_of",
 ]
 
-FLAGGED = 1.5  # FWHM around a star in which masked pixels flag it
+_FLAGGED = 1.5  # FWHM around a star in which masked pixels flag it
 
 
 @hookimpl
@@ -85,7 +85,7 @@ class Measure:
         reference = setup.reference
         assert reference is not None
         binning = max(1, int(reference.fwhm / self.sampling))
-        template = template_of(reference, setup.forced)
+        template = _template_of(reference, setup.forced)
         fwhm, transform = frame.results["fwhm"], frame.results["transform"]
         scale = fwhm / reference.fwhm if self.radii == "fwhm" else 1.0
         inner, outer = annulus_of(self, reference)
@@ -97,13 +97,13 @@ class Measure:
             radii=scale * self.photometer.sizes(template) * reference.fwhm,
             annulus=(scale * inner, scale * outer),
             recentre=max(1.0, self.recentre * reference.fwhm),
-            flag_radius=FLAGGED * scale * reference.fwhm,
+            flag_radius=_FLAGGED * scale * reference.fwhm,
             reach=light_reach(flux, reference.widest, noise=sky_noise(reference.image)),
             binning=binning,
             sky_binning=binning * max(1, int(reference.fwhm / binning / self.sky_sampling)),
             centroid=CENTROIDS[self.centroid],
             photometer=self.photometer,
-            context=Context(psf_of(frame), template, transform.matrix),
+            context=Context(_psf_of(frame), template, transform.matrix),
         )
         return frame.after(
             f"{len(template.xy)} stars measured" + f", binned by {binning}" * (binning > 1),
@@ -136,13 +136,13 @@ def photometer_of(options: Options) -> Photometer:
     return load_registry().photometer(options.photometer)
 
 
-def template_of(reference: Reference, forced: np.ndarray) -> Template:
+def _template_of(reference: Reference, forced: np.ndarray) -> Template:
     """What masks are made from: the reference, its stars and the forced places after them."""
     digest = reference.digest if not len(forced) else fingerprint(reference.digest, forced)
     return Template(digest, reference.image, np.vstack([reference.xy, forced]), reference.fwhm)
 
 
-def psf_of(frame: Frame) -> Profile:
+def _psf_of(frame: Frame) -> Profile:
     """The frame's profile as `Register` found it; without one, that of round stars as wide."""
     found = frame.results.get("profile", (np.nan,) * 4)
     return Profile(*found) if np.isfinite(found).all() else Profile(frame.results["fwhm"])
@@ -150,7 +150,7 @@ def psf_of(frame: Frame) -> Profile:
 
 def sizes_of(stage: Measure, reference: Reference) -> np.ndarray:
     """What the photometer sums over, as radii in FWHM of the reference."""
-    return stage.photometer.sizes(template_of(reference, np.empty((0, 2))))
+    return stage.photometer.sizes(_template_of(reference, np.empty((0, 2))))
 
 
 def radii_of(stage: Measure, reference: Reference) -> np.ndarray:

@@ -13,10 +13,10 @@ from potpyri_like.primitives.stage import Tools, Work
 from potpyri_like.primitives.transit import usable_flux
 from potpyri_like.results import Choice
 
-__all__ = ["SearchPeriods"]
+__all__ = ["SearchPeriods", "period_words"]
 
-FEWEST = 30  # points
-SURE = 0.001  # false-alarm probability
+_FEWEST = 30  # points
+_SURE = 0.001  # false-alarm probability
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class SearchPeriods:
 
     def __call__(self, works: tuple[Work, ...], tools: Tools) -> tuple[Work, ...]:
         searched = tuple(self.searched(work) for work in works)
-        curves = [w for w in searched if w.result.periods is not None and varies(w)]
+        curves = [w for w in searched if w.result.periods is not None and _varies(w)]
         if len(curves) < 2:
             return searched
         first = curves[0]
-        lags = {work.observed.name: lag_between(first, work) for work in curves[1:]}
-        notes = tuple(lag_note(name, first.observed.name, found) for name, found in lags.items())
+        lags = {work.observed.name: _lag_between(first, work) for work in curves[1:]}
+        notes = tuple(_lag_note(name, first.observed.name, found) for name, found in lags.items())
         with_lags = first.found(lags=lags, notes=(*first.result.notes, *notes))
         return tuple(with_lags if work is first else work for work in searched)
 
@@ -43,13 +43,13 @@ class SearchPeriods:
         if curve is None or work.result.transit is not None:
             return work
         flux = usable_flux(curve)
-        if np.isfinite(flux).sum() < FEWEST:
+        if np.isfinite(flux).sum() < _FEWEST:
             return work
         periods = periodogram(curve.time, flux, curve.flux_err)
         relation = rms_flux(
             curve.time, flux, curve.flux_err, duration=segment_duration(curve.time[np.isfinite(curve.flux)])
         )
-        found = "none beyond chance" if not periods.false_alarm < SURE else f"{period_words(periods.period)}"
+        found = "none beyond chance" if not periods.false_alarm < _SURE else f"{period_words(periods.period)}"
         why = (
             f"highest of the Lomb-Scargle periodogram at {period_words(periods.period)} ±"
             f" {period_words(periods.period_error)}, false-alarm probability {periods.false_alarm:.2g}"
@@ -59,7 +59,7 @@ class SearchPeriods:
         return work.found(periods=periods, flux_relation=relation, choices=[choice])
 
 
-def varies(work: Work) -> bool:
+def _varies(work: Work) -> bool:
     """Whether the star varies beyond doubt."""
     table, star = work.result.stars, work.target_star
     return table is not None and star is not None and bool(table.score[star] >= VARIABLE_SCORE)
@@ -75,13 +75,13 @@ def period_words(days: float) -> str:
     return f"{days * 86400:.4g} s"
 
 
-def lag_between(first: Work, second: Work) -> Lag:
+def _lag_between(first: Work, second: Work) -> Lag:
     """By how much one light curve follows another."""
     curves = [w.result.light_curve for w in (first, second)]
     return lag(*((c.time, usable_flux(c), c.flux_err) for c in curves if c is not None))
 
 
-def lag_note(name: str, reference: str, found: Lag) -> str:
+def _lag_note(name: str, reference: str, found: Lag) -> str:
     """The lag in words."""
     if not np.isfinite(found.lag):
         return f"{name} against {reference}: no lag can be told" + "".join(

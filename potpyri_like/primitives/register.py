@@ -9,7 +9,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from potpyri_like.astrometry import SURE_CHANCE, Match, Transform, fit_pairs, match_stars
+from potpyri_like.astrometry import Match, Transform, fit_pairs, match_stars
+from potpyri_like.astrometry.matching import is_certain
 from potpyri_like.errors import RegistrationError
 from potpyri_like.frame import Frame, FrameInfo, MaskBit
 from potpyri_like.imaging import MEDIAN_NOISE_FACTOR, flux_cost
@@ -31,17 +32,25 @@ from potpyri_like.primitives.calibrate import UNUSABLE
 from potpyri_like.primitives.stage import FrameOutcome, FrameStage, Setup, Tools, Work
 from potpyri_like.results import Candidate, Choice, Reference
 
-__all__ = ["ChooseReference", "Find", "Register"]
+__all__ = [
+    "FEW_STARS",
+    "ChooseReference",
+    "Find",
+    "Register",
+    "detected_stars",
+    "expected_stars",
+    "filter_notes",
+    "sample_of",
+]
 
 log = logging.getLogger(__name__)
 
-MATCHED_ON = 60  # the brightest stars
+_MATCHED_ON = 60  # the brightest stars
 FEW_STARS = 5
-PEAKS = 40  # of a frame, that are looked at first
-ENOUGH = 10  # stars found where they were expected; or half of all, where there are fewer
-TOLERANCE = 2.0  # pixel
-WIDEST = 1.5  # times the reference's FWHM: of the window for centroids, since wide ones hold two stars
-WIDTHS = 1.1  # ratio of the widths to which the widest is rounded
+_PEAKS = 40  # of a frame, that are looked at first
+_TOLERANCE = 2.0  # pixel
+_WIDEST = 1.5  # times the reference's FWHM: of the window for centroids, since wide ones hold two stars
+_WIDTHS = 1.1  # ratio of the widths to which the widest is rounded
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,7 @@ class Find:
 
     per: ClassVar[str] = "frame"
     reads: ClassVar[tuple[str, ...]] = ("reference",)
-    stars: int = MATCHED_ON
+    stars: int = _MATCHED_ON
     keep_image: bool = False
 
     @property
@@ -97,15 +106,15 @@ class ChooseReference:
         frames = sample_of(work.observed.frames, self.sample)
         stages = (*self.calibration, Find(stars=10 * tools.options.stars))
         looks = tools.run_frames(frames, stages, work.setup, what=f"{work.observed.name}, reference")
-        best, why = choose(looks, of=len(work.observed.frames))
-        candidates = tuple(reference_candidate(look, best) for look in looks)
+        best, why = _choose(looks, of=len(work.observed.frames))
+        candidates = tuple(_reference_candidate(look, best) for look in looks)
         opened = tools.run_frames(
             [best.info],
             (*self.calibration, Find(stars=10 * tools.options.stars, keep_image=True)),
             work.setup,
             what="",
         )[0]
-        reference = make_reference(opened, why, stars=tools.options.stars, widest=widest_of(looks))
+        reference = _make_reference(opened, why, stars=tools.options.stars, widest=_widest_of(looks))
         log.info("%s: reference %s, %s", work.observed.name, best.info.label, why)
         work = work.with_(setup=work.setup.with_(reference=reference))
         notes = (*work.result.notes, *filter_notes(work.setup.filter_mode, reference.fwhm))
@@ -162,19 +171,18 @@ def expected_stars(frame: Frame, reference: Reference, *, clean: bool = True) ->
         The peaks match by a hair, or too few stars are there.
     """
     look = glance(frame.data, fwhm=reference.fwhm, clean=clean)
-    xy, flux = reference.xy[:MATCHED_ON], reference.flux[:MATCHED_ON]
-    peaks, light = brightest(look, fwhm=reference.fwhm, count=PEAKS)
+    xy, flux = reference.xy[:_MATCHED_ON], reference.flux[:_MATCHED_ON]
+    peaks, light = brightest(look, fwhm=reference.fwhm, count=_PEAKS)
     guesses = Transform.identity(), Transform.half_turn(frame.data.shape)
     first = match_stars(xy, peaks, source_flux=flux, target_flux=light, guess=guesses)
     width = typical_width(look, peaks[first.pairs[:15, 1]], fwhm=reference.fwhm)
     places = first.transform(xy)
     stars = stars_at(
-        look, places, fwhm=min(width, WIDEST * reference.fwhm), max_shift=max(TOLERANCE, width / 2)
+        look, places, fwhm=min(width, _WIDEST * reference.fwhm), max_shift=max(_TOLERANCE, width / 2)
     )
-    match = fit_pairs(xy, stars, first.transform, tolerance=TOLERANCE, chance=first.chance)
+    match = fit_pairs(xy, stars, first.transform, tolerance=_TOLERANCE, chance=first.chance)
     inside = np.count_nonzero(((places > 0) & (places < np.array(frame.data.shape[::-1]) - 1)).all(axis=1))
-    close = match.rms < max(TOLERANCE / 4, reference.fwhm / 12)
-    if first.chance > SURE_CHANCE or len(match.pairs) < min(ENOUGH, inside / 2) or not close:
+    if not is_certain(match, expected=int(inside), fwhm=reference.fwhm, tolerance=_TOLERANCE):
         raise RegistrationError(
             f"{len(match.pairs)} of {inside} stars are where the brightest peaks say, within {match.rms:.2f}"
             f" pixel; chance gives {first.chance:.2g} such patterns"
@@ -185,7 +193,7 @@ def expected_stars(frame: Frame, reference: Reference, *, clean: bool = True) ->
 def detected_stars(found: Frame, reference: Reference) -> tuple[Match, float]:
     """The detected stars matched with the reference's, and the frame's FWHM."""
     stars: Stars = found.results["stars"]
-    few = min(len(reference.xy), MATCHED_ON)
+    few = min(len(reference.xy), _MATCHED_ON)
     match = match_stars(
         reference.xy[:few], stars.xy, source_flux=reference.flux[:few], target_flux=stars.flux
     )
@@ -209,18 +217,18 @@ def sample_of(frames: tuple[FrameInfo, ...], count: int) -> list[FrameInfo]:
     The lots are drawn from the frames' names, without their folders: another frame more or less in the night leaves the
     others' lots as they are, so that a night that goes on keeps its reference unless a better one comes.
     """
-    lots = {info.label: (lot_of(info), info.label) for info in frames}
+    lots = {info.label: (_lot_of(info), info.label) for info in frames}
     drawn = set(sorted(lots, key=lots.__getitem__)[:count])
     return [info for info in frames if info.label in drawn]
 
 
-def lot_of(info: FrameInfo) -> bytes:
+def _lot_of(info: FrameInfo) -> bytes:
     """The lot of a frame, by the name of its file and its plane, wherever the file lies."""
     name = info.path.name if info.plane is None else f"{info.path.name}[{info.plane}]"
     return hashlib.sha256(name.encode(errors="surrogatepass")).digest()
 
 
-def choose(looks: list[FrameOutcome], *, of: int) -> tuple[FrameOutcome, str]:
+def _choose(looks: list[FrameOutcome], *, of: int) -> tuple[FrameOutcome, str]:
     """The sharpest of the frames that show nearly as many stars as the richest and the same field as most; and why.
 
     Raises
@@ -236,17 +244,17 @@ def choose(looks: list[FrameOutcome], *, of: int) -> tuple[FrameOutcome, str]:
         )
     counts = np.array([len(look.results["stars"]) for look in usable])
     widths = np.array([np.median(look.results["stars"].fwhm[:30]) for look in usable])
-    best, alike = most_typical(usable, sharp_and_rich(counts, widths))
+    best, alike = _most_typical(usable, sharp_and_rich(counts, widths))
     if of == 1:
         return usable[best], f"the only frame; {counts[best]} stars"
     return usable[best], (
         f"FWHM {widths[best]:.1f} pixel and {counts[best]} stars: the sharpest of {len(looks)} frames looked at"
-        f" (of {of}) {among(counts, best)};"
+        f" (of {of}) {_among(counts, best)};"
         f" its stars are those of {alike} of the {len(usable) - 1} others"
     )
 
 
-def reference_candidate(look: FrameOutcome, best: FrameOutcome) -> Candidate:
+def _reference_candidate(look: FrameOutcome, best: FrameOutcome) -> Candidate:
     """A frame that was looked at, and why it is not the reference."""
     if look.reason or not len(look.results["stars"]):
         return Candidate(look.info.label, "", look.reason or "it shows no star")
@@ -260,51 +268,51 @@ def reference_candidate(look: FrameOutcome, best: FrameOutcome) -> Candidate:
     return Candidate(look.info.label, figures, "not as sharp")
 
 
-def among(counts: np.ndarray, best: int) -> str:
+def _among(counts: np.ndarray, best: int) -> str:
     """Which frames the reference was the sharpest of, in words."""
     if counts[best] >= RICH * counts.max():
         return f"among those with at least {RICH:.0%} of the most stars, {counts.max()}".replace("%", " %")
     return f"whose field others show, too; what shows more stars, up to {counts.max()}, shows another"
 
 
-def most_typical(looks: list[FrameOutcome], candidates: np.ndarray) -> tuple[int, int]:
+def _most_typical(looks: list[FrameOutcome], candidates: np.ndarray) -> tuple[int, int]:
     """The first candidate whose field half of the other frames show, else that which most show; and how many do."""
     alike = np.full(len(looks), -1)
     for candidate in candidates:
         others = [look for i, look in enumerate(looks) if i != candidate]
-        alike[candidate] = sum(same_field(looks[candidate], other) for other in others)
+        alike[candidate] = sum(_same_field(looks[candidate], other) for other in others)
         if 2 * alike[candidate] >= len(others):
             break
     best = candidates[np.argmax(alike[candidates])] if alike[candidate] * 2 < len(looks) - 1 else candidate
     return int(best), int(alike[best])
 
 
-def same_field(one: FrameOutcome, other: FrameOutcome) -> bool:
+def _same_field(one: FrameOutcome, other: FrameOutcome) -> bool:
     """Whether two frames show the same stars."""
     a, b = one.results["stars"], other.results["stars"]
     try:
         match_stars(
-            a.xy[:MATCHED_ON],
-            b.xy[:MATCHED_ON],
-            source_flux=a.flux[:MATCHED_ON],
-            target_flux=b.flux[:MATCHED_ON],
+            a.xy[:_MATCHED_ON],
+            b.xy[:_MATCHED_ON],
+            source_flux=a.flux[:_MATCHED_ON],
+            target_flux=b.flux[:_MATCHED_ON],
         )
     except RegistrationError:
         return False
     return True
 
 
-def widest_of(looks: list[FrameOutcome]) -> float:
+def _widest_of(looks: list[FrameOutcome]) -> float:
     """The largest typical FWHM of the frames looked at, pixels, rounded up by a tenth at most; NaN without stars.
 
     Rounded, since what it decides should not change with every frame that is a little worse.
     """
     found = [look.results["stars"] for look in looks if not look.reason]
     widest = max((float(np.median(stars.fwhm[:30])) for stars in found if len(stars)), default=float("nan"))
-    return round_up(widest, WIDTHS)
+    return round_up(widest, _WIDTHS)
 
 
-def make_reference(outcome: FrameOutcome, why: str, *, stars: int, widest: float) -> Reference:
+def _make_reference(outcome: FrameOutcome, why: str, *, stars: int, widest: float) -> Reference:
     """The reference from the frame that was chosen: its brightest stars, and those that outshine them by saturation."""
     if outcome.reason:
         raise RegistrationError(

@@ -45,17 +45,17 @@ class Trim:
             )
         layout = instrument.layout(header, camera)
         pedestal = (0.0, 0.0) if setup.masters.bias else instrument.pedestal(header, camera)
-        pieces = [piece(r, images[r.hdu], instrument, pedestal) for r in layout.readouts]
+        pieces = [_piece(r, images[r.hdu], instrument, pedestal) for r in layout.readouts]
         pixels = assemble(pieces, shape=layout.shape)
         wcs = instrument.wcs(header, layout)
         trouble = instrument.wcs_trouble(header, layout) if wcs is None else ""
         frame = Frame(to_ccd(pixels, wcs), info, results={"wcs_trouble": trouble} if trouble else {})
         counts = counts_of(pieces, shape=layout.shape)
         rounding = float(np.mean([readout.gain**2 for readout in layout.readouts])) / 12
-        return frame.after(said(layout, pedestal), reading=reading, counts=counts, digitisation=rounding)
+        return frame.after(_said(layout, pedestal), reading=reading, counts=counts, digitisation=rounding)
 
 
-def piece(
+def _piece(
     readout: Readout, image: np.ndarray, instrument: Instrument, pedestal: tuple[float, float]
 ) -> Piece:
     """One amplifier's data section with the level to subtract."""
@@ -78,7 +78,7 @@ def piece(
     )
 
 
-def said(layout: Layout, pedestal: tuple[float, float]) -> str:
+def _said(layout: Layout, pedestal: tuple[float, float]) -> str:
     """What the stage did, in words."""
     what = "overscan subtracted" if layout.has_overscan else f"pedestal of {pedestal[0]:g} adu subtracted"
     return f"trimmed to {layout.shape[1]} x {layout.shape[0]}, {what}, {len(layout.readouts)} amplifier(s)"
