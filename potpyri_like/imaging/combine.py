@@ -10,22 +10,33 @@ from dataclasses import dataclass
 from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
+from numpy.typing import DTypeLike
 from scipy.special import gammaincinv
 
 from potpyri_like.errors import CalibrationError
 from potpyri_like.imaging.networks import LARGEST, apply_network, median_network, sort_down
 
-__all__ = ["Combined", "FrameSource", "Noise", "Subset", "combine", "median", "median_variance_factor"]
+__all__ = [
+    "MAD_OF_FEW",
+    "MAD_TO_SIGMA",
+    "Combined",
+    "FrameSource",
+    "Noise",
+    "Subset",
+    "combine",
+    "median",
+    "median_variance_factor",
+]
 
-CHUNK_BYTES = 1 << 20  # of the values of one chunk: they and their copy stay near the processor
+_CHUNK_BYTES = 1 << 20  # of the values of one chunk: they and their copy stay near the processor
 MAD_TO_SIGMA = 1.482602218505602  # of a Gaussian
-MEAN_DEVIATION_TO_SIGMA = 1.2533141373155001  # sqrt(pi / 2), of a Gaussian
+_MEAN_DEVIATION_TO_SIGMA = 1.2533141373155001  # sqrt(pi / 2), of a Gaussian
 # Croux & Rousseeuw (1992, COMPSTAT 1, 411): what the MAD of n = 0 to 9 Gaussian values must be multiplied by
 MAD_OF_FEW = (1.0, 1.0, 1.196, 1.495, 1.363, 1.206, 1.200, 1.140, 1.129, 1.107)
-FEW = 12  # values; from fewer, two of which are bad, their own scatter says too little of their noise
-WIDEST = 5 / 3  # of `sigma`: the limit of clipping few values, in standard deviations of the known noise
-COMPARED = 1024  # pixels of a chunk that show how much the frames differ
-ALL_PAIRS = 6  # frames; of more, some pairs are compared
+_FEW = 12  # values; from fewer, two of which are bad, their own scatter says too little of their noise
+_WIDEST = 5 / 3  # of `sigma`: the limit of clipping few values, in standard deviations of the known noise
+_COMPARED = 1024  # pixels of a chunk that show how much the frames differ
+_ALL_PAIRS = 6  # frames; of more, some pairs are compared
 
 
 @runtime_checkable
@@ -48,7 +59,7 @@ class FrameSource(Protocol):
         ...
 
 
-Frames = FrameSource | Sequence[np.ndarray] | np.ndarray
+_Frames = FrameSource | Sequence[np.ndarray] | np.ndarray
 
 
 @dataclass(frozen=True)
@@ -116,7 +127,7 @@ class Combined:
     count: np.ndarray
 
 
-def median(source: Frames, *, masks: Frames | None = None) -> np.ndarray:
+def median(source: _Frames, *, masks: _Frames | None = None) -> np.ndarray:
     """The median of the frames, pixel by pixel, of the values that are neither NaN nor masked.
 
     Parameters
@@ -139,13 +150,13 @@ def median(source: Frames, *, masks: Frames | None = None) -> np.ndarray:
 
 
 def combine(
-    source: Frames,
+    source: _Frames,
     *,
     method: str = "median",
     sigma: float = 3.0,
     iterations: int = 5,
-    masks: Frames | None = None,
-    variances: Frames | None = None,
+    masks: _Frames | None = None,
+    variances: _Frames | None = None,
     noise: Noise | None = None,
 ) -> Combined:
     """The frames combined pixel by pixel, with the variance of the result.
@@ -240,7 +251,7 @@ class _Arrays:
         return values
 
 
-def _open(frames: Frames) -> FrameSource:
+def _open(frames: _Frames) -> FrameSource:
     if isinstance(frames, FrameSource):
         return frames
     arrays = tuple(np.asarray(frame) for frame in frames)
@@ -262,11 +273,13 @@ def _check_alike(frames: FrameSource, *others: FrameSource | None) -> None:
 
 def _chunks(frames: FrameSource) -> Iterator[tuple[int, int]]:
     pixels = frames.shape[0] * frames.shape[1]
-    step = max(1024, CHUNK_BYTES // (4 * len(frames)))
+    step = max(1024, _CHUNK_BYTES // (4 * len(frames)))
     return ((first, min(first + step, pixels)) for first in range(0, pixels, step))
 
 
-def _values(frames, masked, first: int, last: int, *, kind=None) -> np.ndarray:
+def _values(
+    frames: FrameSource, masked: FrameSource | None, first: int, last: int, *, kind: DTypeLike | None = None
+) -> np.ndarray:
     """One chunk; short integers stay what they are if nothing has to become NaN."""
     values = np.asarray(frames.chunk(first, last))
     native = values.dtype.newbyteorder("=")
@@ -319,7 +332,12 @@ def _mean_of_two(low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
 
 def _combine_chunk(
-    values, stated, noise, method, sigma, iterations
+    values: np.ndarray,
+    stated: np.ndarray | None,
+    noise: Noise | None,
+    method: str,
+    sigma: float,
+    iterations: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Value, variance of a single value and number of values of each pixel of a chunk."""
     values = np.where(np.isfinite(values), values, np.nan)
@@ -341,7 +359,7 @@ def _combine_chunk(
     return mean, variance, last - first
 
 
-def _typical_scatter(scatter, number) -> tuple[float, float]:
+def _typical_scatter(scatter: np.ndarray, number: np.ndarray) -> tuple[float, float]:
     """Variance of a single value that is typical of these pixels, and the 5 % quantile of their scatters.
 
     Both from the median of the pixels' own scatters, which follow the chi-square distribution.
@@ -355,9 +373,11 @@ def _typical_scatter(scatter, number) -> tuple[float, float]:
     return halfway * half / middle, halfway * low / middle
 
 
-def _known_noise(values, middle, count, stated, noise) -> tuple[np.ndarray, np.ndarray]:
+def _known_noise(
+    values: np.ndarray, middle: np.ndarray, count: np.ndarray, stated: np.ndarray | None, noise: Noise | None
+) -> tuple[np.ndarray, np.ndarray]:
     """The least and the most that the standard deviation of a pixel's values is taken to be."""
-    some = slice(None, None, max(1, values.shape[1] // COMPARED))
+    some = slice(None, None, max(1, values.shape[1] // _COMPARED))
     if stated is not None:
         expected, mean = stated[:, some], _mean_of(stated, ~np.isnan(values))
     elif noise is not None:
@@ -367,7 +387,9 @@ def _known_noise(values, middle, count, stated, noise) -> tuple[np.ndarray, np.n
     declared = stated is not None or noise is not None
     variance = mean * np.float32(_excess(values[:, some], expected, otherwise=float(declared)))
     besides = 0 if noise is None else np.square(np.float32(noise.relative) * middle)
-    most = np.where((count < FEW) & (variance > 0), np.float32(WIDEST) * np.sqrt(variance + besides), np.inf)
+    most = np.where(
+        (count < _FEW) & (variance > 0), np.float32(_WIDEST) * np.sqrt(variance + besides), np.inf
+    )
     return np.sqrt(variance), most.astype(np.float32)
 
 
@@ -381,17 +403,17 @@ def _excess(values: np.ndarray, expected: np.ndarray, *, otherwise: float) -> fl
     spread = MAD_TO_SIGMA * _middle_of_rows(away)
     if not (spread > 0).all():
         mean = _mean_of(away.T, np.isfinite(away.T))
-        spread = np.where(spread > 0, spread, MEAN_DEVIATION_TO_SIGMA * mean)
+        spread = np.where(spread > 0, spread, _MEAN_DEVIATION_TO_SIGMA * mean)
     known = np.sort(spread[(spread > 0) & np.isfinite(spread)])[:alike]
     return float(np.median(known)) ** 2 if known.size else otherwise
 
 
 def _pairs(n: int) -> tuple[np.ndarray, np.ndarray, int]:
     """Pairs of frames to be compared, and how many of them are left without one bad frame, or two of five and more."""
-    if n <= ALL_PAIRS:
+    if n <= _ALL_PAIRS:
         good = n - (0 if n < 3 else 1 if n < 5 else 2)
         return *np.triu_indices(n, 1), max(good * (good - 1) // 2, 1)
-    one = np.linspace(0, (n - 2) // 2, min(n // 2, ALL_PAIRS)).astype(int) * 2
+    one = np.linspace(0, (n - 2) // 2, min(n // 2, _ALL_PAIRS)).astype(int) * 2
     return one, one + 1, max(len(one) - 2, 1)
 
 
@@ -404,7 +426,9 @@ def _middle_of_rows(values: np.ndarray) -> np.ndarray:
     return rows[np.arange(len(rows)), number // 2]
 
 
-def _unclipped(ordered, count, sigma, iterations, least, most) -> tuple[np.ndarray, np.ndarray]:
+def _unclipped(
+    ordered: np.ndarray, count: np.ndarray, sigma: float, iterations: int, least: np.ndarray, most: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """First and last (excluded) rank of the values within `sigma` standard deviations of the median.
 
     A pixel's standard deviation is that of its values, but not less than `least` and not more than `most`.
@@ -443,7 +467,9 @@ def _spread(away: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray
     spread *= MAD_TO_SIGMA * np.where(number > 9, number / (number - np.float32(0.8)), few)
     flat = spread == 0
     if flat.any():
-        spread[flat] = MEAN_DEVIATION_TO_SIGMA * _mean_of(away[:, flat], _between(n, first[flat], last[flat]))
+        spread[flat] = _MEAN_DEVIATION_TO_SIGMA * _mean_of(
+            away[:, flat], _between(n, first[flat], last[flat])
+        )
     return spread
 
 
@@ -456,7 +482,9 @@ def _mean_of(values: np.ndarray, kept: np.ndarray) -> np.ndarray:
     return np.where(kept, values, 0).sum(axis=0) / np.maximum(kept.sum(axis=0), 1)
 
 
-def _mean_and_scatter(ordered, first, last) -> tuple[np.ndarray, np.ndarray]:
+def _mean_and_scatter(
+    ordered: np.ndarray, first: np.ndarray, last: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance of the values between two ranks.
 
     Sums are taken of the differences from the median, so that float32 is exact enough.

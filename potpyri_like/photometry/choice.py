@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from potpyri_like.errors import ReductionError
-from potpyri_like.photometry.bins import bin_series
+from potpyri_like.photometry.bins import Bins, bin_series
 from potpyri_like.photometry.ensemble import Ensemble, ensemble_weights, relative_flux
 from potpyri_like.photometry.noise import expected, nan_median, point_to_point, rms, running_median, spikes
 
-__all__ = ["ApertureChoice", "airmass_drift", "choose_aperture", "rank_variables"]
+__all__ = ["ApertureChoice", "airmass_drift", "choose_aperture", "rank_variables", "total_rms"]
 
-MOST_ALIKE = 8  # comparison stars that help a target choose its aperture
-FEWEST_IN_LINE = 8  # points
-COVERED = 0.97  # of the measurements of the best covered aperture
-MOST_CONSTANT = 25  # comparison stars that choose without a target
+_MOST_ALIKE = 8  # comparison stars that help a target choose its aperture
+_FEWEST_IN_LINE = 8  # points
+_COVERED = 0.97  # of the measurements of the best covered aperture
+_MOST_CONSTANT = 25  # comparison stars that choose without a target
 
-Metric = Callable[[np.ndarray, np.ndarray | None], float]
+_Metric = Callable[[np.ndarray, np.ndarray | None], float]
 
 
-def total_rms(flux, time=None) -> float:
+def total_rms(flux: ArrayLike, time: ArrayLike | None = None) -> float:
     """The scatter of a series at all time scales."""
     return rms(flux)
 
@@ -52,17 +53,17 @@ class ApertureChoice:
 
 
 def choose_aperture(
-    flux,
-    error,
+    flux: ArrayLike,
+    error: ArrayLike,
     *,
-    target=None,
-    time=None,
-    usable=None,
+    target: int | None = None,
+    time: np.ndarray | None = None,
+    usable: ArrayLike | None = None,
     excluded: Mapping[int, str] | None = None,
-    labels=None,
-    metric: Metric = point_to_point,
-    constant_metric: Metric = total_rms,
-    tolerance=0.01,
+    labels: Sequence[str] | None = None,
+    metric: _Metric = point_to_point,
+    constant_metric: _Metric = total_rms,
+    tolerance: float = 0.01,
 ) -> ApertureChoice:
     """The smallest aperture whose light curve is within 1 % of the least noisy.
 
@@ -127,7 +128,9 @@ def choose_aperture(
     return ApertureChoice(index, figure, ensembles[index], at_edge, reason)
 
 
-def rank_variables(relflux, relflux_err, time):
+def rank_variables(
+    relflux: ArrayLike, relflux_err: ArrayLike, time: ArrayLike
+) -> tuple[np.ndarray, np.ndarray]:
     """How surely each star varies, and the stars in falling order of that.
 
     Single outliers are taken out, the series is binned at time scales from four frames to a quarter of its
@@ -150,15 +153,17 @@ def rank_variables(relflux, relflux_err, time):
     order : ndarray of int, shape (n_stars,)
         Stars without a score come last.
     """
-    relflux, error, time = (np.asarray(a, float) for a in (relflux, relflux_err, time))
-    by_time = np.argsort(time, kind="stable")
-    relflux, error, time = relflux[by_time], error[by_time], time[by_time]
-    calm = np.where(spikes(relflux), np.nan, relflux)
-    score = np.array([_variability(*star, time) for star in zip(calm.T, error.T, strict=True)], float)
+    values, error, when = np.asarray(relflux, float), np.asarray(relflux_err, float), np.asarray(time, float)
+    by_time = np.argsort(when, kind="stable")
+    values, error, when = values[by_time], error[by_time], when[by_time]
+    calm = np.where(spikes(values), np.nan, values)
+    score = np.array([_variability(*star, when) for star in zip(calm.T, error.T, strict=True)], float)
     return score, np.argsort(np.where(np.isnan(score), np.inf, -score), kind="stable")
 
 
-def airmass_drift(relflux, relflux_err, airmass):
+def airmass_drift(
+    relflux: ArrayLike, relflux_err: ArrayLike, airmass: ArrayLike
+) -> tuple[np.ndarray, np.ndarray]:
     """By how much each star's relative flux goes with airmass, as that of a star of another colour than the others'.
 
     A straight line in airmass is fitted, with errors raised to the scatter about it.
@@ -176,16 +181,20 @@ def airmass_drift(relflux, relflux_err, airmass):
     significance : ndarray, shape (n_stars,)
         In standard deviations.
     """
-    relflux, error, airmass = (np.asarray(a, float) for a in (relflux, relflux_err, airmass))
-    found = [_line(airmass, *star) for star in zip(relflux.T, error.T, strict=True)]
+    values, error, air = (
+        np.asarray(relflux, float),
+        np.asarray(relflux_err, float),
+        np.asarray(airmass, float),
+    )
+    found = [_line(air, *star) for star in zip(values.T, error.T, strict=True)]
     drift, significance = np.array(found, float).reshape(-1, 2).T
     return drift, significance
 
 
-def _line(airmass, flux, error):
+def _line(airmass: np.ndarray, flux: np.ndarray, error: np.ndarray) -> tuple[float, float]:
     """Rise of one star over the range of airmass, and its significance."""
     good = np.isfinite(flux) & np.isfinite(airmass) & (error > 0)
-    if good.sum() < FEWEST_IN_LINE or not np.ptp(airmass[good]) > 0:
+    if good.sum() < _FEWEST_IN_LINE or not np.ptp(airmass[good]) > 0:
         return np.nan, np.nan
     x = (airmass[good] - airmass[good].mean()) / np.ptp(airmass[good])
     terms = np.column_stack([np.ones(x.size), x]) / error[good][:, None]
@@ -197,27 +206,33 @@ def _line(airmass, flux, error):
     return rise / level, abs(rise) / (scatter * np.sqrt(covariance[1, 1]))
 
 
-def _covered(curves, stars) -> np.ndarray:
+def _covered(curves: Sequence[np.ndarray], stars: np.ndarray) -> np.ndarray:
     """Which apertures measured some stars in as many frames as the best does, or nearly; a quiet rest is none."""
     measured = np.array([np.isfinite(curve[:, stars]).sum() for curve in curves])
-    return measured >= COVERED * measured.max(initial=0)
+    return measured >= _COVERED * measured.max(initial=0)
 
 
-def _judges(ensembles, target, level) -> np.ndarray:
+def _judges(ensembles: Sequence[Ensemble], target: int | None, level: np.ndarray) -> np.ndarray:
     """The stars whose noise decides: the best comparison stars; with a target, it and those like it."""
     weights = np.mean([ensemble.weights for ensemble in ensembles], axis=0)
     if target is None:
-        best = np.argsort(-weights, kind="stable")[:MOST_CONSTANT]
+        best = np.argsort(-weights, kind="stable")[:_MOST_CONSTANT]
         return best[weights[best] > 0]
     with np.errstate(invalid="ignore", divide="ignore"):
         away = np.abs(np.log(level / level[target]))
     away[~((weights > 0) & (away < np.log(2)))] = np.inf
     away[target] = 0
-    alike = np.argsort(away, kind="stable")[: 1 + MOST_ALIKE]
+    alike = np.argsort(away, kind="stable")[: 1 + _MOST_ALIKE]
     return alike[np.isfinite(away[alike])]
 
 
-def _noise(curves, time, judges, metrics, target) -> np.ndarray:
+def _noise(
+    curves: Sequence[np.ndarray],
+    time: np.ndarray | None,
+    judges: np.ndarray,
+    metrics: tuple[_Metric, _Metric],
+    target: int | None,
+) -> np.ndarray:
     """The metric in each aperture, the mean over the judging stars on the scale of the first of them.
 
     Each star's figures count relative to their median over the apertures, so that a faint star tells apertures
@@ -244,7 +259,7 @@ def _noise(curves, time, judges, metrics, target) -> np.ndarray:
     return np.where(total > 0, mean * scale[np.isfinite(scale)][0], np.nan)
 
 
-def _smallest_of_the_best(figure, tolerance):
+def _smallest_of_the_best(figure: np.ndarray, tolerance: float) -> tuple[int, int, bool]:
     """Indices of the choice and of the least noise, and whether the grid may have been too short."""
     measured = np.flatnonzero(np.isfinite(figure))
     # The larger of both: neither a lucky figure among poor ones wins, nor a poor one among good ones.
@@ -255,7 +270,7 @@ def _smallest_of_the_best(figure, tolerance):
     return int(measured[choice]), int(measured[best]), bool(at_edge)
 
 
-def _reason(figure, names, index, best, whose, metric):
+def _reason(figure: np.ndarray, names: Sequence[str], index: int, best: int, whose: str, metric: str) -> str:
     """As in: 2.1 FWHM: point to point 1.90 mmag of the target; 1.7 FWHM 2.03, 2.5 FWHM 1.97."""
     mmag = figure * 2500 / np.log(10)
     text = f"{names[index]}: {metric} {mmag[index]:.2f} mmag {whose}"
@@ -267,12 +282,12 @@ def _reason(figure, names, index, best, whose, metric):
     return text if best == index else f"{text}; the least is near {names[best]}, hardly better"
 
 
-def _name_of(metric):
+def _name_of(metric: _Metric) -> str:
     named = getattr(metric, "name", "") or getattr(metric, "__name__", type(metric).__name__)
     return named.replace("_", " ")
 
 
-def _variability(flux, error, time):
+def _variability(flux: np.ndarray, error: np.ndarray, time: np.ndarray) -> float:
     """The largest significance over the time scales of one star."""
     good = np.isfinite(flux) & np.isfinite(time)
     if good.sum() < 16:
@@ -286,7 +301,7 @@ def _variability(flux, error, time):
     return max(_significance(bin_series(time, flux, width=width), noise) for width in widths)
 
 
-def _significance(bins, noise):
+def _significance(bins: Bins, noise: float) -> float:
     """Of the scatter of the bins, as a standard normal deviate."""
     freedom = bins.n.size - 1
     if freedom < 1:

@@ -32,6 +32,7 @@ from potpyri_like.photometry import (
     rms,
     scintillation,
 )
+from potpyri_like.photometry.choice import total_rms
 from potpyri_like.primitives.measure import Measure, annulus_of, radii_of, sizes_of
 from potpyri_like.primitives.register import FEW_STARS
 from potpyri_like.primitives.stage import FrameOutcome, Setup, Tools, Work, exposure_of
@@ -444,7 +445,6 @@ def aperture_choice(
     """The aperture and its ensemble: of least noise, or the one asked for, or a habit where frames are few."""
     few = len(series.frames) < SERIES_FRAMES
     if radius is None and not few:
-        metrics = {} if metric is None else {"metric": metric, "constant_metric": metric}
         return choose_aperture(
             series.flux,
             series.flux_err,
@@ -453,7 +453,8 @@ def aperture_choice(
             usable=usable,
             excluded=excluded,
             labels=[f"{r:.2f} FWHM" for r in series.radii_fwhm],
-            **metrics,
+            metric=metric or point_to_point,
+            constant_metric=metric or total_rms,
         )
     index = int(np.argmin(np.abs(series.radii_fwhm - (HABIT if radius is None else radius))))
     ensemble = ensemble_weights(
