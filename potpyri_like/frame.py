@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntFlag, StrEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +17,19 @@ if TYPE_CHECKING:
     from astropy.time import Time
     from astropy.units import Quantity
 
-__all__ = ["STAR_FLAG_SHIFT", "Frame", "FrameFlag", "FrameInfo", "FrameKind", "MaskBit", "StarFlag"]
+__all__ = [
+    "EXCLUDED_FROM",
+    "STAR_FLAG_SHIFT",
+    "Frame",
+    "FrameFlag",
+    "FrameInfo",
+    "FrameKind",
+    "MaskBit",
+    "Purpose",
+    "StarFlag",
+    "bits_excluded",
+    "excluded",
+]
 
 
 class FrameKind(StrEnum):
@@ -61,6 +75,44 @@ class StarFlag(IntFlag):
     EDGE = 8  # the aperture or the annulus leaves the image
     NO_CENTROID = 16  # the centroid failed or wandered off; the position is the reference's, carried over
     COSMIC_RAY = 32  # a cosmic ray inside the aperture
+    FILLED = 256  # much of the star's light fell on bad pixels: filled from its profile, or not measured
+
+
+class Purpose(IntFlag):
+    """What the points of a light curve are used for."""
+
+    CHOICES = 1  # aperture, comparison stars, weights, variability; every figure of merit and every noise figure shown
+    FIT = 2  # transit, periods, lags, time averaging, noise budget
+    TIMES = 4  # the transit's mid-time, O-C, reports that are submitted
+
+
+EVERYTHING = Purpose.CHOICES | Purpose.FIT | Purpose.TIMES
+# The one table of what a flagged point is excluded from. A bit that is not in it excludes from nothing: a replaced hot
+# pixel; a bad pixel that held little of the star's light; a position carried over, which a faint star is measured at.
+EXCLUDED_FROM: Mapping[int, Purpose] = MappingProxyType(
+    {
+        int(FrameFlag.UNMATCHED): EVERYTHING,
+        int(FrameFlag.FEW_STARS): EVERYTHING,
+        int(FrameFlag.CLOUD): EVERYTHING,
+        int(FrameFlag.TIME_DOUBTFUL): Purpose.TIMES,
+        int(FrameFlag.POOR_SEEING): EVERYTHING,
+        int(FrameFlag.TRAILED): EVERYTHING,
+        int(StarFlag.SATURATED) << STAR_FLAG_SHIFT: EVERYTHING,
+        int(StarFlag.EDGE) << STAR_FLAG_SHIFT: EVERYTHING,
+        int(StarFlag.COSMIC_RAY) << STAR_FLAG_SHIFT: EVERYTHING,
+        int(StarFlag.FILLED) << STAR_FLAG_SHIFT: EVERYTHING,
+    }
+)
+
+
+def bits_excluded(purpose: Purpose) -> int:
+    """The bits of a light curve's flags that exclude a point from any of some purposes."""
+    return sum(bit for bit, purposes in EXCLUDED_FROM.items() if purposes & purpose)
+
+
+def excluded(flags: np.ndarray, purpose: Purpose) -> np.ndarray:
+    """Which points are excluded from any of some purposes, by their flags as in `LightCurve.flags`."""
+    return (np.asarray(flags, int) & bits_excluded(purpose)) != 0
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from potpyri_like.errors import NightError, ReductionError, UsageError
+from potpyri_like.frame import Purpose, excluded
 from potpyri_like.imaging import Dimming, dimming_radius
 from potpyri_like.instruments import Instrument
 from potpyri_like.journal import Journal
@@ -36,8 +37,8 @@ from potpyri_like.pipeline import (
 )
 from potpyri_like.primitives import Work
 from potpyri_like.primitives.inject import Inject
-from potpyri_like.primitives.lightcurve import GatherSeries
-from potpyri_like.primitives.transit import FitTransit, clear_frames
+from potpyri_like.primitives.lightcurve import GatherSeries, for_choices, point_flags
+from potpyri_like.primitives.transit import FitTransit
 from potpyri_like.primitives.trim import Trim
 from potpyri_like.record import last_run
 from potpyri_like.runner import Progress, Runner, Silent
@@ -193,7 +194,8 @@ def chosen_stars(work: Work, count: int) -> list[int]:
     """The target, unless it has a transit of its own, and the constant stars most like it."""
     table, target, series = work.result.stars, work.target_star, series_of(work)
     assert table is not None
-    usable = (table.weight > 0) & np.isfinite(series.flux).any(axis=2).all(axis=0)
+    known = np.isfinite(series.flux).any(axis=2)
+    usable = (table.weight > 0) & known[known.any(axis=1)].all(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         away = np.abs(np.log(table.flux / table.flux[target])) if target is not None else -table.weight
     others = [int(s) for s in np.argsort(away, kind="stable") if usable[s] and not away[s] > np.log(ALIKE)]
@@ -247,7 +249,10 @@ def recovered(trial: Trial, work: Work, series: Series, without: Sequence[int]) 
     usable = table.weight > 0
     usable[list(without)] = False
     flux, error = series.flux[..., aperture], series.flux_err[..., aperture]
-    ensemble = ensemble_weights(flux, error, usable=usable, target=trial.star)
+    steady = for_choices(series)
+    ensemble = ensemble_weights(
+        steady.flux[..., aperture], steady.flux_err[..., aperture], usable=usable, target=trial.star
+    )
     relflux, relerr = relative_flux(flux, error, ensemble.weights)
     curve = curve_of(series, trial.star, relflux[:, trial.star], relerr[:, trial.star])
     priors = TransitPriors(tc=Prior(trial.tc, 0.1 * trial.t14), t14=Prior(trial.t14, 0.1 * trial.t14))
@@ -260,7 +265,7 @@ def recovered(trial: Trial, work: Work, series: Series, without: Sequence[int]) 
 
 def curve_of(series: Series, star: int, flux: np.ndarray, error: np.ndarray) -> BandCurve:
     """The light curve of a star as the fit takes it."""
-    flux = np.where(clear_frames(series.flags), flux, np.nan)
+    flux = np.where(excluded(point_flags(series)[:, star], Purpose.FIT), np.nan, flux)
     return BandCurve("injected", series.time, flux, error, series.exposure_days, series.columns(star))
 
 

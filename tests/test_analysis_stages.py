@@ -18,8 +18,15 @@ from potpyri_like.photometry import LightCurve
 from potpyri_like.primitives.noise import AverageInTime, CloseBudget
 from potpyri_like.primitives.periods import SearchPeriods, period_words
 from potpyri_like.primitives.stage import Setup, Work
-from potpyri_like.primitives.transit import FitTransit, band_curve, curve_names, late, usable_flux
-from potpyri_like.results import StarTable
+from potpyri_like.primitives.transit import (
+    FitTransit,
+    band_curve,
+    curve_names,
+    late,
+    usable_flux,
+    with_sure_clocks,
+)
+from potpyri_like.results import Grade, StarTable
 
 START, NOISE, TARGET = 2460730.0, 1e-3, 2
 TRANSIT = {"tc": START + 0.1003, "t14": 0.1, "b": 0.3}
@@ -224,12 +231,13 @@ def test_numbers_that_are_no_orbit_are_a_problem_and_the_search_goes_on(text):
     assert choice(work, "transit").chosen == "none"
 
 
-def test_clouds_and_saturated_stars_are_left_out():
+def test_points_known_to_be_bad_are_excluded_from_fits_and_a_replaced_pixel_is_not():
     flags = np.zeros(30, int)
     flags[3], flags[7], flags[9] = FrameFlag.CLOUD, FrameFlag.UNMATCHED, FrameFlag.POOR_SEEING
     flags[12], flags[13], flags[14] = StarFlag.SATURATED << 8, StarFlag.EDGE << 8, StarFlag.HOT_PIXEL << 8
+    flags[15], flags[16], flags[17] = StarFlag.FILLED << 8, StarFlag.BAD_PIXEL << 8, FrameFlag.TIME_DOUBTFUL
     usable = usable_flux(light_curve(times(30), np.ones(30), flags=flags))
-    assert np.flatnonzero(np.isnan(usable)).tolist() == [3, 7, 12, 13]
+    assert np.flatnonzero(np.isnan(usable)).tolist() == [3, 7, 9, 12, 13, 15]
 
 
 def test_the_meridian_flip_is_found_between_its_frames():
@@ -486,3 +494,48 @@ def test_beta_is_told_at_the_time_scale_of_the_ingress(k, b):
     assert result.light_curve.noise["beta"] == pytest.approx(beta_at(result.averaging, ingress), rel=0.01)
     twice = beta_at(result.averaging, 2 * ingress)
     assert abs(result.light_curve.noise["beta"] / twice - 1) > 0.03
+
+
+# -- doubtful clocks -----------------------------------------------------------------------------------------
+
+
+def clocked(work, doubtful):
+    """The work with the clocks of some of its frames in doubt."""
+    curve = work.result.light_curve
+    flags = np.where(doubtful, int(FrameFlag.TIME_DOUBTFUL), 0)
+    return work.found(light_curve=replace(curve, flags=flags))
+
+
+def test_one_camera_with_a_doubtful_clock_takes_no_part_in_the_fit():
+    works = nights("gr", n=30)
+    works = (works[0], clocked(works[1], np.ones(30, bool)))
+    named, unsure, problems = with_sure_clocks(works, {0: "g", 1: "r"})
+    assert named == {0: "g"} and not unsure
+    assert [p.grade for p in problems] == [Grade.DOUBTFUL]
+    assert problems[0].what == works[1].observed.name
+
+
+def test_where_all_clocks_are_doubtful_all_points_are_fitted_and_it_is_said():
+    works = tuple(clocked(work, np.ones(30, bool)) for work in nights("gr", n=30))
+    named, unsure, problems = with_sure_clocks(works, {0: "g", 1: "r"})
+    assert named == {0: "g", 1: "r"} and unsure and not problems
+    assert np.isfinite(band_curve(works[0], "g", unsure=True).flux).all()
+
+
+def test_single_doubtful_times_stay_out_of_the_fit_and_sure_clocks_say_nothing():
+    works = nights("gr", n=30)
+    some = clocked(works[1], np.arange(30) < 5)
+    named, unsure, problems = with_sure_clocks((works[0], some), {0: "g", 1: "r"})
+    assert named == {0: "g", 1: "r"} and not unsure and not problems
+    assert np.flatnonzero(np.isnan(band_curve(some, "r").flux)).tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.slow
+def test_a_transit_of_doubtful_times_has_its_depth_and_a_mid_time_that_is_called_doubtful():
+    works = tuple(clocked(work, np.ones(60, bool)) for work in nights("gr", n=60))
+    done = FitTransit()(works, Tools(ephemeris=f"{TRANSIT['tc']},3.0"))
+    told = choice(done[0], "transit")
+    assert told.chosen.startswith("doubtful Tc ")
+    assert "minutes" not in told.why and "flag 8" in told.why
+    assert [p.grade for p in done[0].result.problems] == [Grade.DOUBTFUL]
+    assert done[0].result.band_fit.depth.value > 0.008

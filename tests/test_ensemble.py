@@ -7,9 +7,9 @@ import pytest
 
 from potpyri_like.photometry.ensemble import (
     baseline,
-    cloudy_frames,
     ensemble_light_curve,
     ensemble_weights,
+    light_lost,
     relative_flux,
 )
 from potpyri_like.photometry.noise import point_to_point, rms
@@ -422,6 +422,10 @@ def test_baseline_takes_nan_and_disorder(rng):
 
 
 # clouds
+
+
+def cloudy_frames(flux, weights, airmass=None):
+    return light_lost(flux, weights, airmass) > 0.3
 
 
 def test_clouds_are_found_and_extinction_is_not_a_cloud(rng):

@@ -13,6 +13,7 @@ from fake_report import CLOUDY, LOST, hollow, make_set
 
 from potpyri_like.encoding import fingerprint
 from potpyri_like.errors import ProductError
+from potpyri_like.frame import FrameFlag, StarFlag
 from potpyri_like.lightcurves.transit_fit import BandFit, Estimate, TransitFit
 from potpyri_like.products.exports import (
     aavso_exoplanet,
@@ -268,19 +269,20 @@ def test_exoplanet_report_has_the_parameters_that_the_aavso_requires(result, fit
 def test_exoplanet_rows_are_the_fluxes_as_measured(result):
     curve = result.light_curve
     table = rows(aavso_exoplanet(result, detrend=("airmass", "fwhm")), "DATE")
-    good = np.isfinite(curve.flux)
+    good = np.isfinite(curve.flux) & (np.arange(40) != CLOUDY)
     np.testing.assert_allclose(floats(table["DATE"]), curve.time[good], rtol=0, atol=6e-9)
     np.testing.assert_allclose(floats(table["DIFF"]), curve.flux[good], atol=6e-9)
     np.testing.assert_allclose(floats(table["ERR"]), curve.flux_err[good], atol=6e-7)
     np.testing.assert_allclose(floats(table["DETREND_1"]), curve.airmass[good], atol=6e-7)
     np.testing.assert_allclose(floats(table["DETREND_2"]), curve.fwhm[good], atol=6e-7)
-    assert len(table["DATE"]) == 39
+    assert len(table["DATE"]) == 38
 
 
 def test_exoplanet_report_without_a_fit_has_no_results(result):
     text = aavso_exoplanet(result)
     assert parameters(text)["RESULTS"] == ""
-    assert "1 point with cloud" in parameters(text)["NOTES"]
+    assert "hot pixel in the aperture, replaced" in parameters(text)["NOTES"]
+    assert "cloud" not in parameters(text)["NOTES"]
 
 
 def test_exoplanet_report_takes_the_curve_that_it_is_told(result, fit):
@@ -300,7 +302,7 @@ def test_a_transit_that_was_not_found_has_no_numbers(result, fit):
 def test_time_and_counts_to_detrend_with_have_no_more_than_six_digits_before_the_point(result):
     table = rows(aavso_exoplanet(result, detrend=("time", "comparison")), "DATE")
     curve = result.light_curve
-    good = np.isfinite(curve.flux)
+    good = np.isfinite(curve.flux) & (np.arange(40) != CLOUDY)
     np.testing.assert_allclose(floats(table["DETREND_1"]) + 2460729, curve.time[good], rtol=0, atol=6e-7)
     share = floats(table["DETREND_2"])
     np.testing.assert_allclose(share / share[0], (curve.comparison / curve.comparison[0])[good], atol=3e-6)
@@ -395,7 +397,7 @@ def test_a_transit_is_deep_in_magnitudes(result):
 
 def test_extended_times_are_jd_utc(result):
     table = rows(aavso_extended(result), "NAME")
-    good = np.isfinite(result.light_curve.flux)
+    good = np.isfinite(result.light_curve.flux) & (np.arange(40) != CLOUDY)
     np.testing.assert_allclose(floats(table["DATE"]), result.series.jd_utc[good], rtol=0, atol=6e-9)
 
 
@@ -404,16 +406,33 @@ def test_points_without_light_are_left_out_and_flags_told(result):
     flux[[3, 4]] = [-0.1, 0]
     text = aavso_extended(replace(result, light_curve=replace(result.light_curve, flux=flux)))
     table = rows(text, "NAME")
-    assert len(table["MAG"]) == 40 - 3
-    cloudy = [note for note in table["NOTES"] if note == "cloud"]
-    assert len(cloudy) == 1
+    assert len(table["MAG"]) == 40 - 4
+    assert "cloud" not in table["NOTES"]
     assert table["NOTES"].count("na") == 35
+
+
+BAD_POINTS = (FrameFlag.TIME_DOUBTFUL, FrameFlag.TRAILED, StarFlag.SATURATED << 8, StarFlag.FILLED << 8)
+
+
+@pytest.mark.parametrize("flag", BAD_POINTS)
+def test_a_point_known_to_be_bad_or_of_a_doubtful_time_is_not_submitted(result, flag):
+    before = len(rows(aavso_extended(result), "NAME")["DATE"])
+    flags = result.light_curve.flags.copy()
+    flags[20] |= int(flag)
+    flags[21] |= StarFlag.BAD_PIXEL << 8  # which is told, and submitted
+    curve = replace(result.light_curve, flags=flags)
+    table = rows(aavso_extended(replace(result, light_curve=curve)), "NAME")
+    assert len(table["DATE"]) == before - 1
+    assert f"{result.series.jd_utc[20]:.8f}" not in table["DATE"]
+    assert "bad pixel in the aperture filled" in table["NOTES"]
+    times = rows(aavso_exoplanet(replace(result, light_curve=curve)), "DATE")["DATE"]
+    assert len(times) == before - 1
 
 
 @pytest.mark.parametrize("export", [aavso_exoplanet, aavso_extended])
 def test_hostile_names_do_not_break_a_report(hostile, export):
     text = export(hostile, notes=HOSTILE, obstype=HOSTILE, observer=HOSTILE)
-    assert len(rows(text, "DATE" if export is aavso_exoplanet else "NAME")["DATE"]) == 13
+    assert len(rows(text, "DATE" if export is aavso_exoplanet else "NAME")["DATE"]) == 12
     parameters(text)
 
 

@@ -7,9 +7,17 @@ import numpy as np
 import pytest
 from fake_report import make_set
 
-from potpyri_like.frame import FrameFlag
+from potpyri_like.frame import FrameFlag, StarFlag
 from potpyri_like.photometry import choose_aperture
-from potpyri_like.primitives.lightcurve import with_flags, without_drifting, without_mistaken
+from potpyri_like.primitives.lightcurve import (
+    aperture_choice,
+    for_choices,
+    star_table,
+    with_clouds,
+    with_flags,
+    without_drifting,
+    without_mistaken,
+)
 
 BAD = 20
 OF_A_FRAME = ("shift", "rotation", "xy", "flux", "flux_err", "sky", "peak")
@@ -203,3 +211,123 @@ def test_a_comparison_star_of_another_colour_is_left_out_with_its_reason(rng):
     assert found.reasons[0] == "target"
     unknown = SimpleNamespace(flux=cube[0], flux_err=cube[1], airmass=np.full(80, np.nan))
     assert without_drifting(choice, unknown, 0) is choice
+
+
+# -- what is known to be bad steers nothing ------------------------------------------------------------------
+
+
+def test_a_frame_without_light_is_flagged_and_not_measured(measured):
+    series, _ = measured
+    found = with_clouds(changed(series, BAD, 0.01 * series.flux[BAD]), 2)
+    assert found.flags[BAD] == FrameFlag.CLOUD
+    assert np.isnan(found.flux[BAD]).all() and np.isnan(found.flux_err[BAD]).all()
+    assert (
+        found.reasons[BAD] == "cloud: the comparison stars lost 99% of their light; the frame is not measured"
+    )
+
+
+def test_a_cloud_is_flagged_and_measured(measured):
+    series, _ = measured
+    found = with_clouds(changed(series, BAD, 0.5 * series.flux[BAD]), 2)
+    assert found.flags[BAD] == FrameFlag.CLOUD
+    np.testing.assert_array_equal(found.flux[BAD], 0.5 * series.flux[BAD])
+    assert found.reasons[BAD].startswith("cloud: the comparison stars lost 5")
+
+
+def test_the_target_alone_is_no_cloud(measured):
+    series, _ = measured
+    flux = series.flux[BAD].copy()
+    flux[2] *= 0.01
+    assert not with_clouds(changed(series, BAD, flux), 2).flags[BAD]
+
+
+def test_flagged_points_are_not_there_for_choices(measured):
+    series, _ = measured
+    flags, star_flags = series.flags.copy(), np.zeros_like(series.star_flags)
+    flags[BAD], flags[3] = FrameFlag.TRAILED, FrameFlag.TIME_DOUBTFUL
+    star_flags[5, 4], star_flags[6, 4] = StarFlag.FILLED, StarFlag.BAD_PIXEL
+    found = for_choices(replace(series, flags=flags, star_flags=star_flags))
+    lost = np.isnan(found.flux) & ~np.isnan(series.flux)
+    assert lost[BAD].all() and lost[5, 4].all()
+    assert lost.sum() == lost[BAD].sum() + lost[5, 4].sum()
+
+
+def test_where_every_point_is_flagged_all_are_there_for_choices(measured):
+    series, _ = measured
+    every = replace(series, flags=np.full(40, int(FrameFlag.POOR_SEEING)))
+    assert for_choices(every) is every
+
+
+def night_of(rng, *, spoilt, n=60, stars=12):
+    """A constant field, in some frames through a cloud and out of focus; and the frames that are honest."""
+    series = make_set(n_frames=n).series
+    radii = np.array([0.6, 1.0, 1.7, 2.5])
+    inside = 1 - np.exp(-4 * np.log(2) * radii**2)
+    flux = np.geomspace(3e5, 3e4, stars)[:, None] * inside * np.ones((n, 1, 1))
+    sky = 30 * np.sqrt(np.pi) * radii * 6
+    if spoilt:
+        flux[[7, 21]] *= 0.02
+        flux[33] *= (1 - np.exp(-4 * np.log(2) * (radii / 4) ** 2)) / inside
+    error = np.sqrt(flux + sky**2)
+    cube = flux + error * np.random.default_rng(3).normal(size=flux.shape)
+    shared = {
+        "flux": cube,
+        "flux_err": error,
+        "radii_fwhm": radii,
+        "radii": 6 * radii,
+        "flags": np.zeros(n, int),
+        "star_flags": np.zeros((n, stars), int),
+    }
+    honest = np.setdiff1d(np.arange(n), [7, 21, 33])
+    fwhm = np.where(np.isin(np.arange(n), [33]) & spoilt, 24.0, 6.0)
+    return replace(
+        series,
+        **shared,
+        fwhm=fwhm,
+        ellipticity=np.full(n, 0.05),
+        matched=np.full(n, stars),
+        reasons=("",) * n,
+    ), honest
+
+
+def test_the_aperture_and_the_figures_are_those_of_the_night_without_its_bad_frames(rng):
+    tables = {}
+    for spoilt in (True, False):
+        series, honest = night_of(rng, spoilt=spoilt)
+        series = with_clouds(with_flags(series, [False] * 60), 3)
+        if not spoilt:
+            assert not series.flags.any()  # and no sentence where there is no cloud
+            kept = np.full(60, int(FrameFlag.UNMATCHED))
+            kept[honest] = 0
+            series = replace(series, flags=kept)
+        steady = for_choices(series)
+        choice = aperture_choice(steady, 3, {}, None, None)
+        tables[spoilt] = choice.index, star_table(series, choice)
+    (index, bad), (same, good) = tables[True], tables[False]
+    assert index == same
+    for name in ("weight", "rms", "point_to_point", "expected", "score", "flux", "own_aperture"):
+        np.testing.assert_allclose(getattr(bad, name), getattr(good, name), rtol=2e-3, atol=1e-6)
+
+
+def test_three_stars_are_few_only_where_the_field_has_more(measured):
+    series, _ = measured
+    poor = replace(series, matched=np.where(series.matched > 0, 3, 0))
+    assert not np.any(with_flags(poor, [False] * 40).flags & FrameFlag.FEW_STARS)
+    assert with_flags(replace(series, matched=np.where(np.arange(40) == BAD, 3, 12)), [False] * 40).flags[BAD]
+
+
+def test_a_frame_out_of_focus_stands_alone_among_its_neighbours(measured):
+    series, _ = measured
+    slow = 6 * (1 + 0.3 * np.sin(np.arange(40) / 8))  # seeing that comes and goes is none
+    fwhm = slow * np.random.default_rng(2).normal(1, 0.03, 40)
+    assert not np.any(with_flags(replace(series, fwhm=fwhm), [False] * 40).flags & FrameFlag.POOR_SEEING)
+    fwhm[BAD] = 1.75 * slow[BAD]
+    flagged = with_flags(replace(series, fwhm=fwhm), [False] * 40)
+    assert np.flatnonzero(flagged.flags & FrameFlag.POOR_SEEING).tolist() == [BAD]
+    assert "times that of the frames around it" in flagged.reasons[BAD]
+
+
+def test_seeing_that_jumps_from_frame_to_frame_is_no_focus(measured):
+    series, _ = measured
+    fwhm = 6 * np.random.default_rng(2).lognormal(0, 0.18, 40)
+    assert not np.any(with_flags(replace(series, fwhm=fwhm), [False] * 40).flags & FrameFlag.POOR_SEEING)

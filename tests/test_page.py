@@ -479,6 +479,33 @@ def test_last_lines_give_each_set_its_frames_noise_and_light_curve(report):
     assert line.endswith("red/WASP-0/g/lightcurve.ecsv")
 
 
+def named_otherwise(result, target, frames):
+    """A set of another target with so many frames."""
+    observed = replace(
+        result.observed, target=target, folder=f"{target}/g", frames=result.observed.frames[:frames]
+    )
+    problem = Problem(observed.name, "reference", "too few stars")
+    return replace(result, observed=observed, light_curve=None, products={}, problems=(problem,))
+
+
+def test_last_lines_lead_with_the_target_and_tell_the_rest_in_one_line(report):
+    few = [named_otherwise(report.sets[0], name, n) for name, n in (("focus", 3), ("WASP-O", 1), ("test", 2))]
+    lines = closing_lines(replace(report, sets=(*few, *report.sets)))
+    assert all(line.startswith("WASP-0  ") for line in lines[: len(report.sets)])
+    rest = "3 other targets with few frames: focus (3 frames), WASP-O (1 frame), test (2 frames) (the page has them)"
+    assert lines.count(rest) == 1
+    assert not any("too few stars" in line for line in lines)
+    assert replace(report, sets=(*few, *report.sets)).exit_status == report.exit_status
+
+
+def test_a_second_target_with_many_frames_has_its_own_lines(report):
+    other = named_otherwise(report.sets[0], "another", 20)
+    lines = closing_lines(replace(report, sets=(other, *report.sets)))
+    assert lines[len(report.sets)].startswith("another")
+    assert not any("few frames" in line for line in lines)
+    assert not any("few frames" in line for line in closing_lines(report))
+
+
 def test_last_lines_count_refused_frames_of_one_kind_and_name_the_first(report):
     lines = closing_lines(report, folder="/data/out")
     names = ", ".join(f"broken00{number}.fit" for number in range(3))

@@ -9,9 +9,9 @@ from potpyri_like.photometry.detect import Stars, detect_stars, frame_fwhm
 from potpyri_like.photometry.ensemble import (
     Ensemble,
     baseline,
-    cloudy_frames,
     ensemble_light_curve,
     ensemble_weights,
+    light_lost,
     relative_flux,
 )
 from potpyri_like.photometry.glance import Glance, brightest, glance, stars_at, typical_width
@@ -86,7 +86,6 @@ __all__ = [
     "ccd_error",
     "choose_aperture",
     "close_budget",
-    "cloudy_frames",
     "combined_significance",
     "detect_stars",
     "ensemble_light_curve",
@@ -98,6 +97,7 @@ __all__ = [
     "fwhm_at",
     "fwhm_of",
     "glance",
+    "light_lost",
     "light_reach",
     "measure_stars",
     "nan_median",

@@ -125,8 +125,8 @@ def close_budget(series: Series, aperture: int, relflux, relflux_err, *, usable=
     aperture : int
     relflux, relflux_err : array_like, shape (n_frames, n_stars)
         At that aperture, about 1, without what is known to vary, as a transit.
-    usable : array_like of bool, shape (n_frames,), optional
-        Frames that count; those under cloud say nothing of the noise of a clear night.
+    usable : array_like of bool, shape (n_frames,) or (n_frames, n_stars), optional
+        Points that count; those under cloud say nothing of the noise of a clear night.
     """
     relflux, relflux_err = np.array(relflux, float), np.asarray(relflux_err, float)
     if usable is not None:

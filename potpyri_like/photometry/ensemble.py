@@ -23,11 +23,13 @@ from potpyri_like.photometry.noise import (
 __all__ = [
     "Ensemble",
     "baseline",
-    "cloudy_frames",
     "ensemble_light_curve",
     "ensemble_weights",
+    "light_lost",
     "relative_flux",
 ]
+
+DARKEST = 1e-4  # of the usual light: less, or less than none, is as dark
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,36 +220,38 @@ def baseline(flux, time=None, *, nsigma=2.5) -> float:
     return float(np.median(flux[kept]))
 
 
-def cloudy_frames(flux, weights, airmass=None, *, limit=0.3) -> np.ndarray:
-    """The frames in which the comparison stars together lost more light than a smooth trend explains.
+def light_lost(flux, weights, airmass=None, *, limit=0.3) -> np.ndarray:
+    """How much light the comparison stars lost in each frame, the median star's loss against a smooth trend.
 
-    The trend of the logarithm of the ensemble is a straight line in airmass or, without it, a parabola in the
+    The trend of the logarithm of their light is a straight line in airmass or, without it, a parabola in the
     number of the frame, fitted so that up to about 40 % of cloudy frames do not bend it.
 
     Parameters
     ----------
     flux : array_like, shape (n_frames, n_stars)
-        NaN where a star was not measured: that alone is no cloud.
+        NaN where a star was not measured: that alone is no loss.
     weights : array_like, shape (n_stars,)
+        Stars above 0 count, all alike.
     airmass : array_like, shape (n_frames,), optional
         A frame where it is NaN is judged by the trend at the median airmass; all NaN is as good as none.
     limit : float
-        The fraction of the light that has to be lost.
+        The part of the light whose loss is a cloud, which the trend does not follow.
 
     Returns
     -------
-    ndarray of bool, shape (n_frames,)
-        False where no comparison star was measured.
+    ndarray, shape (n_frames,)
+        A part of the light: 0 on the trend, nearly 1 in the dark, below 0 where stars are brighter; 0 where no star was
+        measured.
     """
     flux = np.asarray(flux, float)
-    light, _ = ensemble_light_curve(flux, np.where(np.isfinite(flux), 1.0, np.nan), weights, clip=np.inf)
-    measured = np.isfinite(light)
-    cloudy = np.zeros(light.size, bool)
+    same = (np.asarray(weights, float) > 0).astype(float)
+    shape, *_ = _comparison(flux, np.where(np.isfinite(flux), 1.0, np.nan), same, np.inf)
+    light = np.maximum(nan_median(shape.T), DARKEST) if shape.shape[1] else np.full(len(flux), np.nan)
+    measured, lost = np.isfinite(light), np.zeros(light.size)
     if measured.sum() > 3:
-        x = _trend_terms(light.size, airmass)[measured]
-        loss = _upper_trend(x, np.log(light[measured]), -np.log1p(-limit))
-        cloudy[measured] = -loss > -np.log1p(-limit)
-    return cloudy
+        terms = _trend_terms(light.size, airmass)[measured]
+        lost[measured] = -np.expm1(_upper_trend(terms, np.log(light[measured]), -np.log1p(-limit)))
+    return lost
 
 
 def _measured(flux, error):

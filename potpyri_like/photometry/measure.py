@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from math import erf, exp, pi, sqrt
 from typing import TYPE_CHECKING
 
@@ -17,10 +18,13 @@ from potpyri_like.photometry.cutouts import (
     is_clean,
     leaves,
     native_float32,
+    rounded,
     square_sums,
     to_squares,
 )
+from potpyri_like.photometry.filling import HALF_LOST, MUCH_LOST, PROFILE_ERROR, filled, stars_on_bad_pixels
 from potpyri_like.photometry.photometers import Aperture, Context, Photometer, Scene
+from potpyri_like.photometry.psf import Profile
 
 if TYPE_CHECKING:
     from potpyri_like.photometry.centroids import Centroid
@@ -40,6 +44,7 @@ MIN_SKY_PIXELS = 10
 CLIP, CLIP_SQUARES = 3.0, 3.5  # sigma: stars stand out more from squares, and a wider limit costs less noise
 CROWDED = 0.2  # of an annulus
 DISKS = 30  # of about one size, that are drawn together
+FILLINGS = 4  # times that light is put back on bad pixels
 SAMPLE = 600  # pixels that set the limits of clipping
 
 STAR_FLAG_OF = {
@@ -120,8 +125,8 @@ def measure_stars(
     image, variance : array_like, shape (ny, nx)
         Bad pixels already filled; electron and electron squared for honest errors.
     mask : ndarray of uint8, shape (ny, nx)
-        Bits of `MaskBit`. Masked pixels are left out of the sky, and flag the stars; the sums take them as
-        they are.
+        Bits of `MaskBit`. Masked pixels are left out of the sky, and flag the stars. The light that bad pixels and
+        cosmic rays hid is put back from the star's profile: FILLED beyond a tenth of it, NaN beyond a half.
     xy : array_like, shape (n_star, 2), pixels
     fwhm : float, pixels
         Of this frame.
@@ -147,30 +152,47 @@ def measure_stars(
     context : Context, optional
         What the photometer may want to know of the frame.
     """
-    image, squared = native_float32(image), square_sums(native_float32(image), binning)
-    xy, radii = np.array(xy, dtype=float).reshape(-1, 2), np.asarray(radii, dtype=float)
-    flags = np.zeros(len(xy), dtype=int)
-    if recentre is not None:
-        found, ok = centroid(
-            squared, to_squares(xy, binning), fwhm=fwhm / binning, max_shift=recentre / binning
-        )
-        xy[ok] = from_squares(found[ok], binning)
-        flags[~ok] |= StarFlag.NO_CENTROID
+    image, xy, radii = native_float32(image), np.array(xy, float).reshape(-1, 2), np.asarray(radii, float)
+    context, near = context or Context(), radii.max() if flag_radius is None else flag_radius
+    squared, lost = square_sums(image, binning), np.zeros(len(xy))
+    centred = partial(_centred, centroid=centroid, fwhm=fwhm, max_shift=recentre, binning=binning)
+    places, ok = centred(squared, xy)
     coarse = square_sums(squared, sky_binning // binning)
-    sky = _sky_of_squares(coarse, xy, annulus, mask=mask, reach=reach, binning=sky_binning)
-    scene = Scene(image, variance, mask, xy, sky, fwhm, radii, squared, binning, context or Context())
+    sky = _sky_of_squares(coarse, places, annulus, mask=mask, reach=reach, binning=sky_binning)
+    hurt, bad = stars_on_bad_pixels(image, variance, mask, xy, sky, near)
+    if len(hurt):
+        known = context.psf if context.psf and context.psf.is_known else Profile(fwhm)
+        put_back = partial(filled, image, bad=bad, level=sky.level[hurt], centre=rounded(xy[hurt]))
+        put_back = partial(put_back, profile=known.through_pixels(1), radius=near)
+        places[hurt] = xy[hurt]
+        for _ in range(FILLINGS):  # the light that is put back moves the centroid, and is moved by it
+            image, lost[hurt] = put_back(places[hurt])
+            squared = square_sums(image, binning)
+            places[hurt], ok[hurt] = centred(squared, xy[hurt])
+    scene = Scene(image, variance, mask, places, sky, fwhm, radii, squared, binning, context)
     flux, flux_err = (photometer or Aperture()).measure(scene)
-    flags |= aperture_flags(mask, xy, radii.max() if flag_radius is None else flag_radius)
-    flags[leaves(image.shape, xy, max(annulus[1], radii.max()))] |= StarFlag.EDGE
+    flags = np.where(ok, 0, int(StarFlag.NO_CENTROID)) | aperture_flags(mask, places, near)
+    flags[leaves(image.shape, places, max(annulus[1], radii.max()))] |= StarFlag.EDGE
+    flags[hurt] |= np.where(flags[hurt] & StarFlag.COSMIC_RAY, 0, int(StarFlag.BAD_PIXEL))
+    flags[lost > MUCH_LOST] |= StarFlag.FILLED
+    flux[lost > HALF_LOST] = np.nan
     return Measurement(
-        xy=xy,
+        xy=places,
         flux=flux,
-        flux_err=flux_err,
+        flux_err=np.hypot(flux_err, PROFILE_ERROR * lost[:, None] * flux),
         sky=sky.level,
         sky_scatter=sky.scatter,
-        peak=peaks(image, xy, fwhm),
+        peak=peaks(image, places, fwhm),
         flags=flags,
     )
+
+
+def _centred(squared, xy, *, centroid: Centroid, fwhm: float, max_shift: float | None, binning: int):
+    """Each star's centroid in an image of squares, in pixels, and whether it has one; its place where it has not."""
+    if max_shift is None:
+        return xy.copy(), np.ones(len(xy), bool)
+    found, ok = centroid(squared, to_squares(xy, binning), fwhm=fwhm / binning, max_shift=max_shift / binning)
+    return np.where(ok[:, None], from_squares(found, binning), xy), ok.copy()
 
 
 def annulus_sky(image, xy, *, inner: float, outer: float, mask=None, sigma: float = CLIP) -> Sky:

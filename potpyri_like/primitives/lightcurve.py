@@ -12,7 +12,7 @@ from astropy.time import Time
 
 from potpyri_like.astrometry import airmass, bjd_tdb, jd_utc
 from potpyri_like.errors import RegistrationError, UsageError
-from potpyri_like.frame import STAR_FLAG_SHIFT, FrameFlag, StarFlag
+from potpyri_like.frame import STAR_FLAG_SHIFT, FrameFlag, Purpose, StarFlag, excluded
 from potpyri_like.lightcurves import Metric, named_metric
 from potpyri_like.options import Options
 from potpyri_like.photometry import (
@@ -22,14 +22,16 @@ from potpyri_like.photometry import (
     airmass_drift,
     baseline,
     choose_aperture,
-    cloudy_frames,
     ensemble_weights,
     expected,
+    light_lost,
     nan_median,
     point_to_point,
     rank_variables,
     relative_flux,
     rms,
+    robust_rms,
+    running_median,
     scintillation,
 )
 from potpyri_like.photometry.choice import total_rms
@@ -38,7 +40,16 @@ from potpyri_like.primitives.register import FEW_STARS
 from potpyri_like.primitives.stage import FrameOutcome, Setup, Tools, Work, exposure_of
 from potpyri_like.results import Candidate, Choice, Grade, Problem, Reference, StarTable
 
-__all__ = ["SERIES_FRAMES", "VARIABLE_SCORE", "Compare", "DrawLightCurve", "GatherSeries", "PickVariable"]
+__all__ = [
+    "SERIES_FRAMES",
+    "VARIABLE_SCORE",
+    "Compare",
+    "DrawLightCurve",
+    "GatherSeries",
+    "PickVariable",
+    "for_choices",
+    "point_flags",
+]
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +58,9 @@ HABIT = 1.7  # FWHM; the aperture where scatter cannot choose
 SATURATED_OFTEN, EDGE_OFTEN = 0.02, 0.10
 VARIABLE_SCORE = 5.0
 LOOKED_AT = 3  # stars of each band that may be the one that varies most
+CLOUD, DARK = 0.3, 0.9  # of the light lost: a cloud; too little left to be measured
 POOR_SEEING = 2.0  # times the median FWHM
+AROUND, OUT_OF_FOCUS, STANDS_ALONE = 9, 1.5, 6.0  # frames; times their median FWHM; standard deviations
 TRAILED = 0.25  # more ellipticity than usual
 TELLING = 15  # of the brightest stars tell by their light whether a frame was matched to the right ones
 UNLIKE = 2.0  # times more or less light than the others
@@ -104,10 +117,11 @@ class Compare:
     def __call__(self, work: Work, tools: Tools) -> Work:
         series = work.result.series
         assert series is not None
-        choice = self.settled.get(work.observed.folder) or self.choice(work, series, tools.options)
-        choice = without_drifting(choice, series, work.target_star)
+        series = with_clouds(series, work.target_star)  # flags first: what is known to be bad chooses nothing
+        steady = for_choices(series)
+        choice = self.settled.get(work.observed.folder) or self.choice(work, steady, tools.options)
+        choice = without_drifting(choice, steady, work.target_star)
         table = star_table(series, choice)
-        series = with_clouds(series, table, choice.index)
         chosen = Choice(
             "aperture",
             f"{series.radii_fwhm[choice.index]:.2f} FWHM",
@@ -122,10 +136,13 @@ class Compare:
         return work.found(series=series, aperture=choice.index, stars=table, choices=[chosen, comparisons])
 
     def choice(self, work: Work, series: Series, options: Options) -> ApertureChoice:
-        """The aperture and the weights of the comparison stars."""
+        """The aperture and the weights of the comparison stars, from a series without the points that are flagged."""
         usable = wanted_comparisons(options.comparisons, work, len(series.reference_xy))
         metric = None if options.metric is None else named_metric(options.metric)
-        return aperture_choice(series, work.target_star, unfit(series), usable, options.aperture, metric)
+        target, without = work.target_star, unfit(series)
+        if target is not None and np.isfinite(series.flux[:, target]).any(axis=1).sum() < SERIES_FRAMES:
+            without[target], target = "target", None  # it tells nothing of an aperture
+        return aperture_choice(series, target, without, usable, options.aperture, metric)
 
 
 @dataclass(frozen=True)
@@ -192,9 +209,7 @@ class DrawLightCurve:
         curve = light_curve(work, series, table, star)
         problems = []
         if not np.isfinite(curve.noise["rms"]):
-            problems.append(
-                Problem(work.observed.name, "light curve", f"star {star} was measured in too few frames")
-            )
+            problems.append(no_figures(work, curve))
         named_by = [Choice("target", f"star {star}", work.target_why)] if work.named_by else []
         return work.found(light_curve=curve, choices=named_by, problems=problems)
 
@@ -233,6 +248,20 @@ def no_curve(star: int | None, table: StarTable | None, why: str) -> str:
     if star is None:
         return why or "no target was found"
     return f"star {star} was not measured in any frame"
+
+
+def no_figures(work: Work, curve: LightCurve) -> Problem:
+    """What is said of a light curve too few of whose points were measured, or too few of them without a flag."""
+    measured = int(np.isfinite(curve.flux).sum())
+    if measured < 2:
+        why = f"star {curve.star} was measured in too few frames"
+        few = curve.time.size < SERIES_FRAMES  # as a test or a misspelt name has
+        return Problem(work.observed.name, "light curve", why, Grade.REMARK if few else Grade.MISSING)
+    why = (
+        f"nearly all of the {measured} points of star {curve.star} are flagged (column flags): there are no noise"
+        " figures, and nothing is fitted"
+    )
+    return Problem(work.observed.name, "light curve", why, Grade.DOUBTFUL)
 
 
 def series_of(outcomes: Sequence[FrameOutcome], setup: Setup, reference: Reference, stage: Measure) -> Series:
@@ -360,15 +389,19 @@ def with_scintillation(series: Series, setup: Setup) -> Series:
 def with_flags(series: Series, doubtful: Sequence[bool]) -> Series:
     """The series with what is remarkable about its frames, and why."""
     flags, reasons = series.flags.copy(), list(series.reasons)
-    poor = series.fwhm > POOR_SEEING * nan_median(series.fwhm)
+    poor = poor_seeing(series.fwhm)
     trailed = series.ellipticity > nan_median(series.ellipticity) + TRAILED
+    matched = series.matched[series.matched > 0]
+    few = min(
+        FEW_STARS - 1, np.median(matched) / 2 if matched.size else 0
+    )  # in a field of few stars, few are many
     for i, reason in enumerate(series.reasons):
         found = {
             FrameFlag.UNMATCHED: reason,
-            FrameFlag.FEW_STARS: 0 < series.matched[i] < FEW_STARS
+            FrameFlag.FEW_STARS: 0 < series.matched[i] <= few
             and f"matched on {series.matched[i]} stars only",
             FrameFlag.TIME_DOUBTFUL: doubtful[i] and "its date was guessed",
-            FrameFlag.POOR_SEEING: poor[i] and f"FWHM {series.fwhm[i]:.1f} pixel, more than twice the median",
+            FrameFlag.POOR_SEEING: poor[i],
             FrameFlag.TRAILED: trailed[i]
             and f"trailed: ellipticity {series.ellipticity[i]:.2f} at {series.angle[i]:.0f} degrees",
         }
@@ -377,25 +410,92 @@ def with_flags(series: Series, doubtful: Sequence[bool]) -> Series:
     return replace(series, flags=flags, reasons=tuple(reasons))
 
 
-def with_clouds(series: Series, table: StarTable, aperture: int) -> Series:
-    """The series with frames flagged in which the comparison stars together lost light."""
-    if len(series.frames) < SERIES_FRAMES or not np.any(table.weight):
+def poor_seeing(fwhm: np.ndarray) -> list[str]:
+    """Why each frame's stars are too wide, against those of the night or of the frames around it; "" where not."""
+    usual, around = nan_median(fwhm), running_median(fwhm, AROUND)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = fwhm / around
+    limit = max(OUT_OF_FOCUS, 1 + STANDS_ALONE * float(np.nan_to_num(robust_rms(ratio))))
+    return [
+        f"FWHM {width:.1f} pixel, more than twice the median"
+        if width > POOR_SEEING * usual
+        else f"FWHM {width:.1f} pixel, {times:.1f} times that of the frames around it"
+        if times > limit and len(fwhm) >= AROUND
+        else ""
+        for width, times in zip(fwhm, ratio, strict=True)
+    ]
+
+
+def with_clouds(series: Series, target: int | None) -> Series:
+    """The series with the frames flagged in which the comparison stars lost light; without light, not measured.
+
+    The flux is that at a plain radius, so that no choice of aperture or comparison stars comes before the flags.
+    """
+    if len(series.frames) < SERIES_FRAMES:
         return series
+    plain = int(np.argmin(np.abs(series.radii_fwhm - HABIT)))
+    bright = telling_stars(series, plain, {*unfit(series), target})
     known = series.airmass if np.isfinite(series.airmass).all() else None
-    cloudy = cloudy_frames(series.flux[..., aperture], table.weight, known)
-    reasons = tuple(
-        "; ".join(filter(None, (reason, "cloud: the comparison stars lost light"))) if cloud else reason
-        for reason, cloud in zip(series.reasons, cloudy, strict=True)
+    lost = light_lost(series.flux[..., plain], bright, known, limit=CLOUD)
+    if not np.any(lost > CLOUD):
+        return series
+    dark = (lost > DARK)[:, None, None]
+    return replace(
+        series,
+        flux=np.where(dark, np.nan, series.flux),
+        flux_err=np.where(dark, np.nan, series.flux_err),
+        flags=series.flags | np.where(lost > CLOUD, int(FrameFlag.CLOUD), 0),
+        reasons=tuple(
+            "; ".join(filter(None, (why, cloud_words(part))))
+            for why, part in zip(series.reasons, lost, strict=True)
+        ),
     )
-    return replace(series, flags=series.flags | np.where(cloudy, int(FrameFlag.CLOUD), 0), reasons=reasons)
+
+
+def telling_stars(series: Series, aperture: int, without: set[int | None]) -> np.ndarray:
+    """The brightest stars, but for some, that stand out from their noise; bool, shape (n_stars,)."""
+    flux, error = nan_median(series.flux[..., aperture]), nan_median(series.flux_err[..., aperture])
+    with np.errstate(invalid="ignore"):
+        seen = np.flatnonzero(flux > SHINING * error)
+    chosen = [star for star in seen if star not in without][:TELLING]
+    return np.isin(np.arange(len(flux)), chosen)
+
+
+def cloud_words(lost: float) -> str:
+    """Why a frame counts as cloudy; "" for one that does not."""
+    if not lost > CLOUD:
+        return ""
+    words = f"cloud: the comparison stars lost {lost:.0%} of their light"
+    return f"{words}; the frame is not measured" if lost > DARK else words
+
+
+def point_flags(series: Series) -> np.ndarray:
+    """The flags of every star's points, shape (n_frames, n_stars), as `LightCurve.flags`."""
+    return series.flags[:, None] | (series.star_flags << STAR_FLAG_SHIFT)
+
+
+def for_choices(series: Series) -> Series:
+    """The series with NaN for the points that no choice and no figure of merit may depend on.
+
+    Where no other point is left, it stays as it is.
+    """
+    out = excluded(point_flags(series), Purpose.CHOICES)[..., None]
+    if not out.any() or not np.isfinite(np.where(out, np.nan, series.flux)).any():
+        return series
+    return replace(
+        series,
+        flux=np.where(out, np.nan, series.flux),
+        flux_err=np.where(out, np.nan, series.flux_err),
+    )
 
 
 def unfit(series: Series) -> dict[int, str]:
     """Stars that cannot be comparison stars, and why."""
     measured = np.isfinite(series.flux).any(axis=2)
     saturated = (series.star_flags & StarFlag.SATURATED) > 0
-    # A frame in which most stars are saturated tells of itself, not of its stars.
-    telling = measured.any(axis=1) & (2 * saturated.sum(axis=1) <= saturated.shape[1])
+    # A flagged frame, or one in which most stars are saturated, tells of itself, not of its stars.
+    telling = measured.any(axis=1) & ~excluded(series.flags, Purpose.CHOICES)
+    telling &= 2 * saturated.sum(axis=1) <= saturated.shape[1]
     flags = series.star_flags[telling if telling.any() else slice(None)]
     full, edge, lost = (
         ((flags & flag) > 0).mean(axis=0)
@@ -443,7 +543,8 @@ def aperture_choice(
     metric: Metric | None = None,
 ) -> ApertureChoice:
     """The aperture and its ensemble: of least noise, or the one asked for, or a habit where frames are few."""
-    few = len(series.frames) < SERIES_FRAMES
+    clear = int(np.isfinite(series.flux).any(axis=(1, 2)).sum())
+    few = clear < SERIES_FRAMES
     if radius is None and not few:
         return choose_aperture(
             series.flux,
@@ -463,7 +564,7 @@ def aperture_choice(
     asked = (
         "as --aperture asks"
         if radius is not None
-        else f"{len(series.frames)} frame(s) show no scatter to choose by; {HABIT:g} FWHM by habit"
+        else f"{clear} frame(s) show no scatter to choose by; {HABIT:g} FWHM by habit"
     )
     return ApertureChoice(index, np.full(len(series.radii), np.nan), ensemble, False, asked)
 
@@ -492,19 +593,27 @@ def without_drifting(choice: ApertureChoice, series: Series, target: int | None)
 def star_table(series: Series, choice: ApertureChoice) -> StarTable:
     """What is known of each star at the chosen aperture."""
     flux, error = series.flux[..., choice.index], series.flux_err[..., choice.index]
-    relflux, relerr = relative_flux(flux, error, choice.ensemble.weights)
+    flagged = excluded(series.star_flags << STAR_FLAG_SHIFT, Purpose.CHOICES)
+    divides = np.where(flagged & (choice.ensemble.weights > 0), np.nan, flux)
+    relflux, relerr = relative_flux(divides, error, choice.ensemble.weights)
+    steady = for_choices(series)
+    out = ~np.isfinite(steady.flux[..., choice.index])
+    clear, clear_err = np.where(out, np.nan, relflux), np.where(out, np.nan, relerr)
+    level = nan_median(clear)
+    level = np.where(level > 0, level, 1.0)
+    relflux, relerr, clear, clear_err = (values / level for values in (relflux, relerr, clear, clear_err))
     if len(series.frames) >= SERIES_FRAMES:
-        score, _ = rank_variables(relflux, relerr, series.time)
+        score, _ = rank_variables(clear, clear_err, series.time)
     else:
         score = np.full(flux.shape[1], np.nan)
     return StarTable(
-        flux=per_star(np.nanmedian, flux),
+        flux=per_star(np.nanmedian, np.where(out, np.nan, flux)),
         weight=choice.ensemble.weights,
-        rms=per_star(rms, relflux),
-        point_to_point=per_star(lambda f: point_to_point(f, series.time), relflux),
-        expected=per_star(expected, relerr),
+        rms=per_star(rms, clear),
+        point_to_point=per_star(lambda f: point_to_point(f, series.time), clear),
+        expected=per_star(expected, np.where(np.isfinite(clear), clear_err, np.nan)),
         score=score,
-        own_aperture=own_apertures(series, choice.ensemble.weights),
+        own_aperture=own_apertures(steady, choice.ensemble.weights),
         why=choice.ensemble.reasons,
         relflux=relflux,
         relflux_err=relerr,
@@ -591,12 +700,13 @@ def same_star(work: Work, base: Work, star: int) -> int | None:
 
 def light_curve(work: Work, series: Series, table: StarTable, star: int) -> LightCurve:
     """The light curve of one star."""
-    flux, error = table.relflux[:, star], table.relflux_err[:, star]
-    level = baseline(flux, series.time)
+    flux, error, flags = table.relflux[:, star], table.relflux_err[:, star], point_flags(series)[:, star]
+    out = excluded(flags, Purpose.CHOICES)
+    level = baseline(flux if out.all() else np.where(out, np.nan, flux), series.time)
     flux, error = flux / level, error / level
+    clear = np.where(out, np.nan, flux)
     used = np.flatnonzero(table.weight)
     aperture = work.result.aperture
-    clear = np.where(series.flags & int(FrameFlag.CLOUD | FrameFlag.UNMATCHED), np.nan, flux)
     return LightCurve(
         star=star,
         target=work.observed.target
@@ -615,10 +725,8 @@ def light_curve(work: Work, series: Series, table: StarTable, star: int) -> Ligh
         fwhm=series.fwhm,
         sky=series.sky[:, star],
         airmass=series.airmass,
-        comparison=np.nansum(series.flux[:, used, aperture], axis=1)
-        if len(used)
-        else np.full(len(flux), np.nan),
-        flags=series.flags | (series.star_flags[:, star] << STAR_FLAG_SHIFT),
+        comparison=summed(series.flux[:, used, aperture]),
+        flags=flags,
         frames=series.frames,
         radius=float(series.radii[aperture]),
         radius_fwhm=float(series.radii_fwhm[aperture]),
@@ -629,7 +737,7 @@ def light_curve(work: Work, series: Series, table: StarTable, star: int) -> Ligh
         noise={
             "rms": rms(clear),
             "point_to_point": point_to_point(clear, series.time),
-            "expected": expected(error),
+            "expected": expected(error[np.isfinite(clear)]),
         },
         reasons={
             "target": work.target_why,
@@ -639,6 +747,11 @@ def light_curve(work: Work, series: Series, table: StarTable, star: int) -> Ligh
             "time": time_reason(work),
         },
     )
+
+
+def summed(flux: np.ndarray) -> np.ndarray:
+    """The light of some stars together in each frame; NaN where none was measured."""
+    return np.where(np.isfinite(flux).any(axis=1), np.nansum(flux, axis=1), np.nan)
 
 
 def time_reason(work: Work) -> str:

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from potpyri_like.errors import UsageError
+from potpyri_like.frame import Purpose, excluded
 from potpyri_like.lightcurves import (
     BandFit,
     TransitFit,
@@ -21,9 +22,9 @@ from potpyri_like.lightcurves import (
 )
 from potpyri_like.options import Options
 from potpyri_like.photometry import BUDGET_CLOSED, LightCurve, NoiseBudget, Series, close_budget, rms
-from potpyri_like.primitives.lightcurve import SERIES_FRAMES
+from potpyri_like.primitives.lightcurve import SERIES_FRAMES, point_flags
 from potpyri_like.primitives.stage import Tools, Work
-from potpyri_like.primitives.transit import clear_frames
+from potpyri_like.primitives.transit import usable_flux
 from potpyri_like.results import Problem, SetResult, StarTable
 
 __all__ = ["AverageInTime", "CloseBudget"]
@@ -37,7 +38,7 @@ class AverageInTime:
     """Bin the residuals of the light curve at many widths: what is left of the noise tells how red it is.
 
     The residuals are those of the fit, or the flux itself where nothing was fitted, within the intervals that the
-    observer gave. Frames under cloud are left out.
+    observer gave. Points that are flagged as bad are excluded.
     """
 
     per: ClassVar[str] = "set"
@@ -47,7 +48,7 @@ class AverageInTime:
         curve = work.result.light_curve
         if curve is None or len(curve.time) < SERIES_FRAMES:
             return work
-        residuals = np.where(clear_frames(curve.flags), curve.residuals, np.nan)
+        residuals = np.where(np.isfinite(usable_flux(curve)), curve.residuals, np.nan)
         try:
             residuals = np.where(out_of_transit(curve, tools.options), residuals, np.nan)
         except UsageError as error:
@@ -101,8 +102,8 @@ class CloseBudget:
         series, table = work.result.series, work.result.stars
         if series is None or table is None or len(series.frames) < SERIES_FRAMES or not series.pixel_noise:
             return work
-        relflux, error = without_known_changes(work.result, series, table)
-        clear = clear_frames(series.flags)
+        clear = ~excluded(point_flags(series), Purpose.FIT)
+        relflux, error = without_known_changes(work.result, series, table, clear)
         budget = close_budget(series, work.result.aperture, relflux, error, usable=clear)
         notes = (*work.result.notes, *budget_notes(budget, table, work.target_star))
         return work.found(budget=budget, notes=notes)
@@ -114,16 +115,18 @@ def fitted_numbers(band: BandFit | None) -> int:
 
 
 def without_known_changes(
-    result: SetResult, series: Series, table: StarTable
+    result: SetResult, series: Series, table: StarTable, clear: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """The relative fluxes of all stars and their errors, each without its baseline, the target without its transit.
 
+    NaN for the points that are not `clear`, shape (n_frames, n_stars).
     What a baseline took up of the noise is given back: residuals grow as the points outnumber the degrees of freedom.
     """
     relflux, error, curve = table.relflux.copy(), table.relflux_err.copy(), result.light_curve
     if curve is not None:
         relflux[:, curve.star] = 1 + curve.residuals
         error[:, curve.star] = curve.flux_err / (curve.model * curve.trend)
+    relflux[~clear] = np.nan
     for star in range(relflux.shape[1]):
         if curve is not None and star == curve.star and result.band_fit is not None:
             flux, taken = relflux[:, star], fitted_numbers(result.band_fit)

@@ -12,7 +12,7 @@ from astropy.io import fits
 
 from potpyri_like.astrometry import Transform
 from potpyri_like.encoding import fingerprint
-from potpyri_like.frame import Frame
+from potpyri_like.frame import Frame, Purpose, excluded
 from potpyri_like.identity import code_identity, instrument_identity
 from potpyri_like.imaging import (
     Noise,
@@ -136,7 +136,8 @@ class Stack:
 def sharpest(series: Series, count: int | None) -> np.ndarray:
     """Indices of the frames to stack, in order of time."""
     measured = np.isfinite(series.flux).any(axis=(1, 2))
-    return sharpest_frames(series.fwhm, measured=measured, clear=series.flags == 0, count=count)
+    clear = ~excluded(series.flags, Purpose.CHOICES)
+    return sharpest_frames(series.fwhm, measured=measured, clear=clear, count=count)
 
 
 def scale_of(series: Series, frame: int) -> float:

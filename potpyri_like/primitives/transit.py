@@ -12,7 +12,7 @@ import numpy as np
 
 from potpyri_like.archive import Ephemeris, planet_ephemeris
 from potpyri_like.errors import ArchiveError, ReductionError, UsageError
-from potpyri_like.frame import STAR_FLAG_SHIFT, FrameFlag, StarFlag
+from potpyri_like.frame import Purpose, excluded
 from potpyri_like.lightcurves import (
     BandCurve,
     BandFit,
@@ -28,23 +28,23 @@ from potpyri_like.lightcurves import (
 from potpyri_like.options import Options
 from potpyri_like.photometry import LightCurve, Series
 from potpyri_like.primitives.stage import Tools, Work
-from potpyri_like.results import Candidate, Choice, Problem, SetResult
+from potpyri_like.results import Candidate, Choice, Grade, Problem, SetResult
 
-__all__ = ["FitTransit", "clear_frames", "usable_flux"]
+__all__ = ["FitTransit", "usable_flux"]
 
 log = logging.getLogger(__name__)
 
 FEWEST = 12  # points of a light curve
 NOTICED = 6.0  # standard deviations from which on a dip is worth a fit
-UNCLEAR = int(FrameFlag.UNMATCHED | FrameFlag.CLOUD)
-SPOILT = int(StarFlag.SATURATED | StarFlag.EDGE) << STAR_FLAG_SHIFT
+UNSURE = "the frames' times are doubtful (flag 8), and so is Tc: correct the clock's cards, then reduce again"
 
 
 @dataclass(frozen=True)
 class FitTransit:
     """Fit one transit to the light curves of all bands, where one shows or an ephemeris says that there is one.
 
-    Baselines are chosen and fitted with it. Frames under cloud and saturated stars are left out.
+    Baselines are chosen and fitted with it. Points that are flagged as bad are excluded, and those whose times are
+    doubtful where enough others are left; where none are, the depth is good and the mid-time is called doubtful.
     """
 
     per: ClassVar[str] = "target"
@@ -54,10 +54,11 @@ class FitTransit:
         named = curve_names(works)
         if not named or tools.options.fit == "none":
             return works
-        curves = [band_curve(works[i], name) for i, name in named.items()]
+        named, unsure, problems = with_sure_clocks(works, named)
+        curves = [band_curve(works[i], name, unsure=unsure) for i, name in named.items()]
         seen = [series_of(works[i].result) for i in named]
         steps = sorted({step for series in seen for step in flip_times(series.time, series.rotation)})
-        ephemeris, problems = None, []
+        ephemeris = None
         try:
             ephemeris = known_ephemeris(tools.options)
         except (ArchiveError, UsageError) as error:
@@ -65,9 +66,11 @@ class FitTransit:
         fit: TransitFit | None = None
         choices: tuple[Choice, ...] = ()
         try:
-            fit, choices = fitted(curves, ephemeris, steps, tools.options)
+            fit, choices = fitted(curves, ephemeris, steps, tools.options, unsure=unsure)
         except ReductionError as error:
             problems.append(Problem("transit", "transit", str(error)))
+        if fit is not None and unsure:
+            problems.append(Problem("transit", "transit", UNSURE, Grade.DOUBTFUL))
         first = next(iter(named))
         return tuple(
             with_fit(work, fit, named.get(i, ""), choices, problems if i == first else [])
@@ -90,22 +93,44 @@ def curve_names(works: Sequence[Work]) -> dict[int, str]:
     return {i: f"{name} {i}" for i, name in names.items()}
 
 
-def clear_frames(flags: np.ndarray) -> np.ndarray:
-    """Which points of a light curve are those of a clear sky and an unsaturated star."""
-    return (flags & (UNCLEAR | SPOILT)) == 0
-
-
 def usable_flux(curve: LightCurve) -> np.ndarray:
-    return np.where(clear_frames(curve.flags), curve.flux, np.nan)
+    """The flux, with NaN for the points that their flags exclude from fits."""
+    return np.where(excluded(curve.flags, Purpose.FIT), np.nan, curve.flux)
 
 
-def band_curve(work: Work, name: str) -> BandCurve:
-    """A light curve as the fit takes it, with everything that a baseline may follow."""
+def clock_is_doubtful(curve: LightCurve) -> bool:
+    """Whether too few of the usable points have sure times for a fit, or fewer than half of them."""
+    usable = np.isfinite(usable_flux(curve))
+    sure = usable & ~excluded(curve.flags, Purpose.TIMES)
+    return bool(2 * sure.sum() < usable.sum() or sure.sum() < FEWEST)
+
+
+def with_sure_clocks(
+    works: Sequence[Work], named: dict[int, str]
+) -> tuple[dict[int, str], bool, list[Problem]]:
+    """The light curves whose times serve for a fit, whether even they are doubtful, and the others as problems.
+
+    One clock that is off would spoil the mid-time of all bands. Where all are doubtful, all are fitted.
+    """
+    curves = {i: w.result.light_curve for i, w in enumerate(works) if w.result.light_curve is not None}
+    sure = {i: name for i, name in named.items() if not clock_is_doubtful(curves[i])}
+    if not sure:
+        return named, True, []
+    why = "its frames' times are doubtful (flag 8): it takes no part in the fit of the transit"
+    left = [works[i].observed.name for i in named if i not in sure]
+    return sure, False, [Problem(name, "transit", why, Grade.DOUBTFUL) for name in left]
+
+
+def band_curve(work: Work, name: str, *, unsure: bool = False) -> BandCurve:
+    """A light curve as the fit takes it, with everything that a baseline may follow.
+
+    Points of doubtful times are excluded, unless all are `unsure`.
+    """
     curve, series = work.result.light_curve, work.result.series
     assert curve is not None and series is not None
-    return BandCurve(
-        name, curve.time, usable_flux(curve), curve.flux_err, series.exposure_days, curve.columns
-    )
+    purpose = Purpose.FIT if unsure else Purpose.FIT | Purpose.TIMES
+    flux = np.where(excluded(curve.flags, purpose), np.nan, curve.flux)
+    return BandCurve(name, curve.time, flux, curve.flux_err, series.exposure_days, curve.columns)
 
 
 def series_of(result: SetResult) -> Series:
@@ -168,7 +193,12 @@ def not_due(ephemeris: Ephemeris, priors: TransitPriors, curves: Sequence[BandCu
 
 
 def fitted(
-    curves: Sequence[BandCurve], ephemeris: Ephemeris | None, steps: Sequence[float], options: Options
+    curves: Sequence[BandCurve],
+    ephemeris: Ephemeris | None,
+    steps: Sequence[float],
+    options: Options,
+    *,
+    unsure: bool = False,
 ) -> tuple[TransitFit | None, tuple[Choice, ...]]:
     """The fit, or None where no transit shows; and why."""
     priors = priors_of(ephemeris, curves)
@@ -186,8 +216,14 @@ def fitted(
     log.info("transit: %s; %s", fit.why, fit.coverage_note)
     if not fit.detected and not asked:
         return None, (Choice("transit", "none", f"{fit.why} (--fit transit keeps it all the same)"),)
+    if unsure:  # nor is it compared with its prediction
+        fit, ephemeris = replace(fit, why=f"{fit.why}; {UNSURE}"), None
     return fit, (
-        Choice("transit", in_words(fit), "; ".join([fit.why, fit.coverage_note, *late(fit, ephemeris)])),
+        Choice(
+            "transit",
+            ("doubtful " if unsure else "") + in_words(fit),
+            "; ".join([fit.why, fit.coverage_note, *late(fit, ephemeris)]),
+        ),
     )
 
 

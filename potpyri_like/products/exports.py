@@ -18,6 +18,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from potpyri_like.errors import ProductError
+from potpyri_like.frame import Purpose, excluded
 from potpyri_like.photometry.series import LightCurve, Series
 from potpyri_like.products.tables import light_curve_table, names, star_table, table_hdu
 from potpyri_like.products.words import FLAG_MEANINGS, SOFTWARE, ascii_only, clean, flag_words, plural, short
@@ -243,7 +244,7 @@ def aavso_exoplanet(
     """A report for the AAVSO Exoplanet Database, of its format's revision 1.0 (apps.aavso.org/exosite/doc).
 
     The fluxes are as measured, 1 out of transit, without the baseline that a fit may have found: the format asks
-    for that, with what the baseline depends on beside it.
+    for that, with what the baseline depends on beside it. Points whose flags exclude them from reports are left out.
 
     Parameters
     ----------
@@ -279,7 +280,7 @@ def aavso_exoplanet(
     if detrend is None:
         detrend = ("airmass",) if band is None else band.chosen
     known = detrending(curve, detrend)
-    shown = np.flatnonzero(np.isfinite(curve.flux) & np.isfinite(curve.time))
+    shown = np.flatnonzero(np.isfinite(curve.flux) & np.isfinite(curve.time) & submitted(curve))
     some(shown, curve)
     told = [one_line(notes), *exoplanet_notes(curve, shown)]
     header = {
@@ -328,7 +329,8 @@ def aavso_extended(
 
     Magnitudes are differential, -2.5 log10 of the target's light over that of the comparison stars together. The
     check star is the steadiest of these, measured against the others. Times are JD_UTC of mid-exposure. Points
-    without a flux above 0 are left out; of the others NOTES tells the flags.
+    without a flux above 0, and those whose flags exclude them from reports, are left out; of the others NOTES tells
+    the flags.
 
     Parameters
     ----------
@@ -354,7 +356,7 @@ def aavso_extended(
     code = one_line(filter_code) or aavso_filter(curve.band)
     mag = magnitude(curve.flux, middle(target_ratio(curve, series, result.aperture)))
     check, check_mag = check_star(result, curve)
-    shown = np.flatnonzero(np.isfinite(mag) & np.isfinite(series.jd_utc))
+    shown = np.flatnonzero(np.isfinite(mag) & np.isfinite(series.jd_utc) & submitted(curve))
     some(shown, curve)
     same = {
         "NAME": field(star or curve.target).lstrip("# ")[:LONGEST_STAR].strip() or NA,
@@ -563,6 +565,11 @@ def measured(result: SetResult) -> Series:
     if result.series is None:
         raise ProductError(f"{result.observed.name}: no star was measured, and there is nothing to export")
     return result.series
+
+
+def submitted(curve: LightCurve) -> np.ndarray:
+    """The points that may be reported to others: neither known to be bad nor of a doubtful time."""
+    return ~excluded(curve.flags, Purpose.TIMES)
 
 
 def some(shown: np.ndarray, curve: LightCurve) -> None:

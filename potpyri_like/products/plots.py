@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from potpyri_like.frame import STAR_FLAG_SHIFT, FrameFlag, StarFlag
+from potpyri_like.frame import Purpose, bits_excluded
 from potpyri_like.photometry.bins import bin_series
 from potpyri_like.photometry.series import LightCurve
 from potpyri_like.products.colours import band_colour
@@ -51,16 +51,8 @@ __all__ = ["bands_plot", "comparison_plot", "field_plot", "light_curve_plot", "m
 BIN_MINUTES = 5
 MOST_COMPARISONS = 8
 FIELD_WIDTH = 7.65  # inches
-# Bits that make a point doubtful. Bad and hot pixels that were replaced are told in the table only.
-DOUBTFUL = (
-    FrameFlag.UNMATCHED
-    | FrameFlag.FEW_STARS
-    | FrameFlag.CLOUD
-    | FrameFlag.TIME_DOUBTFUL
-    | FrameFlag.POOR_SEEING
-    | (StarFlag.SATURATED | StarFlag.EDGE | StarFlag.NO_CENTROID | StarFlag.COSMIC_RAY).value
-    << STAR_FLAG_SHIFT
-)
+ANY_USE = Purpose.CHOICES | Purpose.FIT | Purpose.TIMES
+DOUBTFUL = bits_excluded(ANY_USE)  # bits that exclude a point from some use, and mark it in the figures
 
 
 # -- light curves --------------------------------------------------------------------------------------------
@@ -146,7 +138,7 @@ def marked(curve: LightCurve) -> np.ndarray:
     """The points to be marked: a doubtful bit that is not on most points, which would tell nothing of one."""
     flags = np.asarray(curve.flags, int)
     flagged = np.zeros(len(flags), bool)
-    for bit in (1 << n for n in range(16) if DOUBTFUL & (1 << n)):
+    for bit in (1 << n for n in range(DOUBTFUL.bit_length()) if DOUBTFUL & (1 << n)):
         having = (flags & bit) > 0
         if 2 * having.sum() <= len(flags):
             flagged |= having

@@ -512,17 +512,32 @@ def closing_lines(report: RunReport, *, folder: str | Path = "red") -> list[str]
     folder : str or Path
         The output folder, as the observer should read it.
     """
-    lines = aligned([set_cells(report, result, folder) for result in report.sets])
-    lines += transit_lines(report)
-    lines += variable_lines(report)
-    lines += unmeasured_lines(report)
-    shown = {(name, why) for _, frames in unmeasured(report) for name, why in frames}
-    found = [p for p in missing(report) if (p.what, p.why) not in shown]
+    main, few = report.by_frames
+    shown = replace(report, sets=main)
+    lines = aligned([set_cells(report, result, folder) for result in main])
+    lines += transit_lines(shown)
+    lines += variable_lines(shown)
+    lines += unmeasured_lines(shown)
+    lines += few_line(few)
+    told = {(name, why) for _, frames in unmeasured(report) for name, why in frames}
+    told |= {(p.what, p.why) for r in few for p in (named_after(r.observed.name, p) for p in r.problems)}
+    found = [p for p in missing(report) if (p.what, p.why) not in told]
     lines += [f"{grade}: {line}" for grade, line in graded(found)]
     if not report.sets:
         lines.append("no science frames were reduced")
-    lines += naming_lines(report)
+    lines += naming_lines(shown)
     return [*map(one_line, lines), f"page: {Path(folder) / 'report.html'}"]
+
+
+def few_line(sets: Iterable[SetResult]) -> list[str]:
+    """One line for the targets with few frames, as tests and misspelt names leave them."""
+    frames: dict[str, int] = defaultdict(int)
+    for result in sets:
+        frames[result.observed.target] += len(result.observed.frames)
+    if not frames:
+        return []
+    told = ", ".join(f"{shortened(name)} ({plural(count, 'frame')})" for name, count in frames.items())
+    return [f"{plural(len(frames), 'other target')} with few frames: {told} (the page has them)"]
 
 
 def set_cells(report: RunReport, result: SetResult, folder: str | Path) -> list[str]:

@@ -44,6 +44,7 @@ STAR_WORDS = {
     StarFlag.EDGE: "aperture or annulus leaves the image",
     StarFlag.NO_CENTROID: "no centroid, position carried over",
     StarFlag.COSMIC_RAY: "cosmic ray in the aperture",
+    StarFlag.FILLED: "much of the light on bad pixels",
 }
 FLAG_MEANINGS = {
     **{int(flag): words for flag, words in FRAME_WORDS.items()},
