@@ -9,23 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from potpyri_like.photometry.noise import nan_median, spikes
 from potpyri_like.photometry.series import Series
 
 __all__ = ["BUDGET_CLOSED", "NoiseBudget", "close_budget", "noise_terms", "shared_flat_error"]
 
-SHARPNESS = 2 * np.log(2) / np.pi  # sum of a Gaussian's squared pixels, times its FWHM squared
+_SHARPNESS = 2 * np.log(2) / np.pi  # sum of a Gaussian's squared pixels, times its FWHM squared
 BUDGET_CLOSED = 0.8, 1.3  # predicted over measured: all is well
-MINUTES = (2.0, 5.0, 10.0, 15.0, 30.0)
-FEWEST_BINS = 4
-FULL = 0.5  # of the usual number of points: a bin with fewer is left out
-MOST_FRAMES = 1500  # whose places on the flat are compared with one another
-UNTOLD = {"photons": 1.0, "read-out": 0.0, "digitisation": 0.0, "dark current": 0.0, "flat": 0.0}
-TELLING = 3  # stars that tell how far the field moves and turns
+_MINUTES = (2.0, 5.0, 10.0, 15.0, 30.0)
+_FEWEST_BINS = 4
+_FULL = 0.5  # of the usual number of points: a bin with fewer is left out
+_MOST_FRAMES = 1500  # whose places on the flat are compared with one another
+_UNTOLD = {"photons": 1.0, "read-out": 0.0, "digitisation": 0.0, "dark current": 0.0, "flat": 0.0}
+_TELLING = 3  # stars that tell how far the field moves and turns
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,9 @@ class NoiseBudget:
         return float(np.median(ratio[known])), 2 * uncertainty / np.sqrt(known.sum())
 
 
-def noise_terms(series: Series, aperture: int, relflux, relflux_err) -> dict[str, np.ndarray]:
+def noise_terms(
+    series: Series, aperture: int, relflux: np.ndarray, relflux_err: np.ndarray
+) -> dict[str, np.ndarray]:
     """The variance of each relative flux by what makes it.
 
     Parameters
@@ -87,14 +89,14 @@ def noise_terms(series: Series, aperture: int, relflux, relflux_err) -> dict[str
         known by name is taken from it: the noise of the master bias and dark.
     """
     flux, error = series.flux[..., aperture], series.flux_err[..., aperture]
-    told: dict[str, Any] = {**UNTOLD, **series.pixel_noise}
+    told: dict[str, ArrayLike] = {**_UNTOLD, **series.pixel_noise}
     pixel = {name: np.asarray(values, float).reshape(-1, 1) for name, values in told.items()}
     area = np.pi * series.radii[aperture] ** 2
     annulus = np.pi * (series.annulus[1] ** 2 - series.annulus[0] ** 2)
     light, level = np.maximum(flux, 0), np.maximum(series.sky, 0)
     sky = pixel["photons"] * level
     of_pixel = sky + pixel["dark current"] + pixel["read-out"] + pixel["digitisation"]
-    sharpness = np.minimum(SHARPNESS / series.fwhm[:, None] ** 2, 1.0)
+    sharpness = np.minimum(_SHARPNESS / series.fwhm[:, None] ** 2, 1.0)
     counted = {
         "star": pixel["photons"] * light,
         "sky": area * sky,
@@ -116,7 +118,14 @@ def noise_terms(series: Series, aperture: int, relflux, relflux_err) -> dict[str
     return terms
 
 
-def close_budget(series: Series, aperture: int, relflux, relflux_err, *, usable=None) -> NoiseBudget:
+def close_budget(
+    series: Series,
+    aperture: int,
+    relflux: ArrayLike,
+    relflux_err: ArrayLike,
+    *,
+    usable: ArrayLike | None = None,
+) -> NoiseBudget:
     """Compare the scatter of every star with its errors, from one frame to half an hour.
 
     Parameters
@@ -133,7 +142,7 @@ def close_budget(series: Series, aperture: int, relflux, relflux_err, *, usable=
         relflux[~np.asarray(usable, bool)] = np.nan
     relflux[spikes(relflux)] = np.nan
     variance = noise_terms(series, aperture, relflux, relflux_err)
-    white = sum(values for name, values in variance.items() if name != "flat")
+    white = sum((v for name, v in variance.items() if name != "flat"), start=np.zeros(relflux.shape))
     width, places = _widths(series.time), _places(series)
     found = [_at_scale(relflux, white, variance["flat"], series.time, places, w / 1440) for w in width]
     predicted, measured, uncertainty = (np.array(values).T for values in zip(*found, strict=True))
@@ -147,23 +156,25 @@ def _widths(time: np.ndarray) -> np.ndarray:
     if time.size < 2:
         return np.zeros(1)
     step, span = 1440 * float(np.median(np.diff(time))), 1440 * float(np.ptp(time))
-    fitting = [w for w in MINUTES if 1.5 * step <= w <= span / FEWEST_BINS]
+    fitting = [w for w in _MINUTES if 1.5 * step <= w <= span / _FEWEST_BINS]
     return np.array([0.0, *fitting])
 
 
-def _at_scale(relflux, white, flat, time, places: _Places, width: float):
+def _at_scale(
+    relflux: np.ndarray, white: np.ndarray, flat: np.ndarray, time: np.ndarray, places: _Places, width: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Predicted and measured standard deviation of each star's bins, and its relative uncertainty."""
     number = np.arange(time.size) if width == 0 else (time - np.nanmin(time)) // width
     member = (number[None, :] == np.unique(number[np.isfinite(number)])[:, None]).astype(float)
     good = np.isfinite(relflux) & np.isfinite(white)
     n = member @ good
-    kept = (n > 0) & (n >= FULL * nan_median(np.where(n > 0, n, np.nan)))
+    kept = (n > 0) & (n >= _FULL * nan_median(np.where(n > 0, n, np.nan)))
     count = np.maximum(n, 1)
     mean = np.where(kept, member @ np.where(good, relflux, 0) / count, np.nan)
     own = _mean(np.where(kept, member @ np.where(good, white, 0) / count**2, np.nan))
     moved = places.left_between(member) * _mean(np.where(good, flat, np.nan))
     bins = kept.sum(axis=0)
-    enough = bins >= FEWEST_BINS
+    enough = bins >= _FEWEST_BINS
     uncertainty = np.where(enough, 1 / np.sqrt(2 * np.maximum(bins - 1, 1)), np.nan)
     predicted = np.where(enough, np.sqrt(own + moved), np.nan)
     return predicted, np.where(enough, _scatter(mean), np.nan), uncertainty
@@ -210,11 +221,11 @@ def shared_flat_error(distance2: np.ndarray, fwhm: float) -> np.ndarray:
 
 def _places(series: Series) -> _Places:
     """Where the brightest stars stand on the flat."""
-    xy = series.xy[:, :TELLING]
-    telling = np.isfinite(xy).all(axis=2).mean(axis=0) > FULL
+    xy = series.xy[:, :_TELLING]
+    telling = np.isfinite(xy).all(axis=2).mean(axis=0) > _FULL
     xy = xy[:, telling]
     known = np.flatnonzero(np.isfinite(xy).all(axis=(1, 2)) & np.isfinite(series.fwhm))
-    known = known[:: max(1, -(-known.size // MOST_FRAMES))]
+    known = known[:: max(1, -(-known.size // _MOST_FRAMES))]
     if not telling.any() or known.size < 2:
         return _Places(known[:0], np.empty((0, 0)))
     fwhm = float(np.median(series.fwhm[known]))

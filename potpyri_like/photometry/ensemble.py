@@ -8,10 +8,11 @@ in the others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from potpyri_like.photometry.noise import (
     MAD_TO_SIGMA,
@@ -73,17 +74,17 @@ class _Scatter:
 
 
 def ensemble_weights(
-    flux,
-    error,
+    flux: ArrayLike,
+    error: ArrayLike,
     *,
-    usable=None,
-    target=None,
+    usable: ArrayLike | None = None,
+    target: int | Sequence[int] | None = None,
     excluded: Mapping[int, str] | None = None,
-    min_coverage=0.7,
-    max_noise=0.1,
-    variable=2.5,
-    max_iterations=60,
-    tolerance=1e-3,
+    min_coverage: float = 0.7,
+    max_noise: float = 0.1,
+    variable: float = 2.5,
+    max_iterations: int = 60,
+    tolerance: float = 1e-3,
 ) -> Ensemble:
     """Weight comparison stars by how constant they are (Broeg et al. 2005).
 
@@ -133,7 +134,9 @@ def ensemble_weights(
     return Ensemble(weights, tuple(reasons), shown, expected, state.converged, _note(chosen, state))
 
 
-def ensemble_light_curve(flux, error, weights, *, clip=6.0):
+def ensemble_light_curve(
+    flux: ArrayLike, error: ArrayLike, weights: ArrayLike, *, clip: float = 6.0
+) -> tuple[np.ndarray, np.ndarray]:
     """The comparison stars as one, with a median of 1.
 
     Parameters
@@ -156,7 +159,9 @@ def ensemble_light_curve(flux, error, weights, *, clip=6.0):
     return mean, np.sqrt(variance)
 
 
-def relative_flux(flux, error, weights, *, clip=6.0):
+def relative_flux(
+    flux: ArrayLike, error: ArrayLike, weights: ArrayLike, *, clip: float = 6.0
+) -> tuple[np.ndarray, np.ndarray]:
     """Every star over the comparison stars, each of which is left out of its own divisor; medians of 1.
 
     The error is the star's own and that of its divisor, in quadrature. To put the level out of transit at 1,
@@ -185,7 +190,7 @@ def relative_flux(flux, error, weights, *, clip=6.0):
     return curve / level, curve_err / level
 
 
-def baseline(flux, time=None, *, nsigma=2.5) -> float:
+def baseline(flux: ArrayLike, time: ArrayLike | None = None, *, nsigma: float = 2.5) -> float:
     """The level of a series out of transit, whether or not there is one: a dip may last 45 % of the series.
 
     A running mean over a twelfth of the points is clipped, on its low side only, at `nsigma` times its
@@ -254,7 +259,7 @@ def light_lost(flux, weights, airmass=None, *, limit=0.3) -> np.ndarray:
     return lost
 
 
-def _measured(flux, error):
+def _measured(flux: ArrayLike, error: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Both as float64, NaN together where either is missing."""
     flux, error = np.asarray(flux, float), np.asarray(error, float)
     with np.errstate(invalid="ignore"):
@@ -262,7 +267,15 @@ def _measured(flux, error):
     return np.where(good, flux, np.nan), np.where(good, error, np.nan)
 
 
-def _first_reasons(flux, error, usable, target, excluded, min_coverage, max_noise):
+def _first_reasons(
+    flux: np.ndarray,
+    error: np.ndarray,
+    usable: ArrayLike | None,
+    target: int | Sequence[int] | None,
+    excluded: Mapping[int, str],
+    min_coverage: float,
+    max_noise: float,
+) -> list[str]:
     """Why a star cannot be a comparison star, before any light curve is looked at; "" where it can."""
     n_stars = flux.shape[1]
     reasons = [excluded.get(i, "") for i in range(n_stars)]
@@ -274,7 +287,7 @@ def _first_reasons(flux, error, usable, target, excluded, min_coverage, max_nois
     return _faint_reasons(reasons, nan_median(flux), nan_median(error), max_noise)
 
 
-def _coverage_reasons(reasons, good, min_coverage):
+def _coverage_reasons(reasons: list[str], good: np.ndarray, min_coverage: float) -> list[str]:
     candidate = np.array([not reason for reason in reasons], bool)
     share = good.mean(axis=0) if good.size else np.zeros(good.shape[1])
     least = min_coverage * np.max(share, initial=0.0, where=candidate)
@@ -291,7 +304,7 @@ def _coverage_reasons(reasons, good, min_coverage):
     ]
 
 
-def _faint_reasons(reasons, level, error, max_noise):
+def _faint_reasons(reasons: list[str], level: np.ndarray, error: np.ndarray, max_noise: float) -> list[str]:
     noise = np.divide(error, level, out=np.full(level.size, np.inf), where=level > 0)
     candidate = np.array([not reason for reason in reasons], bool)
     most = max(max_noise, 3 * np.min(noise, initial=np.inf, where=candidate))
@@ -306,7 +319,7 @@ def _faint_reasons(reasons, level, error, max_noise):
     return [reason or faint for reason, faint in zip(reasons, too_faint, strict=True)]
 
 
-def _converge(flux, error, max_iterations, tolerance) -> _Scatter:
+def _converge(flux: np.ndarray, error: np.ndarray, max_iterations: int, tolerance: float) -> _Scatter:
     """Weights and scatter of the candidates, in turn until the weights stay."""
     level = nan_median(flux)
     formal = nan_median(error) / level
@@ -329,7 +342,9 @@ def _converge(flux, error, max_iterations, tolerance) -> _Scatter:
     return state
 
 
-def _measure(shape, shape_err, curve, level, state) -> _Scatter:
+def _measure(
+    shape: np.ndarray, shape_err: np.ndarray, curve: np.ndarray, level: np.ndarray, state: _Scatter
+) -> _Scatter:
     """One round: the scatter of each star's curve, what it should be, and the weight that follows."""
     mean, _, _ = _weighted_mean(shape, shape_err, state.weights)
     with np.errstate(invalid="ignore"):
@@ -346,7 +361,7 @@ def _measure(shape, shape_err, curve, level, state) -> _Scatter:
     return _Scatter(_normalised(1 / sigma**2), sigma, level, shown, expected, n_points)
 
 
-def _expected_scatter(shown, formal):
+def _expected_scatter(shown: np.ndarray, formal: np.ndarray) -> np.ndarray:
     """Errors scaled by 1 or more, plus the constant that the brighter half then needs, whichever fits best.
 
     Best is the least sum of absolute logarithms. Half, but three stars at least where there are as many: the
@@ -363,7 +378,7 @@ def _expected_scatter(shown, formal):
     return models[np.argmin(misfit)]
 
 
-def _variable(state, factor):
+def _variable(state: _Scatter, factor: float) -> np.ndarray:
     """Positions, among the candidates, of those that vary beyond doubt; two at least are always left."""
     ratio = state.shown / state.expected
     excess = np.flatnonzero(ratio > np.maximum(factor, 1 + 5 * _sampling_error(state.n_points)))
@@ -371,7 +386,7 @@ def _variable(state, factor):
     return worst_first[: max(ratio.size - 2, 0)]
 
 
-def _note(chosen, state):
+def _note(chosen: np.ndarray, state: _Scatter) -> str:
     if chosen.size == 0:
         return "no comparison star: no relative light curve can be made"
     if chosen.size == 1:
@@ -381,7 +396,9 @@ def _note(chosen, state):
     return "" if state.converged else "the weights had not converged"
 
 
-def _comparison(flux, error, weights, clip):
+def _comparison(
+    flux: ArrayLike, error: ArrayLike, weights: ArrayLike, clip: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The comparison stars scaled to their levels, the median of their mean at 1, outliers as NaN.
 
     Returns shape and its error (n_frames, n_used), the weights of those stars, and their indices.
@@ -399,7 +416,9 @@ def _comparison(flux, error, weights, clip):
     return flux / scale, error / scale, weights, index
 
 
-def _levels(flux, weights, *, start=None, passes=40):
+def _levels(
+    flux: np.ndarray, weights: np.ndarray, *, start: np.ndarray | None = None, passes: int = 40
+) -> np.ndarray:
     """Flux of each star where the ensemble is at its median: each in turn from the other.
 
     NaN for a star that is not above 0.
@@ -417,7 +436,7 @@ def _levels(flux, weights, *, start=None, passes=40):
     return np.where(level > 0, level, np.nan)
 
 
-def _outlying(shape, shape_err, clip):
+def _outlying(shape: np.ndarray, shape_err: np.ndarray, clip: float) -> np.ndarray:
     """Points far from what the median star does in that frame; none where fewer than three were measured."""
     middle = nan_median(shape.T)[:, None]
     with np.errstate(invalid="ignore"):
@@ -427,7 +446,9 @@ def _outlying(shape, shape_err, clip):
     return far & (np.isfinite(shape).sum(axis=1) >= 3)[:, None]
 
 
-def _weighted_mean(shape, shape_err, weights):
+def _weighted_mean(
+    shape: np.ndarray, shape_err: np.ndarray | None, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean of the measured stars of each frame, its variance, and the weight they have together.
 
     NaN where there are none or the mean is not above 0.
@@ -439,11 +460,13 @@ def _weighted_mean(shape, shape_err, weights):
     mean = (share * np.where(good, shape, 0)).sum(axis=1) / total
     mean = np.where(mean > 0, mean, np.nan)
     if shape_err is None:
-        return mean, None, total
+        return mean, np.full_like(mean, np.nan), total
     return mean, (share**2 * np.where(good, shape_err, 0) ** 2).sum(axis=1) / total**2, total
 
 
-def _leave_one_out(shape, shape_err, weights):
+def _leave_one_out(
+    shape: np.ndarray, shape_err: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """For each star the mean of the others, and its variance: (n_frames, n_stars); NaN without others."""
     share = np.isfinite(shape) * weights
     light = share * np.where(share > 0, shape, 0)
@@ -455,34 +478,34 @@ def _leave_one_out(shape, shape_err, weights):
     return np.where(mean > 0, mean, np.nan), variance
 
 
-def _divisor_variance(weights, sigma):
+def _divisor_variance(weights: np.ndarray, sigma: np.ndarray) -> np.ndarray:
     """Variance of the mean of the others, for each star, from the scatter of each."""
     part = (weights * sigma) ** 2
     return (part.sum() - part) / np.maximum(1 - weights, 1e-9) ** 2
 
 
-def _root_mean_square(values, n_points):
+def _root_mean_square(values: np.ndarray, n_points: np.ndarray) -> np.ndarray:
     return np.sqrt(np.nansum(values**2, axis=0) / np.maximum(np.isfinite(values).sum(axis=0), 1))
 
 
-def _variance(curve, n_points):
+def _variance(curve: np.ndarray, n_points: np.ndarray) -> np.ndarray:
     """About the mean, ddof=1, relative to the mean."""
     mean = np.nansum(curve, axis=0) / np.maximum(n_points, 1)
     mean = np.where(mean > 0, mean, 1)
     return np.nansum((curve / mean - 1) ** 2, axis=0) / np.maximum(n_points - 1, 1)
 
 
-def _sampling_error(n_points):
+def _sampling_error(n_points: np.ndarray) -> np.ndarray:
     """Relative, of a standard deviation."""
     return 1 / np.sqrt(2 * np.maximum(n_points - 1, 1))
 
 
-def _normalised(weights):
+def _normalised(weights: np.ndarray) -> np.ndarray:
     total = weights.sum()
     return weights / total if total > 0 else weights
 
 
-def _in_order(flux, time):
+def _in_order(flux: ArrayLike, time: ArrayLike | None) -> np.ndarray:
     flux = np.asarray(flux, float)
     if time is None:
         return flux[np.isfinite(flux)]
@@ -491,7 +514,7 @@ def _in_order(flux, time):
     return flux[good][np.argsort(time[good], kind="stable")]
 
 
-def _trend_terms(n_frames, airmass):
+def _trend_terms(n_frames: int, airmass: ArrayLike | None) -> np.ndarray:
     """The functions that the trend is a sum of, (n_frames, n_terms)."""
     airmass = np.full(n_frames, np.nan) if airmass is None else np.asarray(airmass, float)
     if np.isnan(airmass).all():
@@ -500,7 +523,7 @@ def _trend_terms(n_frames, airmass):
     return np.vander(np.where(np.isfinite(airmass), airmass, middle) - middle, 2)
 
 
-def _upper_trend(terms, y, limit):
+def _upper_trend(terms: np.ndarray, y: np.ndarray, limit: float) -> np.ndarray:
     """What is left of y after a trend fitted to the points that are not far below it."""
     weight = np.ones(y.size)
     for _ in range(30):  # least absolute deviations, by reweighting: 40 % of low points leave it in place
@@ -512,5 +535,5 @@ def _upper_trend(terms, y, limit):
     return left
 
 
-def _fit(terms, y, weight):
+def _fit(terms: np.ndarray, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return np.linalg.lstsq(terms * weight[:, None], y * weight, rcond=None)[0]
