@@ -25,6 +25,7 @@ from potpyri_like.evenings import with_nights
 from potpyri_like.frame import FrameInfo, FrameKind
 from potpyri_like.header import RawHeader
 from potpyri_like.instruments import Instrument
+from potpyri_like.pointings import with_fields
 from potpyri_like.store import is_raw_name, one_line, printable, read_header, unpacked_name
 
 __all__ = [
@@ -166,17 +167,17 @@ class Night:
         return tuple(sorted({info.night for info in self.frames if info.kind is FrameKind.SCIENCE}))
 
     def sets(self, *, joined: bool = False) -> tuple[ObservationSet, ...]:
-        """The science frames by night, target, camera, band, binning and readout, with what calibrates each.
+        """The science frames by night, target and pointing, camera, band, binning and readout, with what calibrates each.
 
         Parameters
         ----------
         joined : bool
-            The frames of all nights make one set.
+            The frames of all nights make one set, and those of all pointings that overlap.
         """
         groups: dict[str, dict[tuple, list[FrameInfo]]] = defaultdict(lambda: defaultdict(list))
-        for info in self.frames:
-            if info.kind is FrameKind.SCIENCE:
-                groups["" if joined else info.night][set_key(info)].append(info)
+        science = [info for info in self.frames if info.kind is FrameKind.SCIENCE]
+        for info in with_fields(science, self.instrument, joined=joined):
+            groups["" if joined else info.night][set_key(info)].append(info)
         is_dated = len(self.nights) > 1
         sets = []
         for night, group in sorted(groups.items()):

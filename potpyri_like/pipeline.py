@@ -70,6 +70,7 @@ LOST_MANY = 0.25  # of an observation's frames: more than single frames are miss
 # Observations that no exit status is about: by OBJECT, or so few frames, so many times fewer than another has.
 TEST_NAME = re.compile(r"(?<![a-z])(focus|foco|focusing|test|prueba|pointing)(?![a-z])", re.IGNORECASE)
 FEW_FRAMES, FEW_OF = 5, 8
+FAR = 1.0  # degrees from where the telescope looked: --radec is that of another target
 FRAMES_WORTH_A_WORKER = 12  # a worker takes a second to start
 FILTERED = {
     "median": "on science, darks and flats alike",
@@ -513,8 +514,22 @@ def by_target(night: Night, sets: Sequence[ObservationSet], options: Options) ->
     spec = options.target_xy
     own = None if spec is None else pixel_set(groups, spec, options.target_frame)
     return [
-        tuple(start(night, s, options).with_(pixel_read_here=s is own) for s in group) for group in groups
+        tuple(start(night, s, for_them).with_(pixel_read_here=s is own) for s in group)
+        for group, for_them in zip(groups, with_their_radec(groups, options), strict=True)
     ]
+
+
+def with_their_radec(groups: Sequence[Sequence[ObservationSet]], options: Options) -> list[Options]:
+    """The options for each target: --radec is that of the nearest only, where headers say that others are far."""
+    if options.radec is None:
+        return [options] * len(groups)
+    target = parse_radec(options.radec)
+    apart = []
+    for group in groups:
+        known = [info.pointing for observed in group for info in observed.frames if info.pointing is not None]
+        apart.append(float(known[len(known) // 2].separation(target).deg) if known else 0.0)
+    there_is_one = min(apart, default=0.0) <= FAR
+    return [replace(options, radec=None) if there_is_one and far > FAR else options for far in apart]
 
 
 def in_turn(

@@ -13,6 +13,7 @@ from potpyri_like.astrometry import Transform
 from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.night import ObservationSet
 from potpyri_like.options import Options
+from potpyri_like.pipeline import with_their_radec
 from potpyri_like.primitives.lightcurve import DrawLightCurve, PickVariable
 from potpyri_like.primitives.register import Register, sample_of
 from potpyri_like.primitives.stage import FrameOutcome, Setup, Work
@@ -360,6 +361,22 @@ def test_the_headers_coordinates_name_the_star_that_they_hit_and_nothing_else():
     (missed,) = locate([work], FakeTools(solved=solved(work, BLANK, range(8)), light=20.0))
     assert missed.target_star is None and not missed.named_by
     assert not problems([missed])
+
+
+def test_radec_is_that_of_the_nearest_target_of_a_night():
+    def looking(target, ra):
+        there = observed(target, 8, 2.0)
+        pointing = None if ra is None else SkyCoord(ra, 16.0, unit="deg")
+        return [replace(there, frames=tuple(replace(info, pointing=pointing) for info in there.frames))]
+
+    def given(*ras):
+        groups = [looking(f"T{i}", ra) for i, ra in enumerate(ras)]
+        return [options.radec is not None for options in with_their_radec(groups, radec())]
+
+    assert given(153.6, 180.0, None) == [True, False, True]
+    assert given(180.0) == [True]  # the headers may be wrong
+    assert given(153.6, 153.4) == [True, True]
+    assert given(None, None) == [True, True]
 
 
 # -- nobody named it -----------------------------------------------------------------------------------------
