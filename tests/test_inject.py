@@ -42,7 +42,8 @@ def test_the_flux_in_the_aperture_is_dimmed_by_what_was_asked_for(fwhm, aperture
 
 def work_on(series, transit=None):
     result = SimpleNamespace(transit=transit, aperture=2)
-    return SimpleNamespace(result=result, observed=SimpleNamespace(name="WASP-0, C1 g"), target_star=3)
+    observed = SimpleNamespace(name="WASP-0, C1 g")
+    return SimpleNamespace(result=result, observed=observed, target_star=3, named_by="--target-xy")
 
 
 def test_a_transit_is_put_into_the_middle_of_the_night_and_fits_into_it():
