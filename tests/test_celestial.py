@@ -28,22 +28,17 @@ TAN = {
     "CD2_1": 3e-5,
     "CD2_2": 2e-4,
 }
-SIP = {"CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP", "A_ORDER": 3, "B_ORDER": 3} | {
-    name: value
-    for name, value in zip(
-        ("A_3_0", "A_1_2", "A_2_0", "A_1_1", "B_0_3", "B_2_1", "B_0_2"), 1e-6 * np.arange(2, 9), strict=True
-    )
-}
+TERMS = ("A_3_0", "A_1_2", "A_2_0", "A_1_1", "B_0_3", "B_2_1", "B_0_2")
+SIP = {"CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP", "A_ORDER": 3, "B_ORDER": 3}
+SIP |= dict(zip(TERMS, 1e-6 * np.arange(2, 9), strict=True))
 SCAMP = {
     f"PV{axis}_{m}": v for axis in (1, 2) for m, v in ((0, 1e-3), (1, 1.01), (2, 1e-3), (4, 0.2), (7, 0.5))
 }
-TNX = {"CTYPE1": "RA---TNX", "CTYPE2": "DEC--TNX", "WAT0_001": "system=image"} | {
-    f"WAT{axis}_00{part + 1}": f'wtype=tnx axtype={name} {of}cor = "3. 2. 2. 0. -0.03 0.03 -0.03 0.03 1e-4 3e-2 2e-2 1e-2 "'[
-        68 * part : 68 * part + 68
-    ]
-    for axis, name, of in ((1, "ra", "lng"), (2, "dec", "lat"))
-    for part in (0, 1)
-}
+POLYNOMIAL = "3. 2. 2. 0. -0.03 0.03 -0.03 0.03 1e-4 3e-2 2e-2 1e-2 "
+TNX = {"CTYPE1": "RA---TNX", "CTYPE2": "DEC--TNX", "WAT0_001": "system=image"}
+for axis, name, of in ((1, "ra", "lng"), (2, "dec", "lat")):
+    text = f'wtype=tnx axtype={name} {of}cor = "{POLYNOMIAL}"'
+    TNX |= {f"WAT{axis}_001": text[:68], f"WAT{axis}_002": text[68:]}
 PLACES = np.array([[20.0, 30.0], [200.0, 40.0], [128.0, 128.0], [60.0, 230.0]])
 WHOLE = Readout(hdu=0, data=Section(0, 256, 0, 256), overscan=None, gain=1.0, read_noise=1.0, saturation=1e5)
 

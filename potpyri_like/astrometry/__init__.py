@@ -1,7 +1,9 @@
 """Numerics on positions, times and sky coordinates."""
 
+from potpyri_like.astrometry.audit import cadence, contradicted, outlasting, sharing
 from potpyri_like.astrometry.matching import SURE_CHANCE, Match, fit_pairs, match_stars
 from potpyri_like.astrometry.time import (
+    SCALES,
     airmass,
     altitude,
     bjd_tdb,
@@ -10,16 +12,20 @@ from potpyri_like.astrometry.time import (
     local_days,
     night_of,
     sun_altitude,
+    utc_of,
 )
 from potpyri_like.astrometry.transform import Transform, fit_affine, fit_similarity
 
 __all__ = [
+    "SCALES",
     "SURE_CHANCE",
     "Match",
     "Transform",
     "airmass",
     "altitude",
     "bjd_tdb",
+    "cadence",
+    "contradicted",
     "evening_of",
     "fit_affine",
     "fit_pairs",
@@ -28,5 +34,8 @@ __all__ = [
     "local_days",
     "match_stars",
     "night_of",
+    "outlasting",
+    "sharing",
     "sun_altitude",
+    "utc_of",
 ]

@@ -19,7 +19,7 @@ import astropy.units as u
 import numpy as np
 from astropy.coordinates import AltAz, EarthLocation, SkyCoord, get_sun, solar_system_ephemeris
 from astropy.coordinates.erfa_astrom import ErfaAstromInterpolator, erfa_astrom
-from astropy.time import Time
+from astropy.time import Time, TimeDelta
 from astropy.utils import iers
 from astropy.utils.exceptions import AstropyWarning
 from erfa import ErfaWarning
@@ -27,6 +27,7 @@ from erfa import ErfaWarning
 from potpyri_like.errors import FrameError
 
 __all__ = [
+    "SCALES",
     "airmass",
     "altitude",
     "bjd_tdb",
@@ -35,7 +36,23 @@ __all__ = [
     "local_days",
     "night_of",
     "sun_altitude",
+    "utc_of",
 ]
+
+GPS_BEHIND = 19.0  # s; of TAI, since 1980
+# Names of time scales, FITS standard 4.0, table 30 among them, and what astropy calls them
+SCALES = {
+    "TAI": "tai",
+    "IAT": "tai",
+    "GPS": "tai",
+    "TT": "tt",
+    "TDT": "tt",
+    "ET": "tt",
+    "TDB": "tdb",
+    "TCG": "tcg",
+    "TCB": "tcb",
+    "UT1": "ut1",
+}
 
 
 def bjd_tdb(mid_time: Time, target: SkyCoord, site: EarthLocation) -> np.ndarray:
@@ -68,6 +85,24 @@ def bjd_tdb(mid_time: Time, target: SkyCoord, site: EarthLocation) -> np.ndarray
 def jd_utc(mid_time: Time) -> np.ndarray:
     """Julian date in the UTC scale, in days; NaN where the time is masked."""
     return _at_good_times(lambda time: time.utc.jd, mid_time, None)
+
+
+def utc_of(reading: Time, scale: str) -> Time:
+    """The UTC of what a clock of another scale reads.
+
+    Parameters
+    ----------
+    reading : Time
+        The reading, as if it were UTC.
+    scale : str
+        One of `SCALES`: "TAI", "GPS", "TT", "TDB", "UT1", ...
+    """
+    with _astropy_offline():
+        clock = Time(reading.jd1, reading.jd2, format="jd", scale=SCALES[scale])
+        behind = GPS_BEHIND if scale == "GPS" else 0.0
+        found = Time((clock + TimeDelta(behind * u.s)).utc, copy=True)
+    found.format = reading.format
+    return found
 
 
 def altitude(mid_time: Time, target: SkyCoord, site: EarthLocation) -> np.ndarray:

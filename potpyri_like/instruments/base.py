@@ -22,6 +22,7 @@ from potpyri_like.header import RawHeader
 from potpyri_like.imaging import Section, parse_section
 from potpyri_like.instruments.cameras import Amplifier, Camera, Layout, Readout, check_unit
 from potpyri_like.instruments.celestial import celestial_wcs
+from potpyri_like.instruments.clock import Reading, open_shutter, read_time
 from potpyri_like.instruments.keywords import HeaderKeywords, Keyword
 from potpyri_like.instruments.pointing import Direction, frame_of_cards, read_direction, sky
 from potpyri_like.instruments.rules import Rule, rules_from_table
@@ -126,6 +127,8 @@ class Instrument(ABC):
     pixel_filter : PixelFilter
     recipe : str
         The recipe for its nights: "timeseries" or "imaging".
+    time_scale : str or None
+        "utc" where its clock is UTC whatever TIMESYS says; None: TIMESYS is obeyed, UTC where there is none.
     """
 
     name: ClassVar[str]
@@ -144,6 +147,7 @@ class Instrument(ABC):
     site: ClassVar[EarthLocation]
     telescope_diameter: ClassVar[u.Quantity | None] = None
     recipe: ClassVar[str] = "timeseries"
+    time_scale: ClassVar[str | None] = None
 
     rules: ClassVar[tuple[Rule, ...]] = ()
 
@@ -220,6 +224,7 @@ class Instrument(ABC):
         which = self.camera_wanted(header, camera)
         *planes, rows, columns = header.image_shape
         lit = what in (FrameKind.SCIENCE, FrameKind.FLAT)
+        reading = self.time_of(header, exposure, what)
         info = FrameInfo(
             path=header.path,
             inside=header.inside,
@@ -229,26 +234,38 @@ class Instrument(ABC):
             target=(target or self.target_of(header)) if what is FrameKind.SCIENCE else "",
             binning=self.binning_of(header),
             exposure=exposure,
-            mid_time=None if planes else self.time_of(header, exposure, what),
+            mid_time=None if reading is None or planes else reading.time,
             shape=(rows, columns),
             pointing=self.pointing_of(header),
             readout=self.readout_of(header),
             clock=self.clock_of(header),
             decided_by=because,
-            notes=tuple(self.notes_on(header, which, what)),
+            notes=tuple(self.notes_on(header, which, what, reading)),
         )
-        return self.planes_of(header, info, int(np.prod(planes))) if planes else (info,)
+        return self.planes_of(info, int(np.prod(planes)), reading) if planes else (info,)
 
-    def notes_on(self, header: RawHeader, camera: Camera, kind: FrameKind) -> Iterator[str]:
+    def notes_on(
+        self, header: RawHeader, camera: Camera, kind: FrameKind, reading: Reading | None
+    ) -> Iterator[str]:
         """What is remarkable about a frame: the instrument's own remarks, and what the cards in general say."""
         yield from self.remarks(header, camera)
-        if kind is FrameKind.SCIENCE and (note := self.direction_of(header).note):
-            yield note
+        if kind is FrameKind.SCIENCE:
+            yield from filter(None, (open_shutter(header, self.keywords.exposure).note,))
+            yield from reading.notes if reading is not None else ()
+            yield from filter(None, (self.direction_of(header).note,))
 
-    def planes_of(self, header: RawHeader, info: FrameInfo, number: int) -> tuple[FrameInfo, ...]:
+    def planes_of(self, info: FrameInfo, number: int, reading: Reading | None) -> tuple[FrameInfo, ...]:
         """The planes of a cube, each with its own time."""
+        if reading is None:
+            return tuple(replace(info, plane=plane) for plane in range(number))
+        exposure = np.nan_to_num(info.exposure)
+        first = self.plane_time(reading.header, exposure, 0)
         return tuple(
-            replace(info, plane=plane, mid_time=self.time_of(header, info.exposure, info.kind, plane))
+            replace(
+                info,
+                plane=plane,
+                mid_time=reading.time + (self.plane_time(reading.header, exposure, plane) - first),
+            )
             for plane in range(number)
         )
 
@@ -281,7 +298,10 @@ class Instrument(ABC):
     def exposure_of(self, header: RawHeader, kind: FrameKind) -> u.Quantity:
         """The open-shutter time; 0 for a bias, NaN for a flat whose header lacks it."""
         may_lack = {FrameKind.BIAS: 0 * u.s, FrameKind.FLAT: np.nan * u.s, FrameKind.OTHER: np.nan * u.s}
-        exposure = self.read("exposure", header, optional=kind in may_lack)
+        seconds = open_shutter(header, self.keywords.exposure).seconds
+        exposure = (
+            self.read("exposure", header, optional=kind in may_lack) if seconds is None else seconds * u.s
+        )
         if exposure is None and kind in may_lack:
             return may_lack[kind]
         cards = " and ".join(self.keywords.exposure.cards)
@@ -296,15 +316,18 @@ class Instrument(ABC):
             )
         return exposure.to(u.s)
 
-    def time_of(
-        self, header: RawHeader, exposure: u.Quantity, kind: FrameKind, plane: int | None = None
-    ) -> Time | None:
-        """The mid-time; None for a calibration frame without one."""
+    def time_of(self, header: RawHeader, exposure: u.Quantity, kind: FrameKind) -> Reading | None:
+        """The mid-time of a frame, or of the first plane of a cube; None for a calibration frame without one."""
         duration = exposure if np.isfinite(exposure) else 0 * u.s
+
+        def first(header: RawHeader, exposure: u.Quantity) -> Time:
+            return self.plane_time(header, exposure, 0)
+
+        read = first if len(header.image_shape) > 2 else self.mid_time
         try:
-            if plane is None:
-                return self.mid_time(header, duration).utc
-            return self.plane_time(header, duration, plane).utc
+            return read_time(
+                read, header, duration, scale=self.time_scale, longitude=self.site.lon.wrap_at("180d").deg
+            )
         except (HeaderError, *FAULTS) as error:
             if kind is not FrameKind.SCIENCE:
                 return None

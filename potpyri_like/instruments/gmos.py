@@ -120,6 +120,7 @@ class Gmos(Instrument):
     site = MAUNA_KEA
     telescope_diameter = 8.1 * u.m
     recipe = "imaging"
+    time_scale = "utc"  # TIMESYS says UT1; Gemini's own software reads UTC, within 0.9 s
 
     def mid_time(self, header: RawHeader, exposure: u.Quantity) -> Time:
         """DATE-OBS and UTSTART, else TIME-OBS, plus half of the exposure."""

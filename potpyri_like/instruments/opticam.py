@@ -177,7 +177,9 @@ class Opticam(Instrument):
         return "" if mode.startswith("000") else mode
 
     def clock_of(self, header: RawHeader) -> str:
-        """GPS; the camera's clock running free after a GPS start; or the PC's clock, in whole seconds."""
+        """GPS; the camera's clock running free after a GPS start; the PC's, in whole seconds; a simulator's."""
+        if is_simulated(header):
+            return "simulated"
         since_start = numeric(header.get("CAM_TIME")) or 0.0
         if "GPSTIME" in header or ("INITTIME" in header and not since_start):
             return "GPS"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from potpyri_like.primitives.animate import Animate
+from potpyri_like.primitives.audit import AuditTimes
 from potpyri_like.primitives.calibrate import Calibrate
 from potpyri_like.primitives.hot_pixels import HotPixels
 from potpyri_like.primitives.lightcurve import (
@@ -62,6 +63,7 @@ def timeseries(measure: Measure | None = None) -> Recipe:
             Register(),
             measure,
             GatherSeries(measure),
+            AuditTimes(),
             Compare(),
             PickVariable(),
             DrawLightCurve(),
@@ -88,6 +90,7 @@ def imaging(measure: Measure | None = None) -> Recipe:
             Register(),
             measure,
             GatherSeries(measure),
+            AuditTimes(),
             Compare(),
             Stack(calibration),
         ),
