@@ -77,7 +77,7 @@ def test_it_keeps_its_row_and_is_flagged_as_not_matched(measured, rng):
     assert found.frames == series.frames
     assert found.time[BAD] == series.time[BAD]
     assert found.airmass[BAD] == series.airmass[BAD]
-    flagged = with_flags(found, [False] * 40)
+    flagged = with_flags(found, [""] * 40)
     assert flagged.flags[BAD] & FrameFlag.UNMATCHED
     assert flagged.reasons[BAD] == found.reasons[BAD]
 
@@ -162,7 +162,7 @@ def test_the_series_is_not_changed(measured, rng):
     series, reference = measured
     wrong = scrambled(series, BAD, rng)
     before = {name: np.copy(getattr(wrong, name)) for name in (*OF_A_FRAME, "matched")}
-    with_flags(without_mistaken(wrong, reference), [True] * 40)
+    with_flags(without_mistaken(wrong, reference), ["its date was guessed"] * 40)
     for name, values in before.items():
         np.testing.assert_array_equal(getattr(wrong, name), values)
 
@@ -174,7 +174,7 @@ def test_trailed_stars_flag_their_frame(measured):
     series, _ = measured
     ellipticity = series.ellipticity.copy()
     ellipticity[BAD] = 0.45
-    flagged = with_flags(replace(series, ellipticity=ellipticity), [False] * 40)
+    flagged = with_flags(replace(series, ellipticity=ellipticity), [""] * 40)
     assert flagged.flags[BAD] == FrameFlag.TRAILED
     assert flagged.reasons[BAD] == "trailed: ellipticity 0.45 at 30 degrees"
     assert np.count_nonzero(flagged.flags & FrameFlag.TRAILED) == 1
@@ -182,7 +182,7 @@ def test_trailed_stars_flag_their_frame(measured):
 
 def test_a_night_of_elongated_stars_is_not_trailed(measured):
     series, _ = measured
-    flagged = with_flags(replace(series, ellipticity=series.ellipticity + 0.4), [False] * 40)
+    flagged = with_flags(replace(series, ellipticity=series.ellipticity + 0.4), [""] * 40)
     assert not np.any(flagged.flags & FrameFlag.TRAILED)
 
 
@@ -190,7 +190,9 @@ def test_poor_seeing_few_stars_and_a_guessed_date_are_told_together(measured):
     series, _ = measured
     fwhm, matched = series.fwhm.copy(), series.matched.copy()
     fwhm[BAD], matched[BAD] = 20.0, 3
-    flagged = with_flags(replace(series, fwhm=fwhm, matched=matched), [i == BAD for i in range(40)])
+    flagged = with_flags(
+        replace(series, fwhm=fwhm, matched=matched), ["its date was guessed" * (i == BAD) for i in range(40)]
+    )
     assert flagged.flags[BAD] == FrameFlag.POOR_SEEING | FrameFlag.FEW_STARS | FrameFlag.TIME_DOUBTFUL
     for words in ("matched on 3 stars only", "its date was guessed", "FWHM 20.0 pixel"):
         assert words in flagged.reasons[BAD]

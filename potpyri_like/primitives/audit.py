@@ -162,7 +162,8 @@ def doubted(work: Work, frames: Sequence[FrameInfo], doubts: Sequence[Doubt]) ->
     for doubt in doubts:
         flags[doubt.frames] |= int(FrameFlag.TIME_DOUBTFUL)
         for i in np.flatnonzero(doubt.frames):
-            reasons[i] = "; ".join(filter(None, (reasons[i], f"time doubtful: {doubt.why}")))
+            if "time doubtful: " not in reasons[i]:  # by the cards of its own header
+                reasons[i] = "; ".join(filter(None, (reasons[i], f"time doubtful: {doubt.why}")))
         problems.append(problem_of(work, frames, doubt))
         log.warning("%s: %s", work.observed.name, problems[-1].why)
     series = replace(series, flags=flags, reasons=tuple(reasons))

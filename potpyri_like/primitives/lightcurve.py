@@ -312,7 +312,7 @@ def series_of(outcomes: Sequence[FrameOutcome], setup: Setup, reference: Referen
         annulus=annulus_of(stage, reference),
     )
     series = with_scintillation(without_mistaken(series, reference), setup)
-    return with_flags(series, [any(note.startswith("time:") for note in o.info.notes) for o in outcomes])
+    return with_flags(series, [time_doubts(o.info.notes) for o in outcomes])
 
 
 def pixel_noise_of(outcomes: Sequence[FrameOutcome]) -> dict[str, np.ndarray]:
@@ -386,8 +386,13 @@ def with_scintillation(series: Series, setup: Setup) -> Series:
     )
 
 
-def with_flags(series: Series, doubtful: Sequence[bool]) -> Series:
-    """The series with what is remarkable about its frames, and why."""
+def time_doubts(notes: Sequence[str]) -> str:
+    """What the notes on a frame doubt of its time; "" for nothing."""
+    return "; ".join(note.removeprefix("time: ") for note in notes if note.startswith("time:"))
+
+
+def with_flags(series: Series, doubts: Sequence[str]) -> Series:
+    """The series with what is remarkable about its frames, and why; `doubts` are those of each frame's time."""
     flags, reasons = series.flags.copy(), list(series.reasons)
     poor = poor_seeing(series.fwhm)
     trailed = series.ellipticity > nan_median(series.ellipticity) + TRAILED
@@ -400,7 +405,7 @@ def with_flags(series: Series, doubtful: Sequence[bool]) -> Series:
             FrameFlag.UNMATCHED: reason,
             FrameFlag.FEW_STARS: 0 < series.matched[i] <= few
             and f"matched on {series.matched[i]} stars only",
-            FrameFlag.TIME_DOUBTFUL: doubtful[i] and "its date was guessed",
+            FrameFlag.TIME_DOUBTFUL: doubts[i] and f"time doubtful: {doubts[i]}",
             FrameFlag.POOR_SEEING: poor[i],
             FrameFlag.TRAILED: trailed[i]
             and f"trailed: ellipticity {series.ellipticity[i]:.2f} at {series.angle[i]:.0f} degrees",
