@@ -184,6 +184,30 @@ def test_all_is_what_there_is():
         assert len(set(public.__all__)) == len(public.__all__), module
 
 
+def own_names(tree):
+    """The names that a module makes, but for `__all__` and the logger."""
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        for target in targets:
+            names = [part.id for part in ast.walk(target) if isinstance(part, ast.Name)] if target else []
+            yield from (name for name in names if name not in ("__all__", "log"))
+
+
+@pytest.mark.parametrize("package", [*NUMERICS, "lightcurves"])
+def test_every_name_of_the_numerics_is_public_or_private(package):
+    loose = []
+    for path in sorted((PACKAGE / package).glob("*.py")):
+        tree = ast.parse(path.read_text("utf-8"))
+        public = importlib.import_module(f"potpyri_like.{package}.{path.stem}".removesuffix(".__init__"))
+        known = getattr(public, "__all__", [])
+        loose += [
+            f"{inside(path)}: {name}" for name in own_names(tree) if name[0] != "_" and name not in known
+        ]
+    assert not loose
+
+
 def test_the_wheel_holds_the_package_and_nothing_else(tmp_path):
     builder = pytest.importorskip(
         "hatchling.builders.wheel", reason="hatchling is not installed"

@@ -30,7 +30,7 @@ __all__ = [
     "relative_flux",
 ]
 
-DARKEST = 1e-4  # of the usual light: less, or less than none, is as dark
+_DARKEST = 1e-4  # of the usual light: less, or less than none, is as dark
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,7 +225,9 @@ def baseline(flux: ArrayLike, time: ArrayLike | None = None, *, nsigma: float = 
     return float(np.median(flux[kept]))
 
 
-def light_lost(flux, weights, airmass=None, *, limit=0.3) -> np.ndarray:
+def light_lost(
+    flux: ArrayLike, weights: ArrayLike, airmass: ArrayLike | None = None, *, limit: float = 0.3
+) -> np.ndarray:
     """How much light the comparison stars lost in each frame, the median star's loss against a smooth trend.
 
     The trend of the logarithm of their light is a straight line in airmass or, without it, a parabola in the
@@ -251,7 +253,7 @@ def light_lost(flux, weights, airmass=None, *, limit=0.3) -> np.ndarray:
     flux = np.asarray(flux, float)
     same = (np.asarray(weights, float) > 0).astype(float)
     shape, *_ = _comparison(flux, np.where(np.isfinite(flux), 1.0, np.nan), same, np.inf)
-    light = np.maximum(nan_median(shape.T), DARKEST) if shape.shape[1] else np.full(len(flux), np.nan)
+    light = np.maximum(nan_median(shape.T), _DARKEST) if shape.shape[1] else np.full(len(flux), np.nan)
     measured, lost = np.isfinite(light), np.zeros(light.size)
     if measured.sum() > 3:
         terms = _trend_terms(light.size, airmass)[measured]

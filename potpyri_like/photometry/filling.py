@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = ["HALF_LOST", "MUCH_LOST", "PROFILE_ERROR", "filled", "stars_on_bad_pixels"]
 
-UNUSABLE = np.uint8(MaskBit.BAD | MaskBit.COSMIC_RAY)  # their values are not the sky's
+_UNUSABLE = np.uint8(MaskBit.BAD | MaskBit.COSMIC_RAY)  # their values are not the sky's
 MUCH_LOST = 0.1  # of a star's light: what its profile puts back is off by up to half a per cent
 HALF_LOST = 0.5  # from here on a star is not measured
 PROFILE_ERROR = 0.05  # of the light put back
-DARK_SIGMA, DARK_SHARE = (
+_DARK_SIGMA, _DARK_SHARE = (
     10.0,
     0.5,
 )  # standard deviations below the sky, and part of the sky: no pixel is darker
@@ -45,12 +45,12 @@ def stars_on_bad_pixels(
     for some in in_blocks(np.arange(len(xy)), 4 * radius**2):
         values, level = disk.pixels(image, xy[some]), sky.level[some, None]
         with np.errstate(invalid="ignore"):
-            dark = values < np.minimum(DARK_SHARE * level, level - DARK_SIGMA * sky.scatter[some, None])
+            dark = values < np.minimum(_DARK_SHARE * level, level - _DARK_SIGMA * sky.scatter[some, None])
         if dark.any():
             noise = np.sqrt(np.maximum(disk.pixels(variance, xy[some]), 0))
-            dark &= values < level - DARK_SIGMA * noise
+            dark &= values < level - _DARK_SIGMA * noise
         if not clean:
-            dark |= (disk.pixels(mask, xy[some]) & UNUSABLE) > 0
+            dark |= (disk.pixels(mask, xy[some]) & _UNUSABLE) > 0
         found = dark.any(axis=1)
         stars.append(some[found])
         bad.append(dark[found])

@@ -40,14 +40,17 @@ __all__ = [
     "sky_between_stars",
 ]
 
-MIN_SKY_PIXELS = 10
-CLIP, CLIP_SQUARES = 3.0, 3.5  # sigma: stars stand out more from squares, and a wider limit costs less noise
-CROWDED = 0.2  # of an annulus
-DISKS = 30  # of about one size, that are drawn together
-FILLINGS = 4  # times that light is put back on bad pixels
-SAMPLE = 600  # pixels that set the limits of clipping
+_MIN_SKY_PIXELS = 10
+_CLIP, _CLIP_SQUARES = (
+    3.0,
+    3.5,
+)  # sigma: stars stand out more from squares, and a wider limit costs less noise
+_CROWDED = 0.2  # of an annulus
+_DISKS = 30  # of about one size, that are drawn together
+_FILLINGS = 4  # times that light is put back on bad pixels
+_SAMPLE = 600  # pixels that set the limits of clipping
 
-STAR_FLAG_OF = {
+_STAR_FLAG_OF = {
     MaskBit.SATURATED: StarFlag.SATURATED,
     MaskBit.BAD: StarFlag.BAD_PIXEL,
     MaskBit.HOT: StarFlag.HOT_PIXEL,
@@ -101,17 +104,17 @@ class Measurement:
 
 
 def measure_stars(
-    image,
-    variance,
-    mask,
-    xy,
+    image: np.ndarray,
+    variance: np.ndarray,
+    mask: np.ndarray,
+    xy: np.ndarray,
     *,
     fwhm: float,
-    radii,
+    radii: np.ndarray,
     annulus: tuple[float, float],
     recentre: float | None = None,
     flag_radius: float | None = None,
-    reach=None,
+    reach: np.ndarray | None = None,
     binning: int = 1,
     sky_binning: int = 1,
     centroid: Centroid = refine_positions,
@@ -165,7 +168,7 @@ def measure_stars(
         put_back = partial(filled, image, bad=bad, level=sky.level[hurt], centre=rounded(xy[hurt]))
         put_back = partial(put_back, profile=known.through_pixels(1), radius=near)
         places[hurt] = xy[hurt]
-        for _ in range(FILLINGS):  # the light that is put back moves the centroid, and is moved by it
+        for _ in range(_FILLINGS):  # the light that is put back moves the centroid, and is moved by it
             image, lost[hurt] = put_back(places[hurt])
             squared = square_sums(image, binning)
             places[hurt], ok[hurt] = centred(squared, xy[hurt])
@@ -187,7 +190,15 @@ def measure_stars(
     )
 
 
-def _centred(squared, xy, *, centroid: Centroid, fwhm: float, max_shift: float | None, binning: int):
+def _centred(
+    squared: np.ndarray,
+    xy: np.ndarray,
+    *,
+    centroid: Centroid,
+    fwhm: float,
+    max_shift: float | None,
+    binning: int,
+) -> tuple[np.ndarray, np.ndarray]:
     """Each star's centroid in an image of squares, in pixels, and whether it has one; its place where it has not."""
     if max_shift is None:
         return xy.copy(), np.ones(len(xy), bool)
@@ -195,7 +206,15 @@ def _centred(squared, xy, *, centroid: Centroid, fwhm: float, max_shift: float |
     return np.where(ok[:, None], from_squares(found, binning), xy), ok.copy()
 
 
-def annulus_sky(image, xy, *, inner: float, outer: float, mask=None, sigma: float = CLIP) -> Sky:
+def annulus_sky(
+    image: np.ndarray,
+    xy: np.ndarray,
+    *,
+    inner: float,
+    outer: float,
+    mask: np.ndarray | None = None,
+    sigma: float = _CLIP,
+) -> Sky:
     """The sky in an annulus: the mean of the pixels that survive iterated clipping about their median.
 
     The mean, since the median of a Poisson sky lies 1/6 of a count too low whatever its level, which an
@@ -228,7 +247,7 @@ def annulus_sky(image, xy, *, inner: float, outer: float, mask=None, sigma: floa
     return Sky(level, scatter, n, scatter**2 / np.maximum(n, 1))
 
 
-def _uncovered(ring: Ring, image, mask, xy) -> np.ndarray:
+def _uncovered(ring: Ring, image: np.ndarray, mask: np.ndarray | None, xy: np.ndarray) -> np.ndarray:
     """The pixels of each star's ring, shape (n_star, n_pixel); NaN where masked or outside."""
     pixels = ring.pixels(image, xy)
     if mask is not None:
@@ -236,7 +255,15 @@ def _uncovered(ring: Ring, image, mask, xy) -> np.ndarray:
     return pixels
 
 
-def sky_between_stars(image, xy, annulus: tuple[float, float], *, mask, reach=None, binning: int = 1) -> Sky:
+def sky_between_stars(
+    image: np.ndarray,
+    xy: np.ndarray,
+    annulus: tuple[float, float],
+    *,
+    mask: np.ndarray,
+    reach: np.ndarray | None = None,
+    binning: int = 1,
+) -> Sky:
     """The sky in each star's annulus, without the pixels within reach of any star (see `measure_stars`).
 
     Where that would leave less than a fifth of an annulus, the reach is shortened by a quarter, and so on. It is
@@ -246,12 +273,20 @@ def sky_between_stars(image, xy, annulus: tuple[float, float], *, mask, reach=No
     return _sky_of_squares(sums, xy, annulus, mask=mask, reach=reach, binning=binning)
 
 
-def _sky_of_squares(sums, xy, annulus: tuple[float, float], *, mask, reach, binning: int) -> Sky:
+def _sky_of_squares(
+    sums: np.ndarray,
+    xy: np.ndarray,
+    annulus: tuple[float, float],
+    *,
+    mask: np.ndarray,
+    reach: np.ndarray | None,
+    binning: int,
+) -> Sky:
     """`sky_between_stars` from the sums of squares."""
     xy, hidden = to_squares(np.asarray(xy, float), binning), _hidden(np.asarray(mask), binning)
     reach = None if reach is None else np.asarray(reach, float) / binning
     where = {"inner": annulus[0] / binning, "outer": annulus[1] / binning}
-    sigma = CLIP if binning == 1 else CLIP_SQUARES
+    sigma = _CLIP if binning == 1 else _CLIP_SQUARES
     sky = _between_stars(sums, xy, hidden, reach, **where, sigma=sigma)
     return Sky(sky.level / binning**2, sky.scatter / binning, sky.n, sky.variance_of_level / binning**4)
 
@@ -263,14 +298,23 @@ def _hidden(mask: np.ndarray, binning: int) -> np.ndarray:
     return square_sums(mask != 0, binning)
 
 
-def _between_stars(image, xy, hidden: np.ndarray, reach, *, inner: float, outer: float, sigma: float) -> Sky:
+def _between_stars(
+    image: np.ndarray,
+    xy: np.ndarray,
+    hidden: np.ndarray,
+    reach: np.ndarray | None,
+    *,
+    inner: float,
+    outer: float,
+    sigma: float,
+) -> Sky:
     """The sky without hidden pixels and without those within reach of a star."""
     where = {"inner": inner, "outer": outer, "sigma": sigma}
     if reach is None:
         return annulus_sky(image, xy, mask=hidden, **where)
     sky = annulus_sky(image, xy, mask=hidden | disks(hidden.shape, xy, reach), **where)
     for shorter in (0.75, 0.56, 0.42, 0.0):
-        crowded = np.flatnonzero(sky.n < CROWDED * np.pi * (outer**2 - inner**2))
+        crowded = np.flatnonzero(sky.n < _CROWDED * np.pi * (outer**2 - inner**2))
         if not len(crowded):
             break
         near = _closest(xy, xy[crowded]) <= reach + outer + 1
@@ -287,7 +331,7 @@ def _closest(xy: np.ndarray, others: np.ndarray) -> np.ndarray:
     return np.fmin.reduce(distance, axis=1, initial=np.inf)
 
 
-def disks(shape: tuple[int, int], xy, radii) -> np.ndarray:
+def disks(shape: tuple[int, int], xy: np.ndarray, radii: np.ndarray) -> np.ndarray:
     """Which pixels have their centre within the given radius of any of some positions.
 
     Parameters
@@ -306,7 +350,7 @@ def disks(shape: tuple[int, int], xy, radii) -> np.ndarray:
     seen = np.isfinite(xy).all(axis=1) & (radii >= 0)
     circles = np.column_stack([xy, radii])[seen]
     circles = circles[np.argsort(circles[:, 2], kind="stable")]
-    for block in in_blocks(circles, (2 * circles[:, 2].max(initial=0) + 3) ** 2, most=DISKS):
+    for block in in_blocks(circles, (2 * circles[:, 2].max(initial=0) + 3) ** 2, most=_DISKS):
         x, y = _inside(block, int(block[:, 2].max(initial=0)) + 1)
         within = (x >= 0) & (y >= 0) & (x < shape[1]) & (y < shape[0])
         covered[y[within], x[within]] = True
@@ -321,7 +365,7 @@ def _inside(circles: np.ndarray, half: int) -> tuple[np.ndarray, np.ndarray]:
     return (corner[star, 0] + column - half).astype(np.intp), (corner[star, 1] + row - half).astype(np.intp)
 
 
-def aperture_flags(mask, xy, radius: float) -> np.ndarray:
+def aperture_flags(mask: np.ndarray, xy: np.ndarray, radius: float) -> np.ndarray:
     """What is wrong with the pixels in each aperture.
 
     Parameters
@@ -344,12 +388,12 @@ def aperture_flags(mask, xy, radius: float) -> np.ndarray:
     disk = Ring.between(0, radius + 0.5)
     around = (disk.pixels(mask, block) for block in in_blocks(xy, 4 * radius**2))
     bits = np.concatenate([np.bitwise_or.reduce(block, axis=1) for block in around])
-    for bit, flag in STAR_FLAG_OF.items():
+    for bit, flag in _STAR_FLAG_OF.items():
         flags |= np.where(bits & bit, int(flag), 0)
     return flags
 
 
-def peaks(image, xy, fwhm: float) -> np.ndarray:
+def peaks(image: np.ndarray, xy: np.ndarray, fwhm: float) -> np.ndarray:
     """The brightest pixel within one FWHM; NaN outside the image."""
     xy, disk = np.asarray(xy, dtype=float).reshape(-1, 2), Ring.between(0, max(1.0, fwhm))
     around = (disk.pixels(image, block) for block in in_blocks(xy, 4 * fwhm**2))
@@ -367,10 +411,10 @@ def _clipped(values: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray, 
 
     The limits come from every k-th pixel, 600 at least: their error of 0.05 sigma moves the mean by 0.0015.
     """
-    low, high = _limits(np.sort(values[:, :: max(1, values.shape[1] // SAMPLE)], axis=1), sigma)
+    low, high = _limits(np.sort(values[:, :: max(1, values.shape[1] // _SAMPLE)], axis=1), sigma)
     kept = (values >= low[:, None]) & (values <= high[:, None])
     n = np.count_nonzero(kept, axis=1)
-    enough = np.where(n >= MIN_SKY_PIXELS, n, np.nan)
+    enough = np.where(n >= _MIN_SKY_PIXELS, n, np.nan)
     middle = (low + high) / 2  # taken off for the precision of float32 sums
     rest = np.where(kept, values - middle[:, None], np.float32(0))
     mean = rest.sum(axis=1) / enough
