@@ -84,13 +84,17 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "potpyri_like"
 
 
-def planet_ephemeris(name: str, *, cache: Path | None = None, url: str | None = None) -> Ephemeris:
+def planet_ephemeris(
+    name: str, *, online: bool = False, cache: Path | None = None, url: str | None = None
+) -> Ephemeris:
     """The ephemeris of a planet by name, from the cache, else from the NASA Exoplanet Archive.
 
     Parameters
     ----------
     name : str
         As the archive has it, in any letter case: "WASP-12 b".
+    online : bool
+        Whether the archive may be asked.
     cache : Path, optional
         A folder; `cache_folder` by default. Only good answers are kept.
     url : str, optional
@@ -99,14 +103,19 @@ def planet_ephemeris(name: str, *, cache: Path | None = None, url: str | None = 
     Raises
     ------
     ArchiveError
-        The archive does not know the planet or its period, or cannot be reached.
+        The archive does not know the planet or its period, or cannot be reached, or may not be asked.
     """
     name = " ".join(name.split())
     cache = cache_folder() if cache is None else cache
     file = re.sub(r"[^a-z0-9.+-]+", "_", name.casefold()) + ".json"
-    known = _from_cache(cache / file, name)
+    known = _from_cache(Output(cache), file, name)
     if known is not None:
         return known
+    if not online:
+        raise ArchiveError(
+            f"the ephemeris of {name!r} is not in the cache, and the network is off: add --online to ask the NASA"
+            " Exoplanet Archive, or give --ephemeris 'TC PERIOD'"
+        )
     found = _of_row(name, _ask(name, url))
     _keep(found, cache, file)
     return found
@@ -126,10 +135,10 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _from_cache(path: Path, name: str) -> Ephemeris | None:
+def _from_cache(cache: Output, file: str, name: str) -> Ephemeris | None:
     """What an earlier call kept of that planet; None where there is nothing, or nothing good."""
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        told = json.loads(cache.read_bytes(file))
         values: dict[str, Any] = {item.name: _kept(item.type, told[item.name]) for item in fields(Ephemeris)}
         known = Ephemeris(**values)
     except (OSError, ValueError, KeyError, TypeError):

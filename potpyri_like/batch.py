@@ -13,13 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from potpyri_like.errors import NightError, ReductionError, UnknownInstrument, UsageError
+from potpyri_like.folders import read_text
 from potpyri_like.instruments import Instrument
 from potpyri_like.night import USE, list_files, rows_of
 from potpyri_like.pipeline import Standing
+from potpyri_like.record import LastRun, last_run
 from potpyri_like.registry import Registry
 from potpyri_like.results import STATUS_WORDS
 from potpyri_like.store import one_line
-from potpyri_like.verify import LastRun, last_run
 
 __all__ = ["Entry", "Outcome", "instrument_of", "nights_in", "output_folders", "run_batch"]
 
@@ -63,7 +64,7 @@ def nights_in(arguments: Sequence[str]) -> Iterator[Entry]:
             yield Entry(path)
             continue
         try:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
+            lines = read_text(path).splitlines()
         except ValueError as error:
             raise UsageError(f"{path}: it is neither a folder nor a list of nights") from error
         except OSError as error:

@@ -10,7 +10,7 @@ import shlex
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import Field, dataclass, fields, replace
@@ -31,15 +31,17 @@ from potpyri_like.options import (
     COMMAND_LINE,
     TIMES,
     Options,
+    config_path,
     public_name,
     read_config,
     read_times,
     value_type,
+    without_authority,
 )
 from potpyri_like.pipeline import Standing, output_of, parse_radec, reduce_night, standing
 from potpyri_like.products import aligned, explanation, plural, timing_lines
 from potpyri_like.products.declaration import instrument_page
-from potpyri_like.record import last_run, run_record
+from potpyri_like.record import last_run, metric_word, run_record
 from potpyri_like.registry import Registry, load_registry
 from potpyri_like.results import STATUS_WORDS, Timing
 from potpyri_like.runner import Progress
@@ -65,6 +67,7 @@ DIFFERS = {3: "something differs from what it should be"}
 COMMAND = "potpyri_like.command"  # where click keeps the command as it was given
 UNCHANGED = "stopped; nothing was changed"
 SYNOPSIS = "INSTRUMENT NIGHT [OPTIONS]"
+OF_A_RUN_AGAIN = ("metric", "jobs", "scheduler", "online")  # what run.json is not asked for
 
 
 class Reduce(click.Group):
@@ -173,9 +176,9 @@ def instrument_command(registry: Registry, name: str) -> click.Command:
     )
 
 
-def option_parameters() -> list[click.Parameter]:
+def option_parameters(only: Collection[str] = ()) -> list[click.Parameter]:
     """The options of a run, as declared in `Options`; None means that the command line does not say."""
-    return [option_parameter(item) for item in fields(Options)]
+    return [option_parameter(item) for item in fields(Options) if not only or item.name in only]
 
 
 def run_parameters() -> list[click.Parameter]:
@@ -259,7 +262,7 @@ def reduce_one(
     if before is not None:
         progress.say(f"{night}: nothing has changed since the last run; its products stand (--redo)")
         return with_timings(before, Timing()) if flags.timings else before
-    with Log(output, screen=flags.verbose):
+    with Log(output_of(night, out), screen=flags.verbose):
         command = click.get_current_context().meta[COMMAND]
         log.info("potpyri_like %s, %s", __version__, command)
         for name, where in origins.items():
@@ -286,7 +289,7 @@ def with_timings(done: Standing, timing: Timing) -> Standing:
 
 
 def gather_options(night: Path, config: Path | None, given: dict[str, Any]) -> tuple[Options, dict[str, str]]:
-    """The options in force, and where those that were given came from: the command line, or reduce.toml.
+    """The options in force, and where those that were given came from.
 
     Raises
     ------
@@ -294,18 +297,53 @@ def gather_options(night: Path, config: Path | None, given: dict[str, Any]) -> t
         One of them cannot be.
     """
     path = config or night / "reduce.toml"
-    from_file = read_config(path) if config or path.is_file() else {}
-    from_line = line_options(given)
+    from_file = options_of_file(path, night, named=config is not None)
+    from_user, from_line = user_config(), line_options(given)
     times = night / TIMES
     from_times = {"out_of_transit": read_times(times)} if times.is_file() else {}
     options = with_good_radec(
         Options()
+        .merged(from_user, where=str(config_path()))
         .merged(from_times, where=str(times))
         .merged(from_file, where=str(path))
         .merged(from_line, where=COMMAND_LINE)
     )
-    origins = dict.fromkeys(from_times, TIMES) | {name.replace("-", "_"): path.name for name in from_file}
+    origins = {name.replace("-", "_"): "configuration" for name in from_user}
+    origins |= dict.fromkeys(from_times, TIMES) | {name.replace("-", "_"): path.name for name in from_file}
     return options, origins | dict.fromkeys(from_line, COMMAND_LINE)
+
+
+def options_of_file(path: Path, night: Path, *, named: bool) -> dict[str, Any]:
+    """The options in a reduce.toml, or in the file that was named; one in the night gives what a night may.
+
+    What it may not is passed over, with a sentence on the screen.
+    """
+    if not named and not path.is_file():
+        return {}
+    if named and not lies_in(night, path):
+        return read_config(path)
+    given, sentences = without_authority(read_config(path, night), str(path))
+    for sentence in sentences:
+        click.echo(sentence, err=True)
+    return given
+
+
+def lies_in(night: Path, path: Path) -> bool:
+    """Whether a file is one of the night: by its name, or by where a link leads."""
+    top = night.resolve()
+    return (path.parent.resolve() / path.name).is_relative_to(top) or path.resolve().is_relative_to(top)
+
+
+def user_config() -> dict[str, Any]:
+    """The options in the user's configuration."""
+    path = config_path()
+    return read_config(path) if path.is_file() else {}
+
+
+def user_options(given: dict[str, Any]) -> Options:
+    """What the user says, on the command line or in the configuration, whatever the night."""
+    options = Options().merged(user_config(), where=str(config_path()))
+    return with_good_radec(options.merged(line_options(given), where=COMMAND_LINE))
 
 
 def line_options(given: dict[str, Any]) -> dict[str, Any]:
@@ -391,19 +429,19 @@ def batch(
     entries = [replace(e, instrument=e.instrument or instrument or "") for e in nights_in(nights)]
     for name in {entry.instrument for entry in entries} - {""}:
         known_instrument(registry, name)
-    with_good_radec(Options().merged(line_options(options), where=COMMAND_LINE))
+    own = user_options(options)
     outcomes: list[Outcome] = []
     with (
         interruptible(plain=flags.verbose, tell=lambda: say(batch_table(outcomes))) as progress,
-        workers(options["jobs"], options["scheduler"], most=sys.maxsize) as executor,
+        workers(own.jobs, own.scheduler, most=sys.maxsize) as executor,
     ):
 
-        def reduce(known: Instrument, night: Path, own: Path | None) -> Standing:
+        def reduce(known: Instrument, night: Path, output: Path | None) -> Standing:
             progress.say(f"night {len(outcomes) + 1} of {len(entries)}: {known.name} {night}")
             done = reduce_one(
                 known,
                 night,
-                out=own,
+                out=output,
                 config=None,
                 flags=flags,
                 given=options,
@@ -478,7 +516,7 @@ def watch(
     known = known_instrument(registry_of(ctx), instrument)
     options, origins = gather_options(night, config, given)
     with interruptible(plain=verbose) as progress, ExitStack() as stack:
-        stack.enter_context(Log(output_of(night, out).root, screen=verbose))
+        stack.enter_context(Log(output_of(night, out), screen=verbose))
         done = watch_night(
             known,
             night,
@@ -495,6 +533,7 @@ def watch(
     say_and_exit(done.lines, done.exit_status)
 
 
+@having(option_parameters(only=OF_A_RUN_AGAIN))
 @cli.command("verify", short_help="Prove that raw files and products are what they were; compute again.")
 @click.argument("night", type=PATH)
 @click.option("--all", "every", is_flag=True, help="Compute everything again, not a sample of the frames.")
@@ -505,7 +544,13 @@ def watch(
 @click.option("--verbose", "-v", is_flag=True, help="Show the log on the screen.")
 @click.pass_context
 def verify(
-    ctx: click.Context, night: Path, every: bool, out: Path | None, seed: int | None, verbose: bool
+    ctx: click.Context,
+    night: Path,
+    every: bool,
+    out: Path | None,
+    seed: int | None,
+    verbose: bool,
+    **given: Any,
 ) -> None:
     """Prove the last run of NIGHT.
 
@@ -516,7 +561,15 @@ def verify(
     same = True
     with interruptible(UNCHANGED, plain=verbose) as progress, Log(None, screen=verbose):
         instrument = registry_of(ctx)[last_run(night, out=out).instrument]
-        for check in verify_night(instrument, night, out=out, every=every, seed=seed, progress=progress):
+        for check in verify_night(
+            instrument,
+            night,
+            out=out,
+            every=every,
+            seed=seed,
+            own=user_options(given),
+            progress=progress,
+        ):
             progress.end()
             same = same and not check.wrong
             for line in check_lines(check):
@@ -542,7 +595,12 @@ def check_lines(check: Check) -> list[str]:
 @click.argument("what", default="")
 @click.option("--all", "everything", is_flag=True, help="Name all candidates that lost, not a dozen of each.")
 @click.option("--out", type=PATH, metavar="DIR", help="Where the products are, if not in NIGHT/red.")
-def explain(night: Path, what: str, everything: bool, out: Path | None) -> None:
+@click.option(
+    "--metric",
+    metavar="MODULE:FUNCTION",
+    help="The function of your own that the run used: whether it is still the same.",
+)
+def explain(night: Path, what: str, everything: bool, out: Path | None, metric: str | None) -> None:
     """Tell why the last run of NIGHT chose its reference, masters, aperture, comparison stars and baseline.
 
     WHAT is a part of the name of a target, a band, a camera or a choice: reduce explain NIGHT aperture.
@@ -551,12 +609,16 @@ def explain(night: Path, what: str, everything: bool, out: Path | None) -> None:
         lines = explanation(run, what=what, everything=everything)
     if not lines:
         raise UsageError(f"{what!r}: the last run of {night} made no such choice; leave it out to see all")
+    run_before = last_run(night, out=out)
+    if run_before.metric or metric:
+        lines.append(metric_word(run_before, metric))
     say(lines)
 
 
 # -- reduce inject -------------------------------------------------------------------------------------------
 
 
+@having(option_parameters(only=OF_A_RUN_AGAIN))
 @cli.command("inject", short_help="Put transits into the raw pixels, and tell how well they are recovered.")
 @click.argument("night", type=PATH)
 @click.option(
@@ -579,7 +641,14 @@ def explain(night: Path, what: str, everything: bool, out: Path | None) -> None:
 @click.option("--verbose", "-v", is_flag=True, help="Show the log on the screen.")
 @click.pass_context
 def inject(
-    ctx: click.Context, night: Path, depths: str, stars: int, seed: int, out: Path | None, verbose: bool
+    ctx: click.Context,
+    night: Path,
+    depths: str,
+    stars: int,
+    seed: int,
+    out: Path | None,
+    verbose: bool,
+    **given: Any,
 ) -> None:
     """Put known transits into the raw pixels of the frames of NIGHT, reduce them, and tell what was recovered.
 
@@ -591,7 +660,14 @@ def inject(
     with interruptible(UNCHANGED, plain=verbose) as progress, Log(None, screen=verbose):
         instrument = registry_of(ctx)[last_run(night, out=out).instrument]
         for trial in inject_transits(
-            instrument, night, out=out, depths=wanted, stars=stars, seed=seed, progress=progress
+            instrument,
+            night,
+            out=out,
+            depths=wanted,
+            stars=stars,
+            seed=seed,
+            own=user_options(given),
+            progress=progress,
         ):
             progress.end()
             trials.append(trial)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import signal
 import sys
@@ -9,13 +10,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
 import click
 
-from potpyri_like.errors import NotUnderstood, ReductionError, UsageError
+from potpyri_like.errors import NotUnderstood, ProductError, ReductionError, UsageError
+from potpyri_like.store import Output
 
 __all__ = ["STOPPED", "Log", "interruptible", "progress_for"]
 
@@ -65,21 +66,36 @@ def terminate(number: int, where: FrameType | None) -> None:
 class LogFile(logging.FileHandler):
     """A log in the output folder, begun once that is there: a run that cannot start leaves nothing behind."""
 
-    def __init__(self, output: Path) -> None:
+    def __init__(self, output: Output) -> None:
         self.output = output
-        self.path = free_path(output / "log", time.strftime("reduce_%Y%m%dT%H%M%S", time.gmtime()))
-        super().__init__(self.path, encoding="utf-8", delay=True, errors="backslashreplace")
+        self.name_within = free_name(output, time.strftime("log/reduce_%Y%m%dT%H%M%S", time.gmtime()))
+        super().__init__(output.root / self.name_within, delay=True)
         self.waiting: list[logging.LogRecord] = []
+        self.is_opening = False
 
     def emit(self, record: logging.LogRecord) -> None:
         self.waiting.append(record)
-        if self.stream is None and not self.output.is_dir():
+        if self.is_opening:  # what is said of a link in its place waits, too
             return
-        with suppress(OSError):  # a folder that cannot be written to is the pipeline's to tell
-            self.path.parent.mkdir(exist_ok=True)
+        with suppress(OSError, ProductError):  # a folder that cannot be written to is the pipeline's to tell
+            if self.stream is None and not self.output.folder.is_there():
+                return
+            if self.stream is None:
+                self.stream = self._opened()
             for waiting in self.waiting:
                 super().emit(waiting)
             self.waiting.clear()
+
+    def _opened(self) -> io.TextIOWrapper:
+        self.is_opening = True
+        try:
+            return self._open()
+        finally:
+            self.is_opening = False
+
+    def _open(self) -> io.TextIOWrapper:
+        file = self.output.appending(self.name_within)
+        return io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace")
 
     def handleError(self, record: logging.LogRecord) -> None:
         """A full disk spoils the log, not the screen."""
@@ -91,15 +107,22 @@ class LogFile(logging.FileHandler):
     def discard(self) -> None:
         """Leave no log behind."""
         self.close()
-        with suppress(OSError):
-            self.path.unlink(missing_ok=True)
-            self.path.parent.rmdir()
+        with suppress(OSError, ProductError):
+            self.output.remove([self.name_within])
 
 
-def free_path(folder: Path, stem: str) -> Path:
+class Sentences(logging.Handler):
+    """The warnings that an observer sees in any case."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if getattr(record, "on_screen", False):
+            click.echo(record.getMessage(), err=True)
+
+
+def free_name(output: Output, stem: str) -> str:
     """A log of that name, with a number where several begin in one second."""
     names = (f"{stem}.log", *(f"{stem}_{number}.log" for number in range(2, 100)))
-    return next((path for path in map(folder.joinpath, names) if not path.exists()), folder / names[0])
+    return next((name for name in names if not output.has(name)), names[0])
 
 
 class Log:
@@ -107,16 +130,15 @@ class Log:
 
     Parameters
     ----------
-    output : Path or None
+    output : Output or None
         None: no file.
     screen : bool
     """
 
-    def __init__(self, output: Path | None, *, screen: bool) -> None:
+    def __init__(self, output: Output | None, *, screen: bool) -> None:
         self.file = None if output is None else LogFile(output)
         self.handlers: list[logging.Handler] = [self.file or logging.NullHandler()]
-        if screen:
-            self.handlers.append(logging.StreamHandler(sys.stderr))
+        self.handlers.append(logging.StreamHandler(sys.stderr) if screen else Sentences())
         self.logger = logging.getLogger("potpyri_like")
         self.before = self.logger.level, self.logger.propagate
 
@@ -124,7 +146,8 @@ class Log:
         form = logging.Formatter("%(asctime)s UTC %(levelname)s %(name)s: %(message)s")
         form.converter = time.gmtime
         for handler in self.handlers:
-            handler.setFormatter(form)
+            if not isinstance(handler, Sentences):
+                handler.setFormatter(form)
             self.logger.addHandler(handler)
         self.logger.setLevel(logging.INFO)
         self.logger.propagate = False

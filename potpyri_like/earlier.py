@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -14,11 +15,12 @@ from typing import Any
 from astropy.table import Table
 
 from potpyri_like.edits import Written, read_edited
-from potpyri_like.errors import UsageError
+from potpyri_like.errors import NightError, UsageError
+from potpyri_like.folders import Odd, say_once
 from potpyri_like.instruments import Instrument
 from potpyri_like.journal import Journal
 from potpyri_like.night import NIGHT_TABLE, RUN_RECORD, Night
-from potpyri_like.store import Output, sha256, table_text
+from potpyri_like.store import Output, raw_sha256, table_text
 
 __all__ = [
     "check_instrument_of",
@@ -88,14 +90,21 @@ def is_same(there: Path, night: Path) -> bool:
 
 def any_is_same(inputs: Iterable[tuple[str, str]], night: Path) -> bool:
     """Whether one of a few raw files has the bytes that it had."""
-    there = ((night / file, digest) for file, digest in inputs if (night / file).is_file())
-    return any(sha256(path) == digest for path, digest in islice(there, COMPARED))
+    there = ((sha256_or_none(night, file), digest) for file, digest in inputs)
+    return any(found == digest for found, digest in islice((pair for pair in there if pair[0]), COMPARED))
+
+
+def sha256_or_none(night: Path, file: str) -> str:
+    """The SHA-256 of a raw file; "" where there is none of that name in the night."""
+    with suppress(OSError):
+        return raw_sha256(night, file)
+    return ""
 
 
 def last_record(output: Output) -> Any:
     """What is in run.json; None where there is none, or none that can be read."""
     try:
-        return json.loads((output.root / RUN_RECORD).read_text(encoding="utf-8"))
+        return json.loads(output.read_bytes(RUN_RECORD))
     except (OSError, ValueError):
         return None
 
@@ -119,9 +128,24 @@ def inputs_in(run: Any) -> Iterator[tuple[str, str]]:
 
 
 def earlier_table(output: Output) -> Table | None:
-    """The night.ecsv of an earlier run, which the observer may have edited; None on the first."""
+    """The night.ecsv of an earlier run, which the observer may have edited; None on the first.
+
+    Raises
+    ------
+    NightError
+        It cannot be read.
+    """
     path = output.root / NIGHT_TABLE
-    return read_edited(path) if path.is_file() else None
+    try:
+        return read_edited(path, output.read_bytes(NIGHT_TABLE))
+    except Odd as error:
+        say_once("%s: %s; it is taken as not there", path, error.strerror)
+    except OSError as error:
+        if output.has(NIGHT_TABLE):
+            raise NightError(
+                f"{path}: it cannot be read ({error.strerror}); repair it, or delete it to start again"
+            ) from error
+    return None
 
 
 def write_night_table(
@@ -145,7 +169,7 @@ def write_night_table(
         log.warning("%s was changed during the run; the next run obeys it", output.root / NIGHT_TABLE)
         return False
     if found and found not in before.digests:
-        output.write_bytes(KEPT, (output.root / NIGHT_TABLE).read_bytes())
+        output.write_bytes(KEPT, output.read_bytes(NIGHT_TABLE))
         output.written.discard(KEPT)  # it is the observer's, no product
     now = replace(Written.in_table(table, asked=night.edits), digests=(digest(text.encode()),))
     journal.write_note(NIGHT_TABLE, now.and_maybe(before).plain())
@@ -157,7 +181,7 @@ def write_night_table(
 def digest_of(output: Output) -> str:
     """The SHA-256 of night.ecsv; "" where there is none."""
     try:
-        return digest((output.root / NIGHT_TABLE).read_bytes())
+        return digest(output.read_bytes(NIGHT_TABLE))
     except OSError:
         return ""
 

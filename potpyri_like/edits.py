@@ -14,6 +14,7 @@ import numpy as np
 from astropy.table import Table
 
 from potpyri_like.errors import HeaderError, NightError
+from potpyri_like.folders import read_text
 from potpyri_like.frame import FrameKind
 from potpyri_like.store import one_line
 
@@ -182,11 +183,17 @@ def tell_unknown(edits: Mapping[str, Edit], files: Collection[str]) -> None:
         log.warning("night.ecsv has rows of files that are not there: %s", ", ".join(unknown))
 
 
-def read_edited(path: Path) -> Table:
+def read_edited(path: Path, content: bytes | None = None) -> Table:
     """The text in a table that we wrote and somebody edited.
 
     Only the line with the columns' names is needed, with `file` among them; cells are set apart by commas,
     semicolons, tabs or blanks.
+
+    Parameters
+    ----------
+    path : Path
+    content : bytes, optional
+        What is in it, where that was read already.
 
     Returns
     -------
@@ -199,7 +206,7 @@ def read_edited(path: Path) -> Table:
         It cannot be read any more.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = (read_text(path) if content is None else content.decode("utf-8-sig")).splitlines()
         head, names, delimiter = columns_line(lines)
         body = csv.reader(lines[head + 1 :], delimiter=delimiter, strict=True)
         rows = [

@@ -62,6 +62,12 @@ def instrument_identity(cls: type) -> str:
     return " ".join([f"{cls.__module__}.{cls.__qualname__}", *sorted(parts)])
 
 
+def module_identity(module: str) -> str:
+    """The SHA-256 of the source of a module, or of the package that it belongs to; "" for what comes with Python."""
+    home = source_of(module)
+    return "" if home is None else hash_of(sources(home), home.parent)
+
+
 def source_of(module: str) -> Path | None:
     """The folder of the package that a module belongs to, or its file; None for what comes with Python itself."""
     parts = module.split(".")

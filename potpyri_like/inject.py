@@ -23,6 +23,7 @@ from potpyri_like.lightcurves import (
     fit_transit,
     transit_of_depth,
 )
+from potpyri_like.options import Options
 from potpyri_like.photometry import Series, ensemble_weights, relative_flux
 from potpyri_like.pipeline import (
     Memory,
@@ -113,6 +114,7 @@ def inject_transits(
     depths: Sequence[float] = (0.003, 0.006, 0.012),
     stars: int = 6,
     seed: int = 0,
+    own: Options | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Trial]:
     """Put transits into the raw pixels of a night that was reduced, measure its frames anew, and fit what is found.
@@ -133,22 +135,27 @@ def inject_transits(
         In which transits are put at a time.
     seed : int
         Of the mid-times.
+    own : Options, optional
+        What is not taken from a run.json: the user's function of noise, cluster and network.
     progress : Progress, optional
 
     Raises
     ------
+    UsageError
+        The run needs a function of the user's, and it was not named.
     NightError
         The night was not reduced, or has no light curve.
     """
-    run, output, progress = last_run(folder, out=out), output_of(folder, out), progress or Silent()
+    options = last_run(folder, out=out).with_own(own or Options())
+    output, progress = output_of(folder, out), progress or Silent()
     with ExitStack() as stack:
-        journal = stack.enter_context(Journal(output.root))
+        journal = stack.enter_context(Journal(output))
         night = scan_again(folder, instrument, output, Memory(instrument, journal))
-        executor = stack.enter_context(workers(run.options.jobs, run.options.scheduler, most=worth(night)))
-        runner = stack.enter_context(Runner(output, run.options, progress, executor, journal))
-        recipe = recipe_of(instrument, run.options)
+        executor = stack.enter_context(workers(options.jobs, options.scheduler, most=worth(night)))
+        runner = stack.enter_context(Runner(output, options, progress, executor, journal))
+        recipe = recipe_of(instrument, options)
         stages = tuple(takewhile(lambda stage: not isinstance(stage, FitTransit), recipe.stages))
-        groups = by_target(night, wanted_sets(night, run.options), run.options)
+        groups = by_target(night, wanted_sets(night, options), options)
         works = in_turn(groups, lambda group: run_stages((*stages, FitTransit()), group, runner))
         ready = [
             work for work in works if work.result.light_curve is not None and work.result.stars is not None

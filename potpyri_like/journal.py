@@ -10,28 +10,31 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import logging
 import os
 import sqlite3
 import time
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
 from potpyri_like.encoding import decode, encode
 from potpyri_like.errors import ProductError, ReductionError
-from potpyri_like.store import REMEDY, Reading, sha256, signature
+from potpyri_like.folders import Folder, Odd, parts_of, say_on_screen
+from potpyri_like.store import REMEDY, Output, Reading, one_line, sha256, signature
 
 __all__ = ["Busy", "Journal", "Known", "Task"]
 
-log = logging.getLogger(__name__)
-
 FOLDER, NAME = ".journal", "journal.sqlite"
-VERSION = 1
+VERSION = 2
 COMMIT_SECONDS = 0.5
+WHO = 200  # characters that tell who has the lock
+APPLICATION = 0x704C696B  # by which SQLite files are told apart
 SPOILT = ("malformed", "not a database", "no such table", "no such column")  # what SQLite says
+ASIDE = "~"  # ends the name of a database that was set aside
+OPENED = Path("/proc/self/fd")  # where a system shows which files this process has open
 Signature = tuple[int, int, int, int]  # size, modified [ns], changed [ns], inode
 SCHEMA = """
 CREATE TABLE files (file TEXT PRIMARY KEY, signature TEXT, sha256 TEXT) WITHOUT ROWID;
@@ -43,6 +46,10 @@ CREATE TABLE outcomes (
 CREATE TABLE products (name TEXT PRIMARY KEY, key TEXT, signature TEXT, sha256 TEXT, memo BLOB);
 CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 """
+
+
+class NotOurs(sqlite3.DatabaseError):
+    """A database that is not as a run leaves it."""
 
 
 class Busy(ReductionError):
@@ -92,7 +99,7 @@ class Journal:
 
     Parameters
     ----------
-    root : Path
+    output : Output or Path
         The output folder, which exists.
     redo : bool
         Forget what was computed.
@@ -105,12 +112,13 @@ class Journal:
         It cannot be written.
     """
 
-    def __init__(self, root: Path, *, redo: bool = False) -> None:
-        self.root = root
-        self.folder = root / FOLDER
+    def __init__(self, output: Output | Path, *, redo: bool = False) -> None:
+        self.output = output if isinstance(output, Output) else Output(output)
+        self.root = self.output.root
+        self.folder = self.root / FOLDER
+        self._files = self.output.folder.below(FOLDER)
         with told(self.folder):
-            self.folder.mkdir(exist_ok=True)
-            self._lock = locked(self.folder / "lock")
+            self._lock = locked(self._files, self.root)
         self._committed = time.monotonic()
         try:
             with told(self.folder):
@@ -267,8 +275,7 @@ class Journal:
 
         Without a key, what was remembered with the same bytes stands.
         """
-        path = self.root / name
-        digest, now = sha256(path), stamp(signature(path))
+        digest, now = self.output.sha256(name), stamp(self.output.signature(name))
         row = self._row("SELECT sha256 FROM products WHERE name = ?", name)
         if not key and row is not None and row[0] == digest:
             self._write("UPDATE products SET signature = ? WHERE name = ?", now, name)
@@ -293,9 +300,8 @@ class Journal:
         return row[1] if row is not None and self._stands(name, *row) else ""
 
     def _stands(self, name: str, stamped: str, digest: str) -> bool:
-        path = self.root / name
-        with suppress(OSError):
-            return stamp(signature(path)) == stamped or sha256(path) == digest
+        with suppress(OSError):  # it is not there, or no plain file below the output folder
+            return stamp(self.output.signature(name)) == stamped or self.output.sha256(name) == digest
         return False
 
     # -- notes -----------------------------------------------------------------------------------------------
@@ -340,9 +346,9 @@ class Journal:
             return self._db.execute(statement, values)
 
     def _opened(self) -> sqlite3.Connection:
-        """The database; one that cannot be read is removed, and a new one begun."""
+        """The database; one that cannot be read, or is not as a run leaves it, is set aside, and a new one begun."""
         try:
-            return prepared(self.folder / NAME)
+            return prepared(self._files)
         except sqlite3.DatabaseError as error:
             if not is_spoilt(error):
                 raise
@@ -350,30 +356,115 @@ class Journal:
 
     def _afresh(self, error: sqlite3.DatabaseError) -> sqlite3.Connection:
         """A new database in the place of one that is spoilt."""
-        log.warning("%s cannot be read any more (%s); it is begun afresh", self.folder / NAME, error)
-        for each in self.folder.glob(f"{NAME}*"):
-            each.unlink()
-        return prepared(self.folder / NAME)
+        path = self.folder / NAME
+        say_on_screen(
+            "%s is not as a run leaves it (%s): it was set aside as %s, and is made anew",
+            path,
+            error,
+            NAME + ASIDE,
+        )
+        self._files.rename(NAME, NAME + ASIDE)
+        self._files.remove(f"{NAME}-wal")
+        return prepared(self._files)
 
 
-def prepared(path: Path) -> sqlite3.Connection:
-    """A database with our tables; those of another version are dropped.
+def prepared(files: Folder) -> sqlite3.Connection:
+    """The database in a folder, with our tables and nothing else.
+
+    SQLite opens files by their paths. So they are looked at before, nothing is read or written before it is certain
+    that it has opened the file that was looked at, and nothing is written before all that is in it is ours. A rollback
+    journal, which we never leave, is not given to SQLite: it may name any file for removal.
 
     Its index of the log stays in this process's memory (exclusive mode), so that it works on network disks, too.
+
+    Raises
+    ------
+    NotOurs
+        Something else is in it.
     """
-    database = sqlite3.connect(path, check_same_thread=False)
+    for name in (f"{NAME}-journal", f"{NAME}-shm"):
+        files.remove(name)
+    files.remove_odd(f"{NAME}-wal")
+    looked_at = made(files)
+    address = f"{Path(str(files)).absolute().as_uri()}/{NAME}?mode=rw"
+    database = sqlite3.connect(address, uri=True, check_same_thread=False)
     try:
+        check_opened(files, looked_at)
+        database.execute("PRAGMA trusted_schema = OFF")
         database.execute("PRAGMA locking_mode = EXCLUSIVE")
+        new = is_new(database)
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")  # notes must not be older than what they tell of
-        if database.execute("PRAGMA user_version").fetchone()[0] != VERSION:
-            for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-                database.execute(f"DROP TABLE {name}")
-            database.executescript(SCHEMA + f"PRAGMA user_version = {VERSION};")
+        if new:
+            database.executescript(
+                f"BEGIN; {SCHEMA} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; COMMIT;"
+            )
     except sqlite3.Error:
         database.close()
         raise
     return database
+
+
+def made(files: Folder) -> os.stat_result:
+    """The file of the database, made where there is none; closed again, or SQLite's locks would end with that."""
+    handle = files.own(NAME, os.O_RDWR)
+    try:
+        return os.fstat(handle)
+    finally:
+        os.close(handle)
+
+
+def check_opened(files: Folder, wanted: os.stat_result) -> None:
+    """Raise a ProductError where SQLite cannot have opened the file that was looked at."""
+    here = os.path.samestat(files.status(NAME), wanted)
+    if not here or (OPENED.is_dir() and not any(is_file(handle, wanted) for handle in OPENED.iterdir())):
+        raise ProductError(
+            f"{files}: it was replaced by another folder while the journal was opened; run again"
+        )
+
+
+def is_file(handle: Path, wanted: os.stat_result) -> bool:
+    """Whether a descriptor of this process is of that file."""
+    with suppress(OSError, ValueError):
+        return os.path.samestat(os.fstat(int(handle.name)), wanted)
+    return False
+
+
+def is_new(database: sqlite3.Connection) -> bool:
+    """Whether a database is empty; a NotOurs where what is in it is not what we write."""
+    found = [database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
+    tables = tables_of(database)
+    if found == [0, 0] and not tables:
+        return True
+    if found != [APPLICATION, VERSION]:
+        raise NotOurs("it is of another version of this software, or of another program")
+    if tables != our_tables():
+        raise NotOurs("other tables are in it")
+    for (name,) in database.execute("SELECT name FROM products"):
+        check_inside(name)
+    return False
+
+
+def check_inside(name: Any) -> None:
+    """Raise a NotOurs where a product's name is none of a file below the output folder."""
+    try:
+        parts_of(os.fsdecode(name) if isinstance(name, bytes) else str(name))
+    except Odd as error:
+        raise NotOurs(f"it names a product elsewhere, {one_line(repr(name))[:100]}") from error
+
+
+def tables_of(database: sqlite3.Connection) -> list[tuple[str, ...]]:
+    """All tables, indices, views and triggers, in the words that made them."""
+    return database.execute(
+        "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
+    ).fetchall()
+
+
+@lru_cache(maxsize=1)
+def our_tables() -> list[tuple[str, ...]]:
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.executescript(SCHEMA)
+        return tables_of(database)
 
 
 def as_stored(value: Any) -> Any:
@@ -388,7 +479,7 @@ def as_stored(value: Any) -> Any:
 
 def is_spoilt(error: sqlite3.DatabaseError) -> bool:
     """Whether an error tells that a database is not as we wrote it, and not that the disk is full or closed."""
-    return any(words in str(error) for words in SPOILT)
+    return isinstance(error, NotOurs) or any(words in str(error) for words in SPOILT)
 
 
 def sha256_of(content: bytes) -> str:
@@ -400,7 +491,7 @@ def stamp(of: Signature) -> str:
     return " ".join(map(str, of))
 
 
-def locked(path: Path) -> IO[str]:
+def locked(files: Folder, root: Path) -> IO[str]:
     """The open lock of an output folder, gone with the process that has it.
 
     Raises
@@ -408,15 +499,15 @@ def locked(path: Path) -> IO[str]:
     Busy
         Somebody else has it.
     """
-    file = path.open("a+")
+    file = os.fdopen(files.own("lock", os.O_RDWR | os.O_APPEND), "a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         file.seek(0)
-        who = file.read().strip()
+        who = one_line(file.read(WHO))
         file.close()
         raise Busy(
-            f"{path.parent.parent}: another run is at work there{f' ({who})' if who else ''};"
+            f"{root}: another run is at work there{f' ({who})' if who else ''};"
             " wait for it, or choose another folder with --out DIR"
         ) from error
     file.truncate(0)

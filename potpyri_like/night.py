@@ -26,7 +26,14 @@ from potpyri_like.frame import FrameInfo, FrameKind
 from potpyri_like.header import RawHeader
 from potpyri_like.instruments import Instrument
 from potpyri_like.pointings import with_fields
-from potpyri_like.store import is_raw_name, one_line, printable, read_header, unpacked_name
+from potpyri_like.store import (
+    OWN_FOLDER,
+    is_raw_name,
+    one_line,
+    printable,
+    read_header,
+    unpacked_name,
+)
 
 __all__ = [
     "LEAVE_OUT",
@@ -46,7 +53,6 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-OWN_FOLDER = "red"
 NIGHT_TABLE, RUN_RECORD = "night.ecsv", "run.json"
 OWN_NAMES = ("cals", "log", OWN_FOLDER, NIGHT_TABLE, RUN_RECORD, "report.html")
 LONGEST_NAME = 80  # bytes; file systems take 255, and names get prefixes and suffixes

@@ -1,19 +1,36 @@
-"""The options of a run: one table for the command line and for reduce.toml."""
+"""The options of a run: one table for the command line, the user's configuration and reduce.toml.
+
+What runs code or leaves the machine is the user's to give. A night, with its reduce.toml and its run.json, may come
+from somebody else: there such an option is passed over, with a sentence.
+"""
 
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from potpyri_like.errors import UsageError
-from potpyri_like.lightcurves import parse_intervals
+from potpyri_like.folders import read_inside, read_text
+from potpyri_like.lightcurves import names_code, parse_intervals
+from potpyri_like.store import one_line
 
-__all__ = ["COMMAND_LINE", "ENGINE", "Options", "public_name", "read_config", "read_times", "value_type"]
+__all__ = [
+    "COMMAND_LINE",
+    "ENGINE",
+    "Options",
+    "config_path",
+    "public_name",
+    "read_config",
+    "read_times",
+    "value_type",
+    "without_authority",
+]
 
 COMMAND_LINE = "command line"
 ENGINE = ("jobs", "scheduler")  # options on which no result depends
@@ -36,6 +53,7 @@ def option(
     choices: tuple[str, ...] = (),
     form: str = ".+",
     give: str = "",
+    own: Callable[[Any], bool] | None = None,
 ) -> Any:
     """A field of `Options`.
 
@@ -53,9 +71,21 @@ def option(
         The regular expression of its text.
     give : str
         What to give instead of a wrong value.
+    own : callable, optional
+        Whether a value is the user's to give, on the command line or in the configuration, and nobody else's.
     """
     about = {"help": help_, "name": name, "metavar": metavar, "choices": choices, "form": form, "give": give}
-    return field(default=default, metadata=about)
+    return field(default=default, metadata={**about, "own": own or of_anybody})
+
+
+def of_anybody(value: Any) -> bool:
+    """For options that a night may give."""
+    return False
+
+
+def of_the_user(value: Any) -> bool:
+    """For options that no night may give."""
+    return True
 
 
 @dataclass(frozen=True)
@@ -114,6 +144,7 @@ class Options:
         "The noise by which the aperture is chosen: p2p (point to point), std, binned or binned:MINUTES, cdpp or"
         " cdpp:MINUTES, or MODULE:FUNCTION of your own, called with flux and time.",
         metavar="METRIC",
+        own=names_code,
     )
     fit: str | None = option(
         "Fit a transit: where one shows (auto), in any case (transit), or never (none).",
@@ -121,7 +152,7 @@ class Options:
     )
     planet: str | None = option(
         "The planet whose transit it is, as the NASA Exoplanet Archive names it: its ephemeris is asked for once,"
-        " and kept.",
+        " with --online, and kept.",
         metavar="'NAME b'",
     )
     ephemeris: str | None = option(
@@ -153,7 +184,12 @@ class Options:
     )
     jobs: int | None = option("Worker processes, instead of one for each core.", metavar="N")
     scheduler: str | None = option(
-        "Run on a Dask cluster: the address of its scheduler, or local to start one here.", metavar="ADDRESS"
+        "Run on a Dask cluster: the address of its scheduler, or local to start one here.",
+        metavar="ADDRESS",
+        own=of_the_user,
+    )
+    online: bool = option(
+        "Ask services on the network for what the cache does not have.", False, own=of_the_user
     )
 
     def named(self) -> dict[str, Any]:
@@ -264,8 +300,40 @@ def as_number(value: Any, wanted: type) -> int | float | None:
     return wanted(value) if wanted(value) == value else None
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """The options in a reduce.toml.
+def without_authority(given: Mapping[str, Any], where: str) -> tuple[dict[str, Any], list[str]]:
+    """What a file of the night may say, and a sentence for each option in it that is the user's to give."""
+    own = {public_name(item): item.metadata["own"] for item in fields(Options)}
+    kept: dict[str, Any] = {}
+    sentences = []
+    for name, value in given.items():
+        known = name.replace("-", "_")
+        if known in own and own[known](value):
+            does = "runs code" if known == "metric" else "leaves this computer"
+            option = f"--{known.replace('_', '-')}" + ("" if value is True else f" {value}")
+            said, option = one_line(f"{name} = {value!r}")[:200], one_line(option)[:200]
+            sentences.append(
+                f"{where}: {said} is not used: what {does} is not for a night to decide; if it is yours, give {option}"
+                f" on the command line, or write it into {config_path()}"
+            )
+        else:
+            kept[name] = value
+    return kept, sentences
+
+
+def config_path() -> Path:
+    """The user's configuration, whether it is there or not."""
+    base = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config")
+    return (base if base.is_absolute() else Path("~/.config").expanduser()) / "potpyri-like" / "config.toml"
+
+
+def read_config(path: Path, night: Path | None = None) -> dict[str, Any]:
+    """The options in a file.
+
+    Parameters
+    ----------
+    path : Path
+    night : Path, optional
+        The night that it is a file of: it may not be a link out of it.
 
     Raises
     ------
@@ -273,7 +341,9 @@ def read_config(path: Path) -> dict[str, Any]:
         It cannot be read.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return tomllib.loads(
+            read_text(path) if night is None else read_inside(night, path).decode("utf-8-sig")
+        )
     except OSError as error:
         raise UsageError(f"{path}: it cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:  # brackets within brackets, without end
@@ -281,7 +351,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def read_times(path: Path) -> str | None:
-    """The intervals in a times.csv as the option out_of_transit has them; None where it holds none.
+    """The intervals in a night's times.csv as the option out_of_transit has them; None where it holds none.
 
     Raises
     ------
@@ -289,7 +359,7 @@ def read_times(path: Path) -> str | None:
         It cannot be read.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig", errors="backslashreplace")
+        text = read_inside(path.parent, path).decode("utf-8-sig", errors="backslashreplace")
     except OSError as error:
         raise UsageError(f"{path}: it cannot be read ({error.strerror})") from error
     intervals = parse_intervals(text, path_name=str(path))

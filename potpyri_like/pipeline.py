@@ -131,8 +131,8 @@ def reduce_night(
     with ExitStack() as stack:
         check_instrument_of(output, instrument, folder)
         memory = Memory(instrument)
-        if (output.root / FOLDER).is_dir():
-            memory.journal = stack.enter_context(Journal(output.root))
+        if output.folder.below(FOLDER).is_there():
+            memory.journal = stack.enter_context(Journal(output))
         if out is not None:
             check_night_of(output, folder, memory.journal)
         if memory.journal is not None and redo:
@@ -142,7 +142,7 @@ def reduce_night(
         check_understood(night)
         check_options(night, options)
         output.make()
-        journal = memory.journal or stack.enter_context(Journal(output.root))
+        journal = memory.journal or stack.enter_context(Journal(output))
         note_owner(journal, instrument, folder)
         journal.forget("run")
         memory.hand_over(journal)
@@ -162,7 +162,7 @@ def reduce_night(
         is_ours = write_night_table(output, journal, night, report.status) and is_ours
         report = write_products(report, runner)
         names = sorted({*output.written, *runner.kept})
-        record(report, output, journal, names)
+        record(report, output, journal, names, metric=metric_digest(options))
         if options.target is None:  # what the night does not give any more: a set that got another name
             output.remove(journal.forget_others({*names, RUN_RECORD}))
         output.tidy()  # a run that is noted as finished is not looked at again
@@ -173,7 +173,7 @@ def reduce_night(
 
 def output_of(folder: Path, out: Path | None) -> Output:
     """Where the products of a night go."""
-    return Output(folder / "red" if out is None else out)
+    return Output.of_night(folder, out)
 
 
 def scan_again(
@@ -281,7 +281,7 @@ def draw(pictures: Mapping[str, Picture], runner: Runner) -> dict[str, bytes]:
             shown[id(picture.of)] = fingerprint(code_identity(whole=True), picture.of)
         key = partial(fingerprint, picture.kind, shown[id(picture.of)])
         if runner.recall(name, key) is not None:
-            images[name] = (runner.output.root / name).read_bytes()
+            images[name] = runner.output.read_bytes(name)
             continue
         images[name] = picture()
         write_images(runner.output, {name: images[name]})
@@ -289,7 +289,7 @@ def draw(pictures: Mapping[str, Picture], runner: Runner) -> dict[str, bytes]:
     return images
 
 
-def record(report: RunReport, output: Output, journal: Journal, names: Sequence[str]) -> None:
+def record(report: RunReport, output: Output, journal: Journal, names: Sequence[str], *, metric: str) -> None:
     """Write run.json: what was made from what; and note it in the journal.
 
     Parameters
@@ -299,13 +299,14 @@ def record(report: RunReport, output: Output, journal: Journal, names: Sequence[
     journal : Journal
     names : sequence of str
         All products, those of an earlier run that still stand among them.
+    metric : str
+        The SHA-256 of the user's function of noise; "" where it is none.
     """
     products = {
-        name: {"sha256": journal.keep_product(name), "bytes": (output.root / name).stat().st_size}
-        for name in names
+        name: {"sha256": journal.keep_product(name), "bytes": output.signature(name)[0]} for name in names
     }
     raw = raw_files(report.night, journal)
-    output.write_json(RUN_RECORD, run_json(report, raw=raw, products=products))
+    output.write_json(RUN_RECORD, run_json(report, raw=raw, products=products, metric=metric))
     journal.keep_product(RUN_RECORD)
 
 
@@ -406,9 +407,9 @@ def standing(instrument: Instrument, folder: Path, *, out: Path | None, options:
         Another run is at work on the same output folder.
     """
     output = output_of(folder, out)
-    if not (output.root / FOLDER).is_dir() or not folder.is_dir():
+    if not output.folder.below(FOLDER).is_there() or not folder.is_dir():
         return None
-    with Journal(output.root) as journal:
+    with Journal(output) as journal:
         run = journal.note("run")
         if not run or run["key"] != run_key(instrument, folder, output, options):
             return None
@@ -427,8 +428,13 @@ def run_key(instrument: Instrument, folder: Path, output: Output, options: Optio
         if path.exists()
     ]
     code = code_identity(whole=True)
-    plugins = instrument_identity(type(instrument)), photometer_of(options).digest
+    plugins = instrument_identity(type(instrument)), photometer_of(options).digest, metric_digest(options)
     return fingerprint(code, plugins, str(folder.absolute()), named, files)
+
+
+def metric_digest(options: Options) -> str:
+    """The SHA-256 of the source of a metric of the user's own; "" where it is none."""
+    return "" if options.metric is None else named_metric(options.metric).digest
 
 
 def finish(report: RunReport, journal: Journal, names: Sequence[str], key: str) -> None:

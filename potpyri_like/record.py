@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from potpyri_like.errors import NightError, UsageError
+from potpyri_like.lightcurves import named_metric
 from potpyri_like.night import RUN_RECORD, check_is_folder
-from potpyri_like.options import Options
+from potpyri_like.options import Options, without_authority
 from potpyri_like.pipeline import output_of
+from potpyri_like.store import one_line
 
-__all__ = ["LastRun", "last_run", "run_record"]
+__all__ = ["LastRun", "last_run", "metric_word", "run_record"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class LastRun:
     command : str
     night : str
         The night's folder as it was named then.
+    metric, metric_sha256 : str
+        The function of the user's by which the aperture was chosen, and of its source; "" where it was none.
     """
 
     instrument: str
@@ -44,6 +48,41 @@ class LastRun:
     given: Mapping[str, tuple[Any, str]]
     command: str
     night: str = ""
+    metric: str = ""
+    metric_sha256: str = ""
+
+    def with_own(self, own: Options) -> Options:
+        """The options of the run, with what is not for a run.json to say as the user says it now.
+
+        Raises
+        ------
+        UsageError
+            The run chose by a function of the user's, and it was not named again.
+        """
+        if self.metric and own.metric != self.metric:
+            raise UsageError(
+                f"the run used --metric {self.metric}, a function of your own, which is not imported because a run.json"
+                f" says so; add --metric {self.metric}"
+            )
+        metric = own.metric if self.metric else self.options.metric
+        jobs = own.jobs if own.jobs is not None else self.options.jobs
+        return replace(self.options, metric=metric, jobs=jobs, scheduler=own.scheduler, online=own.online)
+
+    @property
+    def metric_is_other(self) -> bool:
+        """Whether the user's function, which is imported for that, is not the one of the run."""
+        return bool(self.metric) and named_metric(self.metric).digest != self.metric_sha256
+
+
+def metric_word(run: LastRun, again: str | None) -> str:
+    """What is to be said of the function by which the user chose the aperture."""
+    if not run.metric:
+        return "the run used no function of your own as its metric"
+    if again != run.metric:
+        return f"the run used {run.metric}, a function of your own; --metric {run.metric} shows whether it is the same"
+    if run.metric_is_other:
+        return f"{run.metric} is not as it was in that run: its source has another SHA-256"
+    return f"{run.metric} is as it was in that run: its source has the same SHA-256"
 
 
 def last_run(folder: Path, *, out: Path | None = None) -> LastRun:
@@ -61,15 +100,19 @@ def last_run(folder: Path, *, out: Path | None = None) -> LastRun:
 def run_told(run: Any, where: str) -> LastRun:
     """The run that a run.json tells of."""
     given = {name: (about["value"], about["from"]) for name, about in run["options"].items()}
+    values, _ = without_authority({name: value for name, (value, _) in given.items()}, where)
+    metric = given.get("metric", (None, ""))[0]
     return LastRun(
         instrument=run["instrument"],
-        options=Options().merged({name: value for name, (value, _) in given.items()}, where=where),
+        options=Options().merged(values, where=where),
         inputs={item.get("path", item["file"]): item.get("sha256", "") for item in run["inputs"]},
         products={item["file"]: item["sha256"] for item in run["products"]},
         code={**run["versions"], "source": run["source_sha256"]},
         given=given,
         command=run["command"],
         night=run["night"],
+        metric=one_line(str(metric)) if metric and "metric" not in values else "",
+        metric_sha256=str(run["options"].get("metric", {}).get("sha256", "")),
     )
 
 
@@ -83,9 +126,10 @@ def run_record(folder: Path, out: Path | None = None) -> Iterator[tuple[Any, Pat
         There was no run, its run.json cannot be read, or something is missing in it.
     """
     check_is_folder(folder)
-    path = output_of(folder, out).root / RUN_RECORD
+    output = output_of(folder, out)
+    path = output.root / RUN_RECORD
     try:
-        yield json.loads(path.read_text(encoding="utf-8")), path
+        yield json.loads(output.read_bytes(RUN_RECORD)), path
     except FileNotFoundError as error:
         raise NightError(
             f"{path}: no run has ended here; reduce the night first, or give its output folder with --out DIR"

@@ -16,9 +16,7 @@ import json
 import math
 import os
 import re
-import shutil
 import struct
-import tempfile
 import time
 import warnings
 import zlib
@@ -34,6 +32,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from potpyri_like.errors import FrameError, HeaderError, PixelError, ProductError, UnavailableError
+from potpyri_like.folders import Folder, Odd, parts_of
 from potpyri_like.header import RawHeader
 
 __all__ = [
@@ -45,8 +44,8 @@ __all__ = [
     "is_raw_name",
     "one_line",
     "printable",
+    "raw_sha256",
     "read_header",
-    "read_product",
     "read_raw",
     "read_table",
     "sha256",
@@ -69,7 +68,11 @@ COUNT = re.compile(rb"(Z?NAXIS|TFIELDS) *= *\+?(\d{4,70})", re.IGNORECASE)
 MOST_AXES = 999  # and columns: FITS standard 4.0, 4.4.1 and 7.3.1
 MOST_HEADER = 2**24  # bytes
 MOST_AT_ONCE = 2**30  # bytes; of a larger file only what is wanted is taken into memory
-WRITING, WORK = ".writing_", ".work"  # names of what is not finished, and of what a run needs meanwhile
+WRITING, WORK = (
+    ".writing_",
+    ".work",
+)  # names of what is not finished, and of what runs of old needed meanwhile
+OWN_FOLDER = "red"  # in the night, where no other is named
 REMEDY = "make room or give the right to write there, or choose another folder with --out DIR"
 # How the pixels of plain images lie in a file, by BITPIX and BZERO
 PLAIN = {(16, 0): ">i2", (16, 32768): ">u2", (32, 0): ">i4", (-32, 0): ">f4"}
@@ -493,32 +496,59 @@ def read_table(path: Path) -> Table:
         ) from error
 
 
-def read_product(path: Path) -> list[np.ndarray]:
-    """The images of a FITS file that we wrote, in native byte order."""
-    with fits.open(path, memmap=False) as hdus:
-        images = [hdu.data for hdu in hdus if hdu.data is not None]
-        return [np.ascontiguousarray(image, dtype=image.dtype.newbyteorder("=")) for image in images]
-
-
 def sha256(path: Path) -> str:
     """The SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def raw_sha256(folder: Path, name: str) -> str:
+    """The SHA-256 of a raw file by its name in a run.json.
+
+    Raises
+    ------
+    OSError
+        It is not there, or its name or a link leads out of the night.
+    """
+    path = folder.joinpath(*parts_of(name))
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise Odd(name, "it lies outside of the night")
+    if not path.is_file():
+        raise FileNotFoundError(name)
+    return sha256(path)
+
+
 @dataclass(frozen=True)
 class Output:
-    """The folder that everything is written to.
+    """The folder that everything is written to; what is done in it follows no link (see `folders`).
 
     Attributes
     ----------
     root : Path
     written : set of str
         The products written so far, by their paths within the folder.
+    own : Folder or None
+        How to reach it, where the user did not name it.
     """
 
     root: Path
     written: set[str] = field(default_factory=set, compare=False, repr=False)
+    own: Folder | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def of_night(cls, night: Path, out: Path | None) -> Output:
+        """Where the products of a night go: the folder that was named, else `red` in the night, which is no link."""
+        if out is not None:
+            return cls(out)
+        return cls(night / OWN_FOLDER, own=Folder(night / OWN_FOLDER, named=False))
+
+    @property
+    def folder(self) -> Folder:
+        return self.own or Folder(self.root)
+
+    def below(self, name: str) -> Output:
+        """A folder in it, as an output folder of its own."""
+        return Output(self.root / name, own=self.folder.below(name))
 
     def make(self) -> None:
         """Make the folder and prove that it can be written to.
@@ -529,9 +559,9 @@ class Output:
             It cannot.
         """
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.root):
+            with self.folder.held(make=True):
                 pass
+            self.folder.scratch(WRITING).close()
         except OSError as error:
             raise ProductError(
                 f"{self.root}: nothing can be written there ({error.strerror or error});"
@@ -540,19 +570,51 @@ class Output:
 
     def tidy(self) -> None:
         """Remove what a run that was cut off left half-written."""
-        for path in self.root.rglob(f"{WRITING}*"):
-            path.unlink(missing_ok=True)
-        shutil.rmtree(self.root / WORK, ignore_errors=True)
+        self.folder.sweep(WRITING)
+        self.folder.remove_tree(WORK)
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove products, and the folders that are empty without them."""
         for name in names:
-            path = self.root / name
-            path.unlink(missing_ok=True)
-            for folder in path.parents:
-                if folder == self.root or any(folder.iterdir()):
-                    break
-                folder.rmdir()
+            self.folder.remove(name)
+            above = name.split("/")[:-1]
+            while above and self.folder.remove_empty("/".join(above)):
+                above.pop()
+
+    # -- reading what is there -------------------------------------------------------------------------------
+
+    def open(self, name: str) -> BinaryIO:
+        """A product, to be read; an OSError where it is not there, or no plain file in plain folders."""
+        return self.folder.open(name)
+
+    def read_bytes(self, name: str) -> bytes:
+        with self.open(name) as file:
+            return file.read()
+
+    def read_images(self, name: str) -> list[np.ndarray]:
+        """The images of a FITS file that we wrote, in native byte order."""
+        with self.open(name) as file, fits.open(file, memmap=False) as hdus:
+            images = [hdu.data for hdu in hdus if hdu.data is not None]
+            return [np.ascontiguousarray(image, dtype=image.dtype.newbyteorder("=")) for image in images]
+
+    def sha256(self, name: str) -> str:
+        """The SHA-256 of a product's bytes."""
+        with self.open(name) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+
+    def signature(self, name: str) -> tuple[int, int, int, int]:
+        """Its size, times and place on the disk; an OSError where it is no plain file."""
+        return signature_of(self.folder.status(name, plain=True))
+
+    def has(self, name: str) -> bool:
+        """Whether a name is there, as whatever."""
+        try:
+            self.folder.status(name)
+        except OSError:
+            return False
+        return True
+
+    # -- writing ---------------------------------------------------------------------------------------------
 
     def write(self, name: str, fill: Callable[[BinaryIO], Any]) -> Path:
         """Write a product atomically.
@@ -570,24 +632,13 @@ class Output:
             The disk is full, or the folder cannot be written to.
         """
         path = self.root / name
-        temporary = None
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=WRITING, delete=False) as file:
-                temporary = Path(file.name)
-                fill(file)  # type: ignore[arg-type]
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.chmod(0o666 & ~current_umask())
-            temporary.replace(path)
-            sync_folder(path.parent)
+            with self.folder.replacing(name, WRITING) as file:
+                fill(file)
         except OSError as error:
             raise ProductError(
                 f"{path}: it cannot be written ({error.strerror or error}); {REMEDY}"
             ) from error
-        finally:
-            if temporary is not None and temporary.exists():
-                temporary.unlink()
         if not name.startswith("."):
             self.written.add(name)
         return path
@@ -612,30 +663,16 @@ class Output:
             hdu.add_checksum(when=CHECKSUM)
         return self.write(name, hdus.writeto)
 
+    def appending(self, name: str) -> BinaryIO:
+        """A file to which lines are added as they come: a log."""
+        return os.fdopen(self.folder.own(name, os.O_WRONLY | os.O_APPEND), "ab")
+
 
 def table_text(table: Table) -> str:
     """A table as ECSV."""
     text = io.StringIO()
     table.write(text, format="ascii.ecsv")
     return text.getvalue()
-
-
-def sync_folder(folder: Path) -> None:
-    """Make sure that a file's new name outlives a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError:  # some network disks cannot
-        pass
-    finally:
-        os.close(handle)
-
-
-def current_umask() -> int:
-    """The process's umask (there is no way to read it but to set it)."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 class Scratch:
@@ -645,14 +682,14 @@ class Scratch:
     ----------
     shape : (int, int)
         Rows, columns of each frame, float32.
-    folder : Path
+    output : Output
         On whose disk they wait.
     """
 
-    def __init__(self, shape: tuple[int, int], folder: Path) -> None:
+    def __init__(self, shape: tuple[int, int], output: Output) -> None:
         self.shape = shape
-        self.folder = folder
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by __exit__
+        self.output = output
+        self._file = output.folder.scratch(WRITING)
         self._frames = 0
 
     def __enter__(self) -> Scratch:
@@ -682,7 +719,7 @@ class Scratch:
             self._file.write(np.ascontiguousarray(image, dtype=np.float32).data)
             self._file.flush()
         except OSError as error:
-            where = f"{self.folder}: no room for frames waiting to be combined"
+            where = f"{self.output.root}: no room for frames waiting to be combined"
             raise ProductError(f"{where} ({error.strerror or error}); {REMEDY}") from error
         self._frames += 1
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from potpyri_like.encoding import encode
 from potpyri_like.errors import NightError
 from potpyri_like.frame import FrameInfo
 from potpyri_like.identity import code_identity
 from potpyri_like.instruments import Instrument
-from potpyri_like.journal import Journal
+from potpyri_like.journal import FOLDER, Journal
 from potpyri_like.night import NIGHT_TABLE, RUN_RECORD, Night, list_files
+from potpyri_like.options import Options
 from potpyri_like.pipeline import (
     Memory,
     output_of,
@@ -29,7 +31,7 @@ from potpyri_like.pipeline import (
 from potpyri_like.primitives import FrameOutcome
 from potpyri_like.record import LastRun, last_run
 from potpyri_like.runner import KEPT, Job, Progress, Runner, Silent
-from potpyri_like.store import Output, Reading, printable, sha256
+from potpyri_like.store import Output, Reading, printable, raw_sha256
 from potpyri_like.workers import workers
 
 __all__ = ["Check", "verify_night"]
@@ -55,6 +57,7 @@ def verify_night(
     out: Path | None = None,
     every: bool = False,
     seed: int | None = None,
+    own: Options | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Check]:
     """Prove a run, one check after the other.
@@ -71,18 +74,23 @@ def verify_night(
         Compute everything again: masters, all frames, stacks.
     seed : int, optional
         Of the choice of frames; by default another one each time.
+    own : Options, optional
+        What is not taken from a run.json: the user's function of noise, cluster and network.
     progress : Progress, optional
 
     Raises
     ------
+    UsageError
+        The run needs a function of the user's, and it was not named.
     NightError
         There is no run to verify, or the night cannot be read any more.
     Busy
         A run is at work on it.
     """
     run, output, progress = last_run(folder, out=out), output_of(folder, out), progress or Silent()
+    run = replace(run, options=run.with_own(own or Options()))
     with ExitStack() as stack:
-        journal = stack.enter_context(Journal(output.root))
+        journal = stack.enter_context(Journal(output))
         later = files_since(run, folder, output)
         if later:
             yield Check(
@@ -90,8 +98,8 @@ def verify_night(
                 is_word=True,
             )
         raw = {file: digest for file, digest in run.inputs.items() if digest}
-        yield compared("raw files", folder, raw, progress)
-        yield compared("products", output.root, run.products, Silent())
+        yield compared("raw files", lambda name: raw_sha256(folder, name), raw, progress)
+        yield compared("products", output.sha256, run.products, Silent())
         if (changed := changed_code(run)) and not every:
             yield Check(
                 f"computed again: nothing, since {changed} changed; --all does it anyway", is_word=True
@@ -125,16 +133,20 @@ def verifier(
     stack: ExitStack,
 ) -> Verifier:
     """What computes a run again, into a folder that is gone with the stack."""
-    for left in journal.folder.glob(f"{COPY}*"):  # by one that was cut off
-        shutil.rmtree(left, ignore_errors=True)
-    where = stack.enter_context(tempfile.TemporaryDirectory(dir=journal.folder, prefix=COPY))
+    kept = output.below(FOLDER)
+    for left in (name for name in kept.folder.names() if name.startswith(COPY)):  # by one that was cut off
+        kept.folder.remove_tree(left)
+    own = f"{COPY}{os.getpid()}"
+    stack.callback(kept.folder.remove_tree, own)
+    copy = kept.below(own)
+    copy.make()
     again = Verifier(
-        Output(Path(where)),
+        copy,
         run.options,
         progress,
         None,
         journal,
-        real=output.root,
+        real=output,
         every=every,
         random=random,
     )
@@ -148,7 +160,7 @@ def made_again(night: Night, run: LastRun, again: Verifier) -> dict[str, str]:
     again.output.write_table(NIGHT_TABLE, night.table(report.status))
     write_products(report, again)
     names = sorted({*again.output.written, *again.kept})
-    return {name: sha256(again.output.root / name) for name in names}
+    return {name: again.output.sha256(name) for name in names}
 
 
 def files_since(run: LastRun, folder: Path, output: Output) -> list[Path]:
@@ -167,7 +179,7 @@ class Verifier(Runner):
 
     Attributes
     ----------
-    real : Path
+    real : Output
         Where the products are that are to be proved.
     every : bool
     random : Random
@@ -179,7 +191,7 @@ class Verifier(Runner):
         Outcomes that are still to be compared, by frame and job.
     """
 
-    real: Path = Path()
+    real: Output = field(default_factory=lambda: Output(Path()))
     every: bool = False
     random: random.Random = field(default_factory=random.Random)
     computed: set[str] = field(default_factory=set)
@@ -205,10 +217,13 @@ class Verifier(Runner):
     def recall(self, product: str, key: Callable[[], str]) -> Any:
         memo = None if self.every else super().recall(product, key)
         if memo is not None:
-            copy = self.output.root / product
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self.real / product, copy)
+            self.output.write(product, partial(self.copy, product))
         return memo
+
+    def copy(self, product: str, file: BinaryIO) -> None:
+        """Copy a product that stands into another file."""
+        with self.real.open(product) as source:
+            shutil.copyfileobj(source, file)
 
     def keep(self, product: str, key: str, memo: Any) -> None:
         """Nothing is kept."""
@@ -222,24 +237,26 @@ def content_of(outcome: FrameOutcome) -> bytes:
     return encode({name: getattr(outcome, name) for name in KEPT})
 
 
-def compared(what: str, root: Path, digests: Mapping[str, str], progress: Progress) -> Check:
+def compared(
+    what: str, digest_of: Callable[[str], str], digests: Mapping[str, str], progress: Progress
+) -> Check:
     """Files against their SHA-256."""
     wrong = []
     progress.begin(what, len(digests))
     for name, digest in digests.items():
-        if befell := difference(root / name, digest):
+        if befell := difference(digest_of, name, digest):
             wrong.append(f"{name}: {befell}")
         progress.step()
     progress.end()
     return Check(what, len(digests), tuple(wrong))
 
 
-def difference(path: Path, digest: str) -> str:
+def difference(digest_of: Callable[[str], str], name: str, digest: str) -> str:
     """What is not as it was with a file; "" where nothing is."""
-    if not path.is_file():
-        return "it is gone"
     try:
-        return "" if sha256(path) == digest else "it has changed"
+        return "" if digest_of(name) == digest else "it has changed"
+    except FileNotFoundError:
+        return "it is gone"
     except OSError as error:
         return f"it cannot be read ({error.strerror or error})"
 
@@ -248,4 +265,5 @@ def changed_code(run: LastRun) -> str:
     """What computes otherwise than in a run, in words; "" where nothing does."""
     now = code_identity(whole=True)
     changed = [name for name in now if run.code.get(name) != now[name]]
+    changed += [run.metric] * run.metric_is_other
     return ", ".join("potpyri_like's source" if name == "source" else name for name in changed)

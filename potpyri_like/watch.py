@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import logging
+import os
 import statistics
 import threading
 import time
@@ -14,7 +15,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise, takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+from urllib.parse import unquote
 
 from potpyri_like.earlier import check_instrument_of, check_night_of, note_owner, write_night_table
 from potpyri_like.errors import FrameError, NightError, ProductError, ReductionError
@@ -66,6 +68,7 @@ CADENCES = 4.0  # and so many times the usual interval between frames
 CHOOSE_AGAIN = 64  # frames up to which the reference is chosen again whenever their number has doubled
 GROWTH = 1.1  # the aperture is chosen again when there are so many times more frames
 RELOAD = 5  # s
+SERVED = (".html", ".png", ".apng", ".gif", ".ecsv", ".fits", ".json", ".csv", ".txt", ".tbl")  # products
 ANSWER = 0.1  # s between two looks of the server whether it should end
 OTHER_RUN = 5.0  # s between two tries where another run is at work on the same products
 State = tuple[int, int, int, int]  # of a file: size, times, place on the disk
@@ -246,7 +249,7 @@ def watch_night(
     with ExitStack() as stack:
         page = str(output.root / "report.html")
         if serve is not None:
-            page = stack.enter_context(served(output.root, serve))
+            page = stack.enter_context(served(output, serve))
         say(f"watching {folder}; Ctrl-C ends it")
         say(f"page: {page}")
         return watch.until(idle)
@@ -366,10 +369,10 @@ class Watch:
     def follow(self) -> None:
         """Keep the light curves and the page up to date until the night is quiet."""
         output, arrivals = output_of(self.folder, self.out), self.arrivals
-        if not output.root.is_dir():  # a night that is not understood leaves nothing behind
+        if not output.folder.is_there():  # a night that is not understood leaves nothing behind
             check_understood(scan_again(self.folder, self.instrument, output, Memory(self.instrument)))
         output.make()
-        with Journal(output.root) as journal:
+        with Journal(output) as journal:
             note_owner(journal, self.instrument, self.folder)
             journal.forget("run")
             output.tidy()
@@ -650,7 +653,7 @@ class LiveRunner(Runner):
 
 
 @contextmanager
-def served(folder: Path, port: int) -> Iterator[str]:
+def served(output: Output, port: int) -> Iterator[str]:
     """A small server of the products on this computer, and nowhere else; its address.
 
     Raises
@@ -658,7 +661,7 @@ def served(folder: Path, port: int) -> Iterator[str]:
     ReductionError
         The port is taken.
     """
-    handler = partial(Handler, directory=str(folder))
+    handler = partial(Handler, output=output)
     try:
         server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
     except OSError as error:
@@ -675,22 +678,34 @@ def served(folder: Path, port: int) -> Iterator[str]:
 class Handler(http.server.SimpleHTTPRequestHandler):
     """Gives products to a browser, and has it load them again after some seconds."""
 
-    def end_headers(self) -> None:
-        self.send_header("Cache-Control", "no-store")
-        if self.path.partition("?")[0].endswith(".html"):
-            self.send_header("Refresh", str(RELOAD))
-        super().end_headers()
+    def __init__(self, *args: Any, output: Output, **more: Any) -> None:
+        self.output = output
+        super().__init__(*args, **more)
 
-    def send_head(self) -> Any:
-        """Only files whose names are not hidden, and no listings; the page at the root."""
-        if self.path.partition("?")[0] == "/":
-            self.path = "/report.html"
-        path = Path(self.translate_path(self.path))
-        inside = path.relative_to(self.directory)
-        if not path.is_file() or any(part.startswith(".") for part in inside.parts):
+    def send_head(self) -> BinaryIO | None:
+        """The answer's head, and the open product; the page at the root. Nothing else: no listing, link or log."""
+        name = unquote(self.path.partition("?")[0].partition("#")[0]).removeprefix("/") or "report.html"
+        file = self.product(name)
+        if file is None:
             self.send_error(404)
             return None
-        return super().send_head()
+        self.send_response(200)
+        self.send_header("Content-Type", self.guess_type(name))
+        self.send_header("Content-Length", str(os.fstat(file.fileno()).st_size))
+        self.send_header("Cache-Control", "no-store")
+        if name.endswith(".html"):
+            self.send_header("Refresh", str(RELOAD))
+        self.end_headers()
+        return file
+
+    def product(self, name: str) -> BinaryIO | None:
+        """A product, open; None where there is none of that name that may be shown."""
+        parts = name.split("/")
+        if any(part.startswith(".") for part in parts) or not name.lower().endswith(SERVED):
+            return None
+        with suppress(OSError, ValueError, ProductError):
+            return self.output.open(name)
+        return None
 
     def log_message(self, format: str, *args: Any) -> None:
         log.debug(format, *args)

@@ -3,12 +3,15 @@
 import os
 import socket
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 os.environ["MPLBACKEND"] = "Agg"
+OWN_CONFIGURATION = tempfile.TemporaryDirectory()  # empty, gone with the session
+os.environ["XDG_CONFIG_HOME"] = OWN_CONFIGURATION.name
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -211,7 +211,9 @@ def test_a_transit_that_is_not_due_in_the_night_is_not_fitted(away):
 
 def test_an_archive_out_of_reach_is_a_problem_and_the_search_goes_on(monkeypatch, tmp_path):
     monkeypatch.setenv(ENVIRONMENT, str(tmp_path))
-    works = FitTransit()(nights("gr", depth=False), Tools(planet="WASP-12 b"))  # tests may not leave loopback
+    works = FitTransit()(
+        nights("gr", depth=False), Tools(planet="WASP-12 b", online=True)
+    )  # tests may not leave loopback
     (problem,) = works[0].result.problems
     assert (problem.what, problem.stage) == ("ephemeris", "transit")
     assert "--ephemeris" in problem.why

@@ -127,7 +127,7 @@ def same(one, other):
 
 def test_the_row_of_the_archive_becomes_an_ephemeris(tmp_path):
     with serving(votable(WASP_12)) as service:
-        found = planet_ephemeris("wasp-12  B", cache=tmp_path, url=service.url)
+        found = planet_ephemeris("wasp-12  B", cache=tmp_path, online=True, url=service.url)
     assert same(found, GOOD)
     assert service.paths == ["/TAP/sync"]
     assert service.queries[0].endswith("from pscomppars where lower(pl_name)='wasp-12 b'")
@@ -136,7 +136,7 @@ def test_the_row_of_the_archive_becomes_an_ephemeris(tmp_path):
 def test_an_empty_cell_is_not_known(tmp_path):
     row = ("HAT-P-0 b", 2.5, None, 2450000.5, None, None, None, None, None)
     with serving(votable(row)) as service:
-        found = planet_ephemeris("HAT-P-0 b", cache=tmp_path, url=service.url)
+        found = planet_ephemeris("HAT-P-0 b", cache=tmp_path, online=True, url=service.url)
     assert (found.tc, found.period) == (2450000.5, 2.5)
     unknown = (found.tc_error, found.period_error, found.t14, found.t14_error, found.k, found.b)
     assert all(math.isnan(value) for value in unknown)
@@ -145,17 +145,18 @@ def test_an_empty_cell_is_not_known(tmp_path):
 
 def test_an_answer_is_asked_for_once(tmp_path):
     with serving(votable(WASP_12)) as service:
-        planet_ephemeris("WASP-12 b", cache=tmp_path, url=service.url)
-        planet_ephemeris("wasp-12 B", cache=tmp_path, url=service.url)
+        planet_ephemeris("WASP-12 b", cache=tmp_path, online=True, url=service.url)
+        planet_ephemeris("wasp-12 B", cache=tmp_path, online=True, url=service.url)
     assert len(service.queries) == 1
-    assert same(planet_ephemeris(" WASP-12  b ", cache=tmp_path, url=service.url), GOOD)
+    again = planet_ephemeris(" WASP-12  b ", cache=tmp_path, url=service.url)  # from the cache
+    assert same(again, GOOD)
 
 
 def test_the_cache_lies_where_the_environment_says(tmp_path, monkeypatch):
     monkeypatch.setenv(ENVIRONMENT, str(tmp_path / "own"))
     assert cache_folder() == tmp_path / "own"
     with serving(votable(WASP_12)) as service:
-        planet_ephemeris("WASP-12 b", url=service.url)
+        planet_ephemeris("WASP-12 b", online=True, url=service.url)
     assert [path.name for path in (tmp_path / "own").iterdir()] == ["wasp-12_b.json"]
     monkeypatch.delenv(ENVIRONMENT)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -180,21 +181,26 @@ def test_a_spoilt_cache_is_asked_for_again(tmp_path, spoilt):
     kept = tmp_path / "wasp-12_b.json"
     kept.write_bytes(spoilt.encode(errors="surrogateescape"))
     with serving(votable(WASP_12)) as service:
-        assert same(planet_ephemeris("WASP-12 b", cache=tmp_path, url=service.url), GOOD)
+        assert same(planet_ephemeris("WASP-12 b", cache=tmp_path, online=True, url=service.url), GOOD)
     assert len(service.queries) == 1
-    assert same(planet_ephemeris("WASP-12 b", cache=tmp_path, url=service.url), GOOD)
+    assert same(planet_ephemeris("WASP-12 b", cache=tmp_path, online=True, url=service.url), GOOD)
 
 
 def test_a_cache_that_cannot_be_written_takes_no_answer_away(tmp_path):
     (tmp_path / "file").write_text("no folder")
     with serving(votable(WASP_12)) as service:
-        assert same(planet_ephemeris("WASP-12 b", cache=tmp_path / "file", url=service.url), GOOD)
+        assert same(
+            planet_ephemeris("WASP-12 b", cache=tmp_path / "file", online=True, url=service.url), GOOD
+        )
 
 
 def test_an_apostrophe_is_part_of_the_name(tmp_path):
     row = ("Barnard's b", *WASP_12[1:])
     with serving(votable(row)) as service:
-        assert planet_ephemeris("Barnard's b", cache=tmp_path, url=service.url).name == "Barnard's b"
+        assert (
+            planet_ephemeris("Barnard's b", cache=tmp_path, online=True, url=service.url).name
+            == "Barnard's b"
+        )
     assert service.queries[0].endswith("lower(pl_name)='barnard''s b'")
 
 
@@ -236,7 +242,7 @@ def test_an_apostrophe_is_part_of_the_name(tmp_path):
 )
 def test_an_answer_that_is_none_is_told_and_not_kept(tmp_path, answer, words):
     with serving(**answer) as service, pytest.raises(ArchiveError) as error:
-        planet_ephemeris("WASP-12 b", cache=tmp_path, url=service.url)
+        planet_ephemeris("WASP-12 b", cache=tmp_path, online=True, url=service.url)
     assert words in str(error.value)
     assert "--ephemeris 'TC PERIOD'" in str(error.value)
     assert "\n" not in str(error.value)
@@ -246,13 +252,15 @@ def test_an_answer_that_is_none_is_told_and_not_kept(tmp_path, answer, words):
 def test_an_archive_that_never_answers_is_given_up(tmp_path, monkeypatch):
     monkeypatch.setattr(archive, "TIMEOUT", 0.2)
     with serving(status=None) as service, pytest.raises(ArchiveError, match="gave no answer"):
-        planet_ephemeris("WASP-12 b", cache=tmp_path, url=service.url)
+        planet_ephemeris("WASP-12 b", cache=tmp_path, online=True, url=service.url)
     assert not list(tmp_path.iterdir())
 
 
 def test_without_a_network_the_error_says_what_to_give(tmp_path):
     with pytest.raises(ArchiveError, match="try again with a network, or give --ephemeris"):
-        planet_ephemeris("WASP-12 b", cache=tmp_path, url=f"http://127.0.0.1:{closed_port()}/TAP")
+        planet_ephemeris(
+            "WASP-12 b", cache=tmp_path, online=True, url=f"http://127.0.0.1:{closed_port()}/TAP"
+        )
     assert not list(tmp_path.iterdir())
 
 
@@ -270,3 +278,10 @@ def test_the_nearest_transit_is_named_with_its_number_and_error():
 def test_an_error_known_in_part_is_that_part():
     assert Ephemeris("", tc=0.0, period=2.0, period_error=1e-3).near(20.0)[1] == pytest.approx(0.01)
     assert Ephemeris("", tc=0.0, period=2.0, tc_error=1e-3).near(20.0)[1] == pytest.approx(1e-3)
+
+
+def test_nothing_is_asked_while_the_network_is_off_and_the_sentence_says_how_to_turn_it_on(tmp_path):
+    with serving(votable(WASP_12)) as service:
+        with pytest.raises(ArchiveError, match=r"network is off: add --online .* --ephemeris"):
+            planet_ephemeris("WASP-12 b", cache=tmp_path, url=service.url)
+        assert not service.queries

@@ -274,6 +274,7 @@ def test_every_option_of_the_command_line_reaches_the_pipeline(here, asked):
         "animation": "no",
         "jobs": 2,
         "scheduler": "tcp://10.0.0.1:8786",
+        "online": True,
     }
     assert sorted(values) == sorted(Options().named())
     words = {name: "" if value is True else f"={value}" for name, value in values.items()}

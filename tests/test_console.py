@@ -12,6 +12,7 @@ import pytest
 
 from potpyri_like.console import GOES_ON, STOPPED, Bars, Lines, Log, LogFile, interruptible, progress_for
 from potpyri_like.errors import NightError, UsageError
+from potpyri_like.store import Output
 
 SHOW_CURSOR, HIDE_CURSOR = b"\x1b[?25h", b"\x1b[?25l"
 
@@ -35,7 +36,7 @@ def terminal(monkeypatch):
 
 def test_the_log_begins_when_the_output_folder_is_there_and_lacks_nothing(tmp_path):
     log = logging.getLogger("potpyri_like.somewhere")
-    with Log(tmp_path / "out", screen=False):
+    with Log(Output(tmp_path / "out"), screen=False):
         log.warning("before")
         assert not (tmp_path / "out").exists()
         (tmp_path / "out").mkdir()
@@ -48,7 +49,7 @@ def test_the_log_begins_when_the_output_folder_is_there_and_lacks_nothing(tmp_pa
 
 
 def test_a_wrong_option_leaves_no_log(tmp_path):
-    with pytest.raises(UsageError), Log(tmp_path, screen=False):
+    with pytest.raises(UsageError), Log(Output(tmp_path), screen=False):
         logging.getLogger("potpyri_like").info("begun")
         raise UsageError("wrong")
     assert not list(tmp_path.iterdir())
@@ -63,7 +64,7 @@ def test_a_wrong_option_leaves_no_log(tmp_path):
     ],
 )
 def test_what_stops_a_run_is_in_the_log(tmp_path, error, told):
-    with pytest.raises(type(error)), Log(tmp_path, screen=False):
+    with pytest.raises(type(error)), Log(Output(tmp_path), screen=False):
         raise error
     (file,) = (tmp_path / "log").iterdir()
     assert told in file.read_text()
@@ -74,14 +75,14 @@ def test_what_stops_a_run_is_in_the_log(tmp_path, error, told):
 def test_logging_is_left_as_it_was_found(tmp_path):
     logger = logging.getLogger("potpyri_like")
     before = logger.level, logger.propagate, list(logger.handlers)
-    with Log(tmp_path, screen=True):
+    with Log(Output(tmp_path), screen=True):
         assert len(logger.handlers) == len(before[2]) + 2
     assert (logger.level, logger.propagate, list(logger.handlers)) == before
 
 
 def test_a_log_that_cannot_be_written_does_not_stop_the_run(tmp_path):
     (tmp_path / "log").write_text("in the way")
-    with Log(tmp_path, screen=False):
+    with Log(Output(tmp_path), screen=False):
         logging.getLogger("potpyri_like").warning("on we go")
     assert (tmp_path / "log").read_text() == "in the way"
 
@@ -89,7 +90,7 @@ def test_a_log_that_cannot_be_written_does_not_stop_the_run(tmp_path):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
 def test_a_full_disk_spoils_the_log_and_not_the_error(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(LogFile, "_open", lambda self: Path("/dev/full").open("w"))  # noqa: SIM115
-    with pytest.raises(NightError, match="it is day"), Log(tmp_path, screen=False):
+    with pytest.raises(NightError, match="it is day"), Log(Output(tmp_path), screen=False):
         logging.getLogger("potpyri_like").warning("on we go")
         raise NightError("it is day")
     assert capsys.readouterr() == ("", "")

@@ -2,9 +2,11 @@ import fcntl
 import os
 import signal
 import sqlite3
+import struct
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -373,7 +375,7 @@ def test_a_spoilt_database_is_begun_afresh(full, raw, how, caplog):
         kept(journal, raw, 2)
     with Journal(root) as journal:
         assert journal.known(asked).outcome == 2
-    assert how == "empty" or "it is begun afresh" in caplog.text
+    assert how == "empty" or "it was set aside" in caplog.text
 
 
 def test_a_spoilt_page_that_is_met_when_writing_is_no_obstacle(full, raw):
@@ -456,3 +458,112 @@ def test_what_was_committed_stands_after_a_kill_and_the_rest_is_as_if_never_writ
         files = dict(journal._db.execute("SELECT file, sha256 FROM files").fetchall())
         assert journal.note("a") == [1] and files.get("early") == "ab" and "late" not in files
         assert journal.known(asked).outcome == 1
+
+
+# -- a journal that somebody else sent -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def theirs(tmp_path):
+    """Another program's database, which stays as it is."""
+    path = tmp_path / "outside" / "bookmarks.sqlite"
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("CREATE TABLE bookmarks (address TEXT)")
+    return path
+
+
+def files_of(folder):
+    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("name", ["lock", NAME, f"{NAME}-wal", f"{NAME}-shm", f"{NAME}-journal"])
+@pytest.mark.parametrize("link", [os.symlink, os.link], ids=["link", "hard link"])
+def test_a_link_among_the_files_of_the_journal_is_not_followed(full, raw, theirs, name, link):
+    root, asked = full
+    before = files_of(theirs.parent)
+    (root / FOLDER / name).unlink(missing_ok=True)
+    link(theirs, root / FOLDER / name)
+    with Journal(root) as journal:
+        kept(journal, raw, 2)
+    with Journal(root) as journal:
+        assert journal.known(asked).outcome == 2
+    assert files_of(theirs.parent) == before
+
+
+def test_a_folder_of_the_journal_that_is_a_link_is_made_anew(tmp_path, theirs, caplog):
+    (tmp_path / "red").mkdir()
+    (tmp_path / "red" / FOLDER).symlink_to(theirs.parent)
+    before = files_of(theirs.parent)
+    with Journal(tmp_path / "red") as journal:
+        journal.write_note("a", 1)
+    assert files_of(theirs.parent) == before and len(caplog.records) == 1
+    assert (tmp_path / "red" / FOLDER / NAME).is_file()
+
+
+def test_a_journal_of_ours_is_opened_without_a_word(full, caplog):
+    root, asked = full
+    with Journal(root) as journal:
+        assert journal.known(asked).outcome == 1
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DROP TABLE notes; CREATE VIEW notes AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c)"
+        " SELECT x AS name, '1' AS value FROM c",
+        "CREATE TRIGGER t AFTER INSERT ON notes BEGIN DELETE FROM files; END",
+        "CREATE TABLE more (x)",
+        "CREATE INDEX i ON notes (value)",
+        "DROP TABLE jobs",
+        "PRAGMA user_version = 77",
+        "PRAGMA application_id = 5",
+        *(
+            f"INSERT INTO products (name) VALUES ('{name}')"
+            for name in ("../a.txt", "/etc/passwd", "a/../../b")
+        ),
+    ],
+)
+def test_a_journal_that_is_not_as_we_wrote_it_is_set_aside_with_one_sentence(full, statement, caplog):
+    root, asked = full
+    with closing(sqlite3.connect(root / FOLDER / NAME)) as database:
+        database.executescript(statement)
+    with Journal(root) as journal:
+        assert journal.known(asked).why == "new"
+    assert len(caplog.records) == 1 and "it was set aside as journal.sqlite~" in caplog.text
+    assert (root / FOLDER / f"{NAME}~").is_file()
+
+
+def test_a_rollback_journal_deletes_no_file_that_it_names(full, tmp_path):
+    root, _ = full
+    precious = tmp_path / "precious.txt"
+    precious.write_text("mine")
+    super_journal(root / FOLDER / f"{NAME}-journal", precious)
+    with Journal(root):
+        pass
+    assert precious.read_text() == "mine"
+
+
+def super_journal(path, named):
+    """A rollback journal with one page that was changed, and the name of a super-journal (SQLite's file format)."""
+    magic, name = bytes([0xD9, 0xD5, 0x05, 0xF9, 0x20, 0xA1, 0x63, 0xD7]), str(named).encode()
+    head = magic + struct.pack(">IIIII", 0, 1, 1, 512, 4096)
+    tail = struct.pack(">I", 2**30 // 4096 + 1) + name + struct.pack(">II", len(name), sum(name)) + magic
+    path.write_bytes(head.ljust(512, b"\0") + tail)
+
+
+def test_a_folder_that_is_replaced_while_the_journal_is_opened_is_told(tmp_path, theirs, monkeypatch):
+    (tmp_path / "red").mkdir()
+    (theirs.parent / NAME).write_bytes(theirs.read_bytes())
+    before, connect = files_of(theirs.parent), sqlite3.connect
+
+    def swapping(*args, **kwargs):
+        (tmp_path / "red" / FOLDER).rename(tmp_path / "red" / "was")
+        (tmp_path / "red" / FOLDER).symlink_to(theirs.parent)
+        return connect(*args, **kwargs)
+
+    monkeypatch.setattr(sqlite3, "connect", swapping)
+    with pytest.raises(ProductError, match=r"replaced|cannot be written"):
+        Journal(tmp_path / "red")
+    assert files_of(theirs.parent) == before

@@ -17,6 +17,7 @@ from astropy.table import Table
 
 from potpyri_like import store
 from potpyri_like.errors import FrameError, HeaderError, PixelError, ProductError, UnavailableError
+from potpyri_like.folders import Folder
 from potpyri_like.store import (
     Output,
     Scratch,
@@ -626,8 +627,8 @@ def test_a_read_only_output_folder_is_told_with_what_to_do(tmp_path, monkeypatch
     def refuse(*_, **__):
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
-    monkeypatch.setattr("tempfile.NamedTemporaryFile", refuse)
+    monkeypatch.setattr(Folder, "scratch", refuse)
+    monkeypatch.setattr(os, "fsync", refuse)
     with pytest.raises(ProductError, match=r"Read-only file system.*--out DIR"):
         Output(tmp_path).make()
     with pytest.raises(ProductError, match=r"Read-only file system.*--out DIR"):
@@ -698,7 +699,7 @@ def test_a_spoilt_table_is_named_with_what_to_do(tmp_path):
 
 def test_frames_come_back_from_the_disk_pixel_by_pixel(tmp_path, rng):
     frames = rng.normal(size=(5, 6, 7)).astype(np.float32)
-    with Scratch((6, 7), tmp_path) as scratch:
+    with Scratch((6, 7), Output(tmp_path)) as scratch:
         for frame in frames:
             scratch.append(frame[:, ::-1])
         assert len(scratch) == 5
@@ -707,12 +708,12 @@ def test_frames_come_back_from_the_disk_pixel_by_pixel(tmp_path, rng):
 
 
 def test_a_frame_of_another_shape_is_not_mixed_with_the_others(tmp_path):
-    with Scratch((6, 7), tmp_path) as scratch, pytest.raises(PixelError, match=r"\(7, 6\).*\(6, 7\)"):
+    with Scratch((6, 7), Output(tmp_path)) as scratch, pytest.raises(PixelError, match=r"\(7, 6\).*\(6, 7\)"):
         scratch.append(np.zeros((7, 6)))
 
 
 def test_no_room_for_waiting_frames_is_told_with_what_to_do(tmp_path):
-    with Scratch((600, 700), tmp_path) as scratch:
+    with Scratch((600, 700), Output(tmp_path)) as scratch:
         scratch._file.close()
         scratch._file = Path("/dev/full").open("r+b", buffering=0)  # noqa: SIM115
         with pytest.raises(ProductError, match=r"no room for frames .*No space left.*--out DIR"):

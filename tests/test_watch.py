@@ -26,6 +26,7 @@ from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.journal import Busy, Journal
 from potpyri_like.options import Options
 from potpyri_like.pipeline import output_of, reduce_night, standing
+from potpyri_like.store import Output
 from potpyri_like.watch import Arrivals, Live, served, watch_night
 
 TINY = {"cameras": ("C1", "C2"), "frames": 6, "size": (160, 160), "darks": 2, "flats": 2}
@@ -193,7 +194,7 @@ def asked(address, path, method="GET"):
 
 
 def test_the_page_is_served_and_loads_itself_again(products):
-    with served(products, 0) as address:
+    with served(Output(products), 0) as address:
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/report\.html", address)
         for path in ("/report.html", "/", "/report.html?again"):
             status, headers, content = asked(address, path)
@@ -227,21 +228,44 @@ def test_the_page_is_served_and_loads_itself_again(products):
     ],
 )
 def test_the_server_gives_nothing_hidden_nothing_from_elsewhere_and_no_listings(products, path):
-    with served(products, 0) as address:
+    with served(Output(products), 0) as address:
         status, _, content = asked(address, path)
     assert status == 404 and "secret" not in content and "lightcurve" not in content
 
 
+def test_the_server_follows_no_link_and_gives_no_logs(products, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "precious.txt").write_text("a secret")
+    (products / "precious.txt").symlink_to(outside / "precious.txt")
+    (products / "album").symlink_to(outside)
+    (products / "log").mkdir()
+    (products / "log" / "reduce.log").write_text("a secret")
+    os.mkfifo(products / "pipe.txt")
+    with served(Output(products), 0) as address:
+        for path in (
+            "/precious.txt",
+            "/album/precious.txt",
+            "/album",
+            "/log/reduce.log",
+            "/pipe.txt",
+            "/album/../precious.txt",
+        ):
+            status, _, content = asked(address, path)
+            assert status == 404 and "secret" not in content, path
+        assert asked(address, "/WASP-0/g/lightcurve.png")[0] == 200
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
 def test_the_server_only_gives(products, method):
-    with served(products, 0) as address:
+    with served(Output(products), 0) as address:
         assert asked(address, "/report.html", method)[0] == 501
     assert (products / "report.html").read_text() == "the page"
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="there is no list of sockets")
 def test_the_server_is_seen_by_this_computer_only(products):
-    with served(products, 0) as address:
+    with served(Output(products), 0) as address:
         port = f"{urlsplit(address).port:04X}"
         sockets = [
             line.split()[1]
@@ -254,7 +278,7 @@ def test_the_server_is_seen_by_this_computer_only(products):
 
 
 def test_a_port_that_is_taken_is_one_sentence(products):
-    with served(products, 0) as address:
+    with served(Output(products), 0) as address:
         port = urlsplit(address).port
         ran = run("watch", "OPTICAM", products.parent, "--serve", port)
     assert (ran.status, ran.out) == (1, "")

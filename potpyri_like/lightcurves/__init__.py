@@ -13,7 +13,7 @@ from potpyri_like.lightcurves.fluxes import (
 )
 from potpyri_like.lightcurves.intervals import parse_intervals, select
 from potpyri_like.lightcurves.lags import Lag, correlation, lag
-from potpyri_like.lightcurves.metrics import Metric, named_metric
+from potpyri_like.lightcurves.metrics import Metric, named_metric, names_code
 from potpyri_like.lightcurves.periods import (
     Periodogram,
     PhaseBins,
@@ -63,6 +63,7 @@ __all__ = [
     "levelled",
     "multiband_periodogram",
     "named_metric",
+    "names_code",
     "parse_intervals",
     "periodogram",
     "phase_bins",

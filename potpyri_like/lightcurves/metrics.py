@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from potpyri_like.errors import UsageError
+from potpyri_like.identity import module_identity
 from potpyri_like.lightcurves.cdpp import cdpp, cdpp_in_time
 from potpyri_like.photometry.bins import bin_series
 from potpyri_like.photometry.noise import point_to_point, rms
 
-__all__ = ["METRICS", "Metric", "binned", "named_metric"]
+__all__ = ["METRICS", "Metric", "binned", "named_metric", "names_code"]
 
 _MINUTES = 1 / 1440  # days
 _POINTS = 12  # of a bin, without a width
@@ -70,10 +71,18 @@ class Metric:
     ----------
     name : str
     function : callable(flux, time) -> float
+    module : str
+        Where a function of somebody's own stands; "" for ours.
     """
 
     name: str
     function: Callable[..., Any]
+    module: str = ""
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the source of a function of somebody's own; "" for ours."""
+        return module_identity(self.module) if self.module else ""
 
     def __call__(self, flux: ArrayLike, time: ArrayLike | None) -> float:
         """The figure; the function gets copies, so it cannot spoil the light curve."""
@@ -85,6 +94,12 @@ class Metric:
                 "it is called with flux and time (days), both with NaN where nothing was measured"
             ) from error
         return _one_number(result, self.name)
+
+
+def names_code(text: object) -> bool:
+    """Whether a metric is a function of somebody's own, whose module would be imported."""
+    first, colon, _ = str(text).partition(":")
+    return bool(colon) and first not in _WITH_WIDTH
 
 
 def named_metric(text: str) -> Metric:
@@ -108,7 +123,7 @@ def named_metric(text: str) -> Metric:
             f"metric '{text}': no such name; {meant}there are {', '.join(METRICS)}, binned:MINUTES, "
             "cdpp:MINUTES and module:function of your own"
         )
-    return Metric(text, _imported(first, second))
+    return Metric(text, _imported(first, second), first)
 
 
 def _width(text: str, name: str) -> float:

@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -35,7 +34,7 @@ from potpyri_like.primitives.hot_pixels import HotPixels
 from potpyri_like.primitives.stage import Setup, Tools, Work, exposure_of, pixels_of
 from potpyri_like.primitives.trim import Trim
 from potpyri_like.results import Candidate, Choice, Grade, Master, Masters, Problem
-from potpyri_like.store import Scratch, ascii_text, read_product, sha256
+from potpyri_like.store import Output, Scratch, ascii_text
 
 __all__ = ["MakeMasters", "dark_ladder"]
 
@@ -312,9 +311,18 @@ class Maker:
             return None
         inputs, left_out, photons = memo
         self.problems.extend(Problem(what, stage, why, Grade(grade)) for what, stage, why, grade in left_out)
-        path = self.tools.output.root / name
+        output = self.tools.output
         log.info("master %s of %d frames, from before", kind, len(inputs))
-        return Master(kind, read_pixels(path), exposure, "exact", tuple(inputs), name, sha256(path), photons)
+        return Master(
+            kind,
+            read_pixels(output, name),
+            exposure,
+            "exact",
+            tuple(inputs),
+            name,
+            output.sha256(name),
+            photons,
+        )
 
     def stacked(
         self, kind: str, frames: Sequence[FrameInfo], exposure: float, read: Callable[[FrameInfo], Pixels]
@@ -333,7 +341,7 @@ class Maker:
                         )
                     )
                     continue
-                scratch = scratch or Scratch(last.data.shape, self.tools.output.root)
+                scratch = scratch or Scratch(last.data.shape, self.tools.output)
                 scratch.append(np.where(last.mask & (MaskBit.BAD | MaskBit.SATURATED), np.nan, last.data))
                 used.append(info.label)
             if scratch is None or last is None:
@@ -372,9 +380,9 @@ class Maker:
         """The same master as its product has it, which holds the error and not its square."""
         name = self.free_name(master.kind, master.exposure, first)
         error = np.sqrt(master.pixels.variance)
-        path = self.tools.output.write_fits(name, master_hdus(master, error, first, self.setup.filter_mode))
+        self.tools.output.write_fits(name, master_hdus(master, error, first, self.setup.filter_mode))
         pixels = master.pixels._replace(variance=error * error)
-        return replace(master, pixels=pixels, product=name, digest=sha256(path))
+        return replace(master, pixels=pixels, product=name, digest=self.tools.output.sha256(name))
 
 
 def believable(found: Transfer) -> float:
@@ -383,9 +391,9 @@ def believable(found: Transfer) -> float:
     return round(found.factor, 4) if sure and abs(found.factor - 1) > GAIN_MATTERS else 1.0
 
 
-def read_pixels(path: Path) -> Pixels:
+def read_pixels(output: Output, name: str) -> Pixels:
     """The pixels of a master that was written."""
-    data, mask, error = read_product(path)
+    data, mask, error = output.read_images(name)
     return Pixels(data, error * error, mask)
 
 

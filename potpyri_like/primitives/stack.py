@@ -91,7 +91,7 @@ class Stack:
         key = partial(self.key, work, tools, series, chosen)
         if tools.recall(name, key) is not None:
             return stacked
-        with Scratch(reference.image.shape, tools.output.root) as scratch:
+        with Scratch(reference.image.shape, tools.output) as scratch:
             self.fill(scratch, work, tools, series, chosen)
             if not len(scratch):
                 return work

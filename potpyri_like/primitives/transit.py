@@ -150,7 +150,7 @@ def known_ephemeris(options: Options) -> Ephemeris | None:
         The observer's numbers are those of no orbit; the archive does not answer.
     """
     if options.ephemeris is None:
-        return planet_ephemeris(options.planet) if options.planet is not None else None
+        return planet_ephemeris(options.planet, online=options.online) if options.planet is not None else None
     tc, period, *more = (float(part) for part in re.split(r"[\s,]+", options.ephemeris.strip()))
     t14 = more[0] if more else np.nan
     if not (np.isfinite(tc) and 0 < period < np.inf and (0 < t14 < period or not more)):

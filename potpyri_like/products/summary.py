@@ -193,6 +193,7 @@ def run_json(
     *,
     raw: Mapping[str, Mapping[str, Any]] | None = None,
     products: Mapping[str, Mapping[str, Any]] | None = None,
+    metric: str = "",
 ) -> dict[str, Any]:
     """The run in plain JSON types: NaN is null, times are UTC, quantities have their unit.
 
@@ -203,6 +204,8 @@ def run_json(
         SHA-256, size and time of the raw files, by their path within the night.
     products : mapping of str to mapping, optional
         SHA-256 and size of the products, by their path within the output folder.
+    metric : str
+        SHA-256 of the source of the user's own function of noise.
     """
     raw = raw or {}
     return plain(
@@ -215,7 +218,14 @@ def run_json(
             "recipe": report.recipe,
             "night": report.night.root,
             "exit_status": report.exit_status,
-            "options": {key: {"value": v, "from": origin} for key, (v, origin) in report.options.items()},
+            "options": {
+                key: {
+                    "value": v,
+                    "from": origin,
+                    **({"sha256": metric} if key == "metric" and metric else {}),
+                }
+                for key, (v, origin) in report.options.items()
+            },
             "sets": [set_json(report, result) for result in report.sets],
             "problems": [problem_json(problem) for problem in report.problems],
             "missing": [problem_json(problem) for problem in missing(report)],
