@@ -13,7 +13,7 @@ from astropy.wcs import WCS
 
 from potpyri_like.encoding import fingerprint
 from potpyri_like.frame import FrameInfo
-from potpyri_like.imaging import Pixels, Snapshot
+from potpyri_like.imaging import Pixels, Snapshot, same_exposure
 from potpyri_like.lightcurves import BandFit, Lag, Periodogram, RmsFlux, TimeAveraging, TransitFit
 from potpyri_like.night import Night, ObservationSet
 from potpyri_like.photometry.budget import NoiseBudget
@@ -140,8 +140,9 @@ class Masters:
         return self.nights.get(night, self)
 
     def dark_of(self, exposure: float) -> Master | None:
-        """The dark of that exposure, seconds."""
-        return self.darks.get(round(exposure, 3))
+        """The dark of that exposure, seconds, within the accuracy of a shutter."""
+        same = [known for known in self.darks if same_exposure(known, exposure)]
+        return self.darks[min(same, key=lambda known: abs(known - exposure))] if same else None
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,19 @@
 """The ladder of darks, and masters made of a night's own frames."""
 
+import shutil
+
 import numpy as np
 import pytest
+from astropy.io import fits
 from toy import Toy
 
 from potpyri_like.imaging import Pixels
 from potpyri_like.night import scan
 from potpyri_like.options import Options
-from potpyri_like.pipeline import Runner, Silent, start
+from potpyri_like.pipeline import Runner, Silent, start, statuses
 from potpyri_like.primitives import MakeMasters
 from potpyri_like.primitives.masters import dark_ladder
-from potpyri_like.results import Master
+from potpyri_like.results import Grade, Master, Masters
 from potpyri_like.store import Output
 from potpyri_like.testing import NightPlan, simulate_night
 
@@ -129,3 +132,197 @@ def test_what_a_night_lacks_is_a_problem_with_its_name(tmp_path):
     assert [problem.why for problem in result.problems] == [
         f"no {kind} frames that fit; the frames go without" for kind in ("bias", "dark", "flat")
     ]
+
+
+# -- frames that do not belong ---------------------------------------------------------------------------------
+
+
+SIZE = 256  # pixels of each side of the image; the overscan lies to the right
+
+
+@pytest.fixture(scope="module")
+def clean_night(tmp_path_factory):
+    """The raw frames of a night with five of each calibration."""
+    folder = tmp_path_factory.mktemp("clean")
+    plan = {
+        "frames": 2,
+        "stars": 5,
+        "comparisons": 2,
+        "drift": 2,
+        "flip": None,
+        "exposure": 30.0,
+    }
+    simulate_night(Toy(), folder, NightPlan(**plan, biases=5, darks=5, flats=5))
+    return folder
+
+
+@pytest.fixture
+def night(clean_night, tmp_path):
+    """A copy of it, to be changed."""
+    return shutil.copytree(clean_night, tmp_path / "night")
+
+
+def calibrations(night, kind):
+    return sorted(night.glob(f"*_{kind}_*.fits"))
+
+
+def change(path, counts=None, **cards):
+    """Write a raw frame again with other counts in its image, or other cards."""
+    with fits.open(path) as hdus:
+        data, header = hdus[0].data.astype(float), hdus[0].header.copy()
+    if counts is not None:
+        data[:, :SIZE] = counts(data[:, :SIZE])
+    header.update(cards)
+    fits.writeto(path, np.clip(np.round(data), 0, 65535).astype(np.uint16), header, overwrite=True)
+
+
+def keep(paths, number):
+    for path in paths[number:]:
+        path.unlink()
+    return paths[:number]
+
+
+def across():
+    return np.linspace(0, 1, SIZE) * np.ones((SIZE, 1))
+
+
+def reduced(night):
+    """What was made of the masters, and what night.ecsv says of the frames."""
+    output = Output(night / "red")
+    output.make()
+    found = scan(night, Toy(), skip=output.root)
+    work = MakeMasters()(start(found, found.sets()[0], Options()), Runner(output, Options(), Silent()))
+    return work.result, statuses(found, [work])
+
+
+def median_of(master):
+    return float(np.median(master.pixels.data))
+
+
+def test_a_clean_night_loses_no_frame(night):
+    result, status = reduced(night)
+    assert not result.problems and not status
+    assert [
+        len(m.inputs) for m in (result.masters.bias, *result.masters.darks.values(), result.masters.flat)
+    ] == [5] * 3
+
+
+@pytest.mark.parametrize("number", [3, 4, 5])
+def test_one_bad_frame_of_few_is_rejected_by_name_and_the_others_serve(clean_night, night, number):
+    wanted, _ = reduced(shutil.copytree(clean_night, night.parent / "twin"))
+    bad = {kind: keep(calibrations(night, kind), number)[1] for kind in ("bias", "dark", "flat")}
+    change(bad["bias"], lambda counts: counts + 300)
+    change(bad["dark"], lambda counts: counts + 500 * across())
+    change(bad["flat"], lambda counts: counts * (0.8 + 0.4 * across()))
+    result, status = reduced(night)
+    masters, twin = result.masters, wanted.masters
+    assert median_of(masters.bias) == pytest.approx(median_of(twin.bias), abs=1)
+    assert median_of(masters.dark_of(30)) == pytest.approx(median_of(twin.dark_of(30)), abs=2)
+    ratio = masters.flat.pixels.data / twin.flat.pixels.data
+    assert np.median(ratio[:, :40]) == pytest.approx(np.median(ratio[:, -40:]), abs=0.005)
+    assert {problem.what: problem.grade for problem in result.problems} == {
+        path.name: Grade.REMARK for path in bad.values()
+    }
+    reasons = {problem.what: problem.why for problem in result.problems}
+    assert (
+        "level is 390 electron above" in reasons[bad["bias"].name]
+        or "level is 389" in reasons[bad["bias"].name]
+    )
+    assert "electron" in reasons[bad["dark"].name] and "illumination differs" in reasons[bad["flat"].name]
+    assert {file for file, (word, _) in status.items() if word == "refused"} == {
+        path.relative_to(night).as_posix() for path in bad.values()
+    }
+    lost = {candidate.name: candidate.lost for choice in result.choices for candidate in choice.candidates}
+    assert all(lost[path.name] for path in bad.values())
+
+
+@pytest.mark.parametrize(
+    ("counts", "why"),
+    [
+        (lambda counts, level, noise: level + noise, "the cap on"),
+        (lambda counts, level, noise: np.ones_like(counts), "calibrated already"),
+        (lambda counts, level, noise: level + 0.04 * (counts - level), "where flats of"),
+    ],
+    ids=["the cap on", "normalised", "faint"],
+)
+def test_one_flat_that_is_none_does_not_cost_the_night(night, counts, why):
+    bad = calibrations(night, "flat")[2]
+    level = np.median(fits.getdata(calibrations(night, "bias")[0]))
+    noise = np.random.default_rng(1).normal(-3, 3, (SIZE, SIZE))
+    change(bad, lambda c: counts(c, level, noise))
+    result, status = reduced(night)
+    assert len(result.masters.flat.inputs) == 4
+    (problem,) = result.problems
+    assert (problem.what, problem.grade) == (bad.name, Grade.REMARK) and why in problem.why
+    assert [word for word, _ in status.values()] == ["refused"]
+
+
+def test_a_dark_without_its_bias_is_rejected_even_among_two(night):
+    darks = keep(calibrations(night, "dark"), 2)
+    change(darks[0], lambda counts: counts - 200)
+    result, _ = reduced(night)
+    assert len(result.masters.dark_of(30).inputs) == 1
+    assert [problem.what for problem in result.problems] == [darks[0].name]
+    assert "electron below the bias" in result.problems[0].why
+
+
+def test_half_against_half_is_doubtful_and_says_by_how_much(night):
+    biases = keep(calibrations(night, "bias"), 4)
+    for path in biases[:2]:
+        change(path, lambda counts: counts + 100)
+    result, status = reduced(night)
+    (problem,) = (p for p in result.problems if "bias" in p.what)
+    assert problem.grade is Grade.DOUBTFUL
+    assert "4 bias frames differ by up to 130 electron in level" in problem.why
+    assert len(result.masters.bias.inputs) == 4
+    assert not any(word == "refused" and "bias" in file for file, (word, _) in status.items())
+
+
+def test_where_no_flat_serves_the_night_goes_without_and_says_so(night):
+    for path in calibrations(night, "flat"):
+        change(path, lambda counts: np.ones_like(counts))
+    result, _ = reduced(night)
+    assert result.masters.flat is None
+    missing = [problem for problem in result.problems if problem.grade is Grade.MISSING]
+    assert [problem.why for problem in missing] == ["none of the 5 flat frames serves; the frames go without"]
+
+
+def test_the_next_run_says_the_same_of_the_frames_that_were_rejected(night):
+    change(calibrations(night, "bias")[1], lambda counts: counts + 300)
+    output = Output(night / "red")
+    output.make()
+    found = scan(night, Toy(), skip=output.root)
+    stage, runner = MakeMasters(), Runner(output, Options(), Silent())
+    first, second = (stage(start(found, found.sets()[0], Options()), runner).result for _ in range(2))
+    assert first.problems == second.problems and first.problems
+    assert first.choices == second.choices
+
+
+def test_darks_of_nearly_one_exposure_are_one_master(night):
+    for path, exposure in zip(
+        calibrations(night, "dark"), (29.999, 30.001, 30.002, 29.9995, 30.0), strict=True
+    ):
+        change(path, EXPTIME=exposure)
+    result, _ = reduced(night)
+    assert not result.problems
+    (dark,) = result.masters.darks.values()
+    assert len(dark.inputs) == 5 and dark.rung == "exact"
+    (choice,) = (choice for choice in result.choices if choice.what.startswith("dark"))
+    assert choice.why == "5 frames of 29.999 to 30.002 s"
+
+
+def test_an_exposure_without_a_dark_is_said(night):
+    for path in calibrations(night, "bias"):
+        path.unlink()
+    for path in calibrations(night, "dark"):
+        change(path, EXPTIME=60.0)
+    result, _ = reduced(night)
+    whys = [problem.why for problem in result.problems]
+    assert "no dark of 30 s can be made of those of 60 s; the frames go without" in whys
+
+
+def test_a_dark_is_found_by_an_exposure_within_the_accuracy_of_a_shutter():
+    masters = Masters(darks={60.0: dark(60.0), 10.0: dark(10.0)})
+    assert masters.dark_of(59.998).exposure == 60.0
+    assert masters.dark_of(10.001).exposure == 10.0
+    assert masters.dark_of(59.0) is None

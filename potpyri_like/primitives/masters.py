@@ -3,34 +3,44 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import ClassVar
+from statistics import median_low
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from astropy.io import fits
 
 from potpyri_like.encoding import fingerprint
-from potpyri_like.errors import FrameError, UnavailableError
+from potpyri_like.errors import CalibrationError, FrameError, UnavailableError
 from potpyri_like.evenings import by_nearness, days_between
 from potpyri_like.frame import Frame, FrameInfo, MaskBit
 from potpyri_like.identity import code_identity, instrument_identity
 from potpyri_like.imaging import (
     MEDIAN_NOISE_FACTOR,
     MEDIAN_PIXEL_FACTOR,
+    Noise,
     Pixels,
+    Sample,
+    Subset,
     Transfer,
     calibrate,
     combine,
+    dark_shares,
+    group_exposures,
+    near_exposure,
     normalise_flat,
     photon_transfer,
     sample_boxes,
+    sample_frame,
+    typical,
+    weighted_sum,
 )
+from potpyri_like.instruments import Calibration
 from potpyri_like.night import ObservationSet, dated, slug, with_folder
-from potpyri_like.primitives.calibrate import typical
 from potpyri_like.primitives.hot_pixels import HotPixels
+from potpyri_like.primitives.odd_frames import judge
 from potpyri_like.primitives.stage import Setup, Tools, Work, exposure_of, pixels_of
 from potpyri_like.primitives.trim import Trim
 from potpyri_like.results import Candidate, Choice, Grade, Master, Masters, Problem
@@ -40,10 +50,16 @@ __all__ = ["MakeMasters", "dark_ladder"]
 
 log = logging.getLogger(__name__)
 
-SAME_EXPOSURE = 0.005  # relative; darks this near count as exact
-SATURATED_FLAT = 0.05  # part of saturated pixels above which a flat is left out
+SATURATED_FLAT = 0.05  # part of saturated pixels above which a flat is rejected
 GAIN_KNOWN, GAIN_MATTERS, GAIN_RANGE = 0.03, 0.05, (0.2, 5.0)
 FAINT_FLAT = 200.0  # electron; below this a flat adds more noise than it removes
+
+
+class Made(NamedTuple):
+    """A master, and what was found while it was made."""
+
+    master: Master
+    problems: tuple[Problem, ...]
 
 
 @dataclass(frozen=True)
@@ -51,7 +67,7 @@ class MakeMasters:
     """Combine the calibration frames of a set; sets that need the same master share it."""
 
     per: ClassVar[str] = "set"
-    made: dict[tuple, Master] = field(default_factory=dict, compare=False, repr=False)
+    made: dict[tuple, Made] = field(default_factory=dict, compare=False, repr=False)
 
     def __call__(self, work: Work, tools: Tools) -> Work:
         mode = "none" if work.setup.filter_mode == "selective" else work.setup.filter_mode
@@ -62,24 +78,12 @@ class MakeMasters:
         masters = next(iter(nights.values()))
         if len(nights) > 1:
             masters = replace(masters, nights=nights)
-        bias, darks, flat = masters.bias, masters.darks, masters.flat
-        missing = [
-            Problem(
-                f"{observed.name}: {kind}", "masters", f"no {kind} frames that fit; the frames go without"
-            )
-            for kind, expected, got in (
-                ("bias", wanted.bias, bias),
-                ("dark", wanted.dark, darks),
-                ("flat", wanted.flat, flat),
-            )
-            if expected and not got
-        ]
-        missing += borrowed(nights, observed)
+        missing = missing_masters(observed, wanted, masters) + borrowed(nights, observed)
         work = work.with_(setup=work.setup.with_(masters=masters))
         return work.found(
             masters=masters,
             choices=ladder_choices(masters, observed, maker.problems),
-            problems=[*missing, *maker.problems],
+            problems=[*missing, *dict.fromkeys(maker.problems)],
         )
 
 
@@ -113,7 +117,8 @@ class Nightly:
         """Master darks for a night; an exact one of another night comes before one that has to be scaled."""
         nights = by_nearness(self.observed.darks, night)
         found: dict[float, Master] = {}
-        for exposure in sorted(exposures):
+        for group in group_exposures(exposures):
+            exposure = median_low(group)
             nearest = sorted(
                 nights, key=lambda group: not has_exposure(group[1], exposure)
             )  # the order stays
@@ -129,7 +134,7 @@ class Nightly:
 
 def has_exposure(frames: Iterable[FrameInfo], exposure: float) -> bool:
     """Whether any of the frames has that exposure, s."""
-    return any(abs(exposure_of(f) - exposure) <= max(SAME_EXPOSURE * exposure, 1e-3) for f in frames)
+    return any(near_exposure(exposure_of(f), exposure) for f in frames)
 
 
 def borrowed(nights: Mapping[str, Masters], observed: ObservationSet) -> list[Problem]:
@@ -165,15 +170,14 @@ class Maker:
 
     setup: Setup
     tools: Tools
-    made: dict[tuple, Master]
+    made: dict[tuple, Made]
     problems: list[Problem] = field(default_factory=list)
-    flats: list[tuple[np.ndarray, float]] = field(default_factory=list)
     is_dated: bool = False
 
     def bias(self, frames: Sequence[FrameInfo]) -> Master | None:
         """The master bias, from frames without the overscan or, where there is none, with the level in it."""
         raw = self.setup.with_(masters=Masters(bias=PLACEHOLDER)) if frames else self.setup
-        return self.combined("bias", frames, 0.0, lambda f: self.trimmed(f, raw), ())
+        return self.combined("bias", frames, 0.0, lambda f: Prepared(self.trimmed(f, raw), 0.0), ())
 
     def darks(self, frames: Sequence[FrameInfo], wanted: Iterable[float]) -> dict[float, Master]:
         """A master dark for each exposure wanted, as far as the ladder reaches."""
@@ -184,19 +188,19 @@ class Maker:
         for exposure in sorted(wanted):
             dark = dark_ladder(exact, exposure, has_bias=self.setup.masters.bias is not None)
             if dark is not None:
-                made[round(exposure, 3)] = dark if dark.product else self.written(dark, frames[0])
+                made[exposure] = dark if dark.product else self.written(dark, frames[0])
         return made
 
     def exact_darks(self, frames: Sequence[FrameInfo]) -> dict[float, Master]:
-        """Master darks of the exposures that were taken."""
-        groups: dict[float, list[FrameInfo]] = defaultdict(list)
-        for frame in frames:
-            groups[round(exposure_of(frame), 3)].append(frame)
+        """Master darks of the exposures that were taken, by their medians."""
+        exposures = {exposure_of(frame) for frame in frames if np.isfinite(exposure_of(frame))}
         before = (self.setup.masters.bias,)
-        masters = {
-            t: self.combined("dark", group, t, self.debiased, before) for t, group in sorted(groups.items())
-        }
-        return {t: master for t, master in masters.items() if master is not None}
+        masters = {}
+        for group in group_exposures(exposures):
+            exposure = median_low(exposure_of(frame) for frame in frames if exposure_of(frame) in group)
+            some = [frame for frame in frames if exposure_of(frame) in group]
+            masters[exposure] = self.combined("dark", some, exposure, self.debiased, before)
+        return {exposure: master for exposure, master in masters.items() if master is not None}
 
     def flat(self, frames: Sequence[FrameInfo], of_flats: dict[float, Master]) -> Master | None:
         """The master flat: each frame without its dark, divided by its own level, then combined."""
@@ -211,26 +215,27 @@ class Maker:
     def trimmed(self, info: FrameInfo, setup: Setup) -> Pixels:
         return pixels_of(HotPixels()(self.opened(info, setup), setup))
 
-    def transfer(self) -> Transfer:
-        """What the flats that were just read say of the gain."""
+    def transfer(self, flats: Sequence[tuple[np.ndarray, float]]) -> Transfer:
+        """What flats say of the gain: boxes of each, with the bias in them, and its variance before photons."""
         bias = self.setup.masters.bias
         level = sample_boxes(bias.pixels.data) if bias else np.zeros(1)
-        variance = float(np.median([variance for _, variance in self.flats])) if self.flats else 0.0
-        return photon_transfer([boxes - level for boxes, _ in self.flats], read_variance=variance)
+        variance = float(np.median([variance for _, variance in flats])) if flats else 0.0
+        return photon_transfer([boxes - level for boxes, _ in flats], read_variance=variance)
 
-    def debiased(self, info: FrameInfo) -> Pixels:
+    def debiased(self, info: FrameInfo) -> Prepared:
         bias = self.setup.masters.bias
-        return calibrate(self.trimmed(info, self.setup), bias=bias.pixels if bias else None)
+        pixels = calibrate(self.trimmed(info, self.setup), bias=bias.pixels if bias else None)
+        return Prepared(pixels, 1.0, level=typical(pixels.data))
 
-    def levelled(self, info: FrameInfo, darks: dict[float, Master]) -> Pixels:
+    def levelled(self, info: FrameInfo, darks: Mapping[float, Master]) -> Prepared:
         """One flat, relative to its own level.
 
         Raises
         ------
         FrameError
-            It is saturated, or too faint to be of use.
+            It is saturated, or too faint to be of use, or lies below the bias.
         """
-        bias, dark = self.setup.masters.bias, darks.get(round(exposure_of(info), 3))
+        bias, dark = self.setup.masters.bias, Masters(darks=darks).dark_of(exposure_of(info))
         raw = self.opened(info, self.setup)
         pixels = calibrate(
             pixels_of(HotPixels()(raw, self.setup)),
@@ -239,21 +244,25 @@ class Maker:
         )
         full = np.count_nonzero(pixels.mask & MaskBit.SATURATED) / pixels.mask.size
         if full > SATURATED_FLAT:
-            raise FrameError(f"{info.label}: a flat with {full:.0%} of its pixels saturated; it is left out")
-        flat, level = normalise_flat(pixels)
+            raise FrameError(f"{info.label}: a flat with {full:.0%} of its pixels saturated; it is rejected")
+        try:
+            flat, level = normalise_flat(pixels)
+        except CalibrationError as error:
+            raise FrameError(
+                f"{info.label}: {error}; taken with the cap on, or calibrated already; it is rejected"
+            ) from error
         if level < FAINT_FLAT:
             raise FrameError(
-                f"{info.label}: a flat with only {level:.0f} electrons per pixel; it is left out"
+                f"{info.label}: a flat with only {level:.0f} electrons per pixel; it is rejected"
             )
-        self.flats.append((sample_boxes(raw.data), typical(raw.variance)))
-        return flat
+        return Prepared(flat, 1 / level, (sample_boxes(raw.data), typical(raw.variance)), level)
 
     def combined(
         self,
         kind: str,
         frames: Sequence[FrameInfo],
         exposure: float,
-        read: Callable[[FrameInfo], Pixels],
+        read: Callable[[FrameInfo], Prepared],
         before: Sequence[Master | None],
     ) -> Master | None:
         """One master of the frames; None where none can be used.
@@ -272,20 +281,22 @@ class Maker:
         if not frames:
             return None
         key = (kind, self.setup.filter_mode, self.is_dated, tuple(sorted((f.path, f.plane) for f in frames)))
-        if key not in self.made:
-            name = self.free_name(kind, exposure, frames[0])
-            master = self.recalled(name, kind, frames, exposure, before)
+        if key in self.made:
+            self.problems.extend(self.made[key].problems)
+            return self.made[key].master
+        found = len(self.problems)
+        name = self.free_name(kind, exposure, frames[0])
+        master = self.recalled(name, kind, frames, exposure, before)
+        if master is None:
+            master = self.stacked(kind, frames, exposure, read)
             if master is None:
-                found = len(self.problems)
-                master = self.stacked(kind, frames, exposure, read)
-                if master is None:
-                    return None
-                master = self.written(master, frames[0])
-                left_out = [(p.what, p.stage, p.why, str(p.grade)) for p in self.problems[found:]]
-                memo = list(master.inputs), left_out, master.photons
-                self.tools.keep(name, self.key(kind, frames, before), memo)
-            self.made[key] = master
-        return self.made[key]
+                return None
+            master = self.written(master, frames[0])
+            told = [(p.what, p.stage, p.why, str(p.grade)) for p in self.problems[found:]]
+            memo = list(master.inputs), told, master.photons
+            self.tools.keep(name, self.key(kind, frames, before), memo)
+        self.made[key] = Made(master, tuple(self.problems[found:]))
+        return master
 
     def key(self, kind: str, frames: Sequence[FrameInfo], before: Sequence[Master | None]) -> str:
         """What a master depends on."""
@@ -309,8 +320,8 @@ class Maker:
         memo = self.tools.recall(name, partial(self.key, kind, frames, before))
         if memo is None:
             return None
-        inputs, left_out, photons = memo
-        self.problems.extend(Problem(what, stage, why, Grade(grade)) for what, stage, why, grade in left_out)
+        inputs, told, photons = memo
+        self.problems.extend(Problem(what, stage, why, Grade(grade)) for what, stage, why, grade in told)
         output = self.tools.output
         log.info("master %s of %d frames, from before", kind, len(inputs))
         return Master(
@@ -325,41 +336,50 @@ class Maker:
         )
 
     def stacked(
-        self, kind: str, frames: Sequence[FrameInfo], exposure: float, read: Callable[[FrameInfo], Pixels]
+        self,
+        kind: str,
+        frames: Sequence[FrameInfo],
+        exposure: float,
+        read: Callable[[FrameInfo], Prepared],
     ) -> Master | None:
-        """The frames, one after the other onto the disk, and from there combined in chunks."""
-        scratch, used, last = None, [], None
-        self.flats.clear()
-        try:
+        """The frames, one after the other onto the disk, and from there those that belong together combined."""
+        with Pile(self.tools.output) as pile:
             for info in frames:
                 try:
-                    last = self.read_twice(info, read)
+                    pile.add(info, self.read_twice(info, read))
                 except FrameError as error:
-                    self.problems.append(
-                        Problem(
-                            info.label, f"master {kind}", with_folder(info.label, str(error)), Grade.REMARK
-                        )
-                    )
-                    continue
-                scratch = scratch or Scratch(last.data.shape, self.tools.output)
-                scratch.append(np.where(last.mask & (MaskBit.BAD | MaskBit.SATURATED), np.nan, last.data))
-                used.append(info.label)
-            if scratch is None or last is None:
+                    self.reject(info.label, kind, str(error))
+            chosen = self.chosen(kind, pile)
+            if not chosen:
                 return None
-            pixels = combine_frames(scratch, last, self.setup.instrument.calibration.combine)
-            if self.setup.filter_mode == "median" and len(scratch) > 1:
+            pixels = pile.combined(chosen, self.setup.instrument.calibration.combine, read)
+            if self.setup.filter_mode == "median" and len(chosen) > 1:
                 pixels = with_hidden_noise(pixels)
-        finally:
-            if scratch is not None:
-                scratch.__exit__()
         photons = 1.0
         if kind == "flat":
             pixels, _ = normalise_flat(pixels)
-            photons = believable(self.transfer())
+            photons = believable(self.transfer(pile.transfers(chosen)))
+        used = tuple(pile.infos[i].label for i in chosen)
         log.info("master %s of %d frames", kind, len(used))
-        return Master(kind, pixels, exposure, "exact", tuple(used), photons=photons)
+        return Master(kind, pixels, exposure, "exact", used, photons=photons)
 
-    def read_twice(self, info: FrameInfo, read: Callable[[FrameInfo], Pixels]) -> Pixels:
+    def chosen(self, kind: str, pile: Pile) -> list[int]:
+        """The frames that belong together; the others are rejected, each with its reason."""
+        levels = [prepared.level for prepared in pile.prepared]
+        found = judge(kind, pile.samples, levels, has_bias=self.setup.masters.bias is not None)
+        for index, why in sorted(found.rejected.items()):
+            label = pile.infos[index].label
+            self.reject(label, kind, f"{label}: {why}; it is rejected")
+        self.problems.extend(
+            Problem(f"master {kind}", "masters", why, Grade.DOUBTFUL) for why in found.doubts
+        )
+        return [index for index in range(len(pile.infos)) if index not in found.rejected]
+
+    def reject(self, label: str, kind: str, why: str) -> None:
+        log.warning("%s", why)
+        self.problems.append(Problem(label, f"master {kind}", with_folder(label, why), Grade.REMARK))
+
+    def read_twice(self, info: FrameInfo, read: Callable[[FrameInfo], Prepared]) -> Prepared:
         """A frame as it is combined; circumstances get a second chance, and what they spoil is not remembered."""
         try:
             return read(info)
@@ -373,7 +393,7 @@ class Maker:
     def free_name(self, kind: str, exposure: float, first: FrameInfo) -> str:
         """The name of a product that no other master of this run has."""
         name = dated(master_name(kind, exposure, first), first.night if self.is_dated else "")
-        taken = {made.product for made in self.made.values()}
+        taken = {made.master.product for made in self.made.values()}
         return next(numbered(name, n) for n in range(1, 1000) if numbered(name, n) not in taken)
 
     def written(self, master: Master, first: FrameInfo) -> Master:
@@ -397,14 +417,82 @@ def read_pixels(output: Output, name: str) -> Pixels:
     return Pixels(data, error * error, mask)
 
 
-PLACEHOLDER = Master("bias", Pixels(*(np.zeros((0, 0)),) * 3), 0.0, "", ())  # says: leave the level in
+NOTHING = Pixels(*(np.zeros((0, 0)),) * 3)
+PLACEHOLDER = Master("bias", NOTHING, 0.0, "", ())  # says: leave the level in
 
 
-def combine_frames(scratch: Scratch, only: Pixels, method: str) -> Pixels:
-    """Combined pixels, with a mask where no frame had a value; one frame is itself."""
-    if len(scratch) == 1:
-        return only
-    combined = combine(scratch, method=method)
+class Prepared(NamedTuple):
+    """A calibration frame as it is combined.
+
+    Attributes
+    ----------
+    pixels : Pixels
+    per_level : float
+        The variance of photons over the level, in the unit of the pixels.
+    transfer : (ndarray, float) or None
+        Of a flat: boxes of it with the bias in them, and its variance before photons.
+    level : float, electron
+    """
+
+    pixels: Pixels
+    per_level: float
+    transfer: tuple[np.ndarray, float] | None = None
+    level: float = 0.0
+
+
+@dataclass
+class Pile:
+    """Frames waiting on disk to be combined, and what is compared of them."""
+
+    output: Output
+    infos: list[FrameInfo] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+    prepared: list[Prepared] = field(default_factory=list)  # without their pixels
+    floors: list[float] = field(default_factory=list)
+    scratch: Scratch | None = None
+
+    def __enter__(self) -> Pile:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.scratch is not None:
+            self.scratch.__exit__()
+
+    def add(self, info: FrameInfo, frame: Prepared) -> None:
+        """One frame more.
+
+        Raises
+        ------
+        PixelError
+            Its shape is not that of the others.
+        """
+        data, variance, mask = frame.pixels
+        good = np.where(mask & (MaskBit.BAD | MaskBit.SATURATED), np.float32(np.nan), data)
+        self.scratch = self.scratch or Scratch(data.shape, self.output)
+        self.scratch.append(good)
+        self.infos.append(info)
+        self.samples.append(sample_frame(good, typical(variance)))
+        self.floors.append(max(typical(variance - np.float32(frame.per_level) * np.maximum(data, 0)), 0.0))
+        self.prepared.append(frame._replace(pixels=NOTHING))
+
+    def combined(self, chosen: Sequence[int], method: str, read: Callable[[FrameInfo], Prepared]) -> Pixels:
+        """Some frames combined; a single one is itself, read again."""
+        assert self.scratch is not None
+        if len(chosen) == 1:
+            return read(self.infos[chosen[0]]).pixels
+        floors = np.array([self.floors[i] for i in chosen])
+        noise = Noise(floors, np.array([self.prepared[i].per_level for i in chosen]))
+        return combine_frames(Subset(self.scratch, chosen), method, noise)
+
+    def transfers(self, chosen: Sequence[int]) -> list[tuple[np.ndarray, float]]:
+        """What the chosen flats say of the gain."""
+        found = (self.prepared[i].transfer for i in chosen)
+        return [each for each in found if each is not None]
+
+
+def combine_frames(frames: Subset, method: str, noise: Noise) -> Pixels:
+    """Combined pixels, with a mask where no frame had a value."""
+    combined = combine(frames, method=method, noise=noise)
     empty = ~np.isfinite(combined.value) | ~np.isfinite(combined.variance)
     return Pixels(
         np.where(empty, 0, combined.value).astype(np.float32),
@@ -434,35 +522,46 @@ def dark_ladder(exact: dict[float, Master], exposure: float, *, has_bias: bool) 
     has_bias : bool
         Whether they are without the bias: only then can one of them be scaled.
     """
-    near = [t for t in exact if abs(t - exposure) <= max(SAME_EXPOSURE * exposure, 1e-3)]
-    if near:
-        return exact[min(near, key=lambda t: abs(t - exposure))]
-    if len(exact) >= 2:
-        return line_through(exact, exposure)
-    if len(exact) == 1 and has_bias:
-        (taken, dark), *_ = exact.items()
-        if taken <= 0:
-            return None
-        factor = np.float32(exposure / taken)
-        pixels = Pixels(dark.pixels.data * factor, dark.pixels.variance * factor**2, dark.pixels.mask)
-        return Master("dark", pixels, exposure, f"scaled from {taken:g} s", dark.inputs)
-    return None
+    made = dark_shares(list(exact), exposure, has_bias=has_bias)
+    if made is None:
+        return None
+    used = [exact[t] for t in made.shares]
+    if made.method == "exact":
+        return used[0]
+    pixels = weighted_sum({t: exact[t].pixels for t in made.shares}, made.shares)
+    method = f"{made.method} from {', '.join(f'{t:g} s' for t in made.shares)}"
+    return Master("dark", pixels, exposure, method, tuple(i for dark in used for i in dark.inputs))
 
 
-def line_through(exact: dict[float, Master], exposure: float) -> Master:
-    """Each pixel's least squares line, dark = a t + b, at one exposure."""
-    times = np.array(sorted(exact))
-    away = times - times.mean()
-    share = 1 / len(times) + (exposure - times.mean()) * away / np.sum(away**2)
-    darks = [exact[t] for t in times]
-    pixels = Pixels(
-        np.sum([np.float32(c) * d.pixels.data for c, d in zip(share, darks, strict=True)], axis=0),
-        np.sum([np.float32(c**2) * d.pixels.variance for c, d in zip(share, darks, strict=True)], axis=0),
-        np.bitwise_or.reduce([d.pixels.mask for d in darks]),
-    )
-    how = "interpolated" if times[0] <= exposure <= times[-1] else "extrapolated"
-    rung = f"{how} from {', '.join(f'{t:g} s' for t in times)}"
-    return Master("dark", pixels, exposure, rung, tuple(i for d in darks for i in d.inputs))
+def missing_masters(observed: ObservationSet, wanted: Calibration, masters: Masters) -> list[Problem]:
+    """What a night should have and has not, and what was taken and does not serve."""
+    why = {}
+    for kind, frames, got in (
+        ("bias", observed.biases, masters.bias),
+        ("dark", observed.darks, masters.darks),
+        ("flat", observed.flats, masters.flat),
+    ):
+        if not got and frames:
+            why[kind] = f"none of the {len(frames)} {kind} frames serves; the frames go without"
+        elif not got:
+            why[kind] = f"no {kind} frames that fit; the frames go without"
+    if observed.darks and (without := exposures_without(observed, masters)):
+        taken = ", ".join(f"{t:g} s" for t in sorted({exposure_of(f) for f in observed.darks}))
+        why["dark"] = f"no dark of {without} can be made of those of {taken}; the frames go without"
+    normal = {"bias": wanted.bias, "dark": wanted.dark, "flat": wanted.flat}
+    return [
+        Problem(f"{observed.name}: {kind}", "masters", reason) for kind, reason in why.items() if normal[kind]
+    ]
+
+
+def exposures_without(observed: ObservationSet, masters: Masters) -> str:
+    """The exposures of the science frames that have no dark; "" where all have one."""
+    without = {
+        exposure_of(frame)
+        for frame in observed.frames
+        if masters.of_night(frame.night).dark_of(exposure_of(frame)) is None
+    }
+    return ", ".join(f"{t:g} s" for t in sorted(without))
 
 
 def ladder_choices(
@@ -477,9 +576,7 @@ def ladder_choices(
         Choice(
             master_words(m),
             m.rung,
-            f"{len(m.inputs)} frames"
-            if m.rung == "exact"
-            else f"no dark of {m.exposure:g} s was taken; {len(m.inputs)} frames",
+            frames_in_words(m, taken[m.kind], left_out),
             tuple(calibration_candidate(m, frame, left_out, taken[m.kind]) for frame in taken[m.kind]),
         )
         for m in made.values()
@@ -489,6 +586,18 @@ def ladder_choices(
 def night_masters(masters: Masters) -> list[Master]:
     """The masters of one night."""
     return [m for m in (masters.bias, *masters.darks.values(), masters.flat) if m is not None]
+
+
+def frames_in_words(master: Master, taken: Sequence[FrameInfo], left_out: Mapping[str, str]) -> str:
+    """How many frames a master is made of, of which exposures, and how many were rejected."""
+    used = [exposure_of(frame) for frame in taken if frame.label in master.inputs]
+    words = f"{len(master.inputs)} frames"
+    if master.rung != "exact":
+        words = f"no dark of {master.exposure:g} s was taken; {words}"
+    elif master.kind == "dark" and used and min(used) < max(used):
+        words += f" of {min(used):g} to {max(used):g} s"
+    rejected = sum(frame.label in left_out for frame in taken)
+    return f"{words}; {rejected} rejected" if rejected else words
 
 
 def gain_choice(flat: Master) -> Choice:
