@@ -31,7 +31,7 @@ from potpyri_like.pipeline import (
     in_turn,
     output_of,
     recipe_of,
-    run_stages,
+    run_fields,
     scan_again,
     wanted_sets,
     worth,
@@ -156,7 +156,7 @@ def inject_transits(
         recipe = recipe_of(instrument, options)
         stages = tuple(takewhile(lambda stage: not isinstance(stage, FitTransit), recipe.stages))
         groups = by_target(night, wanted_sets(night, options), options)
-        works = in_turn(groups, lambda group: run_stages((*stages, FitTransit()), group, runner))
+        works = in_turn(groups, lambda group: run_fields((*stages, FitTransit()), group, runner))
         ready = [
             work for work in works if work.result.light_curve is not None and work.result.stars is not None
         ]

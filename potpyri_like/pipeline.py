@@ -10,10 +10,11 @@ from concurrent.futures import Executor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import groupby
+from itertools import count, groupby, takewhile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from astropy.coordinates import SkyCoord
 
 from potpyri_like.earlier import (
@@ -27,7 +28,7 @@ from potpyri_like.earlier import (
 from potpyri_like.edits import Written
 from potpyri_like.encoding import fingerprint
 from potpyri_like.errors import NightError, NotUnderstood, ProductError, ReductionError, UsageError
-from potpyri_like.frame import FrameFlag
+from potpyri_like.frame import FrameFlag, FrameInfo
 from potpyri_like.identity import code_identity, instrument_identity
 from potpyri_like.instruments import Instrument
 from potpyri_like.journal import FOLDER, Journal
@@ -43,6 +44,7 @@ from potpyri_like.night import (
 from potpyri_like.options import ENGINE, Options
 from potpyri_like.primitives import RECIPES, FrameStage, Recipe, Setup, Work
 from potpyri_like.primitives.measure import measure_as_asked, photometer_of
+from potpyri_like.primitives.register import Register
 from potpyri_like.primitives.target import located, pixel_set, target_spec
 from potpyri_like.products import (
     Picture,
@@ -57,7 +59,7 @@ from potpyri_like.products import (
     write_images,
     write_tables,
 )
-from potpyri_like.results import Choice, Grade, Problem, RunReport, SetResult
+from potpyri_like.results import Choice, Grade, Problem, Reference, RunReport, SetResult
 from potpyri_like.runner import Progress, Runner, Silent
 from potpyri_like.store import Output, signature
 from potpyri_like.workers import workers
@@ -70,6 +72,8 @@ LOST_MANY = 0.25  # of an observation's frames: more than single frames are miss
 # Observations that no exit status is about: by OBJECT, or so few frames, so many times fewer than another has.
 TEST_NAME = re.compile(r"(?<![a-z])(focus|foco|focusing|test|prueba|pointing)(?![a-z])", re.IGNORECASE)
 FEW_FRAMES, FEW_OF = 5, 8
+# Frames that show another field than the others; stars of its reference; ratio of the two references' FWHM.
+FEWEST_OF_FIELD, FEWEST_STARS, ALIKE_FWHM = 3, 6, 1.8
 FAR = 1.0  # degrees from where the telescope looked: --radec is that of another target
 FRAMES_WORTH_A_WORKER = 12  # a worker takes a second to start
 FILTERED = {
@@ -209,7 +213,8 @@ def run_recipes(night: Night, options: Options, runner: Runner) -> RunReport:
     sets = wanted_sets(night, options)
     recipe = recipe_of(night.instrument, options)
     groups = by_target(night, sets, options)
-    works = in_turn(groups, lambda group: run_stages(recipe.stages, group, runner))
+    taken = {observed.target.casefold() for observed in sets}
+    works = in_turn(groups, lambda group: run_fields(recipe.stages, group, runner, taken))
     return replace(report_of(night, works, options), timing=runner.timing)
 
 
@@ -549,7 +554,7 @@ def in_turn(
     done: dict[int, tuple[Work, ...]] = {}
     there = None
     for i in order:
-        done[i] = reduce(tuple(work.with_(elsewhere=there) for work in groups[i]))
+        done[i] = reduce(tuple(work.with_(elsewhere=there or work.elsewhere) for work in groups[i]))
         there = there or located(done[i])
     return [work for i in range(len(groups)) for work in done[i]]
 
@@ -612,6 +617,88 @@ def parse_radec(text: str) -> SkyCoord:
         raise UsageError(
             f"--radec {text!r}: give 'HH:MM:SS.S +DD:MM:SS' or degrees, 'RA DEC' ({error})"
         ) from error
+
+
+def run_fields(
+    stages: Sequence[Any], works: tuple[Work, ...], runner: Runner, taken: Collection[str] = ()
+) -> tuple[Work, ...]:
+    """Stages over the sets of one target; where its frames show two fields, over those of each, as of two targets."""
+    done = run_stages(stages, works, runner)
+    apart = [second_field(work, before, stages, runner) for work, before in zip(done, works, strict=True)]
+    if not any(apart):
+        return done
+    log.info("%s: its frames show two fields", works[0].observed.target)
+    groups = fields_in_time(works, apart, runner.options, taken)
+    return tuple(in_turn(groups, lambda group: run_stages(stages, group, runner)))
+
+
+def second_field(work: Work, before: Work, stages: Sequence[Any], runner: Runner) -> frozenset[str]:
+    """The names of the frames that show another field than the reference, and the same as one another; none mostly."""
+    strange = [o.info for o in work.outcomes if o.stage == Register.__name__ and o.reason and not o.refused]
+    if work.failed or len(strange) < FEWEST_OF_FIELD:
+        return frozenset()
+    ahead = tuple(takewhile(lambda stage: stage.per == "set", stages))
+    registered = tuple(stage for stage in stages if stage.per == "frame")
+    registered = registered[: 1 + next(i for i, s in enumerate(registered) if isinstance(s, Register))]
+    (alone,) = run_stages(ahead, (with_frames_of(before, strange),), runner)
+    first, second = work.setup.reference, alone.setup.reference
+    if alone.failed or first is None or second is None or not alike_in_kind(first, second):
+        return frozenset()
+    outcomes = runner.run_frames(strange, registered, alone.setup, what="")
+    found = frozenset(outcome.info.label for outcome in outcomes if not outcome.reason)
+    return found if len(found) >= max(FEWEST_OF_FIELD, len(strange) / 2) else frozenset()
+
+
+def alike_in_kind(one: Reference, other: Reference) -> bool:
+    """Whether what was found in a frame are stars as in another: neither few, nor as sharp as hot pixels."""
+    return len(other.xy) >= FEWEST_STARS and 1 / ALIKE_FWHM < other.fwhm / one.fwhm < ALIKE_FWHM
+
+
+def fields_in_time(
+    works: tuple[Work, ...], apart: Sequence[frozenset[str]], options: Options, taken: Collection[str] = ()
+) -> list[tuple[Work, ...]]:
+    """The sets of each of two fields, the one observed first before the other, which has a name of its own.
+
+    Parameters
+    ----------
+    works : tuple of Work
+        Before their first stage.
+    apart : sequence of frozenset of str
+        The frames of each set that show another field than the rest.
+    options : Options
+    taken : collection of str
+        Names of other targets.
+    """
+    early: list[Work] = []
+    late: list[Work] = []
+    for work, there in zip(works, apart, strict=True):
+        parts = [[i for i in work.observed.frames if (i.label in there) is other] for other in (False, True)]
+        parts.sort(key=lambda part: part[0].mid_time.mjd if part and part[0].mid_time is not None else np.inf)
+        name = options.target_frame  # without one the pixel was read off in the first frame
+        in_late = name is not None and any(name in (i.label, i.path.name, str(i.path)) for i in parts[1])
+        early.append(
+            with_frames_of(work, parts[0]).with_(pixel_read_here=work.pixel_read_here and not in_late)
+        )
+        if parts[1]:
+            second = with_frames_of(work, parts[1]).with_(pixel_read_here=work.pixel_read_here and in_late)
+            late.append(named_second(second, taken))
+    return [tuple(early), tuple(late)]
+
+
+def with_frames_of(work: Work, frames: Sequence[FrameInfo]) -> Work:
+    """The work on some of the frames of a set, before its first stage."""
+    observed = replace(work.observed, frames=tuple(frames))
+    return work.with_(observed=observed, result=replace(work.result, observed=observed))
+
+
+def named_second(work: Work, taken: Collection[str] = ()) -> Work:
+    """The work on a set under the name of its target's second field, in a folder of that name."""
+    observed = work.observed
+    end = next(f"_p{n}" for n in count(2) if f"{observed.target}_p{n}".casefold() not in taken)
+    above, folder, band = ("", *observed.folder.split("/"))[-3:]
+    path = "/".join(filter(None, (above, f"{folder}{end}", band)))
+    observed = replace(observed, target=f"{observed.target}{end}", folder=path)
+    return work.with_(observed=observed, result=replace(work.result, observed=observed))
 
 
 def run_stages(stages: Sequence[Any], works: tuple[Work, ...], runner: Runner) -> tuple[Work, ...]:

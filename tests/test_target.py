@@ -13,13 +13,14 @@ from potpyri_like.astrometry import Transform
 from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.night import ObservationSet
 from potpyri_like.options import Options
-from potpyri_like.pipeline import with_their_radec
+from potpyri_like.pipeline import fields_in_time, reduce_night, with_their_radec
 from potpyri_like.primitives.lightcurve import DrawLightCurve, PickVariable
 from potpyri_like.primitives.register import Register, sample_of
 from potpyri_like.primitives.stage import FrameOutcome, Setup, Work
 from potpyri_like.primitives.target import LocateTarget, ProbePlace, SkyPlace, located, pixel_set
 from potpyri_like.products import closing_lines, set_exports, set_images, set_tables
 from potpyri_like.results import Grade, Reference, SetResult
+from potpyri_like.testing import NightPlan, simulate_night
 
 SHAPE = (200, 240)
 SCALE = 0.6  # arcsec/pixel
@@ -190,6 +191,25 @@ def test_the_other_cameras_find_the_same_star():
     )
     one, two = locate([first, second], FakeTools(named(in_frame(first, star_xy()[5], 0))))
     assert (one.target_star, two.target_star) == (5, 14)
+
+
+@pytest.mark.parametrize(("stars", "off", "found"), [(6, 1.19, True), (20, 0.84, True), (20, 1.5, False)])
+def test_a_declared_scale_may_be_wrong_by_a_fifth(stars, off, found):
+    xy = star_xy(n=stars)
+    first, second = make_work(xy=xy), make_work("C2", "r", xy=xy, pixel_read_here=False)
+    second = second.with_(result=replace(second.result, pixel_scale=SCALE * off))
+    _, two = locate([first, second], FakeTools(named(in_frame(first, xy[2], 0))))
+    assert (two.target_star == 2) is found
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_few_stars_of_another_field_are_not_matched_at_any_scale(seed):
+    first, second = (
+        make_work(xy=star_xy(seed=1, n=6)),
+        make_work("C2", "r", xy=star_xy(seed=100 + seed, n=6), pixel_read_here=False),
+    )
+    _, two = locate([first, second], FakeTools(named(in_frame(first, star_xy(n=6)[2], 0))))
+    assert two.target_star is None
 
 
 def test_where_the_frame_of_the_pixel_failed_no_other_camera_takes_it_for_its_own():
@@ -453,3 +473,60 @@ def test_the_last_lines_say_which_star_it_is_and_how_to_name_the_target():
     assert "star 3" in line and "not identified as WASP-0" in line
     (how,) = [line for line in lines if line.startswith("to name the target WASP-0: --target-xy")]
     assert "C1:" in how
+
+
+# -- one name, two fields ------------------------------------------------------------------------------------
+
+
+def test_the_field_that_was_observed_first_keeps_the_name_whichever_has_the_reference():
+    work = make_work(frames=10)
+    names = [info.label for info in work.observed.frames]
+    for there in (frozenset(names[:4]), frozenset(names[4:])):
+        (early,), (late,) = fields_in_time((work,), [there], Options())
+        assert [info.label for info in early.observed.frames] == names[:4]
+        assert [info.label for info in late.observed.frames] == names[4:]
+        assert (early.observed.target, late.observed.target) == ("WASP-0", "WASP-0_p2")
+        assert (early.observed.folder, late.observed.folder) == ("WASP-0/g", "WASP-0_p2/g")
+        assert early.pixel_read_here and not late.pixel_read_here
+    (early,), (late,) = fields_in_time((work,), [there], Options(target_frame=names[7]))
+    assert late.pixel_read_here and not early.pixel_read_here
+
+
+def test_a_second_field_takes_no_name_that_another_target_has():
+    work = make_work(frames=10)
+    there = frozenset(info.label for info in work.observed.frames[4:])
+    _, (late,) = fields_in_time((work,), [there], Options(), {"wasp-0_p2"})
+    assert late.observed.target == "WASP-0_p3"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strangers", [0, 7])
+def test_frames_whose_stars_are_those_of_another_field_are_a_second_field(tmp_path, strangers):
+    plan = NightPlan(
+        seed=2,
+        frames=16,
+        cameras=("C1",),
+        binning=(2, 2),
+        size=(256, 256),
+        stars=25,
+        darks=2,
+        flats=3,
+        flip=None,
+    )
+    truth = simulate_night(Opticam(), tmp_path / "night", plan)
+    simulate_night(Opticam(), tmp_path / "other", replace(plan, seed=77))
+    for name in sorted(truth.frames["file"])[16 - strangers :]:
+        (tmp_path / "night" / name).write_bytes((tmp_path / "other" / name).read_bytes())
+    x, y = truth.target_xy["C1"]
+    report = reduce_night(
+        Opticam(),
+        tmp_path / "night",
+        options=Options(jobs=1, animation="no", target_xy=f"C1:{x:.1f},{y:.1f}"),
+    )
+    found = {result.observed.target: result for result in report.sets}
+    assert list(found) == (["WASP-0", "WASP-0_p2"] if strangers else ["WASP-0"])
+    curve = found["WASP-0"].light_curve
+    assert len(curve.time) == 16 - strangers and np.isfinite(curve.flux).all()
+    if strangers:
+        assert found["WASP-0_p2"].light_curve is None
+        assert np.isfinite(found["WASP-0_p2"].series.flux).any(axis=(1, 2)).all()

@@ -27,7 +27,11 @@ __all__ = ["LocateTarget", "MatchCameras", "located", "pixel_set", "target_spec"
 
 log = logging.getLogger(__name__)
 
-SCALE_ERROR = 0.10  # declared pixel scales of different cameras are trusted to this
+SAME_SCALE, SCALE_ERROR = (
+    0.02,
+    0.10,
+)  # the ratio of declared pixel scales is trusted to this: of one camera, of two
+SCALE_WRONG = 0.25  # of two cameras, where their stars do not agree so: a declaration may be wrong
 ON_SKY, ON_CHIP = 3.0, 1.0  # arcsec, pixel: how far a star may be from its coordinates; the larger counts
 SOLUTIONS = 5  # frames with a WCS that are asked together where the target is
 PROBED = 15  # frames that are looked at where no star was detected
@@ -523,18 +527,27 @@ def match_references(one: Located, other: Work) -> Match:
     RegistrationError
         They do not agree.
     """
+    if one.camera == other.observed.camera:
+        return match_at_scale(one, other, SAME_SCALE)
+    try:
+        return match_at_scale(one, other, SCALE_ERROR)
+    except RegistrationError:
+        return match_at_scale(one, other, SCALE_WRONG)
+
+
+def match_at_scale(one: Located, other: Work, error: float) -> Match:
+    """The same, the ratio of the scales being known to a relative error."""
     a, b = one.reference, other.setup.reference
     if a is None or b is None:
         raise RegistrationError("one of them has no reference")
-    ratio = one.pixel_scale / other.result.pixel_scale
-    error = SCALE_ERROR if one.camera != other.observed.camera else 0.02
+    ratio, same_camera = one.pixel_scale / other.result.pixel_scale, one.camera == other.observed.camera
     return match_stars(
         a.xy,
         b.xy,
         source_flux=a.flux,
         target_flux=b.flux,
         scale=(ratio * (1 - error), ratio * (1 + error)),
-        allow_flip=one.camera != other.observed.camera,
+        allow_flip=not same_camera,
         tolerance=max(2.0, 0.4 * b.fwhm),
         affine=True,
     )
