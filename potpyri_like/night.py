@@ -8,9 +8,9 @@ import re
 import stat
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain, count
 from pathlib import Path, PurePath
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ import astropy.units as u
 import numpy as np
 from astropy.table import Table
 
+from potpyri_like.copies import copies
 from potpyri_like.edits import LEAVE_OUT, REFUSED, USE, Edit, Written, read_edits, tell_unknown
 from potpyri_like.errors import FrameError, HeaderError, NightError, UnavailableError, UsageError
 from potpyri_like.evenings import with_nights
@@ -61,6 +62,8 @@ NO_NIGHT = (
     "of which night it is cannot be known: its clock was not set, and frames of several nights lie beside it;"
     " the frame is excluded (put the frames of each night into a folder of their own)"
 )
+BY_HAND = "left out by hand in night.ecsv"
+COPY = "the same exposure as"
 NOT_NEEDED = "neither science nor calibration"
 ABSENT = "the file is not there now; what was written about it holds when it is back"
 COLUMNS = ("file", "kind", "camera", "band", "target", "binning", "exposure", "mid_time", "clock", "night")
@@ -171,6 +174,11 @@ class Night:
     def nights(self) -> tuple[str, ...]:
         """The dates of the evenings on which science frames were taken."""
         return tuple(sorted({info.night for info in self.frames if info.kind is FrameKind.SCIENCE}))
+
+    @property
+    def copies(self) -> tuple[FrameRow, ...]:
+        """The frames that are left out since they are copies of others."""
+        return tuple(r for r in self.rows if r.status == LEAVE_OUT and r.reason.startswith(COPY))
 
     def sets(self, *, joined: bool = False) -> tuple[ObservationSet, ...]:
         """The science frames by night, target and pointing, camera, band, binning and readout, with what calibrates each.
@@ -322,7 +330,8 @@ def scan(
     edits = read if written is None else written.changes(read)
     rows = rows_of_files(listing.files, root, instrument, edits, memory)
     tell_unknown(read, {row.file for row in rows})
-    rows = remark_unused(refuse_odd_shapes(sorted_into_nights(settle(rows, instrument), instrument)))
+    rows = without_copies(settle(rows, instrument), instrument, edits, memory)
+    rows = remark_unused(refuse_odd_shapes(sorted_into_nights(rows, instrument)))
     return Night(root, instrument, (*passed_over(listing, root), *rows), edits)
 
 
@@ -542,8 +551,8 @@ def decided(file: str, info: FrameInfo, edit: Edit) -> FrameRow:
     """The row of a frame that is understood: to be used, or left out."""
     if info.kind is FrameKind.OTHER:
         return FrameRow(file, LEAVE_OUT, f"{NOT_NEEDED} ({info.decided_by})", info)
-    if edit.status == LEAVE_OUT and not edit.reason.startswith(NOT_NEEDED):
-        return FrameRow(file, LEAVE_OUT, "left out by hand in night.ecsv", info)
+    if edit.status == LEAVE_OUT and not edit.reason.startswith((NOT_NEEDED, COPY)):
+        return FrameRow(file, LEAVE_OUT, BY_HAND, info)
     return FrameRow(file, USE, "", info)
 
 
@@ -575,6 +584,31 @@ def settle(rows: list[FrameRow], instrument: Instrument) -> list[FrameRow]:
     infos = tuple(row.info for row in rows if row.info is not None)
     settled = iter(instrument.settle(infos))
     return [row if row.info is None else replace(row, info=next(settled)) for row in rows]
+
+
+def without_copies(
+    rows: list[FrameRow], instrument: Instrument, edits: Mapping[str, Edit], memory: Memory | None
+) -> list[FrameRow]:
+    """The rows; of those that are one exposure the raw frame's is used, or the one that the observer set to use.
+
+    A copy of a frame that the observer left out is left out with it.
+    """
+    shown = [row for row in rows if row.info is not None and (row.status == USE or row.reason == BY_HAND)]
+    infos = [row.info for row in shown if row.info is not None]
+    wanted = [
+        row.info.label for row in shown if row.info and edits.get(row.file, Edit()).status.lower() == USE
+    ]
+
+    def images_of(info: FrameInfo) -> Callable[[RawHeader], Iterable[int]]:
+        return partial(instrument.image_hdus, camera=instrument.camera_named(info.camera))
+
+    found = copies(infos, images_of, preferred=wanted, memory=memory)
+    return [
+        replace(row, status=LEAVE_OUT, reason=f"{COPY} {printable(found[row.info.label])}")
+        if row.info is not None and row.info.label in found and row.status == USE
+        else row
+        for row in rows
+    ]
 
 
 def sorted_into_nights(rows: list[FrameRow], instrument: Instrument) -> list[FrameRow]:

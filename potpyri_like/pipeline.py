@@ -235,7 +235,7 @@ def report_of(night: Night, works: Sequence[Work], options: Options) -> RunRepor
         if asked_for
         else tuple(as_remarks(r) if is_incidental(r, results) else r for r in results),
         status=statuses(night, works),
-        problems=tuple(many_unusable(night)),
+        problems=(*many_unusable(night), *copies_found(night)),
     )
 
 
@@ -259,6 +259,15 @@ def many_unusable(night: Night) -> Iterator[Problem]:
     if lost > LOST_MANY * len(night.rows):
         why = f"{lost} of {plural(len(night.rows), 'file')} could not be used; the reason of each is in night.ecsv"
         yield Problem("night", "frames", why)
+
+
+def copies_found(night: Night) -> Iterator[Problem]:
+    """A remark where frames are copies of others."""
+    if night.copies:
+        first, many = night.copies[0], len(night.copies)
+        rest = f" (and {many - 1} more: night.ecsv names each)" if many > 1 else ""
+        why = f"{first.file} is {first.reason}{rest}; copies are excluded, and the raw frame is used"
+        yield Problem(f"{many} cop{'ies' if many > 1 else 'y'}", "night", why, Grade.REMARK)
 
 
 def write_products(report: RunReport, runner: Runner) -> RunReport:
