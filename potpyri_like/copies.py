@@ -25,6 +25,7 @@ __all__ = ["copies"]
 SAMPLED = 4096  # differences of neighbouring pixels that are compared
 WITHIN = 3.0  # standard deviations; beyond are stars, whose light is the same in all exposures of a field
 SAME_EXPOSURE = 0.01  # relative
+SHARED = 0.75  # of the noise compared; a copy of which more is lost is no copy
 # Least squared correlation of the noise of two copies: of one kind of number, and of different kinds. A calibrated
 # frame was divided by a flat, which adds its own pattern; flats and biases have the detector's patterns in common.
 ALIKE, CONVERTED, PATTERNED = 0.99, 0.5, 0.9999
@@ -145,8 +146,10 @@ def is_copy(one: Sampled, other: Sampled, kind: FrameKind) -> bool:
     """Whether the noise of two frames is that of one exposure."""
     a, b = np.asarray(one.noise, np.float64), np.asarray(other.noise, np.float64)
     both = (a != 0) & (b != 0)
-    size = float(np.sqrt(np.sum(a[both] ** 2) * np.sum(b[both] ** 2)))
-    correlation = float(np.sum(a[both] * b[both])) / size if size > 0 else 0.0
+    if np.count_nonzero(both) <= SHARED * max(np.count_nonzero(a), np.count_nonzero(b)):
+        return False
+    size = np.sqrt(np.sum(a[both] ** 2) * np.sum(b[both] ** 2))
+    correlation = float(np.sum(a[both] * b[both]) / size)
     least = ALIKE if kind is FrameKind.SCIENCE else PATTERNED
     if one.is_integer != other.is_integer:
         least = CONVERTED if kind is FrameKind.SCIENCE else ALIKE
@@ -186,8 +189,9 @@ def sample_of(info: FrameInfo, images: HDUs) -> tuple[np.ndarray, bool, bool]:
 def noise_of(image: np.ndarray) -> np.ndarray:
     """Differences of neighbours all over an image, in standard deviations; 0 where they are larger than noise."""
     rows = image[:: max(1, image.shape[0] // 64)].astype(np.float64)
-    steps = np.diff(rows, axis=1).ravel()
-    steps = steps[:: max(1, steps.size // SAMPLED)][:SAMPLED]
-    steps = np.where(np.isfinite(steps), steps, 0)
+    steps = np.diff(np.where(np.isfinite(rows), rows, np.nan), axis=1).ravel()
+    if not steps.size:
+        return np.zeros(0, np.float16)
+    steps = np.nan_to_num(steps[np.linspace(0, steps.size - 1, min(steps.size, SAMPLED)).astype(int)])
     scale = 1.4826 * float(np.median(np.abs(steps))) or float(np.std(steps)) or 1.0
     return np.where(np.abs(steps) < WITHIN * scale, steps / scale, 0).astype(np.float16)

@@ -130,3 +130,17 @@ def test_a_night_with_copies_is_the_night_without_them_and_says_so_once(tmp_path
     )
     again = reduce_night(Small(), tmp_path / "mixed", options=Options(**{**vars(OPTIONS), "observer": "ABC"}))
     assert len(again.night.copies) == 10
+
+
+def test_a_copy_of_which_half_is_lost_does_not_stand_for_the_exposure(tmp_path):
+    lights(tmp_path, START, n=2)
+    copied(tmp_path, lambda raw: np.where(np.arange(raw.shape[0])[:, None] > 64, 0, raw).astype(np.uint16))
+    assert not scan(tmp_path, Small()).copies
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_pixels_without_a_value_are_passed_over(tmp_path, value):
+    lights(tmp_path, START, n=1)
+    for name in ("a", "b"):
+        copied(tmp_path, lambda raw: np.where(np.hypot(*np.indices(raw.shape)) < 30, value, raw), into=name)
+    assert [row.file for row in scan(tmp_path, Small()).copies] == ["a/c_000.fits", "b/c_000.fits"]

@@ -139,6 +139,21 @@ def test_a_night_without_flats_takes_the_nearest_and_says_how_far_it_is(tmp_path
 
 
 @pytest.mark.slow
+def test_each_borrowed_master_is_named_with_its_own_days(tmp_path):
+    for number, evening in enumerate(("2024-03-08", "2024-03-10", "2024-03-15")):
+        night(
+            tmp_path / f"n{number}",
+            evening,
+            seed=number + 1,
+            kinds=("bias", "flat") if number == 1 else (),
+            n=6,
+        )
+    said = lines(reduce_night(Small(), tmp_path, options=OPTIONS), tmp_path)
+    assert "there is none of the night of 2024-03-08; that of 2024-03-10, 2 days after, is used" in said
+    assert "there is none of the night of 2024-03-15; that of 2024-03-10, 5 days before, is used" in said
+
+
+@pytest.mark.slow
 def test_one_night_with_flats_of_another_date_keeps_plain_folders_and_names_the_days(tmp_path):
     night(tmp_path, "2024-03-10", kinds=("bias",), n=6)
     calibrations(tmp_path, "2024-03-11T18:30", kinds=("flat",))

@@ -720,7 +720,7 @@ def kind_of(problem: Problem) -> str:
     """What remarks share that one line counts: the reason without the names and numbers that differ."""
     if problem.grade is not Grade.REMARK:
         return f"{problem.stage}|{problem.what}|{problem.why}"
-    alike = re.sub(r"\d+(\.\d+)?", "#", bare_reason(problem))
+    alike = re.sub(r"(?<!\d-)(?<!\d)\d+(\.\d+)?(?!-?\d)", "#", bare_reason(problem))  # dates stay
     return f"{is_of_frame(problem)}|{alike}"
 
 
