@@ -377,7 +377,7 @@ def test_frames_of_two_sizes_and_targets_are_sets_with_their_own_calibrations(tm
 
 def test_each_header_is_read_once_and_nothing_else(tmp_path, monkeypatch):
     for number in range(5):
-        write(tmp_path / f"{number}.fits", shape=(2, *SHAPE))
+        write(tmp_path / f"{number}.fits", shape=(2, *SHAPE), DATE_OBS=f"2025-01-01T03:{10 * number:02d}:00")
     read, count = night_module.read_header, []
     monkeypatch.setattr(
         night_module, "read_header", lambda path, **more: count.append(path) or read(path, **more)
