@@ -396,8 +396,14 @@ def test_two_thousand_frames_are_listed_in_seconds(tmp_path):
         frame = a_frame(FrameKind.SCIENCE, camera, band=camera.bands[-1], target="WASP-0", exposure=10.0)
         header = raw_header(Opticam(), frame, size=(64, 64)).hdus[0]
         fits.PrimaryHDU(np.eye(64, dtype=np.uint16), header).writeto(tmp_path / f"{number}.fits")
-    for number in range(3, 2000):
-        (tmp_path / f"{number}.fits").hardlink_to(tmp_path / f"{number % 3}.fits")
+    for number in range(2000):
+        raw = bytearray((tmp_path / f"{number % 3}.fits").read_bytes())
+        at = raw.index(b"UT      =")
+        time_of_day = f"{3 + number // 600:02d}:{number // 10 % 60:02d}:{6 * (number % 10):02d}"
+        raw[at : at + 80] = f"UT      = '2025-02-23 {time_of_day}.000'".ljust(80).encode()
+        (tmp_path / f"{number if number > 2 else 2000 + number}.fits").write_bytes(raw)
+    for number in range(3):
+        (tmp_path / f"{number}.fits").unlink()
     begun = time.process_time()
     night = scan(tmp_path, Opticam())
     night.table(), night.sets()
