@@ -162,8 +162,6 @@ class Reference:
     why : str
     wcs : WCS or None
         Celestial coordinates, where the raw header has them.
-    wcs_trouble : str
-        Why those of the raw header are not used; "" where they are, or where it has none.
     """
 
     info: FrameInfo
@@ -174,7 +172,6 @@ class Reference:
     widest: float
     why: str
     wcs: WCS | None = None
-    wcs_trouble: str = ""
 
     @cached_property
     def digest(self) -> str:

@@ -116,6 +116,11 @@ class TestScales:
         """UT1 - UTC was -7.6 ms (IERS Bulletin B 435, 2024 March 10: -8 ms to a few ms)."""
         assert off(described({"DATE-OBS": START.isot, "TIMESYS": "UT1"})) < 0.05
 
+    @pytest.mark.filterwarnings("ignore::erfa.ErfaWarning")
+    def test_earth_rotation_time_beyond_the_tables_is_taken_as_utc(self):
+        info = described({"DATE-OBS": "2149-03-10T22:00:00", "TIMESYS": "UT1"})
+        assert off(info, Time("2149-03-10T22:00:30", scale="utc")) < 0.9
+
     @pytest.mark.parametrize("name", ["UTC", "UT", "GMT", "UTC(NTP)", "utc", "", "UNKNOWN"])
     def test_utc_by_any_name_stays(self, name):
         info = described({"DATE-OBS": START.isot, "TIMESYS": name})

@@ -66,5 +66,8 @@ def contradicted(mid_time: np.ndarray, impossible: np.ndarray) -> np.ndarray:
     """
     if not impossible.any():
         return impossible
-    nearest = np.abs(mid_time[:, None] - mid_time[impossible][None, :]).min(axis=1)
-    return nearest <= ONE_CLOCK
+    wrong = np.sort(mid_time[impossible])
+    after = np.searchsorted(wrong, mid_time)
+    behind = np.abs(mid_time - wrong[np.maximum(after - 1, 0)])
+    ahead = np.abs(mid_time - wrong[np.minimum(after, len(wrong) - 1)])
+    return np.minimum(behind, ahead) <= ONE_CLOCK

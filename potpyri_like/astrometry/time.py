@@ -95,12 +95,15 @@ def utc_of(reading: Time, scale: str) -> Time:
     reading : Time
         The reading, as if it were UTC.
     scale : str
-        One of `SCALES`: "TAI", "GPS", "TT", "TDB", "UT1", ...
+        One of `SCALES`: "TAI", "GPS", "TT", "TDB", "UT1", ... Where the installed tables do not reach, UT1 is UTC.
     """
     with _astropy_offline():
         clock = Time(reading.jd1, reading.jd2, format="jd", scale=SCALES[scale])
         behind = GPS_BEHIND if scale == "GPS" else 0.0
-        found = Time((clock + TimeDelta(behind * u.s)).utc, copy=True)
+        try:
+            found = Time((clock + TimeDelta(behind * u.s)).utc, copy=True)
+        except iers.IERSRangeError:
+            return reading
     found.format = reading.format
     return found
 

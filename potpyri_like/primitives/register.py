@@ -332,5 +332,4 @@ def _make_reference(outcome: FrameOutcome, why: str, *, stars: int, widest: floa
         widest=max(fwhm, widest) if np.isfinite(widest) else fwhm,
         why=why,
         wcs=outcome.results["wcs"],
-        wcs_trouble=outcome.results.get("wcs_trouble", ""),
     )

@@ -22,8 +22,8 @@ __all__ = ["Trim"]
 class Trim:
     """Read a frame, subtract its overscan or the declared pedestal, trim it, and put its amplifiers together.
 
-    What is known of the file from reading it is handed on, what an image of one amplifier was counted in, the
-    variance of rounding to whole counts, and, as `wcs_trouble`, why the coordinates of its header are not used.
+    What is known of the file from reading it is handed on, what an image of one amplifier was counted in, and the
+    variance of rounding to whole counts.
 
     Raises
     ------
@@ -47,9 +47,7 @@ class Trim:
         pedestal = (0.0, 0.0) if setup.masters.bias else instrument.pedestal(header, camera)
         pieces = [_piece(r, images[r.hdu], instrument, pedestal) for r in layout.readouts]
         pixels = assemble(pieces, shape=layout.shape)
-        wcs = instrument.wcs(header, layout)
-        trouble = instrument.wcs_trouble(header, layout) if wcs is None else ""
-        frame = Frame(to_ccd(pixels, wcs), info, results={"wcs_trouble": trouble} if trouble else {})
+        frame = Frame(to_ccd(pixels, instrument.wcs(header, layout)), info)
         counts = counts_of(pieces, shape=layout.shape)
         rounding = float(np.mean([readout.gain**2 for readout in layout.readouts])) / 12
         return frame.after(_said(layout, pedestal), reading=reading, counts=counts, digitisation=rounding)
