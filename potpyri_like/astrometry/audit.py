@@ -6,10 +6,10 @@ import numpy as np
 
 __all__ = ["cadence", "contradicted", "outlasting", "sharing"]
 
-ONE_MOMENT = 1e-3  # s; frames nearer to each other share a time
-MOST = 2 / 3  # of the frames; some may overlap where the observer changed the exposure and a clock is coarse
-SLACK, RELATIVE_SLACK = 1.0, 0.02  # s; of the exposure
-ONE_CLOCK = 0.5  # days; within, one clock, one site and one direction hold
+_ONE_MOMENT = 1e-3  # s; frames nearer to each other share a time
+_MOST = 2 / 3  # of the frames; some may overlap where the observer changed the exposure and a clock is coarse
+_SLACK, _RELATIVE_SLACK = 1.0, 0.02  # s; of the exposure
+_ONE_CLOCK = 0.5  # days; within, one clock, one site and one direction hold
 
 
 def cadence(mid_time: np.ndarray) -> float:
@@ -32,7 +32,7 @@ def sharing(mid_time: np.ndarray) -> np.ndarray:
     mid_time : ndarray, shape (n_frames,), days
     """
     order = np.argsort(mid_time)
-    same = np.diff(mid_time[order]) * 86400 < ONE_MOMENT
+    same = np.diff(mid_time[order]) * 86400 < _ONE_MOMENT
     shared = np.zeros(len(mid_time), bool)
     shared[order] = np.append(same, False) | np.append(False, same)
     return shared
@@ -49,9 +49,9 @@ def outlasting(mid_time: np.ndarray, exposure: np.ndarray) -> bool:
     start = mid_time * 86400 - exposure / 2
     order = np.argsort(start)
     step, length = np.diff(start[order]), exposure[order][:-1]
-    over = length - step > SLACK + RELATIVE_SLACK * length
-    apart = step > ONE_MOMENT  # frames that share a time are another fault
-    return bool(apart.sum() >= 2 and over[apart].mean() >= MOST)
+    over = length - step > _SLACK + _RELATIVE_SLACK * length
+    apart = step > _ONE_MOMENT  # frames that share a time are another fault
+    return bool(apart.sum() >= 2 and over[apart].mean() >= _MOST)
 
 
 def contradicted(mid_time: np.ndarray, impossible: np.ndarray) -> np.ndarray:
@@ -70,4 +70,4 @@ def contradicted(mid_time: np.ndarray, impossible: np.ndarray) -> np.ndarray:
     after = np.searchsorted(wrong, mid_time)
     behind = np.abs(mid_time - wrong[np.maximum(after - 1, 0)])
     ahead = np.abs(mid_time - wrong[np.minimum(after, len(wrong) - 1)])
-    return np.minimum(behind, ahead) <= ONE_CLOCK
+    return np.minimum(behind, ahead) <= _ONE_CLOCK

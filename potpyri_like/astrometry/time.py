@@ -39,7 +39,7 @@ __all__ = [
     "utc_of",
 ]
 
-GPS_BEHIND = 19.0  # s; of TAI, since 1980
+_GPS_BEHIND = 19.0  # s; of TAI, since 1980
 # Names of time scales, FITS standard 4.0, table 30 among them, and what astropy calls them
 SCALES = {
     "TAI": "tai",
@@ -99,7 +99,7 @@ def utc_of(reading: Time, scale: str) -> Time:
     """
     with _astropy_offline():
         clock = Time(reading.jd1, reading.jd2, format="jd", scale=SCALES[scale])
-        behind = GPS_BEHIND if scale == "GPS" else 0.0
+        behind = _GPS_BEHIND if scale == "GPS" else 0.0
         try:
             found = Time((clock + TimeDelta(behind * u.s)).utc, copy=True)
         except iers.IERSRangeError:
