@@ -5,7 +5,7 @@ import pytest
 
 from potpyri_like.errors import DeclarationError, PixelError
 from potpyri_like.frame import MaskBit
-from potpyri_like.imaging import Piece, assemble, counts_of, overscan_level
+from potpyri_like.imaging import Piece, assemble, counts_of, overscan_level, rounding_variance
 
 ROWS, COLS, READ_NOISE = 2000, 32, 4.0
 
@@ -236,3 +236,11 @@ def test_an_image_of_two_levels_or_of_other_numbers_was_not_counted_in_one():
         [Piece(raw[:2], 1.7, 3.0), Piece(raw[2:], 1.7, 3.0, y0=2)],
     ):
         assert counts_of(pieces, shape=(4, 6)) is None
+
+
+@pytest.mark.parametrize("gain", [0.7, 3.0, 12.0])
+def test_rounding_to_whole_counts_adds_a_twelfth_of_the_squared_gain(rng, gain):
+    true = rng.normal(5000, 40 * gain, 200_000)  # electrons, the noise of many counts
+    added = np.var(gain * np.round(true / gain) - true)
+    assert rounding_variance([gain]) == pytest.approx(added, rel=0.02)
+    assert rounding_variance([gain, 2 * gain]) == pytest.approx(2.5 * added, rel=0.02)

@@ -94,3 +94,18 @@ def test_in_time_too_few_points_give_nan_in_silence():
 def test_a_duration_that_is_none_is_told(duration):
     with pytest.raises(UsageError, match="must be above 0"):
         cdpp_in_time(np.ones(99), np.arange(99), duration=duration)
+
+
+@pytest.mark.parametrize("period", [2.0, 3.0])
+def test_the_trend_is_a_quadratic_over_a_window_of_41_thirtieths_of_the_duration(period):
+    duration, step = 1.0, 1 / 120
+    time = step * np.arange(12 * 120)
+    flux = 1 + 1e-3 * np.sin(2 * np.pi * time / period + 0.3)
+    half = 41 / 30 * duration / 2
+    left = []
+    for at in time:
+        near = np.abs(time - at) <= half
+        left.append(np.interp(at, time, flux) - np.polyval(np.polyfit(time[near] - at, flux[near], 2), 0))
+    scatters = [np.std(part, ddof=1) for part in np.reshape(left, (12, -1))]  # intervals of the duration
+    typical = np.median(scatters) / np.sqrt(duration / step)
+    assert cdpp_in_time(flux, time, duration=duration) == pytest.approx(typical, rel=0.1)

@@ -121,3 +121,14 @@ def test_beta_is_the_median_over_a_range_and_never_below_one():
 def test_a_width_that_is_none_is_told(width):
     with pytest.raises(UsageError, match="each must be above 0, in days"):
         time_averaging(np.arange(9), np.arange(9), widths=[1.0, width])
+
+
+def test_white_noise_in_a_handful_of_bins_has_no_bias(rng):
+    time, squares = np.arange(120.0), []
+    for _ in range(400):
+        averaging = time_averaging(time, rng.normal(size=120), widths=[30.0])  # four bins, or three
+        squares.append((averaging.rms[0] ** 2, averaging.expected[0] ** 2))
+    measured, expected = np.mean(squares, axis=0)
+    assert measured == pytest.approx(
+        expected, rel=0.12
+    )  # without the lost degree of freedom a quarter is missing

@@ -1,6 +1,13 @@
 """Numerics on pixels: arrays in, new arrays out; they know no file and no instrument."""
 
-from potpyri_like.imaging.assemble import OverscanLevel, Piece, assemble, counts_of, overscan_level
+from potpyri_like.imaging.assemble import (
+    OverscanLevel,
+    Piece,
+    assemble,
+    counts_of,
+    overscan_level,
+    rounding_variance,
+)
 from potpyri_like.imaging.calibrate import calibrate, normalise_flat, photon_factor, pixel_noise, typical
 from potpyri_like.imaging.combine import (
     Combined,
@@ -85,6 +92,7 @@ __all__ = [
     "photon_factor",
     "photon_transfer",
     "pixel_noise",
+    "rounding_variance",
     "same_exposure",
     "sample_boxes",
     "sample_frame",

@@ -16,7 +16,7 @@ from potpyri_like.frame import MaskBit
 from potpyri_like.imaging.bands import row_bands
 from potpyri_like.imaging.pixels import Counts, Pixels
 
-__all__ = ["OverscanLevel", "Piece", "assemble", "counts_of", "overscan_level"]
+__all__ = ["OverscanLevel", "Piece", "assemble", "counts_of", "overscan_level", "rounding_variance"]
 
 _MOST_DEGREE = 3
 _CLIP = 4.0  # standard deviations: one good overscan pixel in 16 000 is lost
@@ -269,3 +269,13 @@ def _evaluate(fit: _Fit, rows: np.ndarray) -> OverscanLevel:
     basis = np.polynomial.chebyshev.chebvander(rows, fit.curve.degree())
     variance = np.einsum("ij,jk,ik->i", basis, fit.covariance, basis)
     return OverscanLevel(fit.curve(rows), variance)
+
+
+def rounding_variance(gains: Sequence[float]) -> float:
+    """The variance of rounding to whole counts, electron^2, a twelfth of the squared gain; the mean of some amplifiers.
+
+    Parameters
+    ----------
+    gains : sequence of float, electron/ADU
+    """
+    return float(np.mean([gain**2 for gain in gains])) / 12

@@ -10,7 +10,7 @@ import numpy as np
 
 from potpyri_like.errors import PixelError
 from potpyri_like.frame import Frame, FrameInfo
-from potpyri_like.imaging import Piece, assemble, counts_of, overscan_level
+from potpyri_like.imaging import Piece, assemble, counts_of, overscan_level, rounding_variance
 from potpyri_like.instruments import Instrument, Layout, Readout
 from potpyri_like.primitives.stage import Setup, to_ccd
 from potpyri_like.store import read_raw
@@ -49,7 +49,7 @@ class Trim:
         pixels = assemble(pieces, shape=layout.shape)
         frame = Frame(to_ccd(pixels, instrument.wcs(header, layout)), info)
         counts = counts_of(pieces, shape=layout.shape)
-        rounding = float(np.mean([readout.gain**2 for readout in layout.readouts])) / 12
+        rounding = rounding_variance([readout.gain for readout in layout.readouts])
         return frame.after(_said(layout, pedestal), reading=reading, counts=counts, digitisation=rounding)
 
 
