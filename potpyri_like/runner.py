@@ -8,12 +8,11 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import Any, Protocol
 
 from potpyri_like.encoding import decode, encode, fingerprint
@@ -273,17 +272,16 @@ class Runner:
     ) -> Iterator[tuple[int, FrameOutcome]]:
         """Outcomes with their indices, as they come from the workers; each frame from as many as it needs."""
         shared, infos = Shared(job.key, (job.stages, job.setup)), tried.infos
-        waiting = iter(wanted)
+        waiting = deque(wanted)
         given: dict[Future, int] = {}
         try:
-            while True:
-                for index in islice(waiting, self.in_hand - len(given)):
+            while waiting or given:
+                while waiting and len(given) < self.in_hand:
+                    index = waiting.popleft()
                     if (future := self.submitted(infos[index], shared, self.blind)) is None:
                         yield index, unavailable(infos[index], "no worker is left that can read the night")
                     else:
                         given[future] = index
-                if not given:
-                    break
                 for future in wait(given, return_when=FIRST_COMPLETED).done:
                     index = given.pop(future)
                     outcome = replace(outcome_of(future, infos[index]), info=infos[index])

@@ -1,5 +1,6 @@
 import os
 import signal
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
@@ -14,9 +15,9 @@ from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.journal import Journal
 from potpyri_like.options import Options
 from potpyri_like.primitives import Setup
-from potpyri_like.runner import Runner, run_frame
+from potpyri_like.runner import Runner, run_frame, unavailable
 from potpyri_like.store import Output, Reading, sha256, signature
-from potpyri_like.workers import Pool
+from potpyri_like.workers import Cluster, Pool
 
 WHAT = "WASP-0, C1 g"
 
@@ -427,3 +428,32 @@ def test_a_product_is_not_kept_where_something_that_it_may_need_was_missing(red,
         runner.unsettle()
         runner.keep("b.txt", "key", 1)
         assert journal.recall("a.txt", "key") == 1 and journal.recall("b.txt", "key") is None
+
+
+class Sightless(Cluster):
+    """A cluster of one worker, which can read nothing."""
+
+    count = 1
+
+    def __init__(self):
+        self.asked = 0
+
+    def submit(self, fn, /, info, *args, **kwargs):
+        self.asked += 1
+        done = Future()
+        done.set_result(replace(unavailable(info, "no such file"), where="tcp://one"))
+        return done
+
+    def submit_but(self, avoided, fn, /, *args):
+        assert avoided == {"tcp://one"}
+
+
+def test_frames_of_a_cluster_that_sees_nothing_are_done_by_this_process_however_many_they_are(red, frames):
+    infos, cluster = frames(*(f"f{n:02d}" for n in range(60))), Sightless()
+    outcomes, runner, progress = ran(red, infos, executor=cluster)
+    assert weights(outcomes) == [(n, n + 1) for n in range(60)] and runner.settled
+    assert sum("it gets no more frames" in said for said in progress.said) == 1
+    cluster.asked = 0
+    with Runner(Output(red), Options(), Recording(), cluster, blind={"tcp://one"}) as runner:
+        outcomes = runner.run_frames(infos, BOTH, setup(), what=WHAT)
+    assert weights(outcomes) == [(n, n + 1) for n in range(60)] and cluster.asked == 0
