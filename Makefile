@@ -16,12 +16,12 @@ VENV ?= .venv
 NIGHT ?= --frames 40 --exposure 20
 
 # In as many processes as there are cores, but for large machines.
-PYTEST ?= -n auto --maxprocesses 4 tests examples/potpyri-like-hall42/tests
+PYTEST ?= -n auto --maxprocesses 4 tests examples/potpyri-like-hall42/tests examples/potpyri-like-extras/tests
 
 BIN = $(VENV)/bin
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 MADE = $(VENV)/.made-by-python$(VERSION)
-PROJECTS = pyproject.toml examples/potpyri-like-hall42/pyproject.toml
+PROJECTS = pyproject.toml $(wildcard examples/*/pyproject.toml)
 PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input install
 
 .PHONY: help demo test lint docs bench clean
@@ -71,7 +71,7 @@ $(VENV)/.run: $(MADE) $(PROJECTS)
 
 $(VENV)/.test: $(MADE) $(PROJECTS)
 	@echo "Installing potpyri_like, its tests and the example plugin in $(VENV) ..."
-	@$(PIP) --editable '.[test]' --editable examples/potpyri-like-hall42
+	@$(PIP) --editable '.[test]' --editable examples/potpyri-like-hall42 --editable examples/potpyri-like-extras
 	@touch $@
 
 $(VENV)/.lint $(VENV)/.docs: $(VENV)/.%: $(MADE) $(PROJECTS)

@@ -41,10 +41,12 @@ from scipy.ndimage import median_filter
 from potpyri_like.astrometry import match_stars
 from potpyri_like.imaging import combine, median3x3
 from potpyri_like.imaging import median as our_median
+from potpyri_like.jobs import Job
 from potpyri_like.night import scan
 from potpyri_like.options import Options
 from potpyri_like.photometry import annulus_sky, aperture_sums, detect_stars
 from potpyri_like.pipeline import start
+from potpyri_like.plugins import load_plugins
 from potpyri_like.primitives import (
     Calibrate,
     ChooseReference,
@@ -54,7 +56,6 @@ from potpyri_like.primitives import (
     Register,
     Trim,
 )
-from potpyri_like.registry import load_registry
 from potpyri_like.runner import Runner, Silent, run_frame
 from potpyri_like.store import Output, read_raw
 from potpyri_like.testing import NightPlan, simulate_night
@@ -115,7 +116,7 @@ def version(name: str) -> str:
 
 def prepared(folder: Path) -> Bench:
     """A night with masters and a reference."""
-    instrument = load_registry()["OPTICAM"]
+    instrument = load_plugins()["OPTICAM"]
     plan = NightPlan(
         frames=FRAMES, size=(2048, 2048), cameras=("C1",), stars=220, darks=3, flats=3, flip=None
     )
@@ -261,7 +262,7 @@ def whole_frame(bench: Bench) -> Row:
     infos = iter(bench.work.observed.frames * 4)
 
     def ours() -> None:
-        outcome = run_frame(next(infos), stages, bench.work.setup)
+        outcome = run_frame(next(infos), Job.of(stages, bench.work.setup))
         assert not outcome.reason, outcome.reason
 
     return timed(

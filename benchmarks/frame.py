@@ -19,6 +19,7 @@ from statistics import median
 
 from against import CALIBRATION, Bench, prepared
 
+from potpyri_like.jobs import Job
 from potpyri_like.primitives import Measure, Register
 from potpyri_like.runner import run_frame
 
@@ -44,7 +45,7 @@ def time_stages(bench: Bench) -> Seconds:
     """Processor seconds of each stage on each frame; those of reading are part of Trim's."""
     seconds = defaultdict(list)
     for info in bench.work.observed.frames * ROUNDS:
-        outcome = run_frame(info, (*CALIBRATION, Register(), Measure()), bench.work.setup)
+        outcome = run_frame(info, Job.of((*CALIBRATION, Register(), Measure()), bench.work.setup))
         assert not outcome.reason, outcome.reason
         for stage, spent in outcome.seconds.items():
             seconds[stage].append(spent)

@@ -27,8 +27,8 @@ from against import CALIBRATION
 from potpyri_like.night import scan
 from potpyri_like.options import Options
 from potpyri_like.pipeline import start
+from potpyri_like.plugins import load_plugins
 from potpyri_like.primitives import ChooseReference, MakeMasters, Measure, Register
-from potpyri_like.registry import load_registry
 from potpyri_like.runner import Runner, Silent
 from potpyri_like.store import Output
 from potpyri_like.testing import NightPlan, simulate_night
@@ -83,7 +83,7 @@ def slope(numbers: Sequence[int], points: Sequence[Point]) -> float:
 
 def measured(folder: Path, *, frames: Sequence[int]) -> tuple[list[Point], list[Point], list[Point]]:
     """Over frames, over stars, over workers."""
-    instrument = load_registry()["OPTICAM"]
+    instrument = load_plugins()["OPTICAM"]
     plan = NightPlan(
         frames=DISTINCT, size=(SIZE, SIZE), cameras=("C1",), stars=2600, darks=3, flats=3, flip=None
     )
@@ -104,7 +104,7 @@ def point(folder: Path, frames: int, stars: int, workers: int) -> Point:
     """So many frames through a pool of so many workers."""
     output = Output(folder / "red")
     output.make()
-    night = scan(folder, load_registry()["OPTICAM"])
+    night = scan(folder, load_plugins()["OPTICAM"])
     work = start(night, night.sets()[0], Options())
     pool = Pool(workers)
     with Runner(output, Options(stars=stars), Silent(), pool) as runner:

@@ -15,7 +15,7 @@ import numpy as np
 
 from potpyri_like.options import Options
 from potpyri_like.pipeline import reduce_night
-from potpyri_like.registry import load_registry
+from potpyri_like.plugins import load_plugins
 from potpyri_like.testing import NightPlan, simulate_night
 
 FLUX = 6_000.0, 40_000.0  # electron/s of the target, from the faintest night to the brightest
@@ -32,7 +32,7 @@ PLAN = {
 
 def one_night(seed: int, flux: float):
     """The report of one night, and what is true of it."""
-    instrument = load_registry()["OPTICAM"]
+    instrument = load_plugins()["OPTICAM"]
     with tempfile.TemporaryDirectory() as folder:
         truth = simulate_night(instrument, Path(folder), NightPlan(seed=seed, target_flux=flux, **PLAN))
         x, y = truth.target_xy["C1"]

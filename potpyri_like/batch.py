@@ -17,8 +17,8 @@ from potpyri_like.folders import read_text
 from potpyri_like.instruments import Instrument
 from potpyri_like.night import USE, list_files, rows_of
 from potpyri_like.pipeline import Standing
+from potpyri_like.plugins import Plugins
 from potpyri_like.record import LastRun, last_run
-from potpyri_like.registry import Registry
 from potpyri_like.results import STATUS_WORDS
 from potpyri_like.store import one_line
 
@@ -127,7 +127,7 @@ def run_before(night: Path, output: Path | None) -> LastRun | None:
         return None
 
 
-def instrument_of(entry: Entry, registry: Registry, *, output: Path | None = None) -> Instrument:
+def instrument_of(entry: Entry, registry: Plugins, *, output: Path | None = None) -> Instrument:
     """The instrument of a night: as named, as in an earlier run, or the one that understands its headers.
 
     Raises
@@ -144,7 +144,7 @@ def instrument_of(entry: Entry, registry: Registry, *, output: Path | None = Non
     files = list_files(entry.night, output).files
     some = [files[i] for i in np.unique(np.linspace(0, len(files) - 1, LOOKED_AT).round().astype(int))]
     known = registry.instruments
-    understood = {name: understands(item.instrument, some, entry.night) for name, item in known.items()}
+    understood = {name: understands(item.item, some, entry.night) for name, item in known.items()}
     best = [name for name, count in understood.items() if count and count == max(understood.values())]
     if len(best) == 1:
         return registry[best[0]]
@@ -161,7 +161,7 @@ def understands(instrument: Instrument, files: Sequence[Path], root: Path) -> in
 
 def run_batch(
     entries: Sequence[Entry],
-    registry: Registry,
+    registry: Plugins,
     reduce: Callable[[Instrument, Path, Path | None], Standing],
     *,
     out: Path | None = None,
@@ -171,7 +171,7 @@ def run_batch(
     Parameters
     ----------
     entries : sequence of Entry
-    registry : Registry
+    registry : Plugins
     reduce : callable
         Reduces one night of an instrument into a folder (None: `red` in the night).
     out : Path, optional

@@ -10,7 +10,7 @@ import shlex
 import sys
 import time
 import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import Field, dataclass, fields, replace
@@ -38,11 +38,11 @@ from potpyri_like.options import (
     value_type,
     without_authority,
 )
-from potpyri_like.pipeline import Standing, output_of, parse_radec, reduce_night, standing
+from potpyri_like.pipeline import Standing, options_type, output_of, parse_radec, reduce_night, standing
+from potpyri_like.plugins import Plugins, load_plugins
 from potpyri_like.products import aligned, explanation, plural, timing_lines
 from potpyri_like.products.declaration import instrument_page
 from potpyri_like.record import last_run, metric_word, run_record
-from potpyri_like.registry import Registry, load_registry
 from potpyri_like.results import STATUS_WORDS, Timing
 from potpyri_like.runner import Progress
 from potpyri_like.store import is_raw_name
@@ -111,15 +111,15 @@ class Finite(click.FloatRange):
         )
 
 
-def registry_of(ctx: click.Context) -> Registry:
+def registry_of(ctx: click.Context) -> Plugins:
     """The installed instruments, loaded once per call."""
     root = ctx.find_root()
-    if not isinstance(root.obj, Registry):
-        root.obj = load_registry()
+    if not isinstance(root.obj, Plugins):
+        root.obj = load_plugins()
     return root.obj
 
 
-def known_instrument(registry: Registry, name: str) -> Instrument:
+def known_instrument(registry: Plugins, name: str) -> Instrument:
     """The instrument of that name; a wrong name is a wrong command line."""
     try:
         return registry[name]
@@ -143,7 +143,7 @@ def cli() -> None:
 # -- reduce INSTRUMENT NIGHT ---------------------------------------------------------------------------------
 
 
-def instrument_command(registry: Registry, name: str) -> click.Command:
+def instrument_command(registry: Plugins, name: str) -> click.Command:
     """The command that reduces a night of one instrument."""
     instrument = known_instrument(registry, name)
     about = (type(instrument).__doc__ or "").strip()
@@ -178,7 +178,7 @@ def instrument_command(registry: Registry, name: str) -> click.Command:
 
 def option_parameters(only: Collection[str] = ()) -> list[click.Parameter]:
     """The options of a run, as declared in `Options`; None means that the command line does not say."""
-    return [option_parameter(item) for item in fields(Options) if not only or item.name in only]
+    return [option_parameter(item) for item in fields(options_type()) if not only or item.name in only]
 
 
 def run_parameters() -> list[click.Parameter]:
@@ -191,14 +191,25 @@ def run_parameters() -> list[click.Parameter]:
     ]
 
 
-def having(parameters: Iterable[click.Parameter]) -> Callable[[click.Command], click.Command]:
-    """Give a command more parameters."""
+class WithRunParameters(click.Command):
+    """A command with the parameters of a run besides its own; which there are, the plugins say when it is called."""
 
-    def given(command: click.Command) -> click.Command:
-        command.params.extend(parameters)
-        return command
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        return [*run_parameters(), *super().get_params(ctx)]
 
-    return given
+
+class WithOptions(click.Command):
+    """The same, without the flags of `Flags`."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        return [*option_parameters(), *super().get_params(ctx)]
+
+
+class WithOptionsOfARunAgain(click.Command):
+    """A command with those options that run.json is not asked for."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        return [*option_parameters(OF_A_RUN_AGAIN), *super().get_params(ctx)]
 
 
 def option_parameter(item: Field[Any]) -> click.Option:
@@ -302,7 +313,7 @@ def gather_options(night: Path, config: Path | None, given: dict[str, Any]) -> t
     times = night / TIMES
     from_times = {"out_of_transit": read_times(times)} if times.is_file() else {}
     options = with_good_radec(
-        Options()
+        options_type()()
         .merged(from_user, where=str(config_path()))
         .merged(from_times, where=str(times))
         .merged(from_file, where=str(path))
@@ -322,7 +333,7 @@ def options_of_file(path: Path, night: Path, *, named: bool) -> dict[str, Any]:
         return {}
     if named and not lies_in(night, path):
         return read_config(path)
-    given, sentences = without_authority(read_config(path, night), str(path))
+    given, sentences = without_authority(read_config(path, night), str(path), options_type())
     for sentence in sentences:
         click.echo(sentence, err=True)
     return given
@@ -342,13 +353,13 @@ def user_config() -> dict[str, Any]:
 
 def user_options(given: dict[str, Any]) -> Options:
     """What the user says, on the command line or in the configuration, whatever the night."""
-    options = Options().merged(user_config(), where=str(config_path()))
+    options = options_type()().merged(user_config(), where=str(config_path()))
     return with_good_radec(options.merged(line_options(given), where=COMMAND_LINE))
 
 
 def line_options(given: dict[str, Any]) -> dict[str, Any]:
     """The options that the command line gives, by their public names."""
-    names = {item.name: public_name(item) for item in fields(Options)}
+    names = {item.name: public_name(item) for item in fields(options_type())}
     return {names[name]: value for name, value in given.items() if value is not None}
 
 
@@ -396,7 +407,7 @@ def check(ctx: click.Context, name: str, quick: bool) -> None:
     say_and_exit((), ALL_IS_WELL if passed else SOMETHING_MISSING, DIFFERS)
 
 
-def show_command(registry: Registry, name: str) -> click.Command:
+def show_command(registry: Plugins, name: str) -> click.Command:
     """The command that prints one instrument's declaration."""
     instrument = known_instrument(registry, name)
 
@@ -410,8 +421,9 @@ def show_command(registry: Registry, name: str) -> click.Command:
 # -- reduce batch, reduce verify -----------------------------------------------------------------------------
 
 
-@having(run_parameters())
-@cli.command("batch", short_help="Reduce many nights on one pool of workers, or one cluster.")
+@cli.command(
+    "batch", cls=WithRunParameters, short_help="Reduce many nights on one pool of workers, or one cluster."
+)
 @click.argument("nights", nargs=-1, required=True, metavar="NIGHT...")
 @click.option("--instrument", metavar="NAME", help="The instrument of all nights for which no file names it.")
 @click.option("--out", type=PATH, metavar="DIR", help="Write to DIR/NAME-OF-NIGHT instead of NIGHT/red.")
@@ -478,8 +490,7 @@ def worst(statuses: set[int]) -> int:
     return next((status for status in WORST_FIRST if status in statuses), ALL_IS_WELL)
 
 
-@having(option_parameters())
-@cli.command("watch", short_help="Follow a night while it is observed.")
+@cli.command("watch", cls=WithOptions, short_help="Follow a night while it is observed.")
 @click.argument("instrument")
 @click.argument("night", type=PATH)
 @click.option("--out", type=PATH, metavar="DIR", help="Write there instead of NIGHT/red.")
@@ -533,8 +544,11 @@ def watch(
     say_and_exit(done.lines, done.exit_status)
 
 
-@having(option_parameters(only=OF_A_RUN_AGAIN))
-@cli.command("verify", short_help="Prove that raw files and products are what they were; compute again.")
+@cli.command(
+    "verify",
+    cls=WithOptionsOfARunAgain,
+    short_help="Prove that raw files and products are what they were; compute again.",
+)
 @click.argument("night", type=PATH)
 @click.option("--all", "every", is_flag=True, help="Compute everything again, not a sample of the frames.")
 @click.option("--out", type=PATH, metavar="DIR", help="Where the products are, if not in NIGHT/red.")
@@ -618,8 +632,11 @@ def explain(night: Path, what: str, everything: bool, out: Path | None, metric: 
 # -- reduce inject -------------------------------------------------------------------------------------------
 
 
-@having(option_parameters(only=OF_A_RUN_AGAIN))
-@cli.command("inject", short_help="Put transits into the raw pixels, and tell how well they are recovered.")
+@cli.command(
+    "inject",
+    cls=WithOptionsOfARunAgain,
+    short_help="Put transits into the raw pixels, and tell how well they are recovered.",
+)
 @click.argument("night", type=PATH)
 @click.option(
     "--depths",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import IntFlag, StrEnum
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from astropy.nddata import CCDData
     from astropy.time import Time
     from astropy.units import Quantity
+
+    from potpyri_like.stages import Field
 
 __all__ = [
     "EXCLUDED_FROM",
@@ -30,6 +32,9 @@ __all__ = [
     "bits_excluded",
     "excluded",
 ]
+
+
+T = TypeVar("T")
 
 
 class FrameKind(StrEnum):
@@ -205,6 +210,29 @@ class Frame:
             stages=(*self.stages, stage),
             results={**self.results, **results},
         )
+
+    @classmethod
+    def without_pixels(cls, info: FrameInfo) -> Frame:
+        """A frame of which only what stages found out is wanted."""
+        return cls(None, info)  # type: ignore[arg-type]
+
+    def knowing(self, results: Mapping[str, Any]) -> Frame:
+        """The frame with what is known of it from before."""
+        return replace(self, results={**self.results, **results})
+
+    def get(self, wanted: Field[T]) -> T | None:
+        """What a stage found out; None where it did not."""
+        return self.results.get(wanted.name)
+
+    def __getitem__(self, wanted: Field[T]) -> T:
+        """What a stage found out.
+
+        Raises
+        ------
+        KeyError
+            No stage before did.
+        """
+        return self.results[wanted.name]
 
     @property
     def data(self) -> np.ndarray:

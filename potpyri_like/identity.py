@@ -12,7 +12,7 @@ from pathlib import Path
 
 from potpyri_like import __version__
 
-__all__ = ["code_identity", "instrument_identity", "versions"]
+__all__ = ["code_identity", "instrument_identity", "release", "versions"]
 
 PACKAGES = ("numpy", "scipy", "astropy", "photutils", "sep", "ccdproc", "matplotlib")
 THAT_COMPUTE = ("potpyri_like", "python", "numpy", "scipy", "astropy", "sep")
@@ -41,6 +41,15 @@ def versions() -> dict[str, str]:
 
 
 @cache
+def release(name: str) -> str:
+    """The release of a distribution that computes: the first two numbers of its version; "" where it is not there."""
+    try:
+        return ".".join(metadata.version(name).split(".")[:2])
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+@cache
 def code_identity(*, whole: bool = False) -> dict[str, str]:
     """What a frame's numbers depend on besides the frame: versions, and the SHA-256 of this software's source.
 
@@ -56,9 +65,15 @@ def code_identity(*, whole: bool = False) -> dict[str, str]:
 
 @cache
 def instrument_identity(cls: type) -> str:
-    """The name of an instrument's class, and the SHA-256 of the source of its plugin where that is not ours."""
+    """The name of a class, and the SHA-256 of the source that makes it what it is.
+
+    Of a plugin, that is all of its source; of ours, the modules of the class and its bases.
+    """
     homes = {source_of(base.__module__) for base in cls.__mro__[:-1]} - {None, HOME}
     parts = [hash_of(sources(home), home.parent) for home in homes if home]
+    ours = {base.__module__ for base in cls.__mro__[:-1] if source_of(base.__module__) == HOME}
+    files = [Path(sys.modules[name].__file__ or "") for name in ours if name in sys.modules]
+    parts += [hash_of(files, HOME)] if files else []
     return " ".join([f"{cls.__module__}.{cls.__qualname__}", *sorted(parts)])
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -37,30 +36,20 @@ from potpyri_like.pipeline import (
     worth,
 )
 from potpyri_like.primitives import Work
+from potpyri_like.primitives.fields import SERIES, TRANSIT, TRIMMED
 from potpyri_like.primitives.inject import Inject
-from potpyri_like.primitives.lightcurve import GatherSeries, for_choices, point_flags
-from potpyri_like.primitives.transit import FitTransit
-from potpyri_like.primitives.trim import Trim
+from potpyri_like.primitives.lightcurve import for_choices, point_flags
 from potpyri_like.record import last_run
 from potpyri_like.runner import Progress, Runner, Silent
 from potpyri_like.workers import workers
 
-__all__ = [
-    "Recovery",
-    "Trial",
-    "dimmings",
-    "inject_transits",
-    "injected_flux",
-    "planned",
-    "reach",
-    "recovery_of",
-]
+__all__ = ["Recovery", "Trial", "inject_transits", "recovery_of"]
 
-_ALIKE = 2.0  # times brighter or fainter than the target
-_SIGMA = 5.0
-_T14 = 0.35  # of the night, where no transit tells how long one lasts
-_MIDDLE = 0.4, 0.6  # of the night: where the transits are put
-_FOLLOWED = ("time", "airmass", "x", "y", "fwhm", "sky")
+ALIKE = 2.0  # times brighter or fainter than the target
+SIGMA = 5.0
+T14 = 0.35  # of the night, where no transit tells how long one lasts
+MIDDLE = 0.4, 0.6  # of the night: where the transits are put
+FOLLOWED = ("time", "airmass", "x", "y", "fwhm", "sky")
 
 
 @dataclass(frozen=True)
@@ -163,9 +152,12 @@ def inject_transits(
         executor = stack.enter_context(workers(options.jobs, options.scheduler, most=worth(night)))
         runner = stack.enter_context(Runner(output, options, progress, executor, journal))
         recipe = recipe_of(instrument, options)
-        stages = tuple(takewhile(lambda stage: not isinstance(stage, FitTransit), recipe.stages))
+        fit = recipe.giver(TRANSIT)
+        if fit is None:
+            raise NightError(f"{folder}: the recipe {recipe.name} fits no transit, so none can be recovered")
+        stages = recipe.stages[: recipe.stages.index(fit)]
         groups = by_target(night, wanted_sets(night, options), options)
-        works = in_turn(groups, lambda group: run_fields((*stages, FitTransit()), group, runner))
+        works = in_turn(groups, lambda group: run_fields((*stages, fit), group, runner))
         ready = [
             work for work in works if work.result.light_curve is not None and work.result.stars is not None
         ]
@@ -176,45 +168,45 @@ def inject_transits(
         for work in ready:
             for number, depth in enumerate(depths):
                 rng = np.random.default_rng([seed, number])
-                yield from _tried(work, stages, runner, depth=depth, stars=stars, rng=rng)
+                yield from tried(work, stages, runner, depth=depth, stars=stars, rng=rng)
 
 
-def _tried(
+def tried(
     work: Work, stages: Sequence[Any], runner: Runner, *, depth: float, stars: int, rng: np.random.Generator
 ) -> list[Trial]:
     """One pass over the frames of a set, with transits of one depth in several stars."""
-    chosen = _chosen_stars(work, stars)
+    chosen = chosen_stars(work, stars)
     if not chosen:
         return []
-    series = _series_of(work)
+    series = series_of(work)
     trials = [planned(work, series, star, depth, rng) for star in chosen]
     fluxes = {trial.star: injected_flux(trial, series) for trial in trials}
     frame_stages = tuple(stage for stage in stages if stage.per == "frame")
-    after_trim = 1 + next(i for i, stage in enumerate(frame_stages) if isinstance(stage, Trim))
+    after_trim = 1 + next(i for i, stage in enumerate(frame_stages) if TRIMMED in stage.gives)
     inject = Inject(dimmings(series, fluxes), radius=reach(work, series))
     again = (*frame_stages[:after_trim], inject, *frame_stages[after_trim:])
     what = f"{work.observed.name}, transits of {100 * depth:g} %"
     outcomes = runner.run_frames(work.observed.frames, again, work.setup, what=what)
-    gather = next(stage for stage in stages if isinstance(stage, GatherSeries))
+    gather = next(stage for stage in stages if SERIES in stage.gives)
     measured = gather(work.with_(outcomes=tuple(outcomes)), runner).result.series
     assert measured is not None
-    return [_recovered(trial, work, measured, chosen) for trial in trials]
+    return [recovered(trial, work, measured, chosen) for trial in trials]
 
 
-def _series_of(work: Work) -> Series:
+def series_of(work: Work) -> Series:
     assert work.result.series is not None
     return work.result.series
 
 
-def _chosen_stars(work: Work, count: int) -> list[int]:
+def chosen_stars(work: Work, count: int) -> list[int]:
     """The target, unless it has a transit of its own, and the constant stars most like it."""
-    table, target, series = work.result.stars, work.target_star, _series_of(work)
+    table, target, series = work.result.stars, work.target_star, series_of(work)
     assert table is not None
     known = np.isfinite(series.flux).any(axis=2)
     usable = (table.weight > 0) & known[known.any(axis=1)].all(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         away = np.abs(np.log(table.flux / table.flux[target])) if target is not None else -table.weight
-    others = [int(s) for s in np.argsort(away, kind="stable") if usable[s] and not away[s] > np.log(_ALIKE)]
+    others = [int(s) for s in np.argsort(away, kind="stable") if usable[s] and not away[s] > np.log(ALIKE)]
     own = [] if target is None or work.result.transit is not None else [target]
     most = max(1, min(count, int(np.count_nonzero(usable)) // 2))  # half of the comparison stars stay
     return [*own, *others][:most]
@@ -223,13 +215,13 @@ def _chosen_stars(work: Work, count: int) -> list[int]:
 def planned(work: Work, series: Series, star: int, depth: float, rng: np.random.Generator) -> Trial:
     """A transit in the middle of the night, somewhere."""
     first, last = np.nanmin(series.time), np.nanmax(series.time)
-    tc = first + rng.uniform(*_MIDDLE) * (last - first)
+    tc = first + rng.uniform(*MIDDLE) * (last - first)
     transit = work.result.transit
-    t14 = _T14 * (last - first) if transit is None else min(transit.t14.value, 0.6 * (last - first))
-    return Trial(work.observed.name, star, _is_target(work, star), float(tc), float(t14), depth)
+    t14 = T14 * (last - first) if transit is None else min(transit.t14.value, 0.6 * (last - first))
+    return Trial(work.observed.name, star, is_target(work, star), float(tc), float(t14), depth)
 
 
-def _is_target(work: Work, star: int) -> bool:
+def is_target(work: Work, star: int) -> bool:
     """Whether a star is the target that the observer named."""
     return bool(work.named_by) and star == work.target_star
 
@@ -258,7 +250,7 @@ def reach(work: Work, series: Series) -> float:
     return dimming_radius(float(np.nanmax(series.fwhm)), float(series.radii[work.result.aperture]))
 
 
-def _recovered(trial: Trial, work: Work, series: Series, without: Sequence[int]) -> Trial:
+def recovered(trial: Trial, work: Work, series: Series, without: Sequence[int]) -> Trial:
     """The trial with the depth that a fit finds at its place."""
     table, aperture = work.result.stars, work.result.aperture
     assert table is not None
@@ -270,16 +262,16 @@ def _recovered(trial: Trial, work: Work, series: Series, without: Sequence[int])
         steady.flux[..., aperture], steady.flux_err[..., aperture], usable=usable, target=trial.star
     )
     relflux, relerr = relative_flux(flux, error, ensemble.weights)
-    curve = _curve_of(series, trial.star, relflux[:, trial.star], relerr[:, trial.star])
+    curve = curve_of(series, trial.star, relflux[:, trial.star], relerr[:, trial.star])
     priors = TransitPriors(tc=Prior(trial.tc, 0.1 * trial.t14), t14=Prior(trial.t14, 0.1 * trial.t14))
     try:
-        band = fit_transit([curve], priors=priors, candidates=_FOLLOWED, sample=False).bands[0]
+        band = fit_transit([curve], priors=priors, candidates=FOLLOWED, sample=False).bands[0]
     except ReductionError as error:
         return replace(trial, why=str(error))
     return replace(trial, recovered=band.depth.value, error=(band.depth.minus + band.depth.plus) / 2)
 
 
-def _curve_of(series: Series, star: int, flux: np.ndarray, error: np.ndarray) -> BandCurve:
+def curve_of(series: Series, star: int, flux: np.ndarray, error: np.ndarray) -> BandCurve:
     """The light curve of a star as the fit takes it."""
     flux = np.where(excluded(point_flags(series)[:, star], Purpose.FIT), np.nan, flux)
     return BandCurve("injected", series.time, flux, error, series.exposure_days, series.columns(star))
@@ -310,6 +302,6 @@ def recovery_of(trials: Sequence[Trial]) -> Recovery:
         float(1 / np.sqrt(total)) if total else np.nan,
         float(pulls.mean()) if pulls.size else np.nan,
         float(pulls.std(ddof=1)) if pulls.size > 1 else np.nan,
-        _SIGMA * float(np.median(error[good])) if good.any() else np.nan,
+        SIGMA * float(np.median(error[good])) if good.any() else np.nan,
         len(trials),
     )

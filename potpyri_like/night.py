@@ -181,7 +181,7 @@ class Night:
         return tuple(r for r in self.rows if r.status == LEAVE_OUT and r.reason.startswith(COPY))
 
     def sets(self, *, joined: bool = False) -> tuple[ObservationSet, ...]:
-        """The science frames by night, target and pointing, camera, band, binning and readout, with what calibrates each.
+        """The science frames by night, target, pointing, camera, band, binning and readout, with what calibrates each.
 
         Parameters
         ----------

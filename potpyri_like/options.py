@@ -10,14 +10,15 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import Field, dataclass, field, fields, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import Field, dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from potpyri_like.errors import UsageError
 from potpyri_like.folders import read_inside, read_text
 from potpyri_like.lightcurves import names_code, parse_intervals
+from potpyri_like.stages import Option
 from potpyri_like.store import one_line
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "ENGINE",
     "Options",
     "config_path",
+    "options_with",
     "public_name",
     "read_config",
     "read_times",
@@ -173,7 +175,22 @@ class Options:
         name="filter",
         choices=("median", "selective", "none"),
     )
-    recipe: str | None = option("The recipe, instead of the instrument's.", choices=("timeseries", "imaging"))
+    recipe: str | None = option(
+        "The recipe, instead of the instrument's: timeseries, imaging, or what a plugin brings.",
+        metavar="NAME",
+        form=r"[A-Za-z][\w-]*",
+        give="the name of a recipe, as in timeseries",
+    )
+    until: str | None = option(
+        "End with this stage of the recipe, such as Calibrate; a wrong name lists them.",
+        metavar="STAGE",
+        form=r"[A-Za-z][\w-]*",
+    )
+    skip: str | None = option(
+        "Leave this stage of the recipe out, or several; what another stage needs cannot be skipped.",
+        metavar="STAGE,...",
+        form=r"[A-Za-z][\w-]*(\s*,\s*[A-Za-z][\w-]*)*",
+    )
     stars: int = option("Measure so many stars at most.", 150, metavar="N")
     observer: str | None = option(
         "The AAVSO's code of the observer, for the reports in the folder export.", metavar="CODE"
@@ -224,6 +241,17 @@ class Options:
                 if item is not None and given[name] is not None
             },
         )
+
+
+def options_with(declared: Iterable[Option]) -> type[Options]:
+    """The options of a run, and those that stages of plugins declare besides."""
+    more = []
+    for one in declared:
+        default = f"  [default: {one.default}]" if one.default is not None else ""
+        own = of_the_user if one.by == "user" else None
+        item = option(one.help + default, name=one.name, metavar=one.metavar, choices=one.choices, own=own)
+        more.append((one.name, f"{one.type.__name__} | None", item))
+    return make_dataclass("Options", more, bases=(Options,), frozen=True) if more else Options
 
 
 def unknown(name: str, known: list[str]) -> str:
@@ -300,15 +328,20 @@ def as_number(value: Any, wanted: type) -> int | float | None:
     return wanted(value) if wanted(value) == value else None
 
 
-def without_authority(given: Mapping[str, Any], where: str) -> tuple[dict[str, Any], list[str]]:
+_DOES = {"metric": "runs code", "scheduler": "leaves this computer", "online": "leaves this computer"}
+
+
+def without_authority(
+    given: Mapping[str, Any], where: str, of: type[Options]
+) -> tuple[dict[str, Any], list[str]]:
     """What a file of the night may say, and a sentence for each option in it that is the user's to give."""
-    own = {public_name(item): item.metadata["own"] for item in fields(Options)}
+    own = {public_name(item): item.metadata["own"] for item in fields(of)}
     kept: dict[str, Any] = {}
     sentences = []
     for name, value in given.items():
         known = name.replace("-", "_")
         if known in own and own[known](value):
-            does = "runs code" if known == "metric" else "leaves this computer"
+            does = _DOES.get(known, "only the user may set")
             option = f"--{known.replace('_', '-')}" + ("" if value is True else f" {value}")
             said, option = one_line(f"{name} = {value!r}")[:200], one_line(option)[:200]
             sentences.append(

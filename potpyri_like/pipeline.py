@@ -8,14 +8,15 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field, fields, replace
+from functools import cache, partial
 from itertools import count, groupby, takewhile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from astropy.coordinates import SkyCoord
+from astropy.table import Table
 
 from potpyri_like.earlier import (
     check_instrument_of,
@@ -27,7 +28,14 @@ from potpyri_like.earlier import (
 )
 from potpyri_like.edits import Written
 from potpyri_like.encoding import fingerprint
-from potpyri_like.errors import NightError, NotUnderstood, ProductError, ReductionError, UsageError
+from potpyri_like.errors import (
+    DeclarationError,
+    NightError,
+    NotUnderstood,
+    ProductError,
+    ReductionError,
+    UsageError,
+)
 from potpyri_like.frame import FrameFlag, FrameInfo
 from potpyri_like.identity import code_identity, instrument_identity
 from potpyri_like.instruments import Instrument
@@ -41,10 +49,11 @@ from potpyri_like.night import (
     list_files,
     scan,
 )
-from potpyri_like.options import ENGINE, Options
-from potpyri_like.primitives import RECIPES, FrameStage, Recipe, Setup, Work
-from potpyri_like.primitives.measure import measure_as_asked, photometer_of
-from potpyri_like.primitives.register import Register
+from potpyri_like.options import ENGINE, Options, options_with, public_name
+from potpyri_like.plugins import Plugins, load_plugins
+from potpyri_like.primitives import Setup, Work
+from potpyri_like.primitives.fields import TRANSFORM
+from potpyri_like.primitives.stage import exposures_of
 from potpyri_like.primitives.target import located, pixel_set, target_spec
 from potpyri_like.products import (
     Picture,
@@ -59,12 +68,24 @@ from potpyri_like.products import (
     write_images,
     write_tables,
 )
+from potpyri_like.products.making import Content, contents, made_of
 from potpyri_like.results import Choice, Grade, Problem, Reference, RunReport, SetResult
 from potpyri_like.runner import Progress, Runner, Silent
+from potpyri_like.stages import FrameStage, Recipe, configured
 from potpyri_like.store import Output, signature
 from potpyri_like.workers import workers
 
-__all__ = ["Memory", "Standing", "output_of", "parse_radec", "reduce_night", "standing"]
+__all__ = [
+    "Memory",
+    "Standing",
+    "installed",
+    "options_type",
+    "output_of",
+    "parse_radec",
+    "recipe_of",
+    "reduce_night",
+    "standing",
+]
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +151,7 @@ def reduce_night(
     UsageError
         An option does not fit the night, or the products of another instrument or night lie in the output folder.
     """
-    options = options or Options()
+    options = options or options_type()()
     output = output_of(folder, out)
     with ExitStack() as stack:
         check_instrument_of(output, instrument, folder)
@@ -215,12 +236,48 @@ def run_recipes(night: Night, options: Options, runner: Runner) -> RunReport:
     groups = by_target(night, sets, options)
     taken = {observed.target.casefold() for observed in sets}
     works = in_turn(groups, lambda group: run_fields(recipe.stages, group, runner, taken))
-    return replace(report_of(night, works, options), timing=runner.timing)
+    works = [gathered(work) for work in works]
+    return replace(report_of(night, works, options), timing=runner.timing, is_part=options.until is not None)
+
+
+def part_of(recipe: Recipe, options: Options) -> Recipe:
+    """The stages of a recipe that the options ask for."""
+    try:
+        for name in (options.skip or "").split(","):
+            recipe = recipe.without(name.strip()) if name.strip() else recipe
+        return recipe.until(options.until) if options.until else recipe
+    except DeclarationError as error:
+        asked = "--skip" if options.skip else "--until"
+        raise UsageError(f"{asked}: {error}") from error
+
+
+@cache
+def installed() -> Plugins:
+    """What the installed plugins bring; asked once for each process."""
+    return load_plugins(options={public_name(item) for item in fields(Options)})
+
+
+@cache
+def options_type() -> type[Options]:
+    """The options of a run, those that stages of plugins declare among them."""
+    recipes = (one.item for one in installed().recipes.values())
+    return options_with(dict.fromkeys(declared for recipe in recipes for declared in recipe.options))
 
 
 def recipe_of(instrument: Instrument, options: Options) -> Recipe:
-    """The recipe asked for, or the instrument's, that measures as the options ask."""
-    return RECIPES[options.recipe or instrument.recipe](measure_as_asked(options))
+    """The recipe asked for, or the instrument's, with the options in the settings of its stages.
+
+    Raises
+    ------
+    UsageError
+        No plugin brings it, or the photometer that the options name.
+    PluginError
+        The plugin that should bring it failed, or two claim its name.
+    """
+    plugins = installed()
+    recipe = part_of(plugins.recipe(options.recipe or instrument.recipe), options)
+    values = {**options.named(), "photometer": plugins.photometer(options.photometer)}
+    return replace(recipe, stages=tuple(configured(stage, values) for stage in recipe.stages))
 
 
 def report_of(night: Night, works: Sequence[Work], options: Options) -> RunReport:
@@ -281,9 +338,43 @@ def write_products(report: RunReport, runner: Runner) -> RunReport:
         write_tables(output, {**tables, **exports})
         own = [name for name in (*tables, *exports, *images) if name.startswith(f"{result.observed.folder}/")]
         sets.append(replace(result, products={**result.products, **{Path(name).name: name for name in own}}))
-    report = replace(report, sets=tuple(sets))
+    report = with_products_of_plugins(replace(report, sets=tuple(sets)), output)
     output.write_text("report.html", night_page(report, images))
     return report
+
+
+def with_products_of_plugins(report: RunReport, output: Output) -> RunReport:
+    """Write what plugins make of the results; the report with these products' names, and with what failed."""
+    sets, problems = list(report.sets), list(report.problems)
+    for product in installed().products.values():
+        for shown in made_of(product.item, report.sets):
+            name = f"{shown.folder}/{product.name}".lstrip("/")
+            try:
+                content = contents(product.item, shown)
+            except ProductError as error:
+                problems.append(Problem(name, "products", f"{product.plugin} of {product.origin}: {error}"))
+                continue
+            if content is None:
+                continue
+            write_content(output, name, content)
+            inside = (i for i, one in enumerate(sets) if one.observed.folder.startswith(shown.folder))
+            first = next(inside, None)
+            if first is not None:
+                sets[first] = replace(sets[first], products={**sets[first].products, product.name: name})
+    return replace(report, sets=tuple(sets), problems=tuple(problems))
+
+
+def write_content(output: Output, name: str, content: Content) -> None:
+    """Write what a product holds, in the form that it has."""
+    match content:
+        case bytes():
+            output.write_bytes(name, content)
+        case str():
+            output.write_text(name, content)
+        case Table():
+            output.write_table(name, content)
+        case _:
+            output.write_fits(name, content)
 
 
 def draw(pictures: Mapping[str, Picture], runner: Runner) -> dict[str, bytes]:
@@ -442,7 +533,8 @@ def run_key(instrument: Instrument, folder: Path, output: Output, options: Optio
         if path.exists()
     ]
     code = code_identity(whole=True)
-    plugins = instrument_identity(type(instrument)), photometer_of(options).digest, metric_digest(options)
+    stages = fingerprint(recipe_of(instrument, options).stages)
+    plugins = instrument_identity(type(instrument)), stages, metric_digest(options)
     return fingerprint(code, plugins, str(folder.absolute()), named, files)
 
 
@@ -643,12 +735,15 @@ def run_fields(
 
 def second_field(work: Work, before: Work, stages: Sequence[Any], runner: Runner) -> frozenset[str]:
     """The names of the frames that show another field than the reference, and the same as one another; none mostly."""
-    strange = [o.info for o in work.outcomes if o.stage == Register.__name__ and o.reason and not o.refused]
-    if work.failed or len(strange) < FEWEST_OF_FIELD:
+    registering = next((stage for stage in stages if TRANSFORM in stage.gives), None)
+    if registering is None or work.failed:
         return frozenset()
-    ahead = tuple(takewhile(lambda stage: stage.per == "set", stages))
+    strange = [o.info for o in work.outcomes if o.stage == registering.name and o.reason and not o.refused]
+    if len(strange) < FEWEST_OF_FIELD:
+        return frozenset()
+    ahead = tuple(takewhile(lambda stage: stage.per == "observation", stages))
     registered = tuple(stage for stage in stages if stage.per == "frame")
-    registered = registered[: 1 + next(i for i, s in enumerate(registered) if isinstance(s, Register))]
+    registered = registered[: 1 + registered.index(registering)]
     (alone,) = run_stages(ahead, (with_frames_of(before, strange),), runner)
     first, second = work.setup.reference, alone.setup.reference
     if alone.failed or first is None or second is None or not alike_in_kind(first, second):
@@ -710,25 +805,40 @@ def named_second(work: Work, taken: Collection[str] = ()) -> Work:
     return work.with_(observed=observed, result=replace(work.result, observed=observed))
 
 
+def gathered(work: Work) -> Work:
+    """The work, with what products of plugins read of it among its results."""
+    read = {one.field for product in installed().products.values() for one in product.item.inputs}
+    more = {one.name: work.setup.get(one) for one in read if one.per != "frame"}
+    for one in read:
+        if one.per == "frame":
+            known = [(o.info.label, o.results[one.name]) for o in work.outcomes if one.name in o.results]
+            more[one.name] = tuple(known) or None
+    known_ones = {name: value for name, value in more.items() if value is not None}
+    return work.found(more=known_ones) if known_ones else work
+
+
 def run_stages(stages: Sequence[Any], works: tuple[Work, ...], runner: Runner) -> tuple[Work, ...]:
     """Stages over the sets of one target; a set that fails is left behind with its reason."""
+    so_far: tuple[FrameStage, ...] = ()
     for per, group in groupby(stages, key=lambda stage: stage.per):
         alike = tuple(group)
         if per == "frame":
-            works = tuple(w if w.failed else measure(w, alike, runner) for w in works)
+            so_far = (*so_far, *alike)
+            works = tuple(w if w.failed else measure(w, so_far, runner) for w in works)
             continue
         for stage in alike:
-            works = (
-                apply_to_target(stage, works, runner)
-                if per == "target"
-                else tuple(w if w.failed else apply_to_set(stage, w, runner) for w in works)
-            )
+            if per == "exposure":
+                works = apply_to_exposures(stage, works, runner)
+            elif per == "observation":
+                works = tuple(w if w.failed else apply_to_set(stage, w, runner) for w in works)
+            else:
+                works = apply_to_group(stage, works, runner)
     return works
 
 
 def apply_to_set(stage: Any, work: Work, runner: Runner) -> Work:
     """One stage on one set."""
-    name = type(stage).__name__
+    name = stage.name
     try:
         with runner.timed(name):
             return stage(work, runner)
@@ -739,12 +849,25 @@ def apply_to_set(stage: Any, work: Work, runner: Runner) -> Work:
         return work.found(problems=[Problem(work.observed.name, name, str(error))]).with_(failed=True)
 
 
-def apply_to_target(stage: Any, works: tuple[Work, ...], runner: Runner) -> tuple[Work, ...]:
-    """One stage on all sets of a target that have come so far."""
+def apply_to_exposures(stage: Any, works: tuple[Work, ...], runner: Runner) -> tuple[Work, ...]:
+    """One stage on each exposure, all its chips and cameras together; what it gives stands with each of the sets."""
+    alive = [work for work in works if not work.failed]
+    with runner.timed(stage.name):
+        done = [(exposure, stage(exposure)) for exposure in exposures_of(alive, stage)]
+    for given in stage.gives:
+        values = tuple((exposure.infos[0].label, result.get(given)) for exposure, result in done)
+        works = tuple(
+            work if work.failed else work.with_(setup=work.setup.giving({given: values})) for work in works
+        )
+    return works
+
+
+def apply_to_group(stage: Any, works: tuple[Work, ...], runner: Runner) -> tuple[Work, ...]:
+    """One stage on all sets of a target, a night or the run that have come so far."""
     alive = tuple(work for work in works if not work.failed)
     if not alive:
         return works
-    with runner.timed(type(stage).__name__):
+    with runner.timed(stage.name):
         done = dict(zip((id(work) for work in alive), stage(alive, runner), strict=True))
     return tuple(done.get(id(work), work) for work in works)
 

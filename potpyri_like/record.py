@@ -13,7 +13,7 @@ from potpyri_like.errors import NightError, UsageError
 from potpyri_like.lightcurves import named_metric
 from potpyri_like.night import RUN_RECORD, check_is_folder
 from potpyri_like.options import Options, without_authority
-from potpyri_like.pipeline import output_of
+from potpyri_like.pipeline import options_type, output_of
 from potpyri_like.store import one_line
 
 __all__ = ["LastRun", "last_run", "metric_word", "run_record"]
@@ -100,11 +100,11 @@ def last_run(folder: Path, *, out: Path | None = None) -> LastRun:
 def run_told(run: Any, where: str) -> LastRun:
     """The run that a run.json tells of."""
     given = {name: (about["value"], about["from"]) for name, about in run["options"].items()}
-    values, _ = without_authority({name: value for name, (value, _) in given.items()}, where)
+    values, _ = without_authority({name: value for name, (value, _) in given.items()}, where, options_type())
     metric = given.get("metric", (None, ""))[0]
     return LastRun(
         instrument=run["instrument"],
-        options=Options().merged(values, where=where),
+        options=options_type()().merged(values, where=where),
         inputs={item.get("path", item["file"]): item.get("sha256", "") for item in run["inputs"]},
         products={item["file"]: item["sha256"] for item in run["products"]},
         code={**run["versions"], "source": run["source_sha256"]},

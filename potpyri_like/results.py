@@ -255,6 +255,8 @@ class SetResult:
     problems : tuple of Problem
     notes : tuple of str
         Sentences for the observer, as on the cost of the filter.
+    more : mapping of str to Any
+        What products of plugins read besides, by the names of fields.
     """
 
     observed: ObservationSet
@@ -279,6 +281,7 @@ class SetResult:
     choices: tuple[Choice, ...] = ()
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def band_fit(self) -> BandFit | None:
@@ -352,6 +355,8 @@ class RunReport:
     timing : Timing
     command : str
         As it was given.
+    is_part : bool
+        Only a part of the recipe was asked for.
     """
 
     instrument: str
@@ -363,6 +368,7 @@ class RunReport:
     options: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
     timing: Timing = field(default_factory=Timing)
     command: str = ""
+    is_part: bool = False
 
     @property
     def all_problems(self) -> tuple[Problem, ...]:
@@ -387,7 +393,8 @@ class RunReport:
 
         What befell targets with few frames, as tests, focus frames and misspelt names, changes nothing.
         """
-        if not any(result.series is not None or result.products for result in self.sets):
+        made = (result.series is not None or result.products or self.is_part for result in self.sets)
+        if not any(made):
             return 1
         told = [problem for result in self.by_frames[0] for problem in result.problems]
         grades = {problem.grade for problem in (*self.problems, *told)}

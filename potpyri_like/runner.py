@@ -8,22 +8,25 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import islice
+from types import MappingProxyType
 from typing import Any, Protocol
 
-from potpyri_like.encoding import decode, encode, fingerprint
-from potpyri_like.errors import FrameError, RegistrationError, UnavailableError
-from potpyri_like.frame import FrameInfo
-from potpyri_like.identity import code_identity, instrument_identity
-from potpyri_like.journal import Journal, Task
+from potpyri_like.encoding import decode, encode
+from potpyri_like.errors import DeclarationError, FrameError, RegistrationError, UnavailableError
+from potpyri_like.frame import Frame, FrameInfo
+from potpyri_like.jobs import Job, Step
+from potpyri_like.journal import Journal
 from potpyri_like.night import with_folder
 from potpyri_like.options import Options
-from potpyri_like.primitives import FrameOutcome, FrameStage, Setup
+from potpyri_like.primitives import FrameOutcome, Setup
 from potpyri_like.results import Timing
+from potpyri_like.stages import FrameStage
 from potpyri_like.store import Output, Reading, is_circumstance
 from potpyri_like.workers import Cluster, Shared, WorkerDied, here
 
@@ -31,15 +34,6 @@ __all__ = ["Progress", "Runner", "Silent", "run_frame"]
 
 log = logging.getLogger(__name__)
 
-# What frames of a set share, and how it is called where it has changed.
-SHARED = {
-    "filter_mode": "3x3 filter",
-    "masters": "masters",
-    "reference": "reference",
-    "forced": "target",
-    "coordinates": "coordinates",
-}
-NOT_THE_PIXELS = ("path", "inside", "notes", "decided_by")  # of what is known of a frame
 KEPT = ("results", "stage", "reason", "refused")  # of an outcome
 IN_HAND = 8  # tasks given out for each worker, so that none waits for the next
 
@@ -62,52 +56,6 @@ class Silent:
     def say(self, what: str) -> None: ...
 
 
-@dataclass(frozen=True, eq=False)
-class Job:
-    """Stages, and what the frames they run on share.
-
-    Attributes
-    ----------
-    stages : tuple of FrameStage
-    setup : Setup
-    chain : str
-        The stages' names.
-    parts : mapping of str to str
-        Fingerprints of everything that the stages read besides the frame.
-    key : str
-        The fingerprint of all that.
-    """
-
-    stages: tuple[FrameStage, ...]
-    setup: Setup
-    chain: str
-    parts: Mapping[str, str]
-    key: str
-
-    @classmethod
-    def of(cls, stages: tuple[FrameStage, ...], setup: Setup) -> Job:
-        read = {name for stage in stages for name in stage.reads}
-        parts = {
-            "version of the software": fingerprint(code_identity()),
-            "instrument": instrument_identity(type(setup.instrument)),
-            "settings": fingerprint(stages),
-            **{words: fingerprint(getattr(setup, name)) for name, words in SHARED.items() if name in read},
-        }
-        chain = " ".join(type(stage).__name__ for stage in stages)
-        return cls(stages, setup, chain, parts, fingerprint(parts))
-
-    @property
-    def is_kept(self) -> bool:
-        """Whether the outcomes are numbers, not images."""
-        return not any(getattr(stage, "hands_on_pixels", False) for stage in self.stages)
-
-    def task(self, info: FrameInfo) -> Task:
-        """This job on one frame."""
-        file = info.inside or info.path.name
-        known = {name: value for name, value in vars(info).items() if name not in NOT_THE_PIXELS}
-        return Task(info.label, file, info.path, fingerprint(known), self.chain, self.key, self.parts)
-
-
 @dataclass
 class Runner:
     """Lends stages the output folder, the options, the workers and the journal; keeps the time.
@@ -123,6 +71,10 @@ class Runner:
         False where something failed that may succeed another time.
     blind : set of str
         Workers of a cluster that could not read what others could: they get no more frames.
+    partly : dict of (str, str) to mapping
+        What is known of frames of which not all is: results by stage, by the frame and the job's key.
+    common : dict of str to Any
+        What stages keep for other sets of the same run.
     """
 
     output: Output
@@ -134,6 +86,8 @@ class Runner:
     settled: bool = True
     kept: list[str] = field(default_factory=list)
     blind: set[str] = field(default_factory=set)
+    partly: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+    common: dict[str, Any] = field(default_factory=dict)
 
     def __enter__(self) -> Runner:
         return self
@@ -147,7 +101,7 @@ class Runner:
         self, infos: Sequence[FrameInfo], stages: Sequence[FrameStage], setup: Setup, *, what: str
     ) -> list[FrameOutcome]:
         """Run stages over frames; failures are outcomes, not exceptions."""
-        job = Job.of(tuple(stages), setup)
+        job = Job.of(stages, setup)
         done = self.known(infos, job, what)
         missing = [index for index in range(len(infos)) if index not in done]
         progress = self.progress if what and missing else Silent()
@@ -195,16 +149,17 @@ class Runner:
 
     def known(self, infos: Sequence[FrameInfo], job: Job, what: str) -> dict[int, FrameOutcome]:
         """The outcomes that the journal has, by index; and a word about why the others have to be done."""
-        if self.journal is None or not job.is_kept:
+        if self.journal is None or not job.kept:
             return {}
         found: dict[int, FrameOutcome] = {}
         reasons: Counter[str] = Counter()
         for index, info in enumerate(infos):
-            known = self.journal.known(job.task(info))
-            if known.outcome is None:
-                reasons[known.why] += 1
+            steps, why = self.known_steps(info, job)
+            if why:
+                reasons[why] += 1
+                self.partly[info.label, job.key] = {name: step["results"] for name, step in steps.items()}
             else:
-                found[index] = FrameOutcome(info, **known.outcome)
+                found[index] = FrameOutcome(info, **joined(steps.values()))
         if found and what:
             causes = ", ".join(f"{number} {why}" for why, number in reasons.items())
             todo = f"{reasons.total()} to do: {causes}" if reasons else "nothing to do"
@@ -212,6 +167,21 @@ class Runner:
         elif what and set(reasons) - {"new"}:
             self.progress.say(f"{what}: all {len(infos)} to do again: {', '.join(reasons)}")
         return found
+
+    def known_steps(self, info: FrameInfo, job: Job) -> tuple[dict[str, dict[str, Any]], str]:
+        """What the journal knows of a frame, by stage, and why that is not all; "" where it is."""
+        assert self.journal is not None
+        steps: dict[str, dict[str, Any]] = {}
+        why = ""
+        for step in job.kept:
+            known = self.journal.known(job.task(step, info))
+            if known.outcome is None:
+                why = why or known.why
+            elif known.outcome["reason"]:  # the frame failed there, and so did all that follows
+                return {step.stage.name: known.outcome}, ""
+            else:
+                steps[step.stage.name] = known.outcome
+        return steps, why
 
     def remembered(self, outcome: FrameOutcome, job: Job) -> FrameOutcome:
         """An outcome as it will be known from now on; the log and the clock told."""
@@ -224,14 +194,25 @@ class Runner:
         if outcome.trace or outcome.died or outcome.passing:
             self.unsettle()
             return outcome
-        return self.kept_outcome(outcome, job) if job.is_kept else outcome
+        return self.kept_outcome(outcome, job) if job.kept else outcome
 
     def kept_outcome(self, outcome: FrameOutcome, job: Job) -> FrameOutcome:
         """The outcome as it comes back from the journal, which has it now."""
-        content = encode({name: getattr(outcome, name) for name in KEPT})
-        if outcome.reading is not None and self.journal is not None:
-            self.journal.keep(job.task(outcome.info), outcome.reading.sha256, content)
-        return replace(outcome, **decode(content))
+        partly = self.partly.pop((outcome.info.label, job.key), {})
+        steps = {step.stage.name: encode(part_of(outcome, step)) for step in job.kept_of(outcome.stage)}
+        if (raw := self.raw_of(outcome, known=bool(partly))) and self.journal is not None:
+            for step in job.kept_of(outcome.stage):
+                if step.stage.name not in partly:
+                    self.journal.keep(job.task(step, outcome.info), raw, steps[step.stage.name])
+        return replace(outcome, **joined(map(decode, steps.values())))
+
+    def raw_of(self, outcome: FrameOutcome, *, known: bool) -> str:
+        """The SHA-256 of the raw file that an outcome was made from; "" where its pixels were not read."""
+        if outcome.reading is not None:
+            return outcome.reading.sha256
+        if not known or self.journal is None:
+            return ""
+        return self.journal.content(outcome.info.inside, outcome.info.path)
 
     # -- the workers -----------------------------------------------------------------------------------------
 
@@ -245,7 +226,7 @@ class Runner:
         if not wanted:
             return
         begun = time.perf_counter()
-        alone = self.executor is None or (len(wanted) < 2 and not job.is_kept)
+        alone = self.executor is None or (len(wanted) < 2 and not job.kept)
         tried = Tried(infos)
         first = self.outcomes_here(wanted, infos, job) if alone else self.outcomes_there(wanted, tried, job)
         again = []
@@ -265,23 +246,28 @@ class Runner:
     ) -> Iterator[tuple[int, FrameOutcome]]:
         """Outcomes with their indices, from this process."""
         for index in wanted:
-            yield index, run_frame(infos[index], job.stages, job.setup)
+            yield index, run_frame(infos[index], job, self.partly_of(infos[index], job))
+
+    def partly_of(self, info: FrameInfo, job: Job) -> Mapping[str, Any]:
+        """What is known of a frame before it is worked on, results by stage."""
+        return self.partly.get((info.label, job.key), {})
 
     def outcomes_there(
         self, wanted: Sequence[int], tried: Tried, job: Job
     ) -> Iterator[tuple[int, FrameOutcome]]:
         """Outcomes with their indices, as they come from the workers; each frame from as many as it needs."""
-        shared, infos = Shared(job.key, (job.stages, job.setup)), tried.infos
-        waiting = deque(wanted)
+        shared, infos = Shared(job.key, job), tried.infos
+        waiting = iter(wanted)
         given: dict[Future, int] = {}
         try:
-            while waiting or given:
-                while waiting and len(given) < self.in_hand:
-                    index = waiting.popleft()
+            while True:
+                for index in islice(waiting, self.in_hand - len(given)):
                     if (future := self.submitted(infos[index], shared, self.blind)) is None:
                         yield index, unavailable(infos[index], "no worker is left that can read the night")
                     else:
                         given[future] = index
+                if not given:
+                    break
                 for future in wait(given, return_when=FIRST_COMPLETED).done:
                     index = given.pop(future)
                     outcome = replace(outcome_of(future, infos[index]), info=infos[index])
@@ -296,9 +282,10 @@ class Runner:
     def submitted(self, info: FrameInfo, shared: Shared, avoided: Collection[str]) -> Future | None:
         """A frame for any worker but some; None where there is no other."""
         assert self.executor is not None
+        what = absolute(info), shared, self.partly_of(info, shared.value)
         if avoided and isinstance(self.executor, Cluster):
-            return self.executor.submit_but(avoided, run_frame_of_job, absolute(info), shared)
-        return self.executor.submit(run_frame_of_job, absolute(info), shared)
+            return self.executor.submit_but(avoided, run_frame_of_job, *what)
+        return self.executor.submit(run_frame_of_job, *what)
 
     def elsewhere(self, outcome: FrameOutcome, tried: set[str], shared: Shared) -> Future | None:
         """A frame that circumstances kept from being done, for a worker that has not tried it yet, if there is one."""
@@ -361,21 +348,68 @@ def unavailable(info: FrameInfo, why: str) -> FrameOutcome:
     return FrameOutcome(info, {}, "worker", f"{info.label}: {why}", refused=True, passing=True)
 
 
-def run_frame_of_job(info: FrameInfo, shared: Shared) -> FrameOutcome:
+def checked(stage: FrameStage, before: Any, after: Frame) -> Frame:
+    """The frame that a stage handed on.
+
+    Raises
+    ------
+    DeclarationError
+        It found out what it does not declare.
+    """
+    had = before.results if isinstance(before, Frame) else {}
+    new = {name for name, value in after.results.items() if had.get(name) is not value}
+    odd = new - {given.name for given in stage.gives}
+    if odd:
+        raise DeclarationError(
+            f"{stage.name} gives {', '.join(sorted(odd))}, which it does not declare in gives"
+        )
+    return after
+
+
+def part_of(outcome: FrameOutcome, step: Step) -> dict[str, Any]:
+    """What is kept of an outcome for one of its stages; of a frame that failed, that it did."""
+    names = [given.name for given in step.stage.gives if given.kept]
+    results = {name: outcome.results[name] for name in names if name in outcome.results}
+    return {"results": results, **{name: getattr(outcome, name) for name in KEPT if name != "results"}}
+
+
+def joined(steps: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The outcome of several stages, from what is kept of each."""
+    whole: dict[str, Any] = {"results": {}, "stage": "", "reason": "", "refused": False}
+    for step in steps:
+        whole["results"] |= step["results"]
+        if step["reason"]:
+            whole |= {name: step[name] for name in KEPT if name != "results"}
+    return whole
+
+
+def run_frame_of_job(info: FrameInfo, shared: Shared, partly: Mapping[str, Any]) -> FrameOutcome:
     """`run_frame` in a worker, which is given what its frames share once."""
-    return replace(run_frame(info, *shared.value), where=here())
+    return replace(run_frame(info, shared.value, partly), where=here())
 
 
-def run_frame(info: FrameInfo, stages: tuple[FrameStage, ...], setup: Setup) -> FrameOutcome:
-    """All stages on one frame: the one place where a frame's failure is caught."""
+def run_frame(info: FrameInfo, job: Job, partly: Mapping[str, Any] = MappingProxyType({})) -> FrameOutcome:
+    """The stages of a job on one frame: the one place where a frame's failure is caught.
+
+    Parameters
+    ----------
+    info : FrameInfo
+    job : Job
+    partly : mapping of str to mapping
+        Results that are known from before, by stage: what they serve for does not run again.
+    """
     frame: Any = info
+    stages = job.needed(partly)
     seconds: dict[str, float] = {}
     name, failed = "", dict[str, Any]()
     try:
-        for stage in stages:
-            name, begun = type(stage).__name__, time.process_time()
-            frame = stage(frame, setup.showing(stage.reads))
-            seconds[name] = time.process_time() - begun
+        for stage in job.stages:
+            name, begun = stage.name, time.process_time()
+            if stage in stages:
+                frame = checked(stage, frame, stage(frame, job.setup.showing(stage)))
+                seconds[name] = time.process_time() - begun
+            if name in partly:
+                frame = (Frame.without_pixels(info) if frame is info else frame).knowing(partly[name])
         name = ""
     except FrameError as error:
         unavailable = isinstance(error, UnavailableError)
@@ -390,6 +424,4 @@ def run_frame(info: FrameInfo, stages: tuple[FrameStage, ...], setup: Setup) -> 
         }
     found = {} if frame is info else dict(frame.results)
     reading = found.pop("reading", None)
-    if "transform" in found:
-        found.pop("stars", None)
     return FrameOutcome(info, {} if failed else found, name, seconds=seconds, reading=reading, **failed)

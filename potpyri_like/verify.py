@@ -17,6 +17,7 @@ from potpyri_like.errors import NightError
 from potpyri_like.frame import FrameInfo
 from potpyri_like.identity import code_identity
 from potpyri_like.instruments import Instrument
+from potpyri_like.jobs import Job
 from potpyri_like.journal import FOLDER, Journal
 from potpyri_like.night import NIGHT_TABLE, RUN_RECORD, Night, list_files
 from potpyri_like.options import Options
@@ -30,7 +31,7 @@ from potpyri_like.pipeline import (
 )
 from potpyri_like.primitives import FrameOutcome
 from potpyri_like.record import LastRun, last_run
-from potpyri_like.runner import KEPT, Job, Progress, Runner, Silent
+from potpyri_like.runner import KEPT, Progress, Runner, Silent, joined, part_of
 from potpyri_like.store import Output, Reading, printable, raw_sha256
 from potpyri_like.workers import workers
 
@@ -210,6 +211,7 @@ class Verifier(Runner):
         frame = outcome.info.label
         self.computed.add(frame)
         expected = self.expected.pop((frame, job.key), None)
+        outcome = replace(outcome, **joined(part_of(outcome, step) for step in job.kept_of(outcome.stage)))
         if expected is not None and content_of(outcome) != expected:
             self.differing.add(frame)
         return outcome

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from itertools import pairwise, takewhile
 from pathlib import Path
@@ -22,6 +22,7 @@ from potpyri_like.earlier import check_instrument_of, check_night_of, note_owner
 from potpyri_like.errors import FrameError, NightError, ProductError, ReductionError
 from potpyri_like.frame import FrameInfo
 from potpyri_like.instruments import Instrument
+from potpyri_like.jobs import NOT_THE_PIXELS, Job
 from potpyri_like.journal import Busy, Journal
 from potpyri_like.night import check_apart, check_is_folder, is_ours, list_files
 from potpyri_like.options import Options
@@ -41,7 +42,8 @@ from potpyri_like.pipeline import (
     standing,
     wanted_sets,
 )
-from potpyri_like.primitives import Compare, FrameOutcome, Work
+from potpyri_like.primitives import FrameOutcome, Work
+from potpyri_like.primitives.fields import APERTURE
 from potpyri_like.products import (
     Picture,
     curve_file,
@@ -52,7 +54,7 @@ from potpyri_like.products import (
     write_tables,
 )
 from potpyri_like.results import Reference, RunReport, SetResult
-from potpyri_like.runner import NOT_THE_PIXELS, Job, Progress, Runner, Silent
+from potpyri_like.runner import Progress, Runner, Silent
 from potpyri_like.store import Output, one_line, read_header, signature
 from potpyri_like.workers import WorkerDied
 
@@ -447,7 +449,7 @@ class Live:
         self.arrivals = arrivals
         self.runner = LiveRunner(output, options, Silent(), executor, journal, arrivals=arrivals)
         stages = recipe_of(instrument, options).stages
-        self.per_set = tuple(takewhile(lambda stage: stage.per == "set", stages))
+        self.per_set = tuple(takewhile(lambda stage: stage.per == "observation", stages))
         rest = stages[len(self.per_set) :]
         self.per_target = tuple(takewhile(lambda stage: stage.per == "target", rest))
         rest = rest[len(self.per_target) :]
@@ -497,8 +499,8 @@ class Live:
         settled = {
             folder: choice for folder, (_, choice) in self.chosen.items() if self.stands(folder, works)
         }
-        after = [replace(s, settled=settled) if isinstance(s, Compare) else s for s in self.after]
-        works = run_stages([s for s in after if not getattr(s, "at_the_end", False)], works, self.runner)
+        after = [with_choices(s, settled) for s in self.after]
+        works = run_stages([s for s in after if not s.at_the_end], works, self.runner)
         self.chosen |= {
             work.observed.folder: (len(work.observed.frames), work.choice)
             for work in works
@@ -571,6 +573,12 @@ def draw(picture: Picture) -> bytes:
     return picture()
 
 
+def with_choices(stage: Any, settled: Mapping[str, ApertureChoice]) -> Any:
+    """The stage, with the choices that stand where it is the one that chooses the aperture."""
+    takes = APERTURE in stage.gives and any(item.name == "settled" for item in fields(stage))
+    return replace(stage, settled=settled) if takes else stage
+
+
 def name_of(work: Work) -> tuple:
     """What tells a set from the others, however many there are."""
     observed = work.observed
@@ -626,7 +634,7 @@ class LiveRunner(Runner):
     descriptions: dict[str, tuple[list[Any], str]] = field(default_factory=dict)
 
     def known(self, infos: Sequence[FrameInfo], job: Job, what: str) -> dict[int, FrameOutcome]:
-        if not job.is_kept:
+        if not job.kept:
             return {}
         keys = [self.key(info, job) for info in infos]
         found = {
@@ -647,7 +655,7 @@ class LiveRunner(Runner):
         values = [value for name, value in vars(info).items() if name not in NOT_THE_PIXELS]
         before, described = self.descriptions.get(info.label, ([], ""))
         if len(before) != len(values) or any(a is not b for a, b in zip(before, values, strict=True)):
-            described = job.task(info).described
+            described = job.task(job.steps[-1], info).described
             self.descriptions[info.label] = values, described
         return info.label, described, self.arrivals.whole.get(info.path), job.chain, job.key
 

@@ -10,13 +10,14 @@ from potpyri_like.batch import Entry, instrument_of, nights_in, output_folders, 
 from potpyri_like.encoding import encode
 from potpyri_like.errors import NightError, ProductError, UnknownInstrument, UsageError
 from potpyri_like.instruments.opticam import Opticam
+from potpyri_like.jobs import Job
 from potpyri_like.night import scan
 from potpyri_like.options import Options
 from potpyri_like.pipeline import Standing
+from potpyri_like.plugins import Plugins, load_plugins
 from potpyri_like.primitives import Setup
 from potpyri_like.primitives.hot_pixels import HotPixels
 from potpyri_like.primitives.trim import Trim
-from potpyri_like.registry import Registry, load_registry
 from potpyri_like.runner import Runner, Silent, run_frame
 from potpyri_like.store import Output
 from potpyri_like.testing import NightPlan, simulate_night
@@ -123,12 +124,12 @@ def test_a_wrong_option_ends_a_batch_before_its_first_night(tmp_path, monkeypatc
 
 
 def test_a_named_instrument_is_taken_without_a_look(tmp_path):
-    assert instrument_of(Entry(tmp_path / "gone", "opticam"), load_registry()).name == "OPTICAM"
+    assert instrument_of(Entry(tmp_path / "gone", "opticam"), load_plugins()).name == "OPTICAM"
 
 
-@pytest.mark.parametrize("name", sorted(load_registry().instruments))
+@pytest.mark.parametrize("name", sorted(load_plugins().instruments))
 def test_the_headers_tell_the_instrument(tmp_path, name):
-    registry = load_registry()
+    registry = load_plugins()
     plan = NightPlan(frames=1, size=(64, 64), biases=1, darks=1, flats=1, stars=1, comparisons=0, flip=None)
     simulate_night(registry[name], tmp_path, plan)
     assert instrument_of(Entry(tmp_path), registry).name == name
@@ -138,12 +139,12 @@ def test_an_earlier_run_tells_the_instrument(nights, reduced, tmp_path):
     out, _ = reduced
     shutil.copytree(out / "2025-01_night", tmp_path / "red")
     (tmp_path / "raw.fits").write_bytes(b"nobody understands it")
-    assert instrument_of(Entry(tmp_path), load_registry()).name == "OPTICAM"
+    assert instrument_of(Entry(tmp_path), load_plugins()).name == "OPTICAM"
 
 
 def test_an_instrument_that_cannot_be_known_is_asked_for(nights, tmp_path):
-    registry = load_registry()
-    twins = Registry({**registry.instruments, "TWIN": registry.instruments["OPTICAM"]})
+    registry = load_plugins()
+    twins = Plugins({**registry.instruments, "TWIN": registry.instruments["OPTICAM"]})
     with pytest.raises(
         UnknownInstrument, match="OPTICAM and TWIN understand its headers; name the instrument"
     ):
@@ -209,7 +210,7 @@ def test_a_night_that_fails_leaves_the_others_alone(error):
             raise error
         return ALL_IS_WELL
 
-    outcomes = list(run_batch(nights, load_registry(), reduce))
+    outcomes = list(run_batch(nights, load_plugins(), reduce))
     assert [outcome.status for outcome in outcomes] == [0, 1, 0]
     assert outcomes[1].word in ("no science frames", "red: disk full", "[Errno 5] I/O error")
 
@@ -331,7 +332,7 @@ def test_a_worker_does_not_take_an_earlier_runs_stages_for_those_of_the_next(nig
             setup = Setup(Opticam(), filter_mode=mode)
             with Runner(Output(tmp_path), Options(), Silent(), pool) as runner:
                 theirs = runner.run_frames(infos, (Trim(), HotPixels()), setup, what="")
-            ours = [run_frame(info, (Trim(), HotPixels()), setup) for info in infos]
+            ours = [run_frame(info, Job.of((Trim(), HotPixels()), setup)) for info in infos]
             assert [encode(outcome.results) for outcome in theirs] == [encode(o.results) for o in ours]
     finally:
         pool.shutdown()

@@ -13,10 +13,11 @@ from potpyri_like.console import STOPPED
 from potpyri_like.frame import FrameKind, MaskBit
 from potpyri_like.instruments import Instrument
 from potpyri_like.options import Options, public_name
+from potpyri_like.pipeline import options_type
+from potpyri_like.plugins import load_plugins
 from potpyri_like.products import light_curve_table, ranking_table
 from potpyri_like.products.tables import aperture_table, frame_table, star_table
 from potpyri_like.products.words import FLAG_MEANINGS
-from potpyri_like.registry import load_registry
 from potpyri_like.testing import check_instrument
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -121,10 +122,10 @@ def test_every_option_in_the_texts_exists():
 
 def test_the_table_of_options_is_made_from_the_command():
     assert ".. options-table::" in section("reduce.md", "Options")
-    command = cli.instrument_command(load_registry(), "opticam")
+    command = cli.instrument_command(load_plugins(), "opticam")
     of_command = {option.name for option in command.params if isinstance(option, click.Option)}
     on_the_line_only = {"out", "config", "redo", "timings", "verbose"}
-    assert {item.name for item in fields(Options)} | on_the_line_only == of_command
+    assert {item.name for item in fields(options_type())} | on_the_line_only == of_command
 
 
 def test_the_example_of_reduce_toml_is_valid():
@@ -240,7 +241,8 @@ def test_every_public_package_has_its_page():
         "testing",
         "primitives",
         "night",
-        "registry",
+        "plugins",
+        "stages",
         "store",
         "errors",
     )

@@ -13,14 +13,18 @@ from potpyri_like.encoding import fingerprint
 from potpyri_like.errors import UsageError
 from potpyri_like.frame import Frame, MaskBit, StarFlag
 from potpyri_like.imaging import Pixels
+from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.options import Options
 from potpyri_like.photometry import CENTROIDS, Aperture, Optimal, Profile, Psf, Shape, profile_at
 from potpyri_like.photometry.photometers import BUILT_IN
-from potpyri_like.primitives import RECIPES, Measure
+from potpyri_like.pipeline import recipe_of
+from potpyri_like.primitives import Measure, imaging, timeseries
+from potpyri_like.primitives.fields import MEASUREMENT
 from potpyri_like.primitives.lightcurve import GatherSeries
-from potpyri_like.primitives.measure import measure_as_asked, radii_of, sizes_of
+from potpyri_like.primitives.measure import radii_of, sizes_of
 from potpyri_like.primitives.stage import Setup, to_ccd
 from potpyri_like.results import Reference
+from potpyri_like.stages import configured
 
 SKY, READ_NOISE, SIZE, FWHM = 200.0, 5.0, 420, 5.0
 INFO = SimpleNamespace(label="simulated.fits")
@@ -56,11 +60,15 @@ def moved(shift):
 
 
 def test_options_choose_photometer_centroid_and_radii():
-    assert measure_as_asked(Options()) == Measure()
-    asked = measure_as_asked(Options(photometer="Psf", centroid="com", radii="fwhm"))
+    def asked_of(**options):
+        stages = recipe_of(Opticam(), Options(**options)).stages
+        return next(stage for stage in stages if MEASUREMENT in stage.gives)
+
+    assert asked_of() == Measure()
+    asked = asked_of(photometer="Psf", centroid="com", radii="fwhm")
     assert (asked.photometer, asked.centroid, asked.radii) == (Psf(), "com", "fwhm")
     with pytest.raises(UsageError, match="did you mean shape"):
-        measure_as_asked(Options(photometer="shapes"))
+        asked_of(photometer="shapes")
 
 
 def test_every_choice_that_is_offered_exists():
@@ -70,12 +78,12 @@ def test_every_choice_that_is_offered_exists():
     assert not [cls.name for cls in BUILT_IN if cls.name not in text]
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_a_recipe_measures_and_gathers_with_the_stage_it_is_given(name):
-    stage = Measure(Optimal())
-    stages = RECIPES[name](stage).stages
-    assert stage in stages and next(s for s in stages if isinstance(s, GatherSeries)).measured is stage
-    assert Measure() in RECIPES[name]().stages
+@pytest.mark.parametrize("recipe", [timeseries(), imaging()], ids=lambda recipe: recipe.name)
+def test_a_recipe_measures_and_gathers_with_the_same_stage(recipe):
+    stages = [configured(stage, {"photometer": Optimal()}) for stage in recipe.stages]
+    assert Measure(Optimal()) in stages
+    assert next(s for s in stages if isinstance(s, GatherSeries)).measured == Measure(Optimal())
+    assert Measure() in recipe.stages
 
 
 def test_stages_that_measure_differently_are_told_apart_and_travel():

@@ -16,16 +16,16 @@ from potpyri_like.errors import NightError, UsageError
 from potpyri_like.frame import FrameFlag
 from potpyri_like.options import Options
 from potpyri_like.pipeline import parse_radec, reduce_night
+from potpyri_like.plugins import load_plugins
 from potpyri_like.primitives import lightcurve
 from potpyri_like.products import read_light_curve, read_measurements
-from potpyri_like.registry import load_registry
 from potpyri_like.testing import NightPlan, simulate_night
 
 pytestmark = pytest.mark.slow
 
 
 def instrument(name):
-    return load_registry()[name]
+    return load_plugins()[name]
 
 
 def checksums(folder):

@@ -11,10 +11,10 @@ from potpyri_like.astrometry import Transform
 from potpyri_like.errors import RegistrationError
 from potpyri_like.frame import Frame, MaskBit
 from potpyri_like.imaging import Pixels, median3x3
+from potpyri_like.plugins import load_plugins
 from potpyri_like.primitives import register
 from potpyri_like.primitives.register import Find, Register, detected_stars, expected_stars
 from potpyri_like.primitives.stage import Setup, to_ccd
-from potpyri_like.registry import load_registry
 from potpyri_like.results import Reference
 
 SKY, READ_NOISE, SIZE = 200.0, 5.0, 640
@@ -92,20 +92,20 @@ def exposed(rng, sky, weather):
 def reference_of(rng, sky, fwhm):
     """The set's reference: the stars that a good frame shows."""
     frame = exposed(rng, sky, Weather(fwhm))
-    found = Find(stars=150)(frame, Setup(load_registry()["OPTICAM"])).results["stars"]
+    found = Find(stars=150)(frame, Setup(load_plugins()["OPTICAM"])).results["stars"]
     return Reference(INFO, frame.data, found.xy, found.flux, fwhm, fwhm, "")
 
 
 def registered(frame, reference):
     """What `Register` finds out about a frame whose hot pixels were left."""
     return Register()(
-        frame, Setup(load_registry()["OPTICAM"], reference=reference, filter_mode="none")
+        frame, Setup(load_plugins()["OPTICAM"], reference=reference, filter_mode="none")
     ).results
 
 
 def detected(frame, reference):
     """The transform from a full detection."""
-    setup = Setup(load_registry()["OPTICAM"], reference=reference)
+    setup = Setup(load_plugins()["OPTICAM"], reference=reference)
     return detected_stars(Find()(frame, setup), reference)[0].transform
 
 

@@ -1,6 +1,5 @@
 import os
 import signal
-from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
@@ -8,16 +7,20 @@ from typing import ClassVar
 import astropy.units as u
 import numpy as np
 import pytest
+from astropy.coordinates import SkyCoord
 
 from potpyri_like.errors import PixelError, RegistrationError, UnavailableError
 from potpyri_like.frame import Frame, FrameInfo, FrameKind
 from potpyri_like.instruments.opticam import Opticam
+from potpyri_like.jobs import Job
 from potpyri_like.journal import Journal
 from potpyri_like.options import Options
 from potpyri_like.primitives import Setup
-from potpyri_like.runner import Runner, run_frame, unavailable
+from potpyri_like.primitives.fields import COORDINATES, FILTER_MODE, READING
+from potpyri_like.runner import Runner, run_frame
+from potpyri_like.stages import Field, FrameStage
 from potpyri_like.store import Output, Reading, sha256, signature
-from potpyri_like.workers import Cluster, Pool
+from potpyri_like.workers import Pool
 
 WHAT = "WASP-0, C1 g"
 
@@ -25,12 +28,17 @@ WHAT = "WASP-0, C1 g"
 # -- stages --------------------------------------------------------------------------------------------------
 
 
+WEIGHT = Field("weight", np.ndarray, "weights", per="frame")
+MODE = Field("mode", str, "mode", per="frame")
+SHOWN = Field("weight", np.ndarray, "weights", per="frame", kept=False)
+
+
 @dataclass(frozen=True)
-class Weigh:
+class Weigh(FrameStage):
     """Reads a file of numbers; how it fares depends on the file's name."""
 
-    per: ClassVar[str] = "frame"
-    reads: ClassVar[tuple[str, ...]] = ("filter_mode",)
+    reads = (FILTER_MODE,)
+    gives: ClassVar = (READING, WEIGHT, MODE)
     factor: float = 1.0
 
     def __call__(self, info, setup):
@@ -44,11 +52,8 @@ class Weigh:
 
 
 @dataclass(frozen=True)
-class Judge:
+class Judge(FrameStage):
     """Rejects frames by their names."""
-
-    per: ClassVar[str] = "frame"
-    reads: ClassVar[tuple[str, ...]] = ()
 
     def __call__(self, frame, setup):
         if "lost" in frame.info.path.name:
@@ -98,7 +103,7 @@ class Blind(Weigh):
 class Show(Weigh):
     """Hands on an image."""
 
-    hands_on_pixels: ClassVar[bool] = True
+    gives: ClassVar = (READING, SHOWN, MODE)
 
 
 # -- frames and runners --------------------------------------------------------------------------------------
@@ -222,7 +227,7 @@ def test_what_is_foreseen_is_settled(red, frames):
 def test_running_a_frame_leaves_its_description_alone(frames):
     (info,) = frames("a")
     before = replace(info)
-    run_frame(info, (Weigh(),), setup())
+    run_frame(info, Job.of((Weigh(),), setup()))
     assert info == before
 
 
@@ -430,30 +435,70 @@ def test_a_product_is_not_kept_where_something_that_it_may_need_was_missing(red,
         assert journal.recall("a.txt", "key") == 1 and journal.recall("b.txt", "key") is None
 
 
-class Sightless(Cluster):
-    """A cluster of one worker, which can read nothing."""
+# -- a key that cannot lie -------------------------------------------------------------------------------------
 
-    count = 1
-
-    def __init__(self):
-        self.asked = 0
-
-    def submit(self, fn, /, info, *args, **kwargs):
-        self.asked += 1
-        done = Future()
-        done.set_result(replace(unavailable(info, "no such file"), where="tcp://one"))
-        return done
-
-    def submit_but(self, avoided, fn, /, *args):
-        assert avoided == {"tcp://one"}
+PLACE_OF_TARGET = Field("place_of_target", float, "where the target is", per="frame")
 
 
-def test_frames_of_a_cluster_that_sees_nothing_are_done_by_this_process_however_many_they_are(red, frames):
-    infos, cluster = frames(*(f"f{n:02d}" for n in range(60))), Sightless()
-    outcomes, runner, progress = ran(red, infos, executor=cluster)
-    assert weights(outcomes) == [(n, n + 1) for n in range(60)] and runner.settled
-    assert sum("it gets no more frames" in said for said in progress.said) == 1
-    cluster.asked = 0
-    with Runner(Output(red), Options(), Recording(), cluster, blind={"tcp://one"}) as runner:
-        outcomes = runner.run_frames(infos, BOTH, setup(), what=WHAT)
-    assert weights(outcomes) == [(n, n + 1) for n in range(60)] and cluster.asked == 0
+@dataclass(frozen=True)
+class Point(FrameStage):
+    """Reads the coordinates, and nothing else."""
+
+    reads = (COORDINATES, WEIGHT)
+    gives = (PLACE_OF_TARGET,)
+
+    def __call__(self, frame, setup):
+        return frame.after("pointed", place_of_target=float(setup[COORDINATES].ra.deg) + frame[WEIGHT][0])
+
+
+def test_a_stage_that_reads_coordinates_is_computed_again_for_others_and_it_alone(red, frames):
+    infos = frames(*"abc")
+    one, two = (SkyCoord(ra, 20, unit="deg") for ra in (10, 11))
+    first, *_ = ran(red, infos, (Weigh(), Point()), coordinates=one)
+    second, runner, progress = ran(red, infos, (Weigh(), Point()), coordinates=two)
+    assert [o.results["place_of_target"] for o in first] == [10, 11, 12]
+    assert [o.results["place_of_target"] for o in second] == [11, 12, 13]
+    assert runner.timing.times == {"Point": 3}
+    assert progress.said == [f"{WHAT}: all 3 to do again: other coordinates"]
+    _, runner, _ = ran(red, infos, (Weigh(), Point()), coordinates=two)
+    assert not runner.timing.times
+
+
+def test_a_new_version_of_a_stage_computes_it_and_what_follows_from_it(red, frames, monkeypatch):
+    infos = frames(*"abc")
+    both, at = (Weigh(), Point()), SkyCoord(1, 2, unit="deg")
+    ran(red, infos, both, coordinates=at)
+    monkeypatch.setattr(Point, "version", 2)
+    _, runner, _ = ran(red, infos, both, coordinates=at)
+    assert runner.timing.times == {"Point": 3}
+    monkeypatch.setattr(Weigh, "version", 2)
+    _, runner, _ = ran(red, infos, both, coordinates=at)
+    assert runner.timing.times == {"Weigh": 3, "Point": 3}
+
+
+def test_a_stage_that_gives_what_it_does_not_declare_is_an_error_of_the_frame_that_names_it(red, frames):
+    @dataclass(frozen=True)
+    class Odd(FrameStage):
+        def __call__(self, frame, setup):
+            return frame.after("odd", colour=1)
+
+    (outcome,), *_ = ran(red, frames("a"), (Weigh(), Odd()))
+    assert "Odd gives colour, which it does not declare in gives" in outcome.reason
+
+
+def test_a_stage_is_shown_what_it_reads_and_nothing_else(red, frames):
+    @dataclass(frozen=True)
+    class Peek(FrameStage):
+        def __call__(self, frame, setup):
+            return frame.after(str(setup[COORDINATES]))
+
+    (outcome,), *_ = ran(red, frames("a"), (Weigh(), Peek()), coordinates=SkyCoord(1, 2, unit="deg"))
+    assert "coordinates (coordinates) is not known; it has to stand in reads" in outcome.reason
+
+
+def test_a_frame_that_failed_in_a_later_stage_is_no_failure_of_an_earlier_one(red, frames):
+    infos = frames("lost", "a")
+    (lost, _), *_ = ran(red, infos)
+    assert lost.reason
+    (alone, _), *_ = ran(red, infos, (Weigh(),))
+    assert not alone.reason and alone.results["weight"].tolist() == [0, 1]

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -21,8 +20,10 @@ from potpyri_like.imaging import (
     without_sky,
 )
 from potpyri_like.instruments.opticam import Opticam
+from potpyri_like.primitives.fields import CALIBRATED
 from potpyri_like.primitives.stack import Stack
 from potpyri_like.primitives.stage import FrameOutcome, Setup, Work, to_ccd
+from potpyri_like.stages import FrameStage
 from potpyri_like.store import Output
 
 SHAPE, SKY, FWHM, FRAMES = (120, 140), 250.0, 4.0, 9
@@ -82,11 +83,10 @@ def test_where_no_frame_had_a_value_the_stack_is_bad():
 
 
 @dataclass(frozen=True)
-class Expose:
+class Expose(FrameStage):
     """Frames of a sky that is known, instead of those of a camera, calibrated."""
 
-    per: ClassVar[str] = "frame"
-    reads: ClassVar[tuple[str, ...]] = ()
+    gives = (CALIBRATED,)
 
     def __call__(self, info, setup):
         number = int(info.label.partition("f")[2])

@@ -13,15 +13,7 @@ from potpyri_like.pipeline import as_remarks, is_incidental, many_unusable
 from potpyri_like.products import closing_lines, night_page
 from potpyri_like.results import Grade, Problem
 
-TINY = {
-    "cameras": ("C1",),
-    "size": (160, 160),
-    "frames": 8,
-    "hours": 1.0,
-    "comparisons": 8,
-    "drift": 4.0,
-    "flats": 2,
-}
+TINY = {"size": (160, 160), "frames": 8, "hours": 1.0, "comparisons": 8, "drift": 4.0, "flats": 2}
 
 
 def report_with(*grades):
@@ -116,7 +108,7 @@ def truth(tmp_path_factory):
     ("change", "status", "last"),
     [
         (lambda night: None, 0, "page: "),
-        (lambda night: truncate(sorted(night.glob("*_g_0*.fits"))[4]), 0, "page: "),
+        (lambda night: truncate(sorted(night.glob("*_r_0*.fits"))[4]), 0, "page: "),
         (lambda night: truncate(sorted(night.glob("*flat*"))[0]), 0, "page: "),
         (
             lambda night: [path.unlink() for path in night.glob("*flat*")],
@@ -130,7 +122,7 @@ def test_the_last_line_names_the_status_where_it_is_not_0(truth, tmp_path, monke
     monkeypatch.setattr(pipeline, "page_images", lambda report: {})
     shutil.copytree(truth.folder, tmp_path / "night")
     change(tmp_path / "night")
-    x, y = truth.target_xy["C1"]
+    x, y = truth.target_xy["C2"]
     words = ("--target-xy", f"{x:.1f},{y:.1f}", "--fit", "none", "--jobs", 1)
     done = run("OPTICAM", tmp_path / "night", *words)
     assert done.status == status, done.out

@@ -5,23 +5,32 @@ from potpyri_like.primitives.hot_pixels import HotPixels
 from potpyri_like.primitives.lightcurve import Compare, DrawLightCurve, GatherSeries, PickVariable
 from potpyri_like.primitives.masters import MakeMasters
 from potpyri_like.primitives.measure import Measure
-from potpyri_like.primitives.recipes import RECIPES, Recipe
+from potpyri_like.primitives.recipes import imaging, timeseries
 from potpyri_like.primitives.register import ChooseReference, Find, Register
 from potpyri_like.primitives.stack import Align, Stack
-from potpyri_like.primitives.stage import FrameOutcome, FrameStage, SetStage, Setup, TargetStage, Tools, Work
+from potpyri_like.primitives.stage import (
+    Exposure,
+    ExposureStage,
+    FrameOutcome,
+    SetStage,
+    Setup,
+    TargetStage,
+    Tools,
+    Work,
+)
 from potpyri_like.primitives.target import LocateTarget, MatchCameras
 from potpyri_like.primitives.trim import Trim
 
 __all__ = [
-    "RECIPES",
     "Align",
     "Calibrate",
     "ChooseReference",
     "Compare",
     "DrawLightCurve",
+    "Exposure",
+    "ExposureStage",
     "Find",
     "FrameOutcome",
-    "FrameStage",
     "GatherSeries",
     "HotPixels",
     "LocateTarget",
@@ -29,7 +38,6 @@ __all__ = [
     "MatchCameras",
     "Measure",
     "PickVariable",
-    "Recipe",
     "Register",
     "SetStage",
     "Setup",
@@ -38,4 +46,6 @@ __all__ = [
     "Tools",
     "Trim",
     "Work",
+    "imaging",
+    "timeseries",
 ]

@@ -9,8 +9,19 @@ import numpy as np
 
 from potpyri_like.frame import Frame
 from potpyri_like.imaging import snapshot
+from potpyri_like.primitives.fields import (
+    CALIBRATED,
+    FORCED,
+    LIGHT_CURVE,
+    REFERENCE,
+    SERIES,
+    SNAPSHOT,
+    SNAPSHOTS,
+    TRANSFORM,
+)
 from potpyri_like.primitives.register import Register
-from potpyri_like.primitives.stage import FrameStage, Setup, Tools, Work
+from potpyri_like.primitives.stage import SetStage, Setup, Tools, Work
+from potpyri_like.stages import FrameStage, Input
 
 __all__ = ["Animate", "Snap"]
 
@@ -19,7 +30,7 @@ FIELD = 1.8  # annuli from the target to the rim
 
 
 @dataclass(frozen=True)
-class Snap:
+class Snap(FrameStage):
     """Cut out the field around a star.
 
     Attributes
@@ -34,8 +45,13 @@ class Snap:
     centre: tuple[float, float]
     half: int
     binning: int
-    per: ClassVar[str] = "frame"
-    reads: ClassVar[tuple[str, ...]] = ("reference", "forced")
+    reads = (
+        CALIBRATED,
+        TRANSFORM,
+        REFERENCE,
+        Input(FORCED, required=False),
+    )
+    gives = (SNAPSHOT,)
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
         assert setup.reference is not None
@@ -53,7 +69,7 @@ class Snap:
 
 
 @dataclass(frozen=True)
-class Animate:
+class Animate(SetStage):
     """Take pictures of the target in frames spread over the night.
 
     Attributes
@@ -65,7 +81,11 @@ class Animate:
     """
 
     calibration: tuple[FrameStage, ...]
-    per: ClassVar[str] = "set"
+    reads = (
+        SERIES,
+        LIGHT_CURVE,
+    )
+    gives = (SNAPSHOTS,)
     at_the_end: ClassVar[bool] = True
     most: int = 40
 

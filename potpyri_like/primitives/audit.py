@@ -6,7 +6,6 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import numpy as np
 from astropy.time import Time
@@ -14,7 +13,8 @@ from astropy.time import Time
 from potpyri_like.astrometry import altitude, cadence, contradicted, outlasting, sharing, sun_altitude
 from potpyri_like.frame import FrameFlag, FrameInfo
 from potpyri_like.instruments import Instrument
-from potpyri_like.primitives.stage import Tools, Work
+from potpyri_like.primitives.fields import AUDIT, SERIES
+from potpyri_like.primitives.stage import TargetStage, Tools, Work
 from potpyri_like.results import Choice, Grade, Problem
 
 __all__ = ["AuditTimes", "Doubt"]
@@ -42,13 +42,14 @@ class Doubt:
 
 
 @dataclass(frozen=True)
-class AuditTimes:
+class AuditTimes(TargetStage):
     """Compare the times of each camera's frames with each other, the exposures, the Sun and the horizon.
 
     What is contradicted is flagged, in all frames that the contradiction concerns, and said in one sentence.
     """
 
-    per: ClassVar[str] = "target"
+    reads = (SERIES,)
+    gives = (AUDIT,)
 
     def __call__(self, works: tuple[Work, ...], tools: Tools) -> tuple[Work, ...]:
         sets = {work.observed.camera: [w for w in works if known(w, work.observed.camera)] for work in works}

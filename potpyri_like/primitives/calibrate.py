@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
 from potpyri_like.frame import Frame, MaskBit
 from potpyri_like.imaging import calibrate, fill_bad, photon_factor, pixel_noise, typical
+from potpyri_like.primitives.fields import (
+    CALIBRATED,
+    DIGITISATION,
+    FILTERED,
+    MASTERS,
+    PIXEL_NOISE,
+    POISSON_FACTOR,
+    TRIMMED,
+)
 from potpyri_like.primitives.stage import Setup, exposure_of, pixels_of, to_ccd
 from potpyri_like.results import Masters
+from potpyri_like.stages import FrameStage, Input
 
 __all__ = ["UNUSABLE", "Calibrate", "typical"]
 
@@ -18,14 +27,23 @@ UNUSABLE = np.uint8(MaskBit.BAD | MaskBit.COSMIC_RAY)
 
 
 @dataclass(frozen=True)
-class Calibrate:
+class Calibrate(FrameStage):
     """Subtract bias and dark, divide by the flat, add the photons' noise to the variance, and fill bad pixels.
 
     A filled pixel has the mean of its good neighbours, and keeps its bit in the mask.
     """
 
-    per: ClassVar[str] = "frame"
-    reads: ClassVar[tuple[str, ...]] = ("masters",)
+    reads = (
+        TRIMMED,
+        DIGITISATION,
+        Input(FILTERED, required=False),
+        Input(POISSON_FACTOR, required=False),
+        MASTERS,
+    )
+    gives = (
+        CALIBRATED,
+        PIXEL_NOISE,
+    )
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
         masters = setup.masters.of_night(frame.info.night)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from potpyri_like.frame import Frame
 from potpyri_like.imaging import MEDIAN_NOISE_FACTOR, filter_hot_pixels
+from potpyri_like.primitives.fields import COUNTS, FILTER_MODE, FILTERED, MASTERS, POISSON_FACTOR, TRIMMED
 from potpyri_like.primitives.stage import Setup, exposure_of, pixels_of, to_ccd
+from potpyri_like.stages import FrameStage, Input
 
 __all__ = ["HotPixels"]
 
 
 @dataclass(frozen=True)
-class HotPixels:
+class HotPixels(FrameStage):
     """Filter a trimmed frame in the mode that the set's setup names; a frame filtered before is left alone.
 
     The full median is for science frames and calibrations alike. The selective filter is for science frames alone, and
@@ -21,8 +22,16 @@ class HotPixels:
     photons' noise is not known yet.
     """
 
-    per: ClassVar[str] = "frame"
-    reads: ClassVar[tuple[str, ...]] = ("filter_mode", "masters")
+    reads = (
+        TRIMMED,
+        COUNTS,
+        FILTER_MODE,
+        Input(MASTERS, required=False),
+    )
+    gives = (
+        FILTERED,
+        POISSON_FACTOR,
+    )
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
         mode = "none" if setup.instrument.is_filtered(frame.info) else setup.filter_mode

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 from potpyri_like.frame import Frame
 from potpyri_like.imaging import Dimming, dimmed
+from potpyri_like.primitives.fields import DIMMED, TRIMMED
 from potpyri_like.primitives.stage import Setup, pixels_of, to_ccd
+from potpyri_like.stages import FrameStage
 
 __all__ = ["Inject"]
 
 
 @dataclass(frozen=True)
-class Inject:
+class Inject(FrameStage):
     """Dim stars in a trimmed frame that is not calibrated yet: all that follows meets the dip as it would a real one.
 
     What a pixel has above the sky around the star is multiplied by 1 - loss, so that the star keeps its profile and
@@ -30,9 +31,8 @@ class Inject:
 
     dimmings: Mapping[str, tuple[Dimming, ...]]
     radius: float
-    per: ClassVar[str] = "frame"
-    reads: ClassVar[tuple[str, ...]] = ()
-    hands_on_pixels: ClassVar[bool] = True  # what comes of it is not a measurement of the night
+    reads = (TRIMMED,)
+    gives = (DIMMED,)
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
         pixels = pixels_of(frame)

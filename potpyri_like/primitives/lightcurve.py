@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from astropy.time import Time
@@ -35,10 +35,26 @@ from potpyri_like.photometry import (
     scintillation,
 )
 from potpyri_like.photometry.choice import total_rms
+from potpyri_like.primitives.fields import (
+    APERTURE,
+    CAMERA_MATCH,
+    COORDINATES,
+    FORCED,
+    LIGHT_CURVE,
+    MEASUREMENT,
+    PIXEL_NOISE,
+    REFERENCE,
+    SERIES,
+    STAR_TABLE,
+    TARGET,
+    TRANSFORM,
+    VARIABLE,
+)
 from potpyri_like.primitives.measure import Measure, annulus_of, radii_of, sizes_of
 from potpyri_like.primitives.register import FEW_STARS
-from potpyri_like.primitives.stage import FrameOutcome, Setup, Tools, Work, exposure_of
+from potpyri_like.primitives.stage import FrameOutcome, SetStage, Setup, TargetStage, Tools, Work, exposure_of
 from potpyri_like.results import Candidate, Choice, Grade, Problem, Reference, StarTable
+from potpyri_like.stages import Input
 
 __all__ = [
     "SERIES_FRAMES",
@@ -72,7 +88,7 @@ SHINING, FEWEST_SHINING = (
 
 
 @dataclass(frozen=True)
-class GatherSeries:
+class GatherSeries(SetStage):
     """Put the measurements of all frames together, in order of time.
 
     Attributes
@@ -82,7 +98,15 @@ class GatherSeries:
     """
 
     measured: Measure
-    per: ClassVar[str] = "set"
+    reads = (
+        Input(MEASUREMENT, many=True),
+        Input(TRANSFORM, many=True),
+        Input(PIXEL_NOISE, many=True),
+        REFERENCE,
+        Input(FORCED, required=False),
+        COORDINATES,
+    )
+    gives = (SERIES,)
 
     def __call__(self, work: Work, tools: Tools) -> Work:
         reference = work.setup.reference
@@ -102,7 +126,7 @@ class GatherSeries:
 
 
 @dataclass(frozen=True)
-class Compare:
+class Compare(SetStage):
     """Choose the aperture and the comparison stars, and divide every star by them.
 
     Attributes
@@ -111,7 +135,14 @@ class Compare:
         Choices that stand, by the set's folder: none is made there.
     """
 
-    per: ClassVar[str] = "set"
+    reads = (
+        SERIES,
+        Input(TARGET, required=False),
+    )
+    gives = (
+        APERTURE,
+        STAR_TABLE,
+    )
     settled: Mapping[str, ApertureChoice] = field(default_factory=dict, compare=False, repr=False)
 
     def __call__(self, work: Work, tools: Tools) -> Work:
@@ -146,10 +177,16 @@ class Compare:
 
 
 @dataclass(frozen=True)
-class PickVariable:
+class PickVariable(TargetStage):
     """Where no target was named: the star that varies most over its noise, in all bands together."""
 
-    per: ClassVar[str] = "target"
+    reads = (
+        SERIES,
+        STAR_TABLE,
+        TARGET,
+        Input(CAMERA_MATCH, required=False),
+    )
+    gives = (VARIABLE,)
 
     def __call__(self, works: tuple[Work, ...], tools: Tools) -> tuple[Work, ...]:
         open_ = [w for w in works if not w.named_by and w.result.stars is not None]
@@ -187,10 +224,16 @@ class PickVariable:
 
 
 @dataclass(frozen=True)
-class DrawLightCurve:
+class DrawLightCurve(SetStage):
     """The light curve of the target, 1 out of transit."""
 
-    per: ClassVar[str] = "set"
+    reads = (
+        SERIES,
+        STAR_TABLE,
+        TARGET,
+        Input(VARIABLE, required=False),
+    )
+    gives = (LIGHT_CURVE,)
 
     def __call__(self, work: Work, tools: Tools) -> Work:
         series, table, star = work.result.series, work.result.stars, work.target_star

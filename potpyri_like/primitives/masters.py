@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from statistics import median_low
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from astropy.io import fits
@@ -16,7 +16,7 @@ from potpyri_like.encoding import fingerprint
 from potpyri_like.errors import CalibrationError, FrameError, UnavailableError
 from potpyri_like.evenings import by_nearness, days_between
 from potpyri_like.frame import Frame, FrameInfo, MaskBit
-from potpyri_like.identity import code_identity, instrument_identity
+from potpyri_like.identity import instrument_identity
 from potpyri_like.imaging import (
     MEDIAN_NOISE_FACTOR,
     MEDIAN_PIXEL_FACTOR,
@@ -39,9 +39,10 @@ from potpyri_like.imaging import (
 )
 from potpyri_like.instruments import Calibration
 from potpyri_like.night import ObservationSet, dated, slug, with_folder
+from potpyri_like.primitives.fields import FILTER_MODE, MASTERS
 from potpyri_like.primitives.hot_pixels import HotPixels
 from potpyri_like.primitives.odd_frames import judge
-from potpyri_like.primitives.stage import Setup, Tools, Work, exposure_of, pixels_of
+from potpyri_like.primitives.stage import SetStage, Setup, Tools, Work, exposure_of, pixels_of
 from potpyri_like.primitives.trim import Trim
 from potpyri_like.results import Candidate, Choice, Grade, Master, Masters, Problem
 from potpyri_like.store import Output, Scratch, ascii_text
@@ -63,16 +64,21 @@ class Made(NamedTuple):
 
 
 @dataclass(frozen=True)
-class MakeMasters:
+class MakeMasters(SetStage):
     """Combine the calibration frames of a set; sets that need the same master share it."""
 
-    per: ClassVar[str] = "set"
-    made: dict[tuple, Made] = field(default_factory=dict, compare=False, repr=False)
+    reads = (FILTER_MODE,)
+    gives = (MASTERS,)
 
     def __call__(self, work: Work, tools: Tools) -> Work:
         mode = "none" if work.setup.filter_mode == "selective" else work.setup.filter_mode
         observed, wanted = work.observed, work.setup.instrument.calibration
-        maker = Maker(work.setup.with_(filter_mode=mode), tools, self.made, is_dated=observed.is_dated)
+        maker = Maker(
+            work.setup.with_(filter_mode=mode),
+            tools,
+            tools.common.setdefault("masters", {}),
+            is_dated=observed.is_dated,
+        )
         nightly = Nightly(maker, observed)
         nights = {night: nightly.masters(night) for night in sorted({f.night for f in observed.frames})}
         masters = next(iter(nights.values()))
@@ -303,7 +309,7 @@ class Maker:
         setup = self.setup
         instrument = instrument_identity(type(setup.instrument)), setup.instrument.calibration
         exposures = [exposure_of(frame) for frame in frames]
-        shared = code_identity(), instrument, kind, setup.filter_mode, setup.masters.bias is not None
+        shared = MakeMasters().made_by, instrument, kind, setup.filter_mode, setup.masters.bias is not None
         return fingerprint(
             *shared, list(before), [f.label for f in frames], exposures, self.tools.raw(frames)
         )

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import numpy as np
 
 from potpyri_like.encoding import fingerprint
 from potpyri_like.frame import Frame
 from potpyri_like.hookspecs import hookimpl
-from potpyri_like.options import Options
 from potpyri_like.photometry import (
     CENTROIDS,
     Aperture,
@@ -25,15 +23,22 @@ from potpyri_like.photometry import (
     sky_noise,
 )
 from potpyri_like.photometry.photometers import BUILT_IN
+from potpyri_like.primitives.fields import (
+    CALIBRATED,
+    FORCED,
+    FWHM,
+    MEASUREMENT,
+    PROFILE,
+    REFERENCE,
+    TRANSFORM,
+)
 from potpyri_like.primitives.stage import Setup, pixels_of
-from potpyri_like.registry import load_registry
 from potpyri_like.results import Reference
+from potpyri_like.stages import FrameStage, Input
 
 __all__ = [
     "Measure",
     "annulus_of",
-    "measure_as_asked",
-    "photometer_of",
     "radii_of",
     "register_photometers",
     "sizes_of",
@@ -49,7 +54,7 @@ def register_photometers() -> Sequence[type[Photometer]]:
 
 
 @dataclass(frozen=True)
-class Measure:
+class Measure(FrameStage):
     """Centroids near where the stars must be, and their light above the local sky.
 
     Attributes
@@ -71,8 +76,17 @@ class Measure:
         The same for the sky.
     """
 
-    per: ClassVar[str] = "frame"
-    reads: ClassVar[tuple[str, ...]] = ("reference", "forced")
+    reads = (
+        CALIBRATED,
+        TRANSFORM,
+        FWHM,
+        Input(PROFILE, required=False),
+        REFERENCE,
+        Input(FORCED, required=False),
+    )
+    gives = (MEASUREMENT,)
+    takes = ("photometer", "centroid", "radii")
+    computes = ("astropy", "numpy", "photutils", "scipy", "sep")
     photometer: Photometer = field(default_factory=Aperture)
     centroid: str = "windowed"
     radii: str = "fixed"
@@ -109,31 +123,6 @@ class Measure:
             f"{len(template.xy)} stars measured" + f", binned by {binning}" * (binning > 1),
             measurement=measured,
         )
-
-
-def measure_as_asked(options: Options) -> Measure:
-    """The stage with the photometer, the centroid and the radii that the options name.
-
-    Raises
-    ------
-    UsageError
-        No plugin brings such a photometer.
-    PluginError
-        The plugin that should bring it failed, or two claim its name.
-    """
-    usual = Measure()
-    return Measure(
-        photometer_of(options),
-        centroid=options.centroid or usual.centroid,
-        radii=options.radii or usual.radii,
-    )
-
-
-def photometer_of(options: Options) -> Photometer:
-    """The photometer that the options name; see `measure_as_asked`."""
-    if options.photometer == Aperture.name:  # so that the usual run asks no plugin
-        return Aperture()
-    return load_registry().photometer(options.photometer)
 
 
 def _template_of(reference: Reference, forced: np.ndarray) -> Template:

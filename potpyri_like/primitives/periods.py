@@ -8,10 +8,12 @@ from typing import ClassVar
 import numpy as np
 
 from potpyri_like.lightcurves import Lag, lag, periodogram, rms_flux, segment_duration
+from potpyri_like.primitives.fields import LIGHT_CURVE, PERIODS, SERIES, STAR_TABLE, TRANSIT
 from potpyri_like.primitives.lightcurve import VARIABLE_SCORE
-from potpyri_like.primitives.stage import Tools, Work
+from potpyri_like.primitives.stage import TargetStage, Tools, Work
 from potpyri_like.primitives.transit import usable_flux
 from potpyri_like.results import Choice
+from potpyri_like.stages import Input
 
 __all__ = ["SearchPeriods", "period_words"]
 
@@ -20,10 +22,16 @@ _SURE = 0.001  # false-alarm probability
 
 
 @dataclass(frozen=True)
-class SearchPeriods:
+class SearchPeriods(TargetStage):
     """Look for periods in each light curve without a transit, and for lags between the bands where the star varies."""
 
-    per: ClassVar[str] = "target"
+    reads = (
+        SERIES,
+        STAR_TABLE,
+        LIGHT_CURVE,
+        Input(TRANSIT, required=False),
+    )
+    gives = (PERIODS,)
     at_the_end: ClassVar[bool] = True
 
     def __call__(self, works: tuple[Work, ...], tools: Tools) -> tuple[Work, ...]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
+from potpyri_like.hookspecs import hookimpl
 from potpyri_like.primitives.animate import Animate
 from potpyri_like.primitives.audit import AuditTimes
 from potpyri_like.primitives.calibrate import Calibrate
@@ -25,36 +22,19 @@ from potpyri_like.primitives.stack import Stack
 from potpyri_like.primitives.target import LocateTarget, MatchCameras
 from potpyri_like.primitives.transit import FitTransit
 from potpyri_like.primitives.trim import Trim
+from potpyri_like.stages import Recipe
 
-__all__ = ["RECIPES", "Recipe", "imaging", "timeseries"]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Stages in the order in which they run.
-
-    Each says by its attribute `per` how often: once per "set", once for all sets of a "target", or once per "frame".
-
-    Attributes
-    ----------
-    name : str
-    stages : tuple
-    joins_nights : bool
-        Whether the frames of several nights make one set, each frame calibrated with the masters of its night.
-    """
-
-    name: str
-    stages: tuple[Any, ...]
-    joins_nights: bool = False
+__all__ = ["imaging", "register_recipes", "timeseries"]
 
 
-def timeseries(measure: Measure | None = None) -> Recipe:
+def timeseries() -> Recipe:
     """Light curves: every star in every frame, compared with the constant ones."""
     calibration = (Trim(), HotPixels(), Calibrate())
-    measure = measure or Measure()
+    measure = Measure()
     return Recipe(
         "timeseries",
-        (
+        about="Light curves: every star in every frame, compared with the constant ones.",
+        stages=(
             MakeMasters(),
             ChooseReference(calibration),
             MatchCameras(),
@@ -77,13 +57,14 @@ def timeseries(measure: Measure | None = None) -> Recipe:
     )
 
 
-def imaging(measure: Measure | None = None) -> Recipe:
+def imaging() -> Recipe:
     """A deep image of each target and band, and the fluxes of its stars."""
     calibration = (Trim(), HotPixels(), Calibrate())
-    measure = measure or Measure()
+    measure = Measure()
     return Recipe(
         "imaging",
-        (
+        about="A deep image of each target and band, and the fluxes of its stars.",
+        stages=(
             MakeMasters(),
             ChooseReference(calibration),
             *calibration,
@@ -98,4 +79,7 @@ def imaging(measure: Measure | None = None) -> Recipe:
     )
 
 
-RECIPES: dict[str, Callable[..., Recipe]] = {"timeseries": timeseries, "imaging": imaging}
+@hookimpl
+def register_recipes() -> list[Recipe]:
+    """The recipes that come with the software."""
+    return [timeseries(), imaging()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from dataclasses import astuple, dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -29,8 +29,25 @@ from potpyri_like.photometry import (
     typical_width,
 )
 from potpyri_like.primitives.calibrate import UNUSABLE
-from potpyri_like.primitives.stage import FrameOutcome, FrameStage, Setup, Tools, Work
+from potpyri_like.primitives.fields import (
+    ANGLE,
+    CALIBRATED,
+    ELLIPTICITY,
+    FILTER_MODE,
+    FWHM,
+    IMAGE,
+    MASTERS,
+    MATCHED,
+    PROFILE,
+    REFERENCE,
+    RMS,
+    STARS,
+    TRANSFORM,
+    WCS_OF_FRAME,
+)
+from potpyri_like.primitives.stage import FrameOutcome, SetStage, Setup, Tools, Work
 from potpyri_like.results import Candidate, Choice, Reference
+from potpyri_like.stages import Field, FrameStage, Input
 
 __all__ = [
     "FEW_STARS",
@@ -54,25 +71,18 @@ _WIDTHS = 1.1  # ratio of the widths to which the widest is rounded
 
 
 @dataclass(frozen=True)
-class Find:
+class Find(FrameStage):
     """Detect the stars of a calibrated frame.
 
     Attributes
     ----------
     stars : int
         At most so many.
-    keep_image : bool
-        Hand the image on among the results: for a reference.
     """
 
-    per: ClassVar[str] = "frame"
-    reads: ClassVar[tuple[str, ...]] = ("reference",)
+    reads = (CALIBRATED, Input(REFERENCE, required=False))
+    gives: ClassVar[tuple[Field[Any], ...]] = (STARS,)
     stars: int = _MATCHED_ON
-    keep_image: bool = False
-
-    @property
-    def hands_on_pixels(self) -> bool:
-        return self.keep_image
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
         stars = detect_stars(
@@ -82,12 +92,22 @@ class Find:
             saturated=(frame.mask & np.uint8(MaskBit.SATURATED)) > 0,
             fwhm=setup.reference.fwhm if setup.reference is not None else None,
         )
-        kept = {"image": frame.data, "wcs": frame.ccd.wcs} if self.keep_image else {}
-        return frame.after(f"{len(stars)} stars found", stars=stars, **kept)
+        return frame.after(f"{len(stars)} stars found", stars=stars)
 
 
 @dataclass(frozen=True)
-class ChooseReference:
+class Open(Find):
+    """Detect the stars of the reference, and hand on its image."""
+
+    gives: ClassVar[tuple[Field[Any], ...]] = (STARS, IMAGE, WCS_OF_FRAME)
+
+    def __call__(self, frame: Frame, setup: Setup) -> Frame:
+        found = super().__call__(frame, setup)
+        return found.after("image handed on", image=frame.data, wcs=frame.ccd.wcs)
+
+
+@dataclass(frozen=True)
+class ChooseReference(SetStage):
     """Choose the frame to register to: among a sample of the night, sharp and rich in stars.
 
     Attributes
@@ -99,7 +119,11 @@ class ChooseReference:
     """
 
     calibration: tuple[FrameStage, ...]
-    per: ClassVar[str] = "set"
+    reads = (
+        FILTER_MODE,
+        MASTERS,
+    )
+    gives = (REFERENCE,)
     sample: int = 12
 
     def __call__(self, work: Work, tools: Tools) -> Work:
@@ -110,7 +134,7 @@ class ChooseReference:
         candidates = tuple(_reference_candidate(look, best) for look in looks)
         opened = tools.run_frames(
             [best.info],
-            (*self.calibration, Find(stars=10 * tools.options.stars, keep_image=True)),
+            (*self.calibration, Open(stars=10 * tools.options.stars)),
             work.setup,
             what="",
         )[0]
@@ -124,7 +148,7 @@ class ChooseReference:
 
 
 @dataclass(frozen=True)
-class Register:
+class Register(FrameStage):
     """Find the reference's stars in a frame: the transform from the reference's pixels to the frame's.
 
     The frame's brightest peaks tell where the reference's stars must be, and there they are looked for; only where
@@ -136,8 +160,20 @@ class Register:
         Its stars are not the reference's, as far as can be told.
     """
 
-    per: ClassVar[str] = "frame"
-    reads: ClassVar[tuple[str, ...]] = ("filter_mode", "reference")
+    reads = (
+        CALIBRATED,
+        FILTER_MODE,
+        REFERENCE,
+    )
+    gives = (
+        TRANSFORM,
+        MATCHED,
+        RMS,
+        FWHM,
+        ELLIPTICITY,
+        ANGLE,
+        PROFILE,
+    )
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
         reference = setup.reference
@@ -150,7 +186,7 @@ class Register:
             match, fwhm = detected_stars(found, reference)
         fwhm = fwhm if np.isfinite(fwhm) else reference.fwhm
         profile = profile_at(frame.data, frame.mask, match.transform(reference.xy[match.pairs[:, 0]]), fwhm)
-        return found.after(
+        return frame.after(
             f"matched on {len(match.pairs)} stars, rms {match.rms:.2f} pixel",
             transform=match.transform,
             matched=len(match.pairs),

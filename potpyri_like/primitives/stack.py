@@ -13,7 +13,7 @@ from astropy.io import fits
 from potpyri_like.astrometry import Transform
 from potpyri_like.encoding import fingerprint
 from potpyri_like.frame import Frame, Purpose, excluded
-from potpyri_like.identity import code_identity, instrument_identity
+from potpyri_like.identity import instrument_identity
 from potpyri_like.imaging import (
     Noise,
     Pixels,
@@ -25,20 +25,22 @@ from potpyri_like.imaging import (
     without_sky,
 )
 from potpyri_like.photometry import Series
-from potpyri_like.primitives.stage import FrameStage, Setup, Tools, Work, pixels_of
+from potpyri_like.primitives.fields import ALIGNED, CALIBRATED, FILTER_MODE, MASTERS, REFERENCE, SERIES, STACK
+from potpyri_like.primitives.stage import SetStage, Setup, Tools, Work, pixels_of
 from potpyri_like.results import Choice, Reference
+from potpyri_like.stages import FrameStage
 from potpyri_like.store import Scratch, ascii_text
 
 __all__ = ["Align", "Stack"]
 
-_AT_A_TIME = 8  # frames held in memory
-_STAR_PEAKS = (
+AT_A_TIME = 8  # frames held in memory
+STAR_PEAKS = (
     0.5  # part by which a star's peak may differ from frame to frame, with the seeing, before it is clipped
 )
 
 
 @dataclass(frozen=True)
-class Align:
+class Align(FrameStage):
     """Resample a calibrated frame to the reference's pixels.
 
     Attributes
@@ -48,9 +50,11 @@ class Align:
     """
 
     transforms: Mapping[str, Transform]
-    per: ClassVar[str] = "frame"
-    reads: ClassVar[tuple[str, ...]] = ("reference",)
-    hands_on_pixels: ClassVar[bool] = True
+    reads = (
+        CALIBRATED,
+        REFERENCE,
+    )
+    gives = (ALIGNED,)
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
         assert setup.reference is not None
@@ -62,7 +66,7 @@ class Align:
 
 
 @dataclass(frozen=True)
-class Stack:
+class Stack(SetStage):
     """Combine the frames, each without its sky and scaled to the typical transparency.
 
     Attributes
@@ -74,14 +78,20 @@ class Stack:
     """
 
     calibration: tuple[FrameStage, ...]
-    per: ClassVar[str] = "set"
+    reads = (
+        FILTER_MODE,
+        MASTERS,
+        SERIES,
+        REFERENCE,
+    )
+    gives = (STACK,)
     at_the_end: ClassVar[bool] = True
     best: int | None = None
 
     def __call__(self, work: Work, tools: Tools) -> Work:
         series, reference = work.result.series, work.setup.reference
         assert series is not None and reference is not None
-        chosen = _sharpest(series, self.best)
+        chosen = sharpest(series, self.best)
         name = f"{work.observed.folder}/stack.fits"
         why = "all frames that were matched" if self.best is None else "the sharpest frames without a flag"
         stacked = work.found(
@@ -95,11 +105,9 @@ class Stack:
             self.fill(scratch, work, tools, series, chosen)
             if not len(scratch):
                 return work
-            alike = Noise(np.ones(len(scratch)), np.zeros(len(scratch)), relative=_STAR_PEAKS)
+            alike = Noise(np.ones(len(scratch)), np.zeros(len(scratch)), relative=STAR_PEAKS)
             pixels = stacked_pixels(combine(scratch, method="clipped mean", noise=alike))
-        tools.output.write_fits(
-            name, _stack_hdus(pixels, work, reference, [series.frames[i] for i in chosen])
-        )
+        tools.output.write_fits(name, stack_hdus(pixels, work, reference, [series.frames[i] for i in chosen]))
         tools.keep(name, key(), len(chosen))
         return stacked
 
@@ -108,10 +116,10 @@ class Stack:
         by_label = {outcome.info.label: outcome for outcome in work.outcomes}
         frames = [by_label[series.frames[i]] for i in chosen]
         transforms = [outcome.results["transform"] for outcome in frames]
-        scales = [_scale_of(series, index) for index in chosen]
+        scales = [scale_of(series, index) for index in chosen]
         setup, observed = work.setup, work.observed
         shared = (
-            code_identity(),
+            self.made_by,
             instrument_identity(type(setup.instrument)),
             setup.filter_mode,
             setup.masters,
@@ -127,27 +135,27 @@ class Stack:
         frames = [by_label[series.frames[i]] for i in chosen]
         align = Align({outcome.info.label: outcome.results["transform"] for outcome in frames})
         stages = (*self.calibration, align)
-        for first in range(0, len(frames), _AT_A_TIME):
-            some = [outcome.info for outcome in frames[first : first + _AT_A_TIME]]
+        for first in range(0, len(frames), AT_A_TIME):
+            some = [outcome.info for outcome in frames[first : first + AT_A_TIME]]
             done = tools.run_frames(some, stages, work.setup, what="")
             for index, outcome in zip(chosen[first:], done, strict=False):
                 if not outcome.reason:
-                    scratch.append(outcome.results["aligned"] * np.float32(_scale_of(series, index)))
+                    scratch.append(outcome.results["aligned"] * np.float32(scale_of(series, index)))
 
 
-def _sharpest(series: Series, count: int | None) -> np.ndarray:
+def sharpest(series: Series, count: int | None) -> np.ndarray:
     """Indices of the frames to stack, in order of time."""
     measured = np.isfinite(series.flux).any(axis=(1, 2))
     clear = ~excluded(series.flags, Purpose.CHOICES)
     return sharpest_frames(series.fwhm, measured=measured, clear=clear, count=count)
 
 
-def _scale_of(series: Series, frame: int) -> float:
+def scale_of(series: Series, frame: int) -> float:
     """What brings a frame to the typical transparency, from its stars at the middle aperture."""
     return scale_to_typical(series.flux[:, :, len(series.radii) // 2], frame)
 
 
-def _stack_hdus(pixels: Pixels, work: Work, reference: Reference, frames: Sequence[str]) -> fits.HDUList:
+def stack_hdus(pixels: Pixels, work: Work, reference: Reference, frames: Sequence[str]) -> fits.HDUList:
     """SCI, MASK and ERR of a stack, and what it was made of."""
     header = fits.Header()
     header["OBJECT"] = ascii_text(work.observed.target)

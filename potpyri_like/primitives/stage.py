@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Protocol
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 from astropy.coordinates import SkyCoord
 from astropy.nddata import CCDData, VarianceUncertainty
 from astropy.wcs import WCS
 
+from potpyri_like.errors import DeclarationError
 from potpyri_like.frame import Frame, FrameInfo
 from potpyri_like.imaging import Pixels
 from potpyri_like.instruments import Instrument
@@ -18,17 +19,22 @@ from potpyri_like.night import ObservationSet
 from potpyri_like.options import Options
 from potpyri_like.photometry import ApertureChoice
 from potpyri_like.results import Choice, Masters, Problem, Reference, SetResult
+from potpyri_like.stages import Field, FrameStage, Stage
 from potpyri_like.store import Output, Reading
 
+T = TypeVar("T")
+
 __all__ = [
+    "Exposure",
+    "ExposureStage",
     "FrameOutcome",
-    "FrameStage",
     "Located",
     "SetStage",
     "Setup",
     "TargetStage",
     "Tools",
     "Work",
+    "exposures_of",
     "pixels_of",
     "to_ccd",
 ]
@@ -54,6 +60,8 @@ class Setup:
         Where they come from.
     coordinates_given : bool
         The observer named the target by them; they are not only what the headers say.
+    more : mapping of str to Any
+        What stages of plugins gave, by the names of fields.
     """
 
     instrument: Instrument
@@ -64,26 +72,43 @@ class Setup:
     coordinates: SkyCoord | None = None
     coordinates_why: str = ""
     coordinates_given: bool = False
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     def with_(self, **changes: Any) -> Setup:
         return replace(self, **changes)
 
-    def showing(self, names: Sequence[str]) -> Setup:
-        """The instrument and what is named; the rest as if nothing were known of it."""
-        return Setup(self.instrument, **{name: getattr(self, name) for name in names})
+    def giving(self, values: Mapping[Field[Any], Any]) -> Setup:
+        """The same, with more values."""
+        ours = {one.name: value for one, value in values.items() if one.name in _SHARED}
+        more = {one.name: value for one, value in values.items() if one.name not in _SHARED}
+        return replace(self, more={**self.more, **more}, **ours)
+
+    def get(self, wanted: Field[T]) -> T | None:
+        """The value of a field; None where nothing gave it."""
+        return self.more[wanted.name] if wanted.name in self.more else getattr(self, wanted.name, None)
+
+    def __getitem__(self, wanted: Field[T]) -> T:
+        """The value of a field.
+
+        Raises
+        ------
+        DeclarationError
+            Nothing gave it.
+        """
+        value = self.get(wanted)
+        if value is None:
+            raise DeclarationError(f"{wanted.name} ({wanted.about}) is not known; it has to stand in reads")
+        return value
+
+    def showing(self, stage: Stage) -> Setup:
+        """The instrument and what a stage reads; the rest as if nothing were known of it."""
+        read = [one.field for one in stage.inputs if one.field.per != "frame"]
+        ours = {one.name: getattr(self, one.name) for one in read if one.name in _SHARED}
+        more = {one.name: self.more[one.name] for one in read if one.name in self.more}
+        return Setup(self.instrument, more=more, **ours)
 
 
-class FrameStage(Protocol):
-    """A stage that runs once per frame; the first of a recipe gets the frame's description instead.
-
-    `reads` names what it is shown of the setup besides the instrument: where that is as it was, and the frame, too, the
-    outcome of an earlier run serves. Numbers come out of it; one that hands on images says `hands_on_pixels = True`.
-    """
-
-    per: ClassVar[str]
-    reads: ClassVar[tuple[str, ...]]
-
-    def __call__(self, frame: Any, setup: Setup, /) -> Frame: ...
+_SHARED = {item.name for item in fields(Setup)} - {"instrument", "more"}
 
 
 @dataclass(frozen=True)
@@ -132,6 +157,7 @@ class Tools(Protocol):
 
     output: Output
     options: Options
+    common: dict[str, Any]  # what stages keep for other sets of the same run, by the stage
 
     def run_frames(
         self, infos: Sequence[FrameInfo], stages: Sequence[FrameStage], setup: Setup, *, what: str
@@ -239,20 +265,89 @@ class Work:
         return replace(self, result=result)
 
 
-class SetStage(Protocol):
-    """A stage that runs once per set."""
+class SetStage(Stage):
+    """A stage that runs once per observation."""
 
-    per: ClassVar[str]
+    per: ClassVar[str] = "observation"
 
-    def __call__(self, work: Work, tools: Tools) -> Work: ...
+    def __call__(self, work: Work, tools: Tools) -> Work:
+        raise NotImplementedError
 
 
-class TargetStage(Protocol):
-    """A stage that looks at all sets of one target together."""
+class TargetStage(Stage):
+    """A stage that looks at all observations of one target together."""
 
-    per: ClassVar[str]
+    per: ClassVar[str] = "target"
 
-    def __call__(self, works: tuple[Work, ...], tools: Tools) -> tuple[Work, ...]: ...
+    def __call__(self, works: tuple[Work, ...], tools: Tools) -> tuple[Work, ...]:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """One exposure of a target: the frames that all its chips and cameras took together.
+
+    Attributes
+    ----------
+    instrument : Instrument
+    infos : tuple of FrameInfo
+        In the order of the cameras.
+    results : tuple of mapping
+        What the stages found out in each frame.
+    """
+
+    instrument: Instrument
+    infos: tuple[FrameInfo, ...]
+    results: tuple[Mapping[str, Any], ...]
+
+    def __getitem__(self, wanted: Field[T]) -> tuple[T | None, ...]:
+        """A field of each frame; None for one where nothing gave it."""
+        return tuple(result.get(wanted.name) for result in self.results)
+
+
+class ExposureStage(Stage):
+    """A stage that runs once per exposure, on what was found out in the frames that were taken together."""
+
+    per: ClassVar[str] = "exposure"
+
+    def __call__(self, exposure: Exposure, /) -> Mapping[Field[Any], Any]:
+        raise NotImplementedError
+
+
+def exposures_of(works: Sequence[Work], stage: Stage) -> list[Exposure]:
+    """The exposures of several observations of one target, in order of time.
+
+    Frames of different cameras or chips belong together where the middle of one lies within another.
+    """
+    timed = [
+        (outcome.info.mid_time.mjd, rank, outcome)
+        for rank, work in enumerate(works)
+        for outcome in work.outcomes
+        if outcome.info.mid_time is not None and not outcome.reason
+    ]
+    groups: list[list[tuple[float, int, FrameOutcome]]] = []
+    for one in sorted(timed, key=lambda item: item[:2]):
+        last = groups[-1] if groups else []
+        half = exposure_of(one[2].info) / 2 / 86400
+        together = bool(last) and one[0] - last[0][0] <= half and one[1] not in {rank for _, rank, _ in last}
+        if together:
+            last.append(one)
+        else:
+            groups.append([one])
+    read = {one.field.name for one in stage.inputs}
+    instrument = works[0].setup.instrument if works else None
+    return [
+        Exposure(
+            instrument,
+            tuple(o.info for _, _, o in sorted(group, key=lambda item: item[1])),
+            tuple(
+                {name: value for name, value in o.results.items() if name in read}
+                for _, _, o in sorted(group, key=lambda item: item[1])
+            ),
+        )
+        for group in groups
+        if instrument is not None
+    ]
 
 
 def to_ccd(pixels: Pixels, wcs: WCS | None = None) -> CCDData:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from astropy.coordinates import SkyCoord
@@ -18,9 +17,26 @@ from potpyri_like.imaging import Pixels
 from potpyri_like.night import ObservationSet
 from potpyri_like.photometry import SIGMA_STAR, Profile, combined_significance, forced_flux
 from potpyri_like.primitives.calibrate import UNUSABLE
+from potpyri_like.primitives.fields import (
+    CALIBRATED,
+    CAMERA_MATCH,
+    COORDINATES,
+    DOUBT,
+    FILTER_MODE,
+    FORCED,
+    FWHM,
+    MASTERS,
+    PLACE,
+    PROBE,
+    PROFILE,
+    REFERENCE,
+    TARGET,
+    TRANSFORM,
+)
 from potpyri_like.primitives.register import Register, sample_of
-from potpyri_like.primitives.stage import FrameOutcome, FrameStage, Located, Setup, Tools, Work, to_ccd
+from potpyri_like.primitives.stage import FrameOutcome, Located, Setup, TargetStage, Tools, Work, to_ccd
 from potpyri_like.results import Choice, Grade, Problem, Reference
+from potpyri_like.stages import FrameStage
 from potpyri_like.store import read_header
 
 __all__ = ["LocateTarget", "MatchCameras", "located", "pixel_set", "target_spec"]
@@ -40,10 +56,11 @@ MAIN = 1 / 3  # of the frames of the largest pointing: as many has the one in wh
 
 
 @dataclass(frozen=True)
-class MatchCameras:
+class MatchCameras(TargetStage):
     """Match the stars of each set's reference to those of the first set of the same target."""
 
-    per: ClassVar[str] = "target"
+    reads = (REFERENCE,)
+    gives = (CAMERA_MATCH,)
 
     def __call__(self, works: tuple[Work, ...], tools: Tools) -> tuple[Work, ...]:
         first = base_of(works)
@@ -72,14 +89,17 @@ class MatchCameras:
 
 
 @dataclass(frozen=True)
-class SkyPlace:
+class SkyPlace(FrameStage):
     """Where the target's coordinates lie in a frame, by the frame's own WCS; only its header is read.
 
     The results are `place`, (x, y) in pixels or None, and `doubt`: why a WCS that is there cannot be used.
     """
 
-    per: ClassVar[str] = "frame"
-    reads: ClassVar[tuple[str, ...]] = ("coordinates",)
+    reads = (COORDINATES,)
+    gives = (
+        PLACE,
+        DOUBT,
+    )
 
     def __call__(self, info: FrameInfo, setup: Setup) -> Frame:
         instrument = setup.instrument
@@ -97,7 +117,7 @@ class SkyPlace:
 
 
 @dataclass(frozen=True)
-class ProbePlace:
+class ProbePlace(FrameStage):
     """The flux of a star at a place in the reference where none was detected, its neighbours subtracted.
 
     Attributes
@@ -106,8 +126,14 @@ class ProbePlace:
     """
 
     xy: tuple[float, float]
-    per: ClassVar[str] = "frame"
-    reads: ClassVar[tuple[str, ...]] = ("reference",)
+    reads = (
+        CALIBRATED,
+        TRANSFORM,
+        FWHM,
+        PROFILE,
+        REFERENCE,
+    )
+    gives = (PROBE,)
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
         assert setup.reference is not None
@@ -138,7 +164,7 @@ class Search:
 
 
 @dataclass(frozen=True)
-class LocateTarget:
+class LocateTarget(TargetStage):
     """Find the target in every set: by the pixel given in one camera, or by its coordinates and a WCS.
 
     Where it was named and cannot be found, it has no star: no other star takes its place.
@@ -150,7 +176,16 @@ class LocateTarget:
     """
 
     calibration: tuple[FrameStage, ...]
-    per: ClassVar[str] = "target"
+    reads = (
+        FILTER_MODE,
+        MASTERS,
+        REFERENCE,
+        COORDINATES,
+    )
+    gives = (
+        TARGET,
+        FORCED,
+    )
 
     def __call__(self, works: tuple[Work, ...], tools: Tools) -> tuple[Work, ...]:
         spec = tools.options.target_xy

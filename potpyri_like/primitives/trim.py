@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
 
 import numpy as np
 
@@ -12,14 +11,16 @@ from potpyri_like.errors import PixelError
 from potpyri_like.frame import Frame, FrameInfo
 from potpyri_like.imaging import Piece, assemble, counts_of, overscan_level, rounding_variance
 from potpyri_like.instruments import Instrument, Layout, Readout
+from potpyri_like.primitives.fields import COUNTS, DIGITISATION, MASTERS, READING, TRIMMED, WCS_TROUBLE
 from potpyri_like.primitives.stage import Setup, to_ccd
+from potpyri_like.stages import FrameStage, Input
 from potpyri_like.store import read_raw
 
 __all__ = ["Trim"]
 
 
 @dataclass(frozen=True)
-class Trim:
+class Trim(FrameStage):
     """Read a frame, subtract its overscan or the declared pedestal, trim it, and put its amplifiers together.
 
     What is known of the file from reading it is handed on, what an image of one amplifier was counted in, and the
@@ -31,8 +32,8 @@ class Trim:
         It cannot be read, or all its pixels are the same.
     """
 
-    per: ClassVar[str] = "frame"
-    reads: ClassVar[tuple[str, ...]] = ("masters",)
+    reads = (Input(MASTERS, required=False),)
+    gives = (TRIMMED, READING, COUNTS, DIGITISATION, WCS_TROUBLE)
 
     def __call__(self, info: FrameInfo, setup: Setup) -> Frame:
         instrument = setup.instrument

@@ -11,8 +11,8 @@ from potpyri_like.errors import PluginError, UnknownInstrument, UsageError
 from potpyri_like.identity import instrument_identity
 from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.photometry import Optimal
+from potpyri_like.plugins import load_plugins
 from potpyri_like.products.declaration import instrument_page
-from potpyri_like.registry import load_registry
 
 INSTRUMENT = dedent(
     '''
@@ -81,7 +81,7 @@ def registry(install):
 
     def registry(source, *, module="plugin_of_mine", entry="mine"):
         install(module, source, entry=entry)
-        return load_registry()
+        return load_plugins()
 
     return registry
 
@@ -111,14 +111,14 @@ class TestInstalled:
             e.name for e in metadata.entry_points(group="potpyri_like") if e.value.startswith("potpyri_like.")
         }
         assert {"opticam", "gmos"} <= mine
-        found = load_registry()
+        found = load_plugins()
         assert found.instruments["OPTICAM"].origin.startswith("potpyri-like ")
         assert isinstance(found["OPTICAM"], Opticam)
-        assert not load_registry([]).instruments
+        assert not load_plugins([]).instruments
 
     @pytest.mark.parametrize("name", ["OPTICAM", "opticam", "OptiCam"])
     def test_a_name_is_known_in_any_letter_case(self, name):
-        assert load_registry()[name].name == "OPTICAM"
+        assert load_plugins()[name].name == "OPTICAM"
 
     def test_a_plugin_may_bring_several(self, registry):
         two = (
@@ -151,7 +151,7 @@ class TestFailures:
             (INSTRUMENT + HOOK.replace("@hookimpl", ""), "PluginError: it implements no hook"),
             (
                 INSTRUMENT + HOOK.replace("register_instruments", "register_instrument"),
-                "PluginError: .*register_instrument.*; the hooks are register_instruments, register_photometers$",
+                "PluginError: .*register_instrument.*; the hooks are register_instruments, register_recipes, ",
             ),
             (INSTRUMENT + HOOK.replace("()", "(config)"), "PluginValidationError: .*config"),
             (
@@ -241,7 +241,7 @@ class TestRivals:
     def test_a_name_that_two_plugins_claim_belongs_to_neither(self, install):
         install("plugin_a", INSTRUMENT + HOOK)
         install("plugin_b", INSTRUMENT + HOOK, version="2.0")
-        found = load_registry()
+        found = load_plugins()
         assert "MINE" not in found.instruments
         assert {"OPTICAM", "GMOS"} <= set(found.instruments)
         assert {failure.plugin for failure in found.failures} == {"plugin_a", "plugin_b"}
@@ -258,7 +258,7 @@ class TestRivals:
             + HOOK.replace("[Mine]", "[Mine, Other]")
         )
         install("plugin_b", two)
-        found = load_registry()
+        found = load_plugins()
         assert found["OTHER"].name == "OTHER"
         assert "MINE" not in found.instruments
 
@@ -267,6 +267,92 @@ class TestRivals:
         with pytest.raises(PluginError, match=r"OPTICAM is claimed by .*plugin_of_mine.*uninstall one"):
             found["opticam"]
         assert "GMOS" in found.instruments
+
+
+class TestDoor:
+    """What pluggy's users expect of a host."""
+
+    def test_a_blocked_plugin_is_not_even_imported(self, install, monkeypatch):
+        install("plugin_of_mine", "raise SystemExit('imported')", entry="mine")
+        assert not load_plugins(block=["mine"]).failures
+        assert load_plugins().failures
+
+    def test_with_ours_blocked_a_stranger_s_still_runs(self, install):
+        install("plugin_of_mine", INSTRUMENT + HOOK, entry="mine")
+        found = load_plugins(block=["opticam", "gmos", "photometers"])
+        assert "MINE" in found.instruments and "OPTICAM" not in found.instruments
+        assert "aperture" not in found.photometers
+
+    @pytest.mark.parametrize("version", [0, 2, "1.1"])
+    def test_one_written_for_another_interface_is_named_and_not_run(self, registry, version):
+        source = (
+            INSTRUMENT + HOOK.replace("return [Mine]", "1 / 0") + f"potpyri_like_interface = {version!r}\n"
+        )
+        cause = failure_of(registry(source))
+        assert f"written for version {version} of the plugin interface" in cause and "Zero" not in cause
+
+    def test_one_that_states_this_interface_or_none_runs(self, registry):
+        assert "MINE" in registry(INSTRUMENT + HOOK + "potpyri_like_interface = 1\n").instruments
+
+    def test_an_instrument_named_like_a_command_is_refused_where_it_is_loaded(self, install):
+        install("plugin_of_mine", INSTRUMENT.replace('"MINE"', '"WATCH"') + HOOK, entry="mine")
+        assert "is that of a command of reduce" in failure_of(load_plugins(reserved=["watch", "batch"]))
+        assert "WATCH" in load_plugins(reserved=["batch"]).instruments
+
+    def test_the_order_of_products_is_that_of_pluggy_s_calls(self, install):
+        product = dedent(
+            """
+            from potpyri_like.hookspecs import hookimpl
+            from potpyri_like.stages import Product
+
+            @hookimpl(MARK)
+            def register_products():
+                return [Product("NAME.txt", "words", (), lambda shown: "words")]
+            """
+        )
+        for name, mark in (("a", ""), ("b", "trylast=True"), ("c", "tryfirst=True")):
+            install(f"plugin_{name}", product.replace("NAME", name).replace("MARK", mark))
+        mine = [name for name in load_plugins().products if name in ("a.txt", "b.txt", "c.txt")]
+        assert mine == ["c.txt", "a.txt", "b.txt"]
+
+    def test_two_plugins_with_one_product_name_are_both_named(self, install):
+        product = dedent(
+            """
+            from potpyri_like.hookspecs import hookimpl
+            from potpyri_like.stages import Product
+
+            @hookimpl
+            def register_products():
+                return [Product("mine.txt", "words", (), lambda shown: "words")]
+            """
+        )
+        install("plugin_a", product)
+        install("plugin_b", product, version="2.0")
+        found = load_plugins()
+        assert "mine.txt" not in found.products
+        assert all("plugin-a 1.2 and plugin_b of plugin-b 2.0" in one.cause for one in found.failures)
+        assert {one.plugin for one in found.failures} == {"plugin_a", "plugin_b"}
+
+    def test_a_recipe_that_reads_what_nobody_gives_names_the_author_s_line(self, registry):
+        recipe = dedent(
+            """
+            from dataclasses import dataclass
+            from potpyri_like.hookspecs import hookimpl
+            from potpyri_like.stages import Field, Recipe, Stage
+
+            @dataclass(frozen=True)
+            class Smooth(Stage):
+                reads = (Field("moonlight", float, "the light of the moon"),)
+
+            @hookimpl
+            def register_recipes():
+                return [Recipe("mine", (Smooth(),))]
+            """
+        )
+        cause = failure_of(registry(recipe))
+        assert "recipe mine: Smooth reads moonlight, which no stage gives" in cause
+        line = 1 + next(n for n, text in enumerate(recipe.splitlines()) if "return [Recipe" in text)
+        assert cause.endswith(f"(plugin_of_mine.py, line {line})")
 
 
 PHOTOMETER = dedent(
@@ -301,10 +387,14 @@ PHOTOMETER = dedent(
 
 
 class TestPhotometers:
-    def test_our_own_are_there_without_any_plugin(self):
-        found = load_registry([])
-        assert set(found.photometers) == {"aperture", "mask", "optimal", "psf", "shape"}
-        assert all(item.origin.startswith("potpyri_like ") for item in found.photometers.values())
+    def test_our_own_come_through_the_same_door(self):
+        found = load_plugins()
+        assert not load_plugins([]).photometers
+        ours = {"aperture", "mask", "optimal", "psf", "shape"}
+        assert ours <= set(found.photometers)
+        assert all(
+            item.origin.startswith("potpyri-like ") for item in (found.photometers[name] for name in ours)
+        )
         assert found.photometer("Optimal") == Optimal() and not found.failures
 
     def test_a_plugin_brings_one_and_no_instrument(self, registry):
@@ -328,12 +418,12 @@ class TestPhotometers:
         with pytest.raises(
             UsageError, match=rf"no photometer '{wrong}'; did you mean aperture\? Installed: aperture, "
         ):
-            load_registry().photometer(wrong)
+            load_plugins().photometer(wrong)
 
     def test_a_name_that_two_plugins_claim_belongs_to_neither(self, install):
         install("plugin_a", PHOTOMETER)
         install("plugin_b", PHOTOMETER, version="2.0")
-        found = load_registry()
+        found = load_plugins()
         assert "mine" not in found.photometers and "aperture" in found.photometers
         with pytest.raises(
             PluginError, match=r"mine is claimed by plugin_a of plugin-a 1\.2 and plugin_b of plugin-b 2"
@@ -342,7 +432,7 @@ class TestPhotometers:
 
     def test_a_plugin_cannot_take_the_name_of_ours_unseen(self, registry):
         found = registry(PHOTOMETER.replace('"mine"', '"optimal"'))
-        with pytest.raises(PluginError, match=r"optimal is claimed by .*potpyri_like.* and plugin_of_mine"):
+        with pytest.raises(PluginError, match=r"optimal is claimed by .*plugin_of_mine.* and potpyri_like"):
             found.photometer("optimal")
 
     def test_one_that_failed_is_told_where_it_is_asked_for(self, registry):
@@ -368,7 +458,7 @@ class TestPhotometers:
             (("[Mine]", "[]"), "wanted is a list of Photometer classes"),
             (
                 ("register_photometers", "register_photometer"),
-                "the hooks are register_instruments, register_photometers",
+                "the hooks are register_instruments, register_recipes, register_products, register_photometers",
             ),
         ],
         ids=lambda value: value[1] if isinstance(value, tuple) else "",
@@ -391,24 +481,24 @@ class TestUnknown:
     @pytest.mark.parametrize("wrong", ["OPTICOM", "optiam", "OPTICAM2"])
     def test_the_nearest_name_is_suggested(self, wrong):
         with pytest.raises(
-            UnknownInstrument, match=rf"no instrument '{wrong}'; did you mean OPTICAM\? Installed: GMOS"
+            UnknownInstrument, match=rf"no instrument '{wrong}'; did you mean OPTICAM\? Installed: .*GMOS"
         ):
-            load_registry()[wrong]
+            load_plugins()[wrong]
 
     def test_nothing_like_it_is_not_suggested(self):
         with pytest.raises(UnknownInstrument, match=r"no instrument 'xyzzy'\. Installed: .*OPTICAM"):
-            load_registry()["xyzzy"]
+            load_plugins()["xyzzy"]
 
     def test_without_any_plugin_it_says_so(self):
         with pytest.raises(UnknownInstrument, match="Installed: none"):
-            load_registry([])["OPTICAM"]
+            load_plugins([])["OPTICAM"]
 
 
 class TestPage:
     """What `reduce instruments NAME` prints."""
 
     def page(self, name):
-        found = load_registry()
+        found = load_plugins()
         return "\n".join(instrument_page(found[name], found.instruments[name].origin))
 
     def test_it_shows_cards_rules_cameras_and_constants(self, registry):

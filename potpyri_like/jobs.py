@@ -1,0 +1,151 @@
+"""What frames have in common when stages run over them, and the keys under which outcomes are kept.
+
+The key of a stage follows from what it is shown and from nothing else: its settings, its own version and the releases
+of what computes for it, the instrument, the fields that it reads, and, of the stages before it, the keys of those whose
+outputs it uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from potpyri_like.encoding import fingerprint
+from potpyri_like.frame import FrameInfo
+from potpyri_like.identity import instrument_identity
+from potpyri_like.journal import Task
+from potpyri_like.primitives import Setup
+from potpyri_like.stages import Field, FrameStage
+
+__all__ = ["NOT_THE_PIXELS", "Job", "Step"]
+
+NOT_THE_PIXELS = ("path", "inside", "notes", "decided_by")  # of what is known of a frame
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One stage of a job.
+
+    Attributes
+    ----------
+    stage : FrameStage
+    parts : mapping of str to str
+        Fingerprints of what it is shown, by what it is.
+    key : str
+        The fingerprint of all that.
+    """
+
+    stage: FrameStage
+    parts: Mapping[str, str]
+    key: str
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether something of what it gives is kept, or that it gives nothing but its consent."""
+        return not self.stage.gives or any(given.kept for given in self.stage.gives)
+
+    @property
+    def hands_on_pixels(self) -> bool:
+        """Whether it makes pixels that later stages work on."""
+        return any(given.is_pixels for given in self.stage.gives)
+
+    @property
+    def takes_pixels(self) -> bool:
+        """Whether it works on pixels."""
+        return any(one.field.is_pixels for one in self.stage.inputs)
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """Stages, and what the frames they run on share.
+
+    Attributes
+    ----------
+    steps : tuple of Step
+        In the order in which they run.
+    setup : Setup
+    """
+
+    steps: tuple[Step, ...]
+    setup: Setup
+
+    @classmethod
+    def of(cls, stages: Sequence[FrameStage], setup: Setup) -> Job:
+        steps: list[Step] = []
+        for stage in stages:
+            parts = {
+                "instrument": instrument_identity(type(setup.instrument)),
+                "settings": fingerprint(stage),
+                "version of the stage": fingerprint(stage.made_by),
+                **{one.about: fingerprint(setup.get(one)) for one in _shared(stage)},
+                **{f"outcome of {step.stage.name}": step.key for step in _used(stage, steps)},
+            }
+            steps.append(Step(stage, parts, fingerprint(stage.name, parts)))
+        return cls(tuple(steps), setup)
+
+    @cached_property
+    def stages(self) -> tuple[FrameStage, ...]:
+        return tuple(step.stage for step in self.steps)
+
+    @cached_property
+    def chain(self) -> str:
+        """The stages' names."""
+        return " ".join(stage.name for stage in self.stages)
+
+    @cached_property
+    def key(self) -> str:
+        """What all its outcomes depend on besides the frame."""
+        return fingerprint([step.key for step in self.steps])
+
+    @cached_property
+    def kept(self) -> tuple[Step, ...]:
+        """The steps whose outcomes are kept; none where the job is done for images."""
+        done_for = self.steps[-1].stage.gives
+        return tuple(step for step in self.steps if step.is_kept) if all(one.kept for one in done_for) else ()
+
+    def kept_of(self, failed: str) -> tuple[Step, ...]:
+        """The steps of which something is kept of a frame that failed in a stage: that one and those after it.
+
+        Parameters
+        ----------
+        failed : str
+            The stage's name; "": the frame did not fail.
+        """
+        names = [stage.name for stage in self.stages]
+        first = names.index(failed) if failed in names else 0
+        return tuple(step for step in self.kept if names.index(step.stage.name) >= first)
+
+    def task(self, step: Step, info: FrameInfo) -> Task:
+        """One step on one frame."""
+        file = info.inside or info.path.name
+        known = {name: value for name, value in vars(info).items() if name not in NOT_THE_PIXELS}
+        return Task(info.label, file, info.path, fingerprint(known), step.stage.name, step.key, step.parts)
+
+    def needed(self, known: Collection[str]) -> tuple[FrameStage, ...]:
+        """The stages that have to run where the outcomes of some, by their names, are known."""
+        wanted: set[str] = set()
+        pixels = False
+        for step in reversed(self.steps):
+            name = step.stage.name
+            missing = step in self.kept and name not in known
+            if missing or (pixels and step.hands_on_pixels) or not self.kept:
+                wanted.add(name)
+                pixels = pixels or step.takes_pixels
+        return tuple(stage for stage in self.stages if stage.name in wanted)
+
+
+def _shared(stage: FrameStage) -> Iterator[Field[Any]]:
+    """What a stage reads of what all frames share."""
+    return (one.field for one in stage.inputs if one.field.per != "frame")
+
+
+def _used(stage: FrameStage, before: Sequence[Step]) -> Iterator[Step]:
+    """The steps whose outputs a stage uses: those that give what it reads, and all that made its pixels."""
+    read = {one.field.name for one in stage.inputs}
+    takes_pixels = any(one.field.is_pixels for one in stage.inputs)
+    for step in before:
+        gives = {given.name for given in step.stage.gives}
+        if gives & read or (takes_pixels and step.hands_on_pixels):
+            yield step
