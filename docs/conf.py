@@ -8,7 +8,7 @@ from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
 from potpyri_like.cli import instrument_command
-from potpyri_like.registry import load_registry
+from potpyri_like.plugins import load_plugins
 
 project = "potpyri_like"
 author = "the potpyri_like developers"
@@ -36,7 +36,7 @@ class OptionsTable(SphinxDirective):
     """The options of ``reduce INSTRUMENT``, from the command itself."""
 
     def run(self) -> list[nodes.Node]:
-        registry = load_registry()
+        registry = load_plugins()
         command = instrument_command(registry, next(iter(registry.instruments)))
         rows = [line for option in command.params if isinstance(option, click.Option) for line in row(option)]
         text = [".. list-table::", "   :widths: 30 70", "   :class: options", "", *rows]
