@@ -5,7 +5,7 @@ import pytest
 
 from potpyri_like.errors import CalibrationError
 from potpyri_like.frame import MaskBit
-from potpyri_like.imaging import Piece, Pixels, assemble, calibrate, combine, normalise_flat
+from potpyri_like.imaging import Piece, Pixels, assemble, calibrate, combine, noise_floor, normalise_flat
 
 SHAPE = (400, 500)
 SIZE = SHAPE[0] * SHAPE[1]
@@ -260,3 +260,14 @@ def test_a_pixel_that_is_not_finite_is_bad_and_zero_with_any_masters(value, plan
     np.testing.assert_array_equal(done.mask, np.where(bad, MaskBit.BAD, 0))
     assert not done.data[bad].any() and not done.variance[bad].any()
     assert np.isfinite(done.data).all() and np.isfinite(done.variance).all()
+
+
+@pytest.mark.parametrize("level", [0.0, 900.0])
+def test_the_noise_without_photons_is_that_of_the_readout(rng, level):
+    electrons = (rng.poisson(level, (400, 400)) + rng.normal(0, 6, (400, 400))).astype(np.float32)
+    image = Pixels(electrons, np.full(electrons.shape, 36, np.float32), np.zeros(electrons.shape, np.uint8))
+    frame = calibrate(image)
+    assert noise_floor(frame, 1.0) == pytest.approx(36, rel=1e-3)
+    if level:
+        flat, of_flat = normalise_flat(frame)
+        assert noise_floor(flat, 1 / of_flat) == pytest.approx(36 / of_flat**2, rel=1e-3)

@@ -8,7 +8,14 @@ from potpyri_like.imaging.assemble import (
     overscan_level,
     rounding_variance,
 )
-from potpyri_like.imaging.calibrate import calibrate, normalise_flat, photon_factor, pixel_noise, typical
+from potpyri_like.imaging.calibrate import (
+    calibrate,
+    noise_floor,
+    normalise_flat,
+    photon_factor,
+    pixel_noise,
+    typical,
+)
 from potpyri_like.imaging.combine import (
     Combined,
     FrameSource,
@@ -86,6 +93,7 @@ __all__ = [
     "median_network",
     "median_variance_factor",
     "near_exposure",
+    "noise_floor",
     "normalise_flat",
     "overscan_level",
     "parse_section",

@@ -11,7 +11,7 @@ from potpyri_like.frame import MaskBit
 from potpyri_like.imaging.bands import row_bands
 from potpyri_like.imaging.pixels import Pixels
 
-__all__ = ["calibrate", "normalise_flat", "photon_factor", "pixel_noise", "typical"]
+__all__ = ["calibrate", "noise_floor", "normalise_flat", "photon_factor", "pixel_noise", "typical"]
 
 _BAD = np.uint8(MaskBit.BAD)
 _SAMPLED = 37  # every so many rows and columns tell what is typical
@@ -150,6 +150,13 @@ def pixel_noise(
         "dark current": photons * max(typical(dark), 0.0) if dark is not None else 0.0,
         "flat": typical(flat_variance) if flat_variance is not None else 0.0,
     }
+
+
+def noise_floor(pixels: Pixels, per_level: float) -> float:
+    """The variance of a typical pixel without that of its photons, which is `per_level` times its value."""
+    some = slice(None, None, _SAMPLED), slice(None, None, _SAMPLED)
+    rest = pixels.variance[some] - per_level * np.maximum(pixels.data[some], 0)
+    return max(float(np.median(rest)), 0.0)
 
 
 def typical(plane: np.ndarray) -> float:

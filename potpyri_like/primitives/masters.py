@@ -30,6 +30,7 @@ from potpyri_like.imaging import (
     dark_shares,
     group_exposures,
     near_exposure,
+    noise_floor,
     normalise_flat,
     photon_transfer,
     sample_boxes,
@@ -478,7 +479,7 @@ class Pile:
         self.scratch.append(good)
         self.infos.append(info)
         self.samples.append(sample_frame(good, typical(variance)))
-        self.floors.append(max(typical(variance - np.float32(frame.per_level) * np.maximum(data, 0)), 0.0))
+        self.floors.append(noise_floor(frame.pixels, frame.per_level))
         self.prepared.append(frame._replace(pixels=NOTHING))
 
     def combined(self, chosen: Sequence[int], method: str, read: Callable[[FrameInfo], Prepared]) -> Pixels:
