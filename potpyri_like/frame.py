@@ -93,7 +93,8 @@ class Purpose(IntFlag):
 
 EVERYTHING = Purpose.CHOICES | Purpose.FIT | Purpose.TIMES
 # The one table of what a flagged point is excluded from. A bit that is not in it excludes from nothing: a replaced hot
-# pixel; a bad pixel that held little of the star's light; a position carried over, which a faint star is measured at.
+# pixel; a bad pixel that held little of the star's light; a position carried over, which a faint star is measured at; an
+# annulus that leaves the image, whose rest gives the sky (an aperture that leaves it gives no flux at all).
 EXCLUDED_FROM: Mapping[int, Purpose] = MappingProxyType(
     {
         int(FrameFlag.UNMATCHED): EVERYTHING,
@@ -103,7 +104,6 @@ EXCLUDED_FROM: Mapping[int, Purpose] = MappingProxyType(
         int(FrameFlag.POOR_SEEING): EVERYTHING,
         int(FrameFlag.TRAILED): EVERYTHING,
         int(StarFlag.SATURATED) << STAR_FLAG_SHIFT: EVERYTHING,
-        int(StarFlag.EDGE) << STAR_FLAG_SHIFT: EVERYTHING,
         int(StarFlag.COSMIC_RAY) << STAR_FLAG_SHIFT: EVERYTHING,
         int(StarFlag.FILLED) << STAR_FLAG_SHIFT: EVERYTHING,
     }

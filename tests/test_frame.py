@@ -18,8 +18,8 @@ from potpyri_like.frame import (
 )
 
 FAULTS = (FrameFlag.UNMATCHED, FrameFlag.FEW_STARS, FrameFlag.CLOUD, FrameFlag.POOR_SEEING, FrameFlag.TRAILED)
-STAR_FAULTS = (StarFlag.SATURATED, StarFlag.EDGE, StarFlag.COSMIC_RAY, StarFlag.FILLED)
-HARMLESS = (StarFlag.BAD_PIXEL, StarFlag.HOT_PIXEL, StarFlag.NO_CENTROID)
+STAR_FAULTS = (StarFlag.SATURATED, StarFlag.COSMIC_RAY, StarFlag.FILLED)
+HARMLESS = (StarFlag.BAD_PIXEL, StarFlag.EDGE, StarFlag.HOT_PIXEL, StarFlag.NO_CENTROID)
 
 
 @pytest.mark.parametrize("purpose", Purpose)
@@ -31,7 +31,7 @@ def test_what_is_known_to_be_bad_is_excluded_from_everything(purpose):
 
 
 @pytest.mark.parametrize("purpose", Purpose)
-def test_a_replaced_pixel_and_a_position_carried_over_are_excluded_from_nothing(purpose):
+def test_a_replaced_pixel_a_cut_annulus_and_a_position_carried_over_are_excluded_from_nothing(purpose):
     flags = [int(flag) << STAR_FLAG_SHIFT for flag in HARMLESS]
     assert not excluded(np.array([0, *flags]), purpose).any()
 

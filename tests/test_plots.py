@@ -153,7 +153,7 @@ def test_a_flag_on_most_points_marks_none(result):
 def test_replaced_hot_pixels_do_not_mark_a_point(result):
     flags = np.zeros(40, int)
     flags[5] = int(StarFlag.HOT_PIXEL) << 8
-    flags[6] = int(StarFlag.EDGE) << 8
+    flags[6] = int(StarFlag.SATURATED) << 8
     assert np.flatnonzero(marked(replace(result.light_curve, flags=flags))).tolist() == [6]
 
 
