@@ -90,7 +90,7 @@ def of_the_user(value: Any) -> bool:
     return True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Options:
     """What an observer may decide; None leaves the decision to the instrument or to the data."""
 
@@ -209,6 +209,16 @@ class Options:
         "Ask services on the network for what the cache does not have.", False, own=of_the_user
     )
 
+    def __eq__(self, other: object) -> bool:
+        """Whether others say the same, whatever else stages of plugins offer."""
+        return isinstance(other, Options) and self._said() == other._said()
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._said().items()))
+
+    def _said(self) -> dict[str, Any]:
+        return {name: value for name, value in self.named().items() if value is not None}
+
     def named(self) -> dict[str, Any]:
         """The values by the names that people use."""
         return {public_name(item): getattr(self, item.name) for item in fields(self)}
@@ -251,7 +261,7 @@ def options_with(declared: Iterable[Option]) -> type[Options]:
         own = of_the_user if one.by == "user" else None
         item = option(one.help + default, name=one.name, metavar=one.metavar, choices=one.choices, own=own)
         more.append((one.name, f"{one.type.__name__} | None", item))
-    return make_dataclass("Options", more, bases=(Options,), frozen=True) if more else Options
+    return make_dataclass("Options", more, bases=(Options,), frozen=True, eq=False) if more else Options
 
 
 def unknown(name: str, known: list[str]) -> str:

@@ -3,7 +3,8 @@ from dataclasses import fields
 import pytest
 
 from potpyri_like.errors import UsageError
-from potpyri_like.options import COMMAND_LINE, Options, public_name, read_config, value_type
+from potpyri_like.options import COMMAND_LINE, Options, options_with, public_name, read_config, value_type
+from potpyri_like.stages import Option
 
 
 def given(where="reduce.toml", **values):
@@ -174,3 +175,9 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
 
 def test_a_table_in_the_file_is_no_option():
     assert "there is no option 'reduce'" in refused(reduce={"stars": 5})
+
+
+def test_options_are_equal_where_they_say_the_same_whatever_plugins_offer_besides():
+    more = options_with([Option("box", int, "Side of the boxes.", 32)])
+    assert more(stars=20) == Options(stars=20) and hash(more(stars=20)) == hash(Options(stars=20))
+    assert more(stars=20, box=3) != Options(stars=20) != Options(stars=21)
