@@ -342,7 +342,7 @@ _DOES = {"metric": "runs code", "scheduler": "leaves this computer", "online": "
 
 
 def without_authority(
-    given: Mapping[str, Any], where: str, of: type[Options]
+    given: Mapping[str, Any], where: str, of: type[Options] = Options
 ) -> tuple[dict[str, Any], list[str]]:
     """What a file of the night may say, and a sentence for each option in it that is the user's to give."""
     own = {public_name(item): item.metadata["own"] for item in fields(of)}

@@ -132,7 +132,7 @@ def test_radii_that_follow_the_seeing_hold_the_same_part_of_the_light():
 
 def test_the_wings_of_bright_stars_are_no_sky():
     rng, wide, bright = np.random.default_rng(6), Profile(FWHM, beta=3.0), np.full(8, 1e6)
-    places = np.vstack([STARS, STARS + [4 * FWHM, 3 * FWHM]])  # each in the annulus of another
+    places = np.vstack([STARS, STARS + np.array([4 * FWHM, 3 * FWHM])])  # each in the annulus of another
     image = light(wide, places, bright)
     reference = replace(setup_of(rng).reference, xy=places, flux=bright, image=image + SKY)
     frame = frame_of(image, rng, wide, Transform.identity())

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from astropy.io import fits
 from astropy.table import Table
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from potpyri_like.errors import ProductError
@@ -119,5 +120,5 @@ def contents(product: Product, shown: ShownToProduct) -> Content | None:
 def _png(figure: Figure) -> bytes:
     """A figure as PNG: the same bytes each time."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
+    FigureCanvasAgg(figure).print_figure(buffer, format="png", dpi=_DPI, metadata={"Software": None})
     return buffer.getvalue()
