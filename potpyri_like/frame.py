@@ -93,8 +93,8 @@ class Purpose(IntFlag):
 
 EVERYTHING = Purpose.CHOICES | Purpose.FIT | Purpose.TIMES
 # The one table of what a flagged point is excluded from. A bit that is not in it excludes from nothing: a replaced hot
-# pixel; a bad pixel that held little of the star's light; a position carried over, which a faint star is measured at; an
-# annulus cut by the edge of the image (an aperture that is gives no flux at all).
+# pixel; a bad pixel that held little of the star's light; a position carried over, which a faint star is measured at;
+# an annulus cut by the edge of the image (an aperture that is gives no flux at all).
 EXCLUDED_FROM: Mapping[int, Purpose] = MappingProxyType(
     {
         int(FrameFlag.UNMATCHED): EVERYTHING,
