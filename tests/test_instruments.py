@@ -533,7 +533,7 @@ class TestDeclarations:
             ({"calibration": None}, "Mine: calibration = None is not of type Calibration"),
             ({"pixel_filter": "median"}, "Mine: pixel_filter = 'median' is not of type PixelFilter"),
             ({"band_names": ("R",)}, "Mine: band_names = .* is not of type Mapping"),
-            ({"recipe": "timeserie"}, "Mine: recipe = 'timeserie'; it is one of timeseries, imaging"),
+            ({"recipe": "time series"}, "Mine: recipe = 'time series'; give the name of a recipe"),
             ({"telescope_diameter": 2.1}, "Mine: telescope_diameter = 2.1 has no unit; give it in m"),
             ({"telescope_diameter": 2.1 * u.s}, "Mine: telescope_diameter = 2.1 s has the unit s"),
         ],
