@@ -56,6 +56,7 @@ def option(
     form: str = ".+",
     give: str = "",
     own: Callable[[Any], bool] | None = None,
+    folded: bool = False,
 ) -> Any:
     """A field of `Options`.
 
@@ -75,9 +76,11 @@ def option(
         What to give instead of a wrong value.
     own : callable, optional
         Whether a value is the user's to give, on the command line or in the configuration, and nobody else's.
+    folded : bool
+        Its letter case does not matter: small letters are kept.
     """
     about = {"help": help_, "name": name, "metavar": metavar, "choices": choices, "form": form, "give": give}
-    return field(default=default, metadata={**about, "own": own or of_anybody})
+    return field(default=default, metadata={**about, "own": own or of_anybody, "folded": folded})
 
 
 def of_anybody(value: Any) -> bool:
@@ -180,6 +183,7 @@ class Options:
         metavar="NAME",
         form=r"[A-Za-z][\w-]*",
         give="the name of a recipe, as in timeseries",
+        folded=True,
     )
     until: str | None = option(
         "End with this stage of the recipe, such as Calibrate; a wrong name lists them.",
@@ -323,6 +327,7 @@ def as_text(item: Field[Any], value: Any) -> str | None:
     choices = item.metadata["choices"]
     if choices:
         return text.lower() if text.lower() in choices else None
+    text = text.lower() if item.metadata["folded"] else text
     return text if re.fullmatch(item.metadata["form"], text, re.IGNORECASE | re.DOTALL) else None
 
 

@@ -143,7 +143,7 @@ def test_a_target_is_some_text(value):
 
 
 def test_a_choice_may_be_written_in_any_letter_case_and_no_other_way():
-    assert given(filter="Median", fit="NONE") == Options(filter_="median", fit="none")
+    assert given(filter="Median", recipe="IMAGING") == Options(filter_="median", recipe="imaging")
     assert refused(filter="mean") == "reduce.toml: filter = 'mean': give median or selective or none"
 
 
