@@ -138,7 +138,7 @@ def within(group: list[tuple[FrameInfo, Sampled]], preferred: Collection[str]) -
 
 def look_alike(samples: Sequence[Sampled]) -> list[tuple[int, int]]:
     """The pairs whose noise may be the same by a small part of it, in order: where a clock stands, there are many."""
-    noise = np.array([resized(sample.noise) for sample in samples], np.float32)
+    noise = np.array([resized(sample.noise) for sample in samples], np.float32).reshape(-1, GLANCED)
     noise /= np.maximum(np.linalg.norm(noise, axis=1, keepdims=True), 1e-9)
     first, second = np.nonzero(np.triu(noise @ noise.T > PROMISING, 1))
     return list(zip(first.tolist(), second.tolist(), strict=True))

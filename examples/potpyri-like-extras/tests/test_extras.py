@@ -90,7 +90,7 @@ def test_its_recipe_runs_is_kept_and_is_computed_again_alone(night, monkeypatch)
     table = Table.read(red / "WASP-0" / "g" / "unevenness.ecsv")
     assert len(table) == 6 and (table["unevenness"] > 0).all()
     assert (red / "WASP-0" / "g" / "unevenness.png").read_bytes().startswith(b"\x89PNG")
-    assert len(Table.read(red / "WASP-0" / "balance.ecsv")) == 6
+    assert (Table.read(red / "WASP-0" / "balance.ecsv")["balance"] >= 1).all()
     assert "unevenness.ecsv" in json.loads((red / "run.json").read_text())["sets"][0]["products"]
 
     assert not run(night).timing.per_frame  # nothing is done again
