@@ -31,13 +31,16 @@ class Step:
     Attributes
     ----------
     stage : FrameStage
+    shared : mapping of str to str
+        Fingerprints of what all frames share that it or a stage before it, whose output it uses, is shown.
     parts : mapping of str to str
-        Fingerprints of what it is shown, by what it is.
+        Fingerprints of all that it depends on, by what it is; what comes first is named first where several changed.
     key : str
         The fingerprint of all that.
     """
 
     stage: FrameStage
+    shared: Mapping[str, str]
     parts: Mapping[str, str]
     key: str
 
@@ -75,14 +78,17 @@ class Job:
     def of(cls, stages: Sequence[FrameStage], setup: Setup) -> Job:
         steps: list[Step] = []
         for stage in stages:
+            used = tuple(_used(stage, steps))
+            shared = {words: part for step in used for words, part in step.shared.items()}
+            shared |= {one.about: fingerprint(setup.get(one)) for one in _shared(stage)}
             parts = {
                 "instrument": instrument_identity(type(setup.instrument)),
                 "settings": fingerprint(stage),
                 "version of the stage": fingerprint(stage.made_by),
-                **{one.about: fingerprint(setup.get(one)) for one in _shared(stage)},
-                **{f"outcome of {step.stage.name}": step.key for step in _used(stage, steps)},
+                **shared,
+                **{f"outcome of {step.stage.name}": step.key for step in used},
             }
-            steps.append(Step(stage, parts, fingerprint(stage.name, parts)))
+            steps.append(Step(stage, shared, parts, fingerprint(stage.name, parts)))
         return cls(tuple(steps), setup)
 
     @cached_property
