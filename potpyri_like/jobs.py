@@ -77,10 +77,12 @@ class Job:
     @classmethod
     def of(cls, stages: Sequence[FrameStage], setup: Setup) -> Job:
         steps: list[Step] = []
+        at_start = {one.field.about for stage in stages for one in stage.inputs if one.field.at_start}
         for stage in stages:
             used = tuple(_used(stage, steps))
             shared = {words: part for step in used for words, part in step.shared.items()}
             shared |= {one.about: fingerprint(setup.get(one)) for one in _shared(stage)}
+            shared = dict(sorted(shared.items(), key=lambda item: item[0] not in at_start))  # causes first
             parts = {
                 "instrument": instrument_identity(type(setup.instrument)),
                 "settings": fingerprint(stage),

@@ -696,7 +696,8 @@ class Scratch:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._file.close()
+        with suppress(OSError):  # the disk is full, as was said before; nothing of it is wanted any more
+            self._file.close()
 
     def __len__(self) -> int:
         return self._frames
