@@ -31,6 +31,8 @@ class Step:
     Attributes
     ----------
     stage : FrameStage
+    follows : frozenset of str
+        The names of the stages before it whose outputs it uses, and of those whose outputs these use, and so on.
     shared : mapping of str to str
         Fingerprints of what all frames share that it or a stage before it, whose output it uses, is shown.
     parts : mapping of str to str
@@ -40,6 +42,7 @@ class Step:
     """
 
     stage: FrameStage
+    follows: frozenset[str]
     shared: Mapping[str, str]
     parts: Mapping[str, str]
     key: str
@@ -90,7 +93,8 @@ class Job:
                 **shared,
                 **{f"outcome of {step.stage.name}": step.key for step in used},
             }
-            steps.append(Step(stage, shared, parts, fingerprint(stage.name, parts)))
+            follows = frozenset(name for step in used for name in {step.stage.name, *step.follows})
+            steps.append(Step(stage, follows, shared, parts, fingerprint(stage.name, parts)))
         return cls(tuple(steps), setup)
 
     @cached_property
@@ -114,16 +118,18 @@ class Job:
         return tuple(step for step in self.steps if step.is_kept) if all(one.kept for one in done_for) else ()
 
     def kept_of(self, failed: str) -> tuple[Step, ...]:
-        """The steps of which something is kept of a frame that failed in a stage: that one and those after it.
+        """The steps of which something is kept of a frame that failed in a stage: that one and those that follow from it.
+
+        Of others nothing is: their keys do not tell what the frame failed for.
 
         Parameters
         ----------
         failed : str
-            The stage's name; "": the frame did not fail.
+            The stage's name; "": the frame did not fail. Any other name: it could not be read.
         """
-        names = [stage.name for stage in self.stages]
-        first = names.index(failed) if failed in names else 0
-        return tuple(step for step in self.kept if names.index(step.stage.name) >= first)
+        if failed not in {stage.name for stage in self.stages}:
+            return self.kept
+        return tuple(step for step in self.kept if failed in {step.stage.name, *step.follows})
 
     def task(self, step: Step, info: FrameInfo) -> Task:
         """One step on one frame."""

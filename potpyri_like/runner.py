@@ -204,7 +204,7 @@ class Runner:
             for step in job.kept_of(outcome.stage):
                 if step.stage.name not in partly:
                     self.journal.keep(job.task(step, outcome.info), raw, steps[step.stage.name])
-        return replace(outcome, **joined(map(decode, steps.values())))
+        return replace(outcome, **joined(map(decode, steps.values()))) if steps else outcome
 
     def raw_of(self, outcome: FrameOutcome, *, known: bool) -> str:
         """The SHA-256 of the raw file that an outcome was made from; "" where its pixels were not read."""

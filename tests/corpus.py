@@ -461,9 +461,12 @@ def unreadable_pixels() -> list[Case]:
 # -- frames whose pixels go wrong ----------------------------------------------------------------------------
 
 
+APART = 21.0  # seconds from one exposure to the next, which is as long as one and its readout
+
+
 def shot(index: int, image: Callable[[np.ndarray], np.ndarray]) -> Callable[[Sample], bytes]:
     """A frame of its own time whose pixels are made from the sample's."""
-    return lambda s: s.at(20 + index, image(s.image))
+    return lambda s: s.at(APART * (1 + index), image(s.image))
 
 
 def with_some(image: np.ndarray, value: float, every: int = 97) -> np.ndarray:
@@ -516,7 +519,7 @@ def white(image: np.ndarray) -> np.ndarray:
 def shots(
     made: list[tuple[str, Callable[[np.ndarray], np.ndarray]]], reason: str, status: str, *, first: int
 ) -> list[Case]:
-    """A case for each way to make pixels, seconds apart."""
+    """A case for each way to make pixels, one after another."""
     return [
         bad(f"pixels_{name}.fits", shot(first + index, image), reason, status=status)
         for index, (name, image) in enumerate(made)

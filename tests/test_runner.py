@@ -502,3 +502,59 @@ def test_a_frame_that_failed_in_a_later_stage_is_no_failure_of_an_earlier_one(re
     assert lost.reason
     (alone, _), *_ = ran(red, infos, (Weigh(),))
     assert not alone.reason and alone.results["weight"].tolist() == [0, 1]
+
+
+BESIDE = Field("beside", float, "beside", per="frame")
+
+
+def test_a_failure_is_remembered_of_the_stages_that_follow_from_it_alone(red, frames):
+    @dataclass(frozen=True)
+    class Strict(Point):
+        """Wants coordinates in the east."""
+
+        def __call__(self, frame, setup):
+            if setup[COORDINATES].ra.deg < 5:
+                raise RegistrationError("too far west")
+            return super().__call__(frame, setup)
+
+    @dataclass(frozen=True)
+    class Beside(FrameStage):
+        """Reads nothing that the stage before it gives."""
+
+        reads = (WEIGHT,)
+        gives = (BESIDE,)
+
+        def __call__(self, frame, setup):
+            return frame.after("stood beside", beside=float(frame[WEIGHT][0]))
+
+    infos, stages = frames(*"ab"), (Weigh(), Strict(), Beside())
+    west, east = (SkyCoord(ra, 20, unit="deg") for ra in (1, 10))
+    failed, *_ = ran(red, infos, stages, coordinates=west)
+    assert all("too far west" in outcome.reason for outcome in failed)
+    found, *_ = ran(red, infos, stages, coordinates=east)
+    assert [o.reason for o in found] == ["", ""] and [o.results["beside"] for o in found] == [0, 1]
+    again, runner, _ = ran(red, infos, stages, coordinates=west)
+    assert all("too far west" in outcome.reason for outcome in again) and not runner.timing.times
+
+
+@dataclass(frozen=True)
+class Fetch(Weigh):
+    """Gives a number of which nothing is kept, and fails."""
+
+    gives: ClassVar = (READING, SHOWN)
+
+    def __call__(self, info, setup):
+        raise PixelError("nothing there")
+
+
+def test_a_failure_that_no_kept_stage_follows_from_stays_one(red, frames):
+    @dataclass(frozen=True)
+    class Count(FrameStage):
+        gives = (BESIDE,)
+
+        def __call__(self, frame, setup):
+            return frame.after("counted", beside=1.0)
+
+    for _ in range(2):
+        (outcome,), *_ = ran(red, frames("a"), (Fetch(), Count()))
+        assert "nothing there" in outcome.reason

@@ -494,7 +494,12 @@ def test_a_frame_that_comes_while_products_are_written_is_not_taken_for_reduced(
     for path in frames[:5]:
         shutil.copy(path, empty)
     record = pipeline.record
-    monkeypatch.setattr(pipeline, "record", lambda *what: shutil.copy(frames[5], empty) and record(*what))
+
+    def late(*what, **more):
+        shutil.copy(frames[5], empty)
+        record(*what, **more)
+
+    monkeypatch.setattr(pipeline, "record", late)
     reduce_night(Opticam(), empty, options=options)
     assert standing(Opticam(), empty, out=None, options=options) is None
 

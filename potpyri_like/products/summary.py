@@ -546,8 +546,10 @@ def few_line(sets: Iterable[SetResult]) -> list[str]:
         frames[result.observed.target] += len(result.observed.frames)
     if not frames:
         return []
-    told = ", ".join(f"{shortened(name)} ({plural(count, 'frame')})" for name, count in frames.items())
-    return [f"{plural(len(frames), 'other target')} with few frames: {told} (the page has them)"]
+    told = [f"{shortened(name)} ({plural(count, 'frame')})" for name, count in frames.items()]
+    if len(told) > NAMED:
+        told = [*told[:NAMED], f"{len(told) - NAMED} more"]
+    return [f"{plural(len(frames), 'other target')} with few frames: {', '.join(told)} (the page has them)"]
 
 
 def set_cells(report: RunReport, result: SetResult, folder: str | Path) -> list[str]:
