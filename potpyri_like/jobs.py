@@ -118,7 +118,7 @@ class Job:
         return tuple(step for step in self.steps if step.is_kept) if all(one.kept for one in done_for) else ()
 
     def kept_of(self, failed: str) -> tuple[Step, ...]:
-        """The steps of which something is kept of a frame that failed in a stage: that one and those that follow from it.
+        """The steps of which something is kept of a frame that failed in a stage: itself and those that follow from it.
 
         Of others nothing is: their keys do not tell what the frame failed for.
 
