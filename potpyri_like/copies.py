@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 import astropy.units as u
 import numpy as np
@@ -175,13 +175,24 @@ def sampled(info: FrameInfo, images_of: Callable[[FrameInfo], HDUs], memory: Mem
     try:
         key = "" if memory is None else memory.key(info.path, name)
         known = None if memory is None else memory.rows(name, key)
-        if known is None:
+        if not is_sample(known):
             known = sample_of(info, images_of(info))
             if memory is not None:
                 memory.keep(name, key, known)
     except (OSError, FrameError):  # what befell it is reported where it is reduced
         return None
     return Sampled(*known)
+
+
+def is_sample(known: Any) -> TypeGuard[tuple[np.ndarray, bool, bool]]:
+    """Whether what a memory gives are the cells of a `Sampled`."""
+    return (
+        isinstance(known, tuple | list)
+        and len(known) == 3
+        and isinstance(known[0], np.ndarray)
+        and isinstance(known[1], bool)
+        and isinstance(known[2], bool)
+    )
 
 
 def sample_of(info: FrameInfo, images: HDUs) -> tuple[np.ndarray, bool, bool]:

@@ -77,6 +77,18 @@ class Edit:
 Cells = Mapping[str, Mapping[str, str]]  # of the columns of `Edit`, by file and column
 
 
+def of_text(cells: Mapping[str, str]) -> dict[str, str]:
+    """The cells of one row; a TypeError where one is no text."""
+    if not all(isinstance(value, str) for value in cells.values()):
+        raise TypeError("a cell of night.ecsv is text")
+    return dict(cells)
+
+
+def cells_of(version: Mapping[str, Mapping[str, str]]) -> Cells:
+    """All cells of one version of the table."""
+    return {file: of_text(cells) for file, cells in version.items()}
+
+
 @dataclass(frozen=True)
 class Written:
     """What we wrote into night.ecsv, by which an observer's changes show.
@@ -98,11 +110,22 @@ class Written:
 
     @classmethod
     def of(cls, note: Mapping[str, Any] | None) -> Written:
-        """From plain types."""
-        if not note:
-            return cls()
-        asked = {file: Edit(**cells) for file, cells in note["asked"].items()}
-        return cls(tuple(note["versions"]), asked, tuple(note.get("digests", ())))
+        """From plain types; nothing where they are not as a run notes them."""
+        try:
+            match note:
+                case {"asked": dict(asked), "versions": [*versions], **rest}:
+                    edits = {file: Edit(**of_text(cells)) for file, cells in asked.items()}
+                    noted: Any = rest.get("digests", ())
+                    digests = tuple(str(one) for one in noted)
+                    return cls(tuple(cells_of(version) for version in versions), edits, digests)
+                case None:
+                    return cls()
+        except (TypeError, AttributeError):
+            pass
+        log.warning(
+            "what earlier runs wrote into night.ecsv is not known: the journal's note of it is spoilt"
+        )
+        return cls()
 
     @classmethod
     def in_table(cls, table: Table, *, asked: Mapping[str, Edit]) -> Written:

@@ -28,7 +28,8 @@ from potpyri_like.store import REMEDY, Output, Reading, one_line, sha256, signat
 __all__ = ["Busy", "Journal", "Known", "Task"]
 
 FOLDER, NAME = ".journal", "journal.sqlite"
-VERSION = 2
+VERSION = 3
+DIGEST = hashlib.sha256().digest_size  # bytes, before what is kept
 COMMIT_SECONDS = 0.5
 WHO = 200  # characters that tell who has the lock
 APPLICATION = 0x704C696B  # by which SQLite files are told apart
@@ -39,12 +40,12 @@ Signature = tuple[int, int, int, int]  # size, modified [ns], changed [ns], inod
 SCHEMA = """
 CREATE TABLE files (file TEXT PRIMARY KEY, signature TEXT, sha256 TEXT) WITHOUT ROWID;
 CREATE TABLE headers (file TEXT PRIMARY KEY, key TEXT, rows BLOB);
-CREATE TABLE jobs (job TEXT PRIMARY KEY, parts TEXT) WITHOUT ROWID;
+CREATE TABLE jobs (job TEXT PRIMARY KEY, parts BLOB) WITHOUT ROWID;
 CREATE TABLE outcomes (
-    frame TEXT, chain TEXT, raw TEXT, described TEXT, job TEXT, outcome BLOB, sha256 TEXT, PRIMARY KEY (frame, chain)
+    frame TEXT, chain TEXT, raw TEXT, described TEXT, job TEXT, outcome BLOB, PRIMARY KEY (frame, chain)
 );
 CREATE TABLE products (name TEXT PRIMARY KEY, key TEXT, signature TEXT, sha256 TEXT, memo BLOB);
-CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+CREATE TABLE notes (name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;
 """
 
 
@@ -203,33 +204,34 @@ class Journal:
         row = self._row("SELECT key, rows FROM headers WHERE file = ?", file)
         if row is not None and row[0] == key:
             with suppress(ValueError):
-                return decode(row[1])
+                return decode(unsealed(row[1]))
         return None
 
     def keep_rows(self, file: str, key: str, rows: Any) -> Any:
         """Remember what was made of a raw file's header; it comes back as it will be read."""
         content = encode(rows)
-        self._write("INSERT OR REPLACE INTO headers VALUES (?, ?, ?)", file, key, content)
+        self._write("INSERT OR REPLACE INTO headers VALUES (?, ?, ?)", file, key, sealed(content))
         return decode(content)
 
     # -- frames ----------------------------------------------------------------------------------------------
 
     def known(self, task: Task) -> Known:
         """The outcome of a task, or the reason why it has to be done."""
-        query = "SELECT raw, described, job, outcome, sha256 FROM outcomes WHERE frame = ? AND chain = ?"
+        query = "SELECT raw, described, job, outcome FROM outcomes WHERE frame = ? AND chain = ?"
         row = self._row(query, task.frame, task.chain)
         if row is None:
             return Known(why="new")
-        raw, described, job, content, digest = row
+        raw, described, job, content = row
         if job != task.job:
             return Known(why=self.difference(job, task.parts))
         if described != task.described:
             return Known(why="described otherwise")
         if raw != self.content(task.file, task.path):
             return Known(why="another raw file")
-        if not isinstance(content, bytes) or sha256_of(content) != digest:
+        try:
+            return Known(outcome=decode(unsealed(content)))
+        except ValueError:
             return Known(why="spoilt in the journal")
-        return Known(outcome=decode(content))
 
     def keep(self, task: Task, raw: str, content: bytes) -> None:
         """Remember the outcome of a task.
@@ -242,16 +244,18 @@ class Journal:
         content : bytes
             The outcome, encoded.
         """
-        self._write("INSERT OR IGNORE INTO jobs VALUES (?, ?)", task.job, json.dumps(dict(task.parts)))
+        self._write("INSERT OR IGNORE INTO jobs VALUES (?, ?)", task.job, sealed(encode(dict(task.parts))))
         self._write(
-            "INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?)",
-            *(task.frame, task.chain, raw, task.described, task.job, content, sha256_of(content)),
+            "INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?, ?)",
+            *(task.frame, task.chain, raw, task.described, task.job, sealed(content)),
         )
 
     def difference(self, job: str, parts: Mapping[str, str]) -> str:
         """What is not as it was in a job, in words."""
         row = self._row("SELECT parts FROM jobs WHERE job = ?", job)
-        before = json.loads(row[0]) if row else {}
+        before: Mapping[str, str] = {}
+        with suppress(ValueError):
+            before = decode(unsealed(row[0])) if row else {}
         changed = [name for name in parts if before.get(name) != parts[name]]
         return f"other {changed[0]}" if changed else "other settings"
 
@@ -263,7 +267,7 @@ class Journal:
         if row is None or row[0] != key or not self._stands(name, row[1], row[2]):
             return None
         with suppress(ValueError):
-            return decode(row[3])
+            return decode(unsealed(row[3]))
         return None
 
     def has_product(self, name: str) -> bool:
@@ -280,7 +284,7 @@ class Journal:
         if not key and row is not None and row[0] == digest:
             self._write("UPDATE products SET signature = ? WHERE name = ?", now, name)
         else:
-            values = name, key, now, digest, encode(memo)
+            values = name, key, now, digest, sealed(encode(memo))
             self._write("INSERT OR REPLACE INTO products VALUES (?, ?, ?, ?, ?)", *values)
         return digest
 
@@ -307,13 +311,15 @@ class Journal:
     # -- notes -----------------------------------------------------------------------------------------------
 
     def note(self, name: str) -> Any:
-        """What was noted under a name; None where nothing was."""
+        """What was noted under a name; None where nothing was, or where it is not as it was noted."""
         row = self._row("SELECT value FROM notes WHERE name = ?", name)
-        return None if row is None else json.loads(row[0])
+        with suppress(ValueError):
+            return None if row is None else json.loads(unsealed(row[0]))
+        return None
 
     def write_note(self, name: str, value: Any) -> None:
         """Note something, at once and for good."""
-        self._write("INSERT OR REPLACE INTO notes VALUES (?, ?)", name, json.dumps(value))
+        self._write("INSERT OR REPLACE INTO notes VALUES (?, ?)", name, sealed(json.dumps(value).encode()))
         with told(self.folder):
             self.commit()
 
@@ -482,8 +488,23 @@ def is_spoilt(error: sqlite3.DatabaseError) -> bool:
     return isinstance(error, NotOurs) or any(words in str(error) for words in SPOILT)
 
 
-def sha256_of(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def sealed(content: bytes) -> bytes:
+    """What is kept, after its digest."""
+    return hashlib.sha256(content).digest() + content
+
+
+def unsealed(kept: Any) -> bytes:
+    """What was kept.
+
+    Raises
+    ------
+    ValueError
+        It is not as it was kept.
+    """
+    content = kept[DIGEST:] if isinstance(kept, bytes) else b""
+    if not isinstance(kept, bytes) or kept[:DIGEST] != hashlib.sha256(content).digest():
+        raise ValueError("it is not as it was kept")
+    return content
 
 
 def stamp(of: Signature) -> str:

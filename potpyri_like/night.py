@@ -494,12 +494,23 @@ def remembered_rows(
     except OSError:  # it is gone, or may not be looked at: told where it is read
         return rows_of(path, same, root, instrument, edits)
     known = memory.rows(file, key)
-    if known is None:
+    if not are_rows(known):
         rows = rows_of(path, same, root, instrument, edits)
         if not any(row.passing for row in rows):
             memory.keep(file, key, [(row.file, row.status, row.reason, row.info) for row in rows])
         return rows
     return [with_path(FrameRow(*cells), path) for cells in known]
+
+
+def are_rows(known: Any) -> bool:
+    """Whether what a memory gives are the cells of rows, as it was given them."""
+    return isinstance(known, list) and all(
+        isinstance(cells, tuple | list)
+        and len(cells) == 4
+        and all(isinstance(cell, str) for cell in cells[:3])
+        and (cells[3] is None or isinstance(cells[3], FrameInfo))
+        for cells in known
+    )
 
 
 def with_path(row: FrameRow, path: Path) -> FrameRow:

@@ -515,13 +515,22 @@ def standing(instrument: Instrument, folder: Path, *, out: Path | None, options:
     if not output.folder.below(FOLDER).is_there() or not folder.is_dir():
         return None
     with Journal(output) as journal:
-        run = journal.note("run")
-        if not run or run["key"] != run_key(instrument, folder, output, options):
+        match journal.note("run"):
+            case {
+                "key": str(key),
+                "products": [*products],
+                "exit_status": int(status),
+                "lines": [*lines],
+                "measured": int(measured),
+                "frames": int(frames),
+            } if all(isinstance(text, str) for text in (*products, *lines)):
+                pass
+            case _:
+                return None
+        if key != run_key(instrument, folder, output, options) or not all(map(journal.product, products)):
             return None
-        if not all(journal.product(name) for name in run["products"]):
-            return None
-    lines = tuple(line.replace(OUTPUT, str(output.root)) for line in run["lines"])
-    return Standing(run["exit_status"], lines, run["measured"], run["frames"], is_old=True)
+    told = tuple(line.replace(OUTPUT, str(output.root)) for line in lines)
+    return Standing(status, told, measured, frames, is_old=True)
 
 
 def run_key(instrument: Instrument, folder: Path, output: Output, options: Options) -> str:

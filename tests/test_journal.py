@@ -16,7 +16,7 @@ import pytest
 import potpyri_like
 from potpyri_like.encoding import encode, fingerprint
 from potpyri_like.errors import ProductError
-from potpyri_like.journal import FOLDER, NAME, Busy, Journal, Task
+from potpyri_like.journal import DIGEST, FOLDER, NAME, Busy, Journal, Task
 from potpyri_like.store import Reading, sha256, signature
 
 HOLD = """
@@ -243,6 +243,43 @@ def test_a_spoilt_outcome_is_done_again(journal, raw):
         assert again.known(asked).why == "spoilt in the journal"
         again._write("UPDATE outcomes SET outcome = ?", "text")
         assert again.known(asked).why == "spoilt in the journal"
+
+
+SPOILT = {
+    "a digit": lambda kept: kept.replace(b"1234", b"1235"),
+    "the digest": lambda kept: b"x" + kept[1:],
+    "no digest": lambda kept: kept[DIGEST:],
+    "nothing": lambda kept: b"",
+    "text": lambda kept: "1234",
+    "a number": lambda kept: 1234,
+    "no value": lambda kept: None,
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
+def test_nothing_that_is_not_as_it_was_kept_comes_out(journal, raw, spoil):
+    (journal.root / "p.txt").write_text("p")
+    asked = kept(journal, raw, 1234)
+    journal.keep_rows("C1/a.fits", "key", 1234)
+    journal.keep_product("p.txt", "key", 1234)
+    journal.write_note("night.ecsv", 1234)
+    columns = {"outcomes": "outcome", "headers": "rows", "products": "memo", "notes": "value"}
+
+    def found(again):
+        noted = again.note("night.ecsv")
+        return [
+            again.known(asked).outcome,
+            again.rows("C1/a.fits", "key"),
+            again.recall("p.txt", "key"),
+            noted,
+        ]
+
+    with opened_again(journal) as again:
+        assert found(again) == [1234] * 4
+        for table, column in columns.items():
+            ((value,),) = again._db.execute(f"SELECT {column} FROM {table}").fetchall()
+            again._write(f"UPDATE {table} SET {column} = ?", spoil(value))
+        assert found(again) == [None] * 4
 
 
 def test_redo_forgets_what_was_computed(journal, raw):

@@ -412,7 +412,7 @@ def is_ours(words, through):
     importlib.util.find_spec("potpyri_like_amat") is None,
     reason="the plugin of the shared cases is not installed",
 )
-@pytest.mark.parametrize("case", ["B2", "B3", "B4", "B5", "B7", "B9"])
+@pytest.mark.parametrize("case", ["B2", "B3", "B4", "B5", "B6", "B7", "B8", "B9"])
 def test_a_hostile_night_touches_nothing_outside(case, tmp_path):
     env = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
 
