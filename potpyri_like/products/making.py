@@ -33,13 +33,13 @@ class ShownToProduct:
         Of what it is made for: the observation's or the target's.
     folder : str
         Within the output folder.
-    values : mapping of str to Any
+    values : mapping of str to object
         By the names of fields; of a field of frames or exposures, pairs of the frame's name and the value.
     """
 
     name: str
     folder: str
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, object] = field(default_factory=dict)
 
     def __getitem__(self, wanted: Field[Any]) -> Any:
         """The value of a field.
