@@ -25,10 +25,13 @@ from potpyri_like.astrometry import Transform
 from potpyri_like.frame import FrameInfo, FrameKind
 from potpyri_like.imaging import Snapshot
 from potpyri_like.photometry import Measurement, Stars
+from potpyri_like.photometry.psf import Profile
+from potpyri_like.photometry.registration import Place, Probe, Registration
 
 __all__ = ["decode", "encode", "fingerprint"]
 
-CLASSES: dict[str, Any] = {cls.__name__: cls for cls in (FrameInfo, Measurement, Snapshot, Stars, Transform)}
+KEPT = (FrameInfo, Measurement, Place, Probe, Profile, Registration, Snapshot, Stars, Transform)
+CLASSES: dict[str, Any] = {cls.__name__: cls for cls in KEPT}
 LENGTH = 8  # bytes that tell how long the text is
 KINDS = "biuf"  # dtypes of arrays
 DTYPE = re.compile(r"[<>|][biuf]\d{1,2}")

@@ -14,10 +14,10 @@ from potpyri_like.primitives.fields import (
     FORCED,
     LIGHT_CURVE,
     REFERENCE,
+    REGISTRATION,
     SERIES,
     SNAPSHOT,
     SNAPSHOTS,
-    TRANSFORM,
 )
 from potpyri_like.primitives.register import Register
 from potpyri_like.primitives.stage import SetStage, Setup, Tools, Work
@@ -47,7 +47,7 @@ class Snap(FrameStage):
     binning: int
     reads = (
         CALIBRATED,
-        TRANSFORM,
+        REGISTRATION,
         REFERENCE,
         Input(FORCED, required=False),
     )
@@ -55,7 +55,7 @@ class Snap(FrameStage):
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
         assert setup.reference is not None
-        transform = frame.results["transform"]
+        transform = frame[REGISTRATION].transform
         xy = transform(np.vstack([setup.reference.xy, setup.forced]))
         taken = snapshot(
             frame.data,
@@ -102,5 +102,5 @@ class Animate(SetStage):
         infos = [by_label[series.frames[i]] for i in spread]
         stages = (*self.calibration, Register(), snap)
         outcomes = tools.run_frames(infos, stages, work.setup, what="")
-        taken = tuple(o.results["snapshot"] for o in outcomes if "snapshot" in o.results)
+        taken = tuple(shot for o in outcomes if (shot := o.get(SNAPSHOT)) is not None)
         return work.found(snapshots=taken)

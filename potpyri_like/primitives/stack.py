@@ -25,7 +25,16 @@ from potpyri_like.imaging import (
     without_sky,
 )
 from potpyri_like.photometry import Series
-from potpyri_like.primitives.fields import ALIGNED, CALIBRATED, FILTER_MODE, MASTERS, REFERENCE, SERIES, STACK
+from potpyri_like.primitives.fields import (
+    ALIGNED,
+    CALIBRATED,
+    FILTER_MODE,
+    MASTERS,
+    REFERENCE,
+    REGISTRATION,
+    SERIES,
+    STACK,
+)
 from potpyri_like.primitives.stage import SetStage, Setup, Tools, Work, pixels_of
 from potpyri_like.results import Choice, Reference
 from potpyri_like.stages import FrameStage
@@ -115,7 +124,7 @@ class Stack(SetStage):
         """What the stack depends on."""
         by_label = {outcome.info.label: outcome for outcome in work.outcomes}
         frames = [by_label[series.frames[i]] for i in chosen]
-        transforms = [outcome.results["transform"] for outcome in frames]
+        transforms = [outcome[REGISTRATION].transform for outcome in frames]
         scales = [scale_of(series, index) for index in chosen]
         setup, observed = work.setup, work.observed
         shared = (
@@ -133,14 +142,14 @@ class Stack(SetStage):
         """The chosen frames onto the disk, some at a time: aligned, without sky, scaled."""
         by_label = {outcome.info.label: outcome for outcome in work.outcomes}
         frames = [by_label[series.frames[i]] for i in chosen]
-        align = Align({outcome.info.label: outcome.results["transform"] for outcome in frames})
+        align = Align({outcome.info.label: outcome[REGISTRATION].transform for outcome in frames})
         stages = (*self.calibration, align)
         for first in range(0, len(frames), AT_A_TIME):
             some = [outcome.info for outcome in frames[first : first + AT_A_TIME]]
             done = tools.run_frames(some, stages, work.setup, what="")
             for index, outcome in zip(chosen[first:], done, strict=False):
                 if not outcome.reason:
-                    scratch.append(outcome.results["aligned"] * np.float32(scale_of(series, index)))
+                    scratch.append(outcome[ALIGNED] * np.float32(scale_of(series, index)))
 
 
 def sharpest(series: Series, count: int | None) -> np.ndarray:

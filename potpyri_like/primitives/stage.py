@@ -151,6 +151,20 @@ class FrameOutcome:
     seconds: Mapping[str, float] = field(default_factory=dict)
     reading: Reading | None = None
 
+    def get(self, wanted: Field[T]) -> T | None:
+        """What a stage found out; None where it did not."""
+        return self.results.get(wanted.name)
+
+    def __getitem__(self, wanted: Field[T]) -> T:
+        """What a stage found out.
+
+        Raises
+        ------
+        KeyError
+            None did.
+        """
+        return self.results[wanted.name]
+
 
 class Tools(Protocol):
     """What the pipeline lends to stages that run once per set."""
@@ -210,7 +224,8 @@ class Work:
     Attributes
     ----------
     observed : ObservationSet
-    setup : Setup
+    shared : Setup
+        What was known at the start, and what stages of plugins gave; without masters and reference.
     result : SetResult
         What there is so far.
     outcomes : tuple of FrameOutcome
@@ -236,7 +251,7 @@ class Work:
     """
 
     observed: ObservationSet
-    setup: Setup
+    shared: Setup
     result: SetResult
     outcomes: tuple[FrameOutcome, ...] = ()
     target_xy: np.ndarray | None = None
@@ -248,6 +263,11 @@ class Work:
     elsewhere: Located | None = None
     choice: ApertureChoice | None = None
     failed: bool = False
+
+    @property
+    def setup(self) -> Setup:
+        """What its frames share, as it travels to the workers."""
+        return self.shared.with_(masters=self.result.masters, reference=self.result.reference)
 
     def with_(self, **changes: Any) -> Work:
         return replace(self, **changes)
