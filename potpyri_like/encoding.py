@@ -26,7 +26,7 @@ from potpyri_like.frame import FrameInfo, FrameKind
 from potpyri_like.imaging import Snapshot
 from potpyri_like.photometry import Measurement, Stars
 from potpyri_like.photometry.psf import Profile
-from potpyri_like.photometry.registration import Place, Probe, Registration
+from potpyri_like.registration import Place, Probe, Registration
 
 __all__ = ["decode", "encode", "fingerprint"]
 

@@ -21,10 +21,10 @@ from potpyri_like.imaging import (
 )
 from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.photometry.psf import Profile
-from potpyri_like.photometry.registration import Registration
 from potpyri_like.primitives.fields import CALIBRATED
 from potpyri_like.primitives.stack import Stack
 from potpyri_like.primitives.stage import FrameOutcome, Setup, Work, to_ccd
+from potpyri_like.registration import Registration
 from potpyri_like.stages import FrameStage
 from potpyri_like.store import Output
 

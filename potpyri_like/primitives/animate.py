@@ -54,9 +54,8 @@ class Snap(FrameStage):
     gives = (SNAPSHOT,)
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
-        assert setup.reference is not None
         transform = frame[REGISTRATION].transform
-        xy = transform(np.vstack([setup.reference.xy, setup.forced]))
+        xy = transform(np.vstack([setup[REFERENCE].xy, setup.forced]))
         taken = snapshot(
             frame.data,
             xy,

@@ -11,7 +11,7 @@ from potpyri_like.imaging import Snapshot
 from potpyri_like.lightcurves import Periodogram, TimeAveraging, TransitFit
 from potpyri_like.photometry import ApertureChoice, LightCurve, Measurement, Series, Stars
 from potpyri_like.photometry.budget import NoiseBudget
-from potpyri_like.photometry.registration import Place, Probe, Registration
+from potpyri_like.registration import Place, Probe, Registration
 from potpyri_like.results import Masters, Reference, StarTable
 from potpyri_like.stages import Field
 from potpyri_like.store import Reading

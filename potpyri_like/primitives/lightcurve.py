@@ -110,8 +110,7 @@ class GatherSeries(SetStage):
     gives = (SERIES,)
 
     def __call__(self, work: Work, tools: Tools) -> Work:
-        reference = work.setup.reference
-        assert reference is not None
+        reference = work.setup[REFERENCE]
         usable = [outcome for outcome in work.outcomes if not outcome.refused]
         if not any("measurement" in outcome.results for outcome in usable):
             causes = "; ".join(list(dict.fromkeys(o.reason for o in work.outcomes if o.reason))[:3])
@@ -147,9 +146,9 @@ class Compare(SetStage):
     settled: Mapping[str, ApertureChoice] = field(default_factory=dict, compare=False, repr=False)
 
     def __call__(self, work: Work, tools: Tools) -> Work:
-        series = work.result.series
-        assert series is not None
-        series = with_clouds(series, work.target_star)  # flags first: what is known to be bad chooses nothing
+        series = with_clouds(
+            work.result[SERIES], work.target_star
+        )  # flags first: what is bad chooses nothing
         steady = for_choices(series)
         choice = self.settled.get(work.observed.folder) or self.choice(work, steady, tools.options)
         choice = without_drifting(choice, steady, work.target_star)
@@ -201,8 +200,7 @@ class PickVariable(TargetStage):
     def picked(self, work: Work, best: Work, star: int) -> Work:
         """The star in this band that is the picked one; none where it is not known which that is."""
         here = star if work is best else same_star(work, best, star)
-        assert work.result.stars is not None
-        score = work.result.stars.score
+        score = work.result[STAR_TABLE].score
         if here is None or here >= len(score):
             why = (
                 f"star {star} of {best.observed.name}, which varies most, is not among the stars matched here"
@@ -237,8 +235,7 @@ class DrawLightCurve(SetStage):
     gives = (LIGHT_CURVE,)
 
     def __call__(self, work: Work, tools: Tools) -> Work:
-        series, table, star = work.result.series, work.result.stars, work.target_star
-        assert series is not None
+        series, table, star = work.result[SERIES], work.result.stars, work.target_star
         if star is None and any(
             problem.stage in ("target", "light curve") for problem in work.result.problems
         ):
@@ -278,8 +275,7 @@ def score_of(work: Work, base: Work, star: int) -> float:
 
 def scores(work: Work) -> np.ndarray:
     """The variability of each star over its noise; NaN for those often saturated, at the edge or not found."""
-    table, series = work.result.stars, work.result.series
-    assert table is not None and series is not None
+    table, series = work.result[STAR_TABLE], work.result[SERIES]
     score = table.score.copy()
     score[list(unfit(series))] = np.nan
     return score if np.isfinite(score).any() else table.score

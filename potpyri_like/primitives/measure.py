@@ -91,8 +91,7 @@ class Measure(FrameStage):
     sky_sampling: float = 2.5
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
-        reference = setup.reference
-        assert reference is not None
+        reference = setup[REFERENCE]
         binning = max(1, int(reference.fwhm / self.sampling))
         template = _template_of(reference, setup.forced)
         registration = frame[REGISTRATION]

@@ -28,7 +28,6 @@ from potpyri_like.photometry import (
     stars_at,
     typical_width,
 )
-from potpyri_like.photometry.registration import Registration
 from potpyri_like.primitives.calibrate import UNUSABLE
 from potpyri_like.primitives.fields import (
     CALIBRATED,
@@ -41,6 +40,7 @@ from potpyri_like.primitives.fields import (
     WCS_OF_FRAME,
 )
 from potpyri_like.primitives.stage import FrameOutcome, SetStage, Setup, Tools, Work
+from potpyri_like.registration import Registration
 from potpyri_like.results import Candidate, Choice, Reference
 from potpyri_like.stages import Field, FrameStage, Input
 
@@ -162,8 +162,7 @@ class Register(FrameStage):
     gives = (REGISTRATION,)
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
-        reference = setup.reference
-        assert reference is not None
+        reference = setup[REFERENCE]
         try:
             found, match, fwhm = frame, *expected_stars(frame, reference, clean=setup.filter_mode != "none")
         except RegistrationError as failure:

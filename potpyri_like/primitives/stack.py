@@ -66,10 +66,9 @@ class Align(FrameStage):
     gives = (ALIGNED,)
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
-        assert setup.reference is not None
         to_reference = self.transforms[frame.info.label].inverse()
         pixels = warp(
-            pixels_of(frame), to_reference.matrix, to_reference.offset, shape=setup.reference.image.shape
+            pixels_of(frame), to_reference.matrix, to_reference.offset, shape=setup[REFERENCE].image.shape
         )
         return frame.after("resampled to the reference", aligned=without_sky(pixels))
 
@@ -98,8 +97,7 @@ class Stack(SetStage):
     best: int | None = None
 
     def __call__(self, work: Work, tools: Tools) -> Work:
-        series, reference = work.result.series, work.setup.reference
-        assert series is not None and reference is not None
+        series, reference = work.result[SERIES], work.setup[REFERENCE]
         chosen = sharpest(series, self.best)
         name = f"{work.observed.folder}/stack.fits"
         why = "all frames that were matched" if self.best is None else "the sharpest frames without a flag"

@@ -16,7 +16,6 @@ from potpyri_like.frame import Frame, FrameInfo
 from potpyri_like.imaging import Pixels
 from potpyri_like.night import ObservationSet
 from potpyri_like.photometry import SIGMA_STAR, combined_significance, forced_flux
-from potpyri_like.photometry.registration import Place, Probe
 from potpyri_like.primitives.calibrate import UNUSABLE
 from potpyri_like.primitives.fields import (
     CALIBRATED,
@@ -33,6 +32,7 @@ from potpyri_like.primitives.fields import (
 )
 from potpyri_like.primitives.register import Register, sample_of
 from potpyri_like.primitives.stage import FrameOutcome, Located, Setup, TargetStage, Tools, Work, to_ccd
+from potpyri_like.registration import Place, Probe
 from potpyri_like.results import Choice, Grade, Problem, Reference
 from potpyri_like.stages import FrameStage
 from potpyri_like.store import read_header
@@ -126,9 +126,8 @@ class ProbePlace(FrameStage):
     gives = (PROBE,)
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
-        assert setup.reference is not None
         registration = frame[REGISTRATION]
-        places = registration.transform(np.vstack([[self.xy], setup.reference.xy]))
+        places = registration.transform(np.vstack([[self.xy], setup[REFERENCE].xy]))
         image = np.where(frame.mask & UNUSABLE, np.nan, frame.data)
         flux, error = forced_flux(image, places[0], places[1:], profile=registration.psf)
         return frame.after("a place looked at", probe=Probe(flux, error))
@@ -268,8 +267,7 @@ class LocateTarget(TargetStage):
 
     def at_coordinates(self, work: Work, tools: Tools, search: Search) -> Work:
         """The work on a set with the target where its WCS says."""
-        assert work.setup.coordinates is not None
-        where = work.setup.coordinates.to_string("hmsdms", precision=1)
+        where = work.setup[COORDINATES].to_string("hmsdms", precision=1)
         if search.xy is None:
             why = f"the target at {where} could not be placed: {search.why or 'no frame has a WCS'}"
             return unplaced(work, f"{why}; name it with --target-xy")
@@ -298,8 +296,7 @@ class LocateTarget(TargetStage):
     def places(self, work: Work, tools: Tools, known: list[FrameOutcome]) -> tuple[np.ndarray, str]:
         """The target's place in the reference by the first few of some frames that can be matched."""
         order = spread(len(known))
-        reference = work.setup.reference
-        assert reference is not None
+        reference = work.setup[REFERENCE]
         found: list[np.ndarray] = []
         failed = ""
         for start in range(0, len(order), SOLUTIONS):
@@ -332,8 +329,7 @@ class LocateTarget(TargetStage):
         faint : bool
             A star that was not detected will do.
         """
-        reference = work.setup.reference
-        assert reference is not None
+        reference = work.setup[REFERENCE]
         star, distance = nearest(reference, xy)
         near = "" if star is None else f"; the nearest is star {star}, {distance_words(work, distance)} away"
         try:
@@ -368,8 +364,7 @@ class LocateTarget(TargetStage):
 
     def significance(self, work: Work, tools: Tools, xy: np.ndarray) -> float:
         """By how many standard deviations there is light at a place, in the reference or in several frames together."""
-        reference = work.setup.reference
-        assert reference is not None
+        reference = work.setup[REFERENCE]
         infos = [info for info in sample_of(work.observed.frames, PROBED) if info != reference.info]
         probe = ProbePlace((float(xy[0]), float(xy[1])))
         stages = (*self.calibration, Register(), probe)
@@ -630,8 +625,7 @@ def scale_of(work: Work) -> float:
 
 def reach_of_pixel(work: Work) -> float:
     """How far from a pixel that was read off by eye a star may be, pixels."""
-    assert work.setup.reference is not None
-    return max(5.0, 1.5 * work.setup.reference.fwhm)
+    return max(5.0, 1.5 * work.setup[REFERENCE].fwhm)
 
 
 def distance_words(work: Work, distance: float) -> str:

@@ -19,7 +19,6 @@ from potpyri_like.stages import Field, Product
 __all__ = ["Content", "ShownToProduct", "contents", "made_of"]
 
 Content: TypeAlias = bytes | str | Table | fits.HDUList
-_OTHER_NAMES = {"star_table": "stars", "choice": "aperture"}  # of fields, among the results of an observation
 _DPI = 120
 
 
@@ -84,8 +83,7 @@ def _groups(per: str, results: Sequence[SetResult]) -> Iterable[tuple[str, str, 
 
 def _value(wanted: Field[Any], group: Sequence[SetResult]) -> Any:
     """A field's value for a group: of its frames or exposures all, of its observations the one, or a tuple of all."""
-    name = _OTHER_NAMES.get(wanted.name, wanted.name)
-    values = [result.more.get(wanted.name, getattr(result, name, None)) for result in group]
+    values: list[Any] = [result.get(wanted) for result in group]
     values = [value for value in values if value is not None]
     if not values:
         return None
