@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -42,7 +42,7 @@ from potpyri_like.primitives.fields import (
 from potpyri_like.primitives.stage import FrameOutcome, SetStage, Setup, Tools, Work
 from potpyri_like.registration import Registration
 from potpyri_like.results import Candidate, Choice, Reference
-from potpyri_like.stages import Field, FrameStage, Input
+from potpyri_like.stages import AnyField, FrameStage, Input
 
 __all__ = [
     "FEW_STARS",
@@ -76,7 +76,7 @@ class Find(FrameStage):
     """
 
     reads = (CALIBRATED, Input(REFERENCE, required=False))
-    gives: ClassVar[tuple[Field[Any], ...]] = (STARS,)
+    gives: ClassVar[tuple[AnyField, ...]] = (STARS,)
     stars: int = _MATCHED_ON
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
@@ -94,7 +94,7 @@ class Find(FrameStage):
 class Open(Find):
     """Detect the stars of the reference, and hand on its image."""
 
-    gives: ClassVar[tuple[Field[Any], ...]] = (STARS, IMAGE, WCS_OF_FRAME)
+    gives: ClassVar[tuple[AnyField, ...]] = (STARS, IMAGE, WCS_OF_FRAME)
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
         found = super().__call__(frame, setup)

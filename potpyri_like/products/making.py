@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from astropy.io import fits
 from astropy.table import Table
@@ -14,10 +14,11 @@ from matplotlib.figure import Figure
 
 from potpyri_like.errors import ProductError
 from potpyri_like.results import SetResult
-from potpyri_like.stages import Field, Product
+from potpyri_like.stages import AnyField, Field, Product
 
 __all__ = ["Content", "ShownToProduct", "contents", "made_of"]
 
+T = TypeVar("T")
 Content: TypeAlias = bytes | str | Table | fits.HDUList
 _DPI = 120
 
@@ -40,7 +41,7 @@ class ShownToProduct:
     folder: str
     values: Mapping[str, object] = field(default_factory=dict)
 
-    def __getitem__(self, wanted: Field[Any]) -> Any:
+    def __getitem__(self, wanted: Field[T]) -> T:
         """The value of a field.
 
         Raises
@@ -52,7 +53,7 @@ class ShownToProduct:
             raise ProductError(f"{wanted.name} ({wanted.about}) is not known; it has to stand in reads")
         return self.values[wanted.name]
 
-    def get(self, wanted: Field[Any]) -> Any:
+    def get(self, wanted: Field[T]) -> T | None:
         """The same; None where it is not known."""
         return self.values.get(wanted.name)
 
@@ -81,7 +82,7 @@ def _groups(per: str, results: Sequence[SetResult]) -> Iterable[tuple[str, str, 
     return ((folder, name, group) for folder, (name, group) in found.items())
 
 
-def _value(wanted: Field[Any], group: Sequence[SetResult]) -> Any:
+def _value(wanted: AnyField, group: Sequence[SetResult]) -> Any:
     """A field's value for a group: of its frames or exposures all, of its observations the one, or a tuple of all."""
     values: list[Any] = [result.get(wanted) for result in group]
     values = [value for value in values if value is not None]
