@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 from astropy.io import fits
 from astropy.table import Table
@@ -14,11 +14,10 @@ from matplotlib.figure import Figure
 
 from potpyri_like.errors import ProductError
 from potpyri_like.results import SetResult
-from potpyri_like.stages import AnyField, Field, Product
+from potpyri_like.stages import AnyField, Product
 
 __all__ = ["Content", "ShownToProduct", "contents", "made_of"]
 
-T = TypeVar("T")
 Content: TypeAlias = bytes | str | Table | fits.HDUList
 _DPI = 120
 
@@ -41,7 +40,7 @@ class ShownToProduct:
     folder: str
     values: Mapping[str, object] = field(default_factory=dict)
 
-    def __getitem__(self, wanted: Field[T]) -> T:
+    def __getitem__(self, wanted: AnyField) -> Any:
         """The value of a field.
 
         Raises
@@ -53,7 +52,7 @@ class ShownToProduct:
             raise ProductError(f"{wanted.name} ({wanted.about}) is not known; it has to stand in reads")
         return self.values[wanted.name]
 
-    def get(self, wanted: Field[T]) -> T | None:
+    def get(self, wanted: AnyField) -> Any:
         """The same; None where it is not known."""
         return self.values.get(wanted.name)
 
