@@ -756,7 +756,9 @@ def command(night, out, target, *, limit=None):
             stdout=screen,
             stderr=subprocess.STDOUT,
             env=environment,
-            preexec_fn=(lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit))) if limit and LINUX else None,
+            preexec_fn=(lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))
+            if limit and LINUX
+            else None,
         )
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
