@@ -26,6 +26,8 @@ from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.night import scan
 from potpyri_like.store import Output
 
+pytestmark = pytest.mark.slow  # whole nights
+
 BAD = ("truncated", "zeros", "no exposure", "shape")
 REASONS = {
     "truncated": "truncated: ",
