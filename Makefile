@@ -70,7 +70,7 @@ dist: $(VENV)/.dist
 	$(BIN)/python -m twine check --strict dist/*
 	$(PYTHON) -m venv build/fresh
 	build/fresh/bin/python -m pip --disable-pip-version-check --quiet --no-input install dist/*.whl
-	cd build/fresh && bin/reduce --version && bin/reduce instruments
+	cd build/fresh && unset PYTHONPATH && bin/reduce --version && bin/reduce instruments
 
 clean:
 	rm -rf $(VENV) demo build dist docs/_build docs/api .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -40,8 +41,13 @@ def inside(path):
     return path.relative_to(PACKAGE).as_posix()
 
 
+@cache
+def tree(path):
+    return list(ast.walk(ast.parse(path.read_text("utf-8"))))
+
+
 def nodes(path, kind):
-    return [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, kind)]
+    return [node for node in tree(path) if isinstance(node, kind)]
 
 
 def imported(path):

@@ -37,6 +37,7 @@ def test_the_star_is_found_where_it_is(name, fwhm):
     assert (found - xy).std() < (0.02 if name != "quadratic" else 0.05) * max(1.0, fwhm / 2)
 
 
+@pytest.mark.slow
 @both
 def test_no_place_within_a_pixel_is_preferred(name):
     rng = np.random.default_rng(2)

@@ -198,6 +198,7 @@ def test_a_night_without_science_frames_is_exit_1_and_says_what_there_is(here):
     assert [line.strip().split(":")[0] for line in refused] == ["spoilt.fits"]
 
 
+@pytest.mark.slow
 def test_an_output_folder_that_cannot_be_written_is_exit_1_with_one_sentence(here, night):
     (here / "file").write_text("in the way")
     for out in ("file", "file/below", "/proc/nowhere"):
@@ -317,12 +318,14 @@ def test_an_instrument_is_shown_with_cards_cameras_and_constants(name):
         assert words in ran.out
 
 
+@pytest.mark.slow
 def test_an_instrument_is_checked():
     ran = run("instruments", "check", "opticam", "--quick")
     assert ran.status == 0 and not ran.err
     assert {line.split()[0] for line in ran.out.splitlines()} == {"ok"}
 
 
+@pytest.mark.slow
 def test_a_night_is_simulated_and_the_next_command_told(here):
     words = ["simulate", "opticam", "new", "--frames", 2, "--size", 64, "--stars", 3, "--seed", 7]
     words += ["--bands", "r", "--no-flip", "--bad", "zeros"]

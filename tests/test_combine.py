@@ -73,6 +73,7 @@ def test_any_source_of_chunks_will_do(rng):
     assert source.largest < frames[0].size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [median, combine])
 def test_memory_does_not_grow_with_the_number_of_frames(make):
     def peak(n):

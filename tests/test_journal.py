@@ -483,6 +483,7 @@ except ProductError as error:
         assert journal.keep_rows("a", "key", [1]) == [1]
 
 
+@pytest.mark.slow
 def test_what_was_committed_stands_after_a_kill_and_the_rest_is_as_if_never_written(full, raw):
     root, asked = full
     code = (

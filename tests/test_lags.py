@@ -35,6 +35,7 @@ def pulls(rng, delay, runs, **options):
     return np.array([(one.lag - delay) / one.lag_error for one in found])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("even", "delay"), [(True, 0.0), (False, 3.3)])
 def test_the_lag_comes_back_within_its_error(rng, even, delay):
     off = pulls(rng, delay, 12, even=even)

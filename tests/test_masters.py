@@ -107,6 +107,7 @@ def made_from(folder, **plan):
     return work.result, output
 
 
+@pytest.mark.slow
 def test_the_masters_of_a_night_say_what_they_are_made_of(tmp_path):
     result, output = made_from(
         tmp_path, exposure=30.0, dark_exposures=(10.0, 60.0), biases=5, darks=5, flats=5
@@ -207,6 +208,7 @@ def test_a_clean_night_loses_no_frame(night):
     ] == [5] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [3, 4, 5])
 def test_one_bad_frame_of_few_is_rejected_by_name_and_the_others_serve(clean_night, night, number):
     wanted, _ = reduced(shutil.copytree(clean_night, night.parent / "twin"))
@@ -236,6 +238,7 @@ def test_one_bad_frame_of_few_is_rejected_by_name_and_the_others_serve(clean_nig
     assert all(lost[path.name] for path in bad.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("counts", "why"),
     [

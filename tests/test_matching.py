@@ -84,6 +84,7 @@ def test_hundreds_of_stars_match_by_their_brightest_and_are_all_paired():
     assert match.rms == pytest.approx(0.2 * 2, rel=0.15)  # 0.2 px in each of two lists and two axes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "flux"), [(4, True), (5, False), (12, True), (25, True), (25, False)])
 def test_unrelated_lists_are_refused(n, flux):
     rng, accepted = np.random.default_rng(8), 0

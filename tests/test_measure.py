@@ -66,6 +66,7 @@ def annulus_mean(image, xy, inner, outer):
     return np.array([image[(d >= inner) & (d <= outer)].mean() for d in distances])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("psf", "fwhm"), [(gaussian, 3.0), (gaussian, 8.0), (moffat, 5.0)])
 def test_fluxes_deviate_from_the_truth_by_their_errors(psf, fwhm):
     rng, radius, annulus = np.random.default_rng(1), 1.5 * fwhm, (20.0, 40.0)

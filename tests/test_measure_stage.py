@@ -97,6 +97,7 @@ def test_stages_that_measure_differently_are_told_apart_and_travel():
     assert all(pickle.loads(pickle.dumps(stage)) == stage for stage in stages)
 
 
+@pytest.mark.slow
 def test_frozen_measures_a_forced_target_too_faint_to_be_seen_without_a_remark():
     rng, shift, target = np.random.default_rng(1), (3.3, -2.6), np.array([[205.4, 203.7]])
     setup, stage, transform = setup_of(rng, target), Measure(Aperture((1.0,)), "frozen"), moved(shift)

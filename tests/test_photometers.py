@@ -72,6 +72,7 @@ def measured(photometer, frame, xy, profile, template=None, **options):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("photometer", ALL, ids=lambda p: p.name)
 @pytest.mark.parametrize(("fwhm", "binning"), [(4.0, 1), (9.0, 2)])
 def test_fluxes_deviate_from_their_mean_by_their_errors(photometer, fwhm, binning):

@@ -50,6 +50,7 @@ def test_blank_sky_is_no_star(rng):
     assert 0.7 < np.std(pulls) < 1.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beta", [30.0, 4.0])  # right, and not quite as the stars are
 @pytest.mark.parametrize("apart", [1.5, 2.0, 3.0, 5.0])
 def test_the_light_of_a_bright_neighbour_is_no_star(rng, apart, beta):

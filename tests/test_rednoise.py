@@ -29,6 +29,7 @@ def series_with(beta, width):
     return TimeAveraging(width, none, none, none, none, none, none, beta)
 
 
+@pytest.mark.slow
 def test_white_noise_has_the_variance_that_is_expected_at_every_width(rng):
     time = 2460729.9 + np.arange(400) * CADENCE
     runs = [time_averaging(time, rng.normal(size=400)) for _ in range(64)]

@@ -138,6 +138,7 @@ SCENES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fwhm", [3.0, *(pytest.param(width, marks=pytest.mark.slow) for width in (1.8, 8.0, 14.0))]
 )
@@ -224,6 +225,7 @@ def test_a_frame_of_the_field_needs_no_detection(monkeypatch):
     assert registered(frame, reference).matched >= 30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [5, 40])
 def test_another_field_is_refused(count):
     for seed in range(4):

@@ -374,6 +374,7 @@ def test_where_all_is_known_the_workers_are_sent_nothing(red, frames, pool):
         assert not runner.timing.times and not Counted.times
 
 
+@pytest.mark.slow
 def test_workers_that_outlive_a_run_take_nothing_from_it_to_the_next(red, frames, pool):
     infos = frames(*"abcdef")
     for factor in (1.0, 2.0, 3.0):

@@ -672,6 +672,7 @@ def test_a_fits_product_carries_valid_checksums(tmp_path, picture):
         assert list(hdus[3].data["why"]) == ["", "edge", "saturated"]
 
 
+@pytest.mark.slow
 def test_a_fits_product_is_the_same_bytes_at_any_time(tmp_path, picture):
     one = Output(tmp_path).write_fits("one.fits", some_hdus(picture)).read_bytes()
     time.sleep(1.1)

@@ -162,6 +162,7 @@ def masters_of(folder, instrument, *, true=None, full=0, **plan):
     return MakeMasters()(work, Runner(output, Options(), Silent())).result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factor", [0.75, 1.0, 1.3])
 def test_the_flats_of_a_night_tell_a_wrong_gain(tmp_path, factor):
     result = masters_of(tmp_path, declared(factor))

@@ -207,6 +207,7 @@ def test_the_page_is_served_and_loads_itself_again(products):
         asked(address, "/")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path",
     [

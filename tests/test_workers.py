@@ -337,6 +337,7 @@ def busy_parent(tmp_path):
         parent.communicate()
 
 
+@pytest.mark.slow
 def test_workers_vanish_with_a_parent_that_is_killed(busy_parent):
     parent, own = busy_parent
     assert len(own) == 2 and all(map(is_alive, own))
