@@ -195,6 +195,14 @@ class Options:
         metavar="STAGE,...",
         form=r"[A-Za-z][\w-]*(\s*,\s*[A-Za-z][\w-]*)*",
     )
+    save: str | None = option(
+        "Write images of all frames, too: frames (calibrated) to TARGET/BAND/frames, from which the next run goes on."
+        " --until Calibrate does so by itself.",
+        metavar="WHAT,...",
+        form=r"[a-z]\w*(\s*,\s*[a-z]\w*)*",
+        give="what to save, as in frames",
+        folded=True,
+    )
     stars: int = option("Measure so many stars at most.", 150, metavar="N")
     observer: str | None = option(
         "The AAVSO's code of the observer, for the reports in the folder export.", metavar="CODE"

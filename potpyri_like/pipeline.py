@@ -53,6 +53,7 @@ from potpyri_like.options import ENGINE, Options, options_with, public_name
 from potpyri_like.plugins import Plugins, load_plugins
 from potpyri_like.primitives import Setup, Work
 from potpyri_like.primitives.fields import TRANSFORM
+from potpyri_like.primitives.saved import SAVABLE, names_of
 from potpyri_like.primitives.stage import exposures_of
 from potpyri_like.primitives.target import located, pixel_set, target_spec
 from potpyri_like.products import (
@@ -234,10 +235,40 @@ def run_recipes(night: Night, options: Options, runner: Runner) -> RunReport:
     sets = wanted_sets(night, options)
     recipe = recipe_of(night.instrument, options)
     groups = by_target(night, sets, options)
+    runner.saves = saved_kinds(recipe, options)
+    runner.names = {
+        (kind, label): name
+        for kind in SAVABLE
+        for observed in sets
+        for label, name in names_of(observed.frames, f"{observed.folder}/{kind}").items()
+    }
     taken = {observed.target.casefold() for observed in sets}
     works = in_turn(groups, lambda group: run_fields(recipe.stages, group, runner, taken))
     works = [gathered(work) for work in works]
-    return replace(report_of(night, works, options), timing=runner.timing, is_part=options.until is not None)
+    report = report_of(night, works, options)
+    images = {name: label for (_, label), name in runner.names.items()}
+    return replace(report, timing=runner.timing, is_part=options.until is not None, images=images)
+
+
+def saved_kinds(recipe: Recipe, options: Options) -> frozenset[str]:
+    """The kinds of images that a run saves: those asked for, and that with which it ends where it ends early.
+
+    Raises
+    ------
+    UsageError
+        There is no such kind, or no stage that is run makes it.
+    """
+    asked = [name.strip() for name in (options.save or "").split(",") if name.strip()]
+    for name in asked:
+        if name not in SAVABLE:
+            raise UsageError(f"--save {name}: give {' or '.join(SAVABLE)}")
+        if recipe.giver(SAVABLE[name]) is None:
+            raise UsageError(
+                f"--save {name}: no stage that is run makes them; the stages are"
+                f" {', '.join(stage.name for stage in recipe.stages)}"
+            )
+    at_the_end = recipe.stages[-1].gives if options.until is not None else ()
+    return frozenset({*asked, *(kind for kind, made in SAVABLE.items() if made in at_the_end)})
 
 
 def part_of(recipe: Recipe, options: Options) -> Recipe:
@@ -270,14 +301,16 @@ def recipe_of(instrument: Instrument, options: Options) -> Recipe:
     Raises
     ------
     UsageError
-        No plugin brings it, or the photometer that the options name.
+        No plugin brings it, or the photometer that the options name; or no stage of it makes what is to be saved.
     PluginError
         The plugin that should bring it failed, or two claim its name.
     """
     plugins = installed()
     recipe = part_of(plugins.recipe(options.recipe or instrument.recipe), options)
     values = {**options.named(), "photometer": plugins.photometer(options.photometer)}
-    return replace(recipe, stages=tuple(configured(stage, values) for stage in recipe.stages))
+    recipe = replace(recipe, stages=tuple(configured(stage, values) for stage in recipe.stages))
+    saved_kinds(recipe, options)
+    return recipe
 
 
 def report_of(night: Night, works: Sequence[Work], options: Options) -> RunReport:
@@ -408,7 +441,11 @@ def record(report: RunReport, output: Output, journal: Journal, names: Sequence[
         The SHA-256 of the user's function of noise; "" where it is none.
     """
     products = {
-        name: {"sha256": journal.keep_product(name), "bytes": output.signature(name)[0]} for name in names
+        name: {
+            "sha256": journal.unchanged(name) or journal.keep_product(name),
+            "bytes": output.signature(name)[0],
+        }
+        for name in names
     }
     raw = raw_files(report.night, journal)
     output.write_json(RUN_RECORD, run_json(report, raw=raw, products=products, metric=metric))
@@ -883,7 +920,7 @@ def apply_to_group(stage: Any, works: tuple[Work, ...], runner: Runner) -> tuple
 
 def measure(work: Work, stages: Sequence[FrameStage], runner: Runner) -> Work:
     """The frame stages over all frames of a set."""
-    outcomes = runner.run_frames(work.observed.frames, stages, work.setup, what=work.observed.name)
+    outcomes = runner.run_frames(work.observed.frames, stages, work.setup, what=work.observed.name, save=True)
     lost = [o for o in outcomes if o.reason]
     problems = [Problem(o.info.label, o.stage, o.reason, Grade.REMARK) for o in lost]
     if len(lost) > LOST_MANY * len(outcomes):

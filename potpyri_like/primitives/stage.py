@@ -137,6 +137,10 @@ class FrameOutcome:
         Processor time of each stage.
     reading : Reading or None
         Of the raw file.
+    read_again : bool
+        Its pixels were not made, but read from an image that was saved.
+    saved : tuple
+        The images that were saved, as `SavedImage`.
     """
 
     info: FrameInfo
@@ -150,6 +154,8 @@ class FrameOutcome:
     where: str = ""
     seconds: Mapping[str, float] = field(default_factory=dict)
     reading: Reading | None = None
+    read_again: bool = False
+    saved: tuple[Any, ...] = ()
 
 
 class Tools(Protocol):

@@ -251,9 +251,10 @@ def inputs_of(report: RunReport, product: str) -> list[str]:
             if master.product == product:
                 return list(master.inputs)
         if product.startswith(f"{observed.folder}/"):
+            only = report.images.get(product)
             return [
                 *(master.product for master in masters),
-                *(frame_file(report, info) for info in observed.frames),
+                *(frame_file(report, info) for info in observed.frames if only in (None, info.label)),
             ]
     folder = PurePath(product).parent
     sets = [result for result in report.sets if PurePath(result.observed.folder).parent == folder]

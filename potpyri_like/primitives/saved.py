@@ -1,0 +1,257 @@
+"""Images of frames that are saved after a stage, and read again instead of being made anew."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+
+from potpyri_like.encoding import decode, encode
+from potpyri_like.frame import Frame, FrameInfo
+from potpyri_like.header import RawHeader
+from potpyri_like.imaging import Pixels
+from potpyri_like.instruments import Instrument
+from potpyri_like.primitives.fields import CALIBRATED
+from potpyri_like.primitives.stage import exposure_of, to_ccd
+from potpyri_like.stages import Field
+from potpyri_like.store import Output, ascii_text, read_header, unpacked_name
+
+__all__ = ["SAVABLE", "SavedImage", "error_plane", "image_hdus", "names_of", "pixels_in", "variance_plane"]
+
+# What `--save` takes, which is also the name of the folder, and whose pixels are saved; a new one is one entry.
+SAVABLE: Mapping[str, Field[Frame]] = {"frames": CALIBRATED}
+
+_LOSSLESS: dict[str, Any] = {"compression_type": "GZIP_2", "quantize_level": 0.0}
+_OF_THE_FILE = (
+    "CHECKSUM",
+    "DATASUM",
+    "EXTNAME",
+    "EXTVER",
+    "INHERIT",
+    "NEXTEND",
+    "BLANK",
+)  # cards, not of the sky
+_TIME, _NO_TIME = slice(4, 8), bytes(4)  # of what gzip packed: RFC 1952, 2.3
+_SPARE_BITS = np.uint64(
+    24
+)  # of a square root's mantissa, without which its square still rounds to the same float32
+
+
+@dataclass(frozen=True)
+class SavedImage:
+    """The image of one frame after one of its stages, as a file in the output folder: to be read, or to be written.
+
+    Attributes
+    ----------
+    stage : str
+        The name of the stage that makes it.
+    name : str
+        The file's, within
+    output : Output
+    gives : frozenset of str
+        Names of the fields that this stage gives, and those before it that made its pixels.
+    digest : str
+        The SHA-256 of the file that is to be read; "" where it is to be written.
+    results : mapping
+        What these stages found out besides pixels.
+    lost : tuple of str
+        The fields of which that is not known any more.
+    did : tuple of str
+        What the frame went through, in words.
+    has_wcs : bool
+    """
+
+    stage: str
+    name: str
+    output: Output
+    gives: frozenset[str] = frozenset()
+    digest: str = ""
+    results: Mapping[str, Any] = field(default_factory=dict)
+    lost: tuple[str, ...] = ()
+    did: tuple[str, ...] = ()
+    has_wcs: bool = False
+
+    @property
+    def memo(self) -> dict[str, Any]:
+        """What has to be remembered of it besides the file."""
+        return {"results": self.results, "lost": self.lost, "did": self.did, "has_wcs": self.has_wcs}
+
+    def written(self, frame: Frame) -> SavedImage:
+        """What is to be remembered of it, once the file is written.
+
+        Raises
+        ------
+        ProductError
+            It cannot be written.
+        UnavailableError
+            The raw header cannot be read for the moment.
+        """
+        found = {name: value for name, value in frame.results.items() if name in self.gives}
+        results = {name: value for name, value in found.items() if _comes_back(value)}
+        lost = tuple(name for name in found if name not in results)
+        header = read_header(frame.info.path, inside=frame.info.inside)
+        content = io.BytesIO()
+        image_hdus(frame, header).writeto(content)
+        timeless = io.BytesIO(_without_times(content.getvalue()))
+        with fits.open(timeless, memmap=False, disable_image_compression=True) as hdus:
+            self.output.write_fits(self.name, hdus)
+        has_wcs = frame.ccd.wcs is not None
+        return replace(self, results=results, lost=lost, did=frame.stages, has_wcs=has_wcs)
+
+    def read(self, info: FrameInfo, instrument: Instrument) -> Frame | None:
+        """The frame as it left the stage; None where the file is not as it was written.
+
+        Its WCS is taken from the raw header again, since one that is written as cards is not the same to the last bit.
+
+        Raises
+        ------
+        UnavailableError
+            The raw header cannot be read for the moment.
+        """
+        try:
+            content = self.output.read_bytes(self.name)
+        except OSError:
+            return None
+        if hashlib.sha256(content).hexdigest() != self.digest:
+            return None
+        wcs = None
+        if self.has_wcs:
+            header = read_header(info.path, inside=info.inside)
+            wcs = instrument.wcs(header, instrument.layout(header, instrument.camera_named(info.camera)))
+        return Frame(to_ccd(pixels_in(content), wcs), info, tuple(self.did), dict(self.results))
+
+
+def names_of(infos: Sequence[FrameInfo], folder: str) -> dict[str, str]:
+    """The name of each frame's file in a folder, by the frame's label: that of the raw file, where no other has it."""
+    short = {info.label: _plain_name(info) for info in infos}
+    often = Counter(name.casefold() for name in short.values())
+    return {
+        label: f"{folder}/{name if often[name.casefold()] == 1 else f'{name}_{_mark(label)}'}.fits.fz"
+        for label, name in short.items()
+    }
+
+
+def _plain_name(info: FrameInfo) -> str:
+    """The raw file's name without what tells its format, and with the plane."""
+    name = PurePosixPath(unpacked_name(info.inside or info.path.name)).stem
+    return name if info.plane is None else f"{name}_{info.plane:04d}"
+
+
+def _mark(label: str) -> str:
+    """What tells a frame from others of the same name."""
+    return hashlib.sha256(label.encode(errors="backslashreplace")).hexdigest()[:8]
+
+
+def _comes_back(value: Any) -> bool:
+    """Whether a value is the same, in its types too, after it was remembered."""
+    try:
+        return _alike(value, decode(encode(value)))
+    except TypeError:
+        return False
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two values are equal and of the same types."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, Mapping):
+        return one.keys() == other.keys() and all(_alike(one[name], other[name]) for name in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(_alike, one, other))
+    return encode(one) == encode(other)
+
+
+# -- as FITS -------------------------------------------------------------------------------------------------
+
+
+def image_hdus(frame: Frame, raw: RawHeader) -> fits.HDUList:
+    """SCI, MASK and ERR of a frame, compressed without loss, below the raw header."""
+    info = frame.info
+    header = fits.Header()
+    header["OBJECT"] = ascii_text(info.target)
+    header["BAND"], header["CAMERA"] = ascii_text(info.band), ascii_text(info.camera)
+    header["BUNIT"] = "electron"
+    header["EXPTIME"] = (exposure_of(info), "[s]")
+    if info.mid_time is not None:
+        header["DATE-AVG"] = (info.mid_time.utc.isot, "middle of the exposure, UTC")
+    header["RAWFILE"] = ascii_text(info.label)
+    if frame.ccd.wcs is not None:
+        header.update(frame.ccd.wcs.to_header(relax=True))
+    for did in frame.stages:
+        header.add_history(ascii_text(did))
+    error = fits.Header({"BUNIT": "electron"})
+    return fits.HDUList(
+        [
+            fits.PrimaryHDU(header=_cards_of(raw.hdus)),
+            fits.CompImageHDU(np.ascontiguousarray(frame.data), header, name="SCI", **_LOSSLESS),
+            fits.CompImageHDU(np.ascontiguousarray(frame.mask), name="MASK", **_LOSSLESS),
+            fits.CompImageHDU(error_plane(frame.variance), error, name="ERR", **_LOSSLESS),
+        ]
+    )
+
+
+def _without_times(packed: bytes) -> bytes:
+    """A file of compressed images in which no tile tells when it was packed: same content, same bytes."""
+    content = bytearray(packed)
+    with fits.open(io.BytesIO(packed), memmap=False, disable_image_compression=True) as hdus:
+        tables = [(hdu.fileinfo()["datLoc"], hdu.header) for hdu in hdus[1:]]
+    for start, header in tables:
+        width, rows = header["NAXIS1"], header["NAXIS2"]
+        heap = start + header.get("THEAP", width * rows)
+        for tile in np.frombuffer(packed, f">i{width // 2}", 2 * rows, start)[1::2]:  # of size and place
+            content[heap + tile + _TIME.start : heap + tile + _TIME.stop] = _NO_TIME
+    return bytes(content)
+
+
+def pixels_in(content: bytes) -> Pixels:
+    """The planes of a file that holds what `image_hdus` gives."""
+    with fits.open(io.BytesIO(content), memmap=False) as hdus:
+        sci, mask, error = (_native(hdus[name].data) for name in ("SCI", "MASK", "ERR"))
+    return Pixels(sci, variance_plane(error), mask)
+
+
+def _native(plane: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(plane, dtype=plane.dtype.newbyteorder("="))
+
+
+def error_plane(variance: np.ndarray) -> np.ndarray:
+    """The square root of a variance, float32, from which `variance_plane` brings it back bit for bit.
+
+    Float32 is too coarse for that; of float64, the bits that do not matter are 0, and compress to nothing.
+    """
+    bits = np.sqrt(np.asarray(variance, np.float64)).view(np.uint64)
+    half = np.uint64(1) << (_SPARE_BITS - np.uint64(1))
+    return (((bits + half) >> _SPARE_BITS) << _SPARE_BITS).view(np.float64)
+
+
+def variance_plane(error: np.ndarray) -> np.ndarray:
+    """The variance, float32, of which `error_plane` made errors."""
+    with np.errstate(over="ignore", under="ignore"):
+        return np.square(error).astype(np.float32)
+
+
+def _cards_of(headers: Iterable[fits.Header]) -> fits.Header:
+    """The cards of a raw file, those of its first header first, each keyword once but for commentary.
+
+    What tells how the file is built is left out, and so is a card that is no FITS.
+    """
+    kept = fits.Header()
+    for header in headers:
+        for card in header.copy(strip=True).cards:
+            if card.keyword in _OF_THE_FILE or (
+                card.keyword in kept and not card.is_blank and card.keyword not in ("COMMENT", "HISTORY")
+            ):
+                continue
+            try:
+                card.verify("exception")
+                kept.append(card, end=True)
+            except (fits.VerifyError, ValueError):
+                continue
+    return kept
