@@ -38,11 +38,19 @@ from potpyri_like.options import (
     value_type,
     without_authority,
 )
-from potpyri_like.pipeline import Standing, options_type, output_of, parse_radec, reduce_night, standing
-from potpyri_like.plugins import Plugins, load_plugins
+from potpyri_like.pipeline import (
+    Standing,
+    loaded,
+    options_type,
+    output_of,
+    parse_radec,
+    reduce_night,
+    standing,
+)
+from potpyri_like.plugins import Plugins
 from potpyri_like.products import aligned, explanation, plural, timing_lines
 from potpyri_like.products.declaration import instrument_page
-from potpyri_like.record import last_run, metric_word, run_record
+from potpyri_like.record import last_run, metric_word, recipe_word, run_record
 from potpyri_like.results import STATUS_WORDS, Timing
 from potpyri_like.runner import Progress
 from potpyri_like.store import is_raw_name
@@ -67,7 +75,7 @@ DIFFERS = {3: "something differs from what it should be"}
 COMMAND = "potpyri_like.command"  # where click keeps the command as it was given
 UNCHANGED = "stopped; nothing was changed"
 SYNOPSIS = "INSTRUMENT NIGHT [OPTIONS]"
-OF_A_RUN_AGAIN = ("metric", "jobs", "scheduler", "online")  # what run.json is not asked for
+OF_A_RUN_AGAIN = ("metric", "recipe", "jobs", "scheduler", "online")  # what run.json is not asked for
 
 
 class Reduce(click.Group):
@@ -115,7 +123,7 @@ def registry_of(ctx: click.Context) -> Plugins:
     """The installed instruments, loaded once per call."""
     root = ctx.find_root()
     if not isinstance(root.obj, Plugins):
-        root.obj = load_plugins()
+        root.obj = loaded(frozenset(cli.commands))
     return root.obj
 
 
@@ -614,7 +622,14 @@ def check_lines(check: Check) -> list[str]:
     metavar="MODULE:FUNCTION",
     help="The function of your own that the run used: whether it is still the same.",
 )
-def explain(night: Path, what: str, everything: bool, out: Path | None, metric: str | None) -> None:
+@click.option(
+    "--recipe",
+    metavar="FILE.py",
+    help="The file with a recipe of your own that the run used: whether it is still the same.",
+)
+def explain(
+    night: Path, what: str, everything: bool, out: Path | None, metric: str | None, recipe: str | None
+) -> None:
     """Tell why the last run of NIGHT chose its reference, masters, aperture, comparison stars and baseline.
 
     WHAT is a part of the name of a target, a band, a camera or a choice: reduce explain NIGHT aperture.
@@ -626,6 +641,8 @@ def explain(night: Path, what: str, everything: bool, out: Path | None, metric: 
     run_before = last_run(night, out=out)
     if run_before.metric or metric:
         lines.append(metric_word(run_before, metric))
+    if run_before.recipe or recipe:
+        lines.append(recipe_word(run_before, recipe))
     say(lines)
 
 

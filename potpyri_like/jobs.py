@@ -17,6 +17,7 @@ from potpyri_like.frame import FrameInfo
 from potpyri_like.identity import instrument_identity
 from potpyri_like.journal import Task
 from potpyri_like.primitives import Setup
+from potpyri_like.recipe_file import CodeFile, files_at_work
 from potpyri_like.stages import Field, FrameStage
 
 __all__ = ["NOT_THE_PIXELS", "Job", "Step"]
@@ -69,11 +70,14 @@ class Job:
 
     Attributes
     ----------
+    code : tuple of CodeFile
+        Files of the user's, which stages may come from: the first, so that a worker has their classes before the rest.
     steps : tuple of Step
         In the order in which they run.
     setup : Setup
     """
 
+    code: tuple[CodeFile, ...]
     steps: tuple[Step, ...]
     setup: Setup
 
@@ -95,7 +99,7 @@ class Job:
             }
             follows = frozenset(name for step in used for name in {step.stage.name, *step.follows})
             steps.append(Step(stage, follows, shared, parts, fingerprint(stage.name, parts)))
-        return cls(tuple(steps), setup)
+        return cls(files_at_work(), tuple(steps), setup)
 
     @cached_property
     def stages(self) -> tuple[FrameStage, ...]:

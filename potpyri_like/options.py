@@ -18,6 +18,7 @@ from typing import Any
 from potpyri_like.errors import UsageError
 from potpyri_like.folders import read_inside, read_text
 from potpyri_like.lightcurves import names_code, parse_intervals
+from potpyri_like.recipe_file import names_file
 from potpyri_like.stages import Option
 from potpyri_like.store import one_line
 
@@ -30,6 +31,7 @@ __all__ = [
     "public_name",
     "read_config",
     "read_times",
+    "told_value",
     "value_type",
     "without_authority",
 ]
@@ -56,7 +58,7 @@ def option(
     form: str = ".+",
     give: str = "",
     own: Callable[[Any], bool] | None = None,
-    folded: bool = False,
+    fold: Callable[[str], str] = str,
 ) -> Any:
     """A field of `Options`.
 
@@ -76,16 +78,21 @@ def option(
         What to give instead of a wrong value.
     own : callable, optional
         Whether a value is the user's to give, on the command line or in the configuration, and nobody else's.
-    folded : bool
-        Its letter case does not matter: small letters are kept.
+    fold : callable
+        Gives the one text that is kept of those that mean the same, where the letter case does not matter.
     """
     about = {"help": help_, "name": name, "metavar": metavar, "choices": choices, "form": form, "give": give}
-    return field(default=default, metadata={**about, "own": own or of_anybody, "folded": folded})
+    return field(default=default, metadata={**about, "own": own or of_anybody, "fold": fold})
 
 
 def of_anybody(value: Any) -> bool:
     """For options that a night may give."""
     return False
+
+
+def folded_recipe(text: str) -> str:
+    """The name of a recipe in small letters; that of a file as it is."""
+    return text if names_file(text) else text.lower()
 
 
 def of_the_user(value: Any) -> bool:
@@ -179,11 +186,13 @@ class Options:
         choices=("median", "selective", "none"),
     )
     recipe: str | None = option(
-        "The recipe, instead of the instrument's: timeseries, imaging, or what a plugin brings.",
-        metavar="NAME",
-        form=r"[A-Za-z][\w-]*",
-        give="the name of a recipe, as in timeseries",
-        folded=True,
+        "The recipe, instead of the instrument's: timeseries, imaging, what a plugin brings, or a file of Python with"
+        " one of your own.",
+        metavar="NAME|FILE.py",
+        form=r"[A-Za-z][\w-]*|.*\.py",
+        give="the name of a recipe, as in timeseries, or a file of Python with one, as in mine.py",
+        own=names_file,
+        fold=folded_recipe,
     )
     until: str | None = option(
         "End with this stage of the recipe, such as Calibrate; a wrong name lists them.",
@@ -201,7 +210,7 @@ class Options:
         metavar="WHAT,...",
         form=r"[a-z]\w*(\s*,\s*[a-z]\w*)*",
         give="what to save, as in frames",
-        folded=True,
+        fold=str.lower,
     )
     stars: int = option("Measure so many stars at most.", 150, metavar="N")
     observer: str | None = option(
@@ -290,6 +299,11 @@ def public_name(item: Field[Any]) -> str:
     return str(item.metadata["name"] or item.name)
 
 
+def told_value(name: str, value: Any) -> Any:
+    """The value of an option as products tell it, which name no folder; run.json does."""
+    return Path(value).name if name == "recipe" and names_file(value) else value
+
+
 def value_type(item: Field[Any]) -> type:
     """The type of an option's value: bool, int, float or str."""
     return next(kind for kind in (bool, int, float, str) if str(item.type).startswith(kind.__name__))
@@ -335,7 +349,7 @@ def as_text(item: Field[Any], value: Any) -> str | None:
     choices = item.metadata["choices"]
     if choices:
         return text.lower() if text.lower() in choices else None
-    text = text.lower() if item.metadata["folded"] else text
+    text = item.metadata["fold"](text)
     return text if re.fullmatch(item.metadata["form"], text, re.IGNORECASE | re.DOTALL) else None
 
 
@@ -351,7 +365,12 @@ def as_number(value: Any, wanted: type) -> int | float | None:
     return wanted(value) if wanted(value) == value else None
 
 
-_DOES = {"metric": "runs code", "scheduler": "leaves this computer", "online": "leaves this computer"}
+_DOES = {
+    "metric": "runs code",
+    "recipe": "runs code",
+    "scheduler": "leaves this computer",
+    "online": "leaves this computer",
+}
 
 
 def without_authority(

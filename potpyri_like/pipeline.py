@@ -49,7 +49,7 @@ from potpyri_like.night import (
     list_files,
     scan,
 )
-from potpyri_like.options import ENGINE, Options, options_with, public_name
+from potpyri_like.options import ENGINE, Options, options_with, public_name, told_value
 from potpyri_like.plugins import Plugins, load_plugins
 from potpyri_like.primitives import Setup, Work
 from potpyri_like.primitives.fields import TRANSFORM
@@ -70,6 +70,7 @@ from potpyri_like.products import (
     write_tables,
 )
 from potpyri_like.products.making import Content, contents, made_of
+from potpyri_like.recipe_file import CodeFile, names_file
 from potpyri_like.results import Choice, Grade, Problem, Reference, RunReport, SetResult
 from potpyri_like.runner import Progress, Runner, Silent
 from potpyri_like.stages import FrameStage, Recipe, configured
@@ -80,6 +81,7 @@ __all__ = [
     "Memory",
     "Standing",
     "installed",
+    "loaded",
     "options_type",
     "output_of",
     "parse_radec",
@@ -188,7 +190,7 @@ def reduce_night(
         is_ours = write_night_table(output, journal, night, report.status) and is_ours
         report = write_products(report, runner)
         names = sorted({*output.written, *runner.kept})
-        record(report, output, journal, names, metric=metric_digest(options))
+        record(report, output, journal, names, digests=digests_of(options))
         if options.target is None:  # what the night does not give any more: a set that got another name
             output.remove(journal.forget_others({*names, RUN_RECORD}))
         output.tidy()  # a run that is noted as finished is not looked at again
@@ -244,7 +246,8 @@ def run_recipes(night: Night, options: Options, runner: Runner) -> RunReport:
     }
     taken = {observed.target.casefold() for observed in sets}
     works = in_turn(groups, lambda group: run_fields(recipe.stages, group, runner, taken))
-    works = [gathered(work) for work in works]
+    plugins = plugins_for(options)
+    works = [gathered(work, plugins) for work in works]
     report = report_of(night, works, options)
     images = {name: label for (_, label), name in runner.names.items()}
     return replace(report, timing=runner.timing, is_part=options.until is not None, images=images)
@@ -282,10 +285,40 @@ def part_of(recipe: Recipe, options: Options) -> Recipe:
         raise UsageError(f"{asked}: {error}") from error
 
 
+def loaded(commands: Collection[str] = (), file: CodeFile | None = None) -> Plugins:
+    """What the installed plugins bring, and a file; nothing has the name of a command, or of an option of every run."""
+    return load_plugins(reserved=commands, options={public_name(item) for item in fields(Options)}, file=file)
+
+
 @cache
 def installed() -> Plugins:
-    """What the installed plugins bring; asked once for each process."""
-    return load_plugins(options={public_name(item) for item in fields(Options)})
+    """The same, asked once for each process."""
+    return loaded()
+
+
+@cache
+def with_file(file: CodeFile) -> Plugins:
+    """The same, and what a file brings."""
+    return loaded(file=file)
+
+
+def plugins_for(options: Options) -> Plugins:
+    """What the installed plugins bring, and the file with the user's own recipe where one is named.
+
+    Raises
+    ------
+    UsageError
+        It cannot be read.
+    PluginError
+        What it brings cannot be used.
+    """
+    file = own_file(options)
+    return with_file(CodeFile.read(file)) if file else installed()
+
+
+def own_file(options: Options) -> str:
+    """The file with the user's own recipe; "" where none is named."""
+    return options.recipe if options.recipe is not None and names_file(options.recipe) else ""
 
 
 @cache
@@ -303,10 +336,11 @@ def recipe_of(instrument: Instrument, options: Options) -> Recipe:
     UsageError
         No plugin brings it, or the photometer that the options name; or no stage of it makes what is to be saved.
     PluginError
-        The plugin that should bring it failed, or two claim its name.
+        The plugin or the file that should bring it failed, or two claim its name.
     """
-    plugins = installed()
-    recipe = part_of(plugins.recipe(options.recipe or instrument.recipe), options)
+    plugins, file = plugins_for(options), own_file(options)
+    whole = plugins.recipe_of(file) if file else plugins.recipe(options.recipe or instrument.recipe)
+    recipe = part_of(whole, options)
     values = {**options.named(), "photometer": plugins.photometer(options.photometer)}
     recipe = replace(recipe, stages=tuple(configured(stage, values) for stage in recipe.stages))
     saved_kinds(recipe, options)
@@ -319,7 +353,7 @@ def report_of(night: Night, works: Sequence[Work], options: Options) -> RunRepor
     asked_for = options.target is not None
     return RunReport(
         instrument=night.instrument.name,
-        recipe=options.recipe or night.instrument.recipe,
+        recipe=recipe_of(night.instrument, options).name,
         night=night,
         sets=results
         if asked_for
@@ -367,19 +401,21 @@ def write_products(report: RunReport, runner: Runner) -> RunReport:
     sets = []
     for result in report.sets:
         tables = set_tables(result)
-        exports = set_exports(result, {n: v for n, (v, _) in report.options.items() if n not in ENGINE})
+        named = {n: told_value(n, v) for n, (v, _) in report.options.items() if n not in ENGINE}
+        exports = set_exports(result, named)
         write_tables(output, {**tables, **exports})
         own = [name for name in (*tables, *exports, *images) if name.startswith(f"{result.observed.folder}/")]
         sets.append(replace(result, products={**result.products, **{Path(name).name: name for name in own}}))
-    report = with_products_of_plugins(replace(report, sets=tuple(sets)), output)
+    plugins = plugins_for(runner.options)
+    report = with_products_of_plugins(replace(report, sets=tuple(sets)), plugins, output)
     output.write_text("report.html", night_page(report, images))
     return report
 
 
-def with_products_of_plugins(report: RunReport, output: Output) -> RunReport:
+def with_products_of_plugins(report: RunReport, plugins: Plugins, output: Output) -> RunReport:
     """Write what plugins make of the results; the report with these products' names, and with what failed."""
     sets, problems = list(report.sets), list(report.problems)
-    for product in installed().products.values():
+    for product in plugins.products.values():
         for shown in made_of(product.item, report.sets):
             name = f"{shown.folder}/{product.name}".lstrip("/")
             try:
@@ -427,7 +463,9 @@ def draw(pictures: Mapping[str, Picture], runner: Runner) -> dict[str, bytes]:
     return images
 
 
-def record(report: RunReport, output: Output, journal: Journal, names: Sequence[str], *, metric: str) -> None:
+def record(
+    report: RunReport, output: Output, journal: Journal, names: Sequence[str], *, digests: Mapping[str, str]
+) -> None:
     """Write run.json: what was made from what; and note it in the journal.
 
     Parameters
@@ -437,8 +475,8 @@ def record(report: RunReport, output: Output, journal: Journal, names: Sequence[
     journal : Journal
     names : sequence of str
         All products, those of an earlier run that still stand among them.
-    metric : str
-        The SHA-256 of the user's function of noise; "" where it is none.
+    digests : mapping of str to str
+        The SHA-256 of the user's own code, by the options that name it.
     """
     products = {
         name: {
@@ -448,7 +486,7 @@ def record(report: RunReport, output: Output, journal: Journal, names: Sequence[
         for name in names
     }
     raw = raw_files(report.night, journal)
-    output.write_json(RUN_RECORD, run_json(report, raw=raw, products=products, metric=metric))
+    output.write_json(RUN_RECORD, run_json(report, raw=raw, products=products, digests=digests))
     journal.keep_product(RUN_RECORD)
 
 
@@ -580,13 +618,16 @@ def run_key(instrument: Instrument, folder: Path, output: Output, options: Optio
     ]
     code = code_identity(whole=True)
     stages = fingerprint(recipe_of(instrument, options).stages)
-    plugins = instrument_identity(type(instrument)), stages, metric_digest(options)
+    plugins = instrument_identity(type(instrument)), stages, digests_of(options)
     return fingerprint(code, plugins, str(folder.absolute()), named, files)
 
 
-def metric_digest(options: Options) -> str:
-    """The SHA-256 of the source of a metric of the user's own; "" where it is none."""
-    return "" if options.metric is None else named_metric(options.metric).digest
+def digests_of(options: Options) -> dict[str, str]:
+    """The SHA-256 of the user's own code, by the options that name it."""
+    metric = "" if options.metric is None else named_metric(options.metric).digest
+    file = own_file(options)
+    digests = {"metric": metric, "recipe": CodeFile.read(file).sha256 if file else ""}
+    return {name: digest for name, digest in digests.items() if digest}
 
 
 def finish(report: RunReport, journal: Journal, names: Sequence[str], key: str) -> None:
@@ -851,9 +892,9 @@ def named_second(work: Work, taken: Collection[str] = ()) -> Work:
     return work.with_(observed=observed, result=replace(work.result, observed=observed))
 
 
-def gathered(work: Work) -> Work:
+def gathered(work: Work, plugins: Plugins) -> Work:
     """The work, with what products of plugins read of it among its results."""
-    read = {one.field for product in installed().products.values() for one in product.item.inputs}
+    read = {one.field for product in plugins.products.values() for one in product.item.inputs}
     more = {one.name: work.setup.get(one) for one in read if one.per != "frame"}
     for one in read:
         if one.per == "frame":

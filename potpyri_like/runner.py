@@ -33,6 +33,7 @@ from potpyri_like.night import with_folder
 from potpyri_like.options import Options
 from potpyri_like.primitives import FrameOutcome, Setup
 from potpyri_like.primitives.saved import SAVABLE, SavedImage
+from potpyri_like.recipe_file import line_in_file
 from potpyri_like.results import Timing
 from potpyri_like.stages import FrameStage
 from potpyri_like.store import Output, Reading, is_circumstance
@@ -573,7 +574,7 @@ def run_frame(
         failed = {"reason": f"{info.label}: {error}"}
     except Exception as error:  # noqa: BLE001  (the one place; the cause is recorded and shows in the exit status)
         failed = {
-            "reason": f"{info.label}: {type(error).__name__}: {error}",
+            "reason": f"{info.label}: {type(error).__name__}: {error}{line_in_file(error)}",
             "trace": traceback.format_exc(),
             "passing": is_circumstance(error),
         }

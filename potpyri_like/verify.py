@@ -76,13 +76,13 @@ def verify_night(
     seed : int, optional
         Of the choice of frames; by default another one each time.
     own : Options, optional
-        What is not taken from a run.json: the user's function of noise, cluster and network.
+        What is not taken from a run.json: the user's function of noise and recipe, cluster and network.
     progress : Progress, optional
 
     Raises
     ------
     UsageError
-        The run needs a function of the user's, and it was not named.
+        The run needs a function or a recipe of the user's, and it was not named.
     NightError
         There is no run to verify, or the night cannot be read any more.
     Busy
@@ -291,4 +291,5 @@ def changed_code(run: LastRun) -> str:
     now = code_identity(whole=True)
     changed = [name for name in now if run.code.get(name) != now[name]]
     changed += [run.metric] * run.metric_is_other
+    changed += [run.recipe] * run.recipe_is_other(run.options.recipe)
     return ", ".join("potpyri_like's source" if name == "source" else name for name in changed)

@@ -8,6 +8,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.wcs import WCS
 from small_night import OF_THE_RUN, digests, run, run_json, small_night
 
 from potpyri_like import pipeline
@@ -15,6 +16,7 @@ from potpyri_like.errors import ProductError
 from potpyri_like.frame import Frame, FrameInfo, FrameKind
 from potpyri_like.imaging import Pixels
 from potpyri_like.instruments.opticam import Opticam
+from potpyri_like.night import scan
 from potpyri_like.options import Options
 from potpyri_like.pipeline import reduce_night
 from potpyri_like.primitives.saved import (
@@ -26,7 +28,8 @@ from potpyri_like.primitives.saved import (
     pixels_in,
     variance_plane,
 )
-from potpyri_like.primitives.stage import to_ccd
+from potpyri_like.primitives.stage import Setup, to_ccd
+from potpyri_like.primitives.trim import Trim
 from potpyri_like.store import Output, read_header, sha256
 from potpyri_like.verify import verify_night
 from potpyri_like.workers import Pool
@@ -137,6 +140,25 @@ def test_a_file_is_read_only_as_it_was_written(frame, tmp_path):
     assert again.read(frame.info, Opticam()) is None
     path.unlink()
     assert again.read(frame.info, Opticam()) is None
+
+
+def test_a_wcs_comes_back_to_the_last_bit(tmp_path):
+    small_night(tmp_path / "night", frames=1)
+    (path,) = (tmp_path / "night").rglob("*_r_0001.fits")
+    third = 1e-4 / 3  # with more digits than a header that is written by wcslib has
+    tan = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 153.1 + third, "CRVAL2": 16 + third}
+    tan |= {"CRPIX1": 100.0, "CRPIX2": 90.0, "CD1_1": -third, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": third}
+    with fits.open(path, mode="update") as hdus:
+        hdus[0].header.update(tan)
+    (observed,) = scan(tmp_path / "night", Opticam()).sets()
+    frame = Trim()(observed.frames[0], Setup(Opticam()))
+    image = SavedImage("Trim", "a.fits.fz", Output(tmp_path / "red")).written(frame)
+    again = replace(image, digest=sha256(tmp_path / "red" / image.name)).read(frame.info, Opticam())
+    x, y = np.linspace(0, 255, 40), np.linspace(255, 0, 40)
+    wanted = frame.ccd.wcs.pixel_to_world_values(x, y)
+    assert np.array_equal(again.ccd.wcs.pixel_to_world_values(x, y), wanted)
+    shown = WCS(fits.getheader(tmp_path / "red" / image.name, "SCI")).pixel_to_world_values(x, y)
+    assert np.allclose(shown, wanted, rtol=0, atol=1e-9) and not np.array_equal(shown, wanted)
 
 
 def test_each_frame_has_a_name_of_its_own(tmp_path):

@@ -193,7 +193,7 @@ def run_json(
     *,
     raw: Mapping[str, Mapping[str, Any]] | None = None,
     products: Mapping[str, Mapping[str, Any]] | None = None,
-    metric: str = "",
+    digests: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The run in plain JSON types: NaN is null, times are UTC, quantities have their unit.
 
@@ -204,10 +204,10 @@ def run_json(
         SHA-256, size and time of the raw files, by their path within the night.
     products : mapping of str to mapping, optional
         SHA-256 and size of the products, by their path within the output folder.
-    metric : str
-        SHA-256 of the source of the user's own function of noise.
+    digests : mapping of str to str, optional
+        SHA-256 of the user's own code, by the options that name it.
     """
-    raw = raw or {}
+    raw, digests = raw or {}, digests or {}
     return plain(
         {
             "software": "potpyri_like",
@@ -222,7 +222,7 @@ def run_json(
                 key: {
                     "value": v,
                     "from": origin,
-                    **({"sha256": metric} if key == "metric" and metric else {}),
+                    **({"sha256": digests[key]} if key in digests else {}),
                 }
                 for key, (v, origin) in report.options.items()
             },
