@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import astropy.units as u
 from astropy.coordinates import EarthLocation
@@ -97,7 +96,7 @@ def constant_lines(instrument: Instrument) -> Iterator[str]:
     yield f"  {'recipe':<17}{instrument.recipe}"
 
 
-def in_words(value: Any) -> str:
+def in_words(value: object) -> str:
     """A constant, a place, or the card that holds a constant."""
     if isinstance(value, Keyword):
         return f"from the card {card_words(value)}"
