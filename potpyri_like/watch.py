@@ -34,6 +34,7 @@ from potpyri_like.pipeline import (
     check_understood,
     in_turn,
     output_of,
+    plugins_for,
     recipe_of,
     reduce_night,
     report_of,
@@ -42,16 +43,16 @@ from potpyri_like.pipeline import (
     standing,
     wanted_sets,
 )
+from potpyri_like.plugins import Plugins
 from potpyri_like.primitives import FrameOutcome, Work
 from potpyri_like.primitives.fields import APERTURE
 from potpyri_like.products import (
+    Content,
     Picture,
-    curve_file,
+    contents,
+    made_of,
     night_page,
-    set_images,
-    set_tables,
-    write_images,
-    write_tables,
+    write_content,
 )
 from potpyri_like.results import Reference, RunReport, SetResult
 from potpyri_like.runner import Progress, Runner, Silent
@@ -70,6 +71,7 @@ CADENCES = 4.0  # and so many times the usual interval between frames
 CHOOSE_AGAIN = 64  # frames up to which the reference is chosen again whenever their number has doubled
 GROWTH = 1.1  # the aperture is chosen again when there are so many times more frames
 RELOAD = 5  # s
+LIVE, FIELD = ("lightcurve.ecsv", "lightcurve.png"), "field.png"  # products of a night that goes on
 SERVED = (".html", ".png", ".apng", ".gif", ".ecsv", ".fits", ".json", ".csv", ".txt", ".tbl")  # products
 ANSWER = 0.1  # s between two looks of the server whether it should end
 OTHER_RUN = 5.0  # s between two tries where another run is at work on the same products
@@ -530,13 +532,16 @@ class Live:
         """The light curves and the page."""
         pictures: dict[str, Picture] = {}
         for result in report.sets:
-            write_tables(self.output, set_tables(result, only=(curve_file(result, "lightcurve.ecsv"),)))
-            pictures |= set_images(result, only=(curve_file(result, "lightcurve.png"),))
-            if self.is_other_field(result):
-                pictures |= set_images(result, only=("field.png",))
+            wanted = (*LIVE, FIELD) if self.is_other_field(result) else LIVE
+            for name, content in live(result, wanted, plugins_for(self.options)):
+                if isinstance(content, Picture):
+                    pictures[name] = content
+                else:
+                    write_content(self.output, name, content)
         images = drawn(pictures, self.runner.executor)
-        write_images(self.output, images)
-        self.fields |= {name: image for name, image in images.items() if name.endswith("/field.png")}
+        for name, image in images.items():
+            self.output.write_bytes(name, image)
+        self.fields |= {name: image for name, image in images.items() if name.endswith(f"/{FIELD}")}
         self.output.write_text("report.html", night_page(report, self.fields | images, reload=RELOAD))
 
     def is_other_field(self, result: SetResult) -> bool:
@@ -571,6 +576,15 @@ def drawn(pictures: Mapping[str, Picture], executor: Executor | None) -> dict[st
 def draw(picture: Picture) -> bytes:
     """A picture as PNG; for a worker."""
     return picture()
+
+
+def live(result: SetResult, wanted: Collection[str], plugins: Plugins) -> Iterator[tuple[str, Content]]:
+    """Those of an observation's products that are wanted while it goes on, by their paths."""
+    for product in plugins.products.values():
+        for shown in made_of(product.item, [result], only=wanted):
+            content = contents(product.item, shown)
+            if content is not None:
+                yield shown.path(product.item), content
 
 
 def with_choices(stage: Any, settled: Mapping[str, ApertureChoice]) -> Any:

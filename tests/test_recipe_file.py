@@ -70,7 +70,7 @@ N = 6
 @pytest.fixture(scope="module", autouse=True)
 def without_figures():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "page_images", lambda report: {})
+        patch.setattr(pipeline, "draw", lambda pictures, runner: {})
         yield
 
 

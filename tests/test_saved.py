@@ -179,7 +179,7 @@ def test_each_frame_has_a_name_of_its_own(tmp_path):
 @pytest.fixture(scope="module", autouse=True)
 def without_figures():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "page_images", lambda report: {})
+        patch.setattr(pipeline, "draw", lambda pictures, runner: {})
         yield
 
 
