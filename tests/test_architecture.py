@@ -109,6 +109,20 @@ def test_the_core_names_no_instrument():
     assert not found, "\n".join(found)
 
 
+def test_the_core_names_nothing_that_the_second_example_brings():
+    words = ("extras", "skycheck", "unevenness", "CompareCameras", "balance.ecsv")
+    example = ROOT / "examples" / "potpyri-like-extras" / "potpyri_like_extras.py"
+    text = f"{example.stem}\n{example.read_text('utf-8')}"
+    assert all(word in text for word in words), "the example has other words now"
+    found = [
+        f"{inside(path)}:{number}: {line.strip()}"
+        for path in (*MODULES, *PACKAGE.rglob("*.j2"))
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1)
+        if re.search("|".join(map(re.escape, words)), line, re.IGNORECASE)
+    ]
+    assert not found, "\n".join(found)
+
+
 def test_the_library_neither_prints_nor_exits():
     forbidden = {"print", "sys.exit", "exit", "quit", "os._exit"}
     found = {inside(path): calls for path in MODULES if (calls := called(path) & forbidden)}
