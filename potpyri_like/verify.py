@@ -241,7 +241,7 @@ class Verifier(Runner):
 
     def recall(self, product: str, key: Callable[[], str]) -> Any:
         memo = None if self.every else super().recall(product, key)
-        if memo is not None:
+        if memo is not None and not self.output.has(product):  # once, or what was made again would be lost
             self.output.write(product, partial(self.copy, product))
         return memo
 

@@ -19,6 +19,7 @@ from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.night import scan
 from potpyri_like.options import Options
 from potpyri_like.pipeline import reduce_night
+from potpyri_like.primitives import saved
 from potpyri_like.primitives.saved import (
     SAVABLE,
     SavedImage,
@@ -329,6 +330,23 @@ def test_saved_frames_are_verified_by_calibrating_them_again(raw, night, every):
     path.write_bytes(path.read_bytes() + bytes(2880))
     wrong = [name for check in verify_night(Opticam(), night, every=every, seed=2) for name in check.wrong]
     assert wrong == [f"{FRAMES}/{path.name}: it has changed"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("every", [False, True])
+def test_a_saved_frame_that_comes_out_otherwise_is_found(raw, night, every, monkeypatch):
+    reduced(night, raw[1])
+    real = saved.image_hdus
+
+    def otherwise(frame, header):
+        hdus = real(frame, header)
+        hdus["SCI"].data = np.nextafter(hdus["SCI"].data, np.float32(np.inf))
+        return hdus
+
+    monkeypatch.setattr(saved, "image_hdus", otherwise)
+    checks = list(verify_night(Opticam(), night, every=every, seed=2))
+    wrong = {check.what: list(check.wrong) for check in checks if check.wrong}
+    assert wrong == {"products made again": [f"{FRAMES}/{path.name}" for path in files(night)]}
 
 
 def test_a_frame_that_cannot_be_written_ends_the_run_with_one_sentence(raw, tmp_path, monkeypatch):
