@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 from collections import Counter
@@ -28,7 +29,8 @@ __all__ = ["SAVABLE", "SavedImage", "error_plane", "image_hdus", "names_of", "pi
 # What `--save` takes, which is also the name of the folder, and whose pixels are saved; a new one is one entry.
 SAVABLE: Mapping[str, Field[Frame]] = {"frames": CALIBRATED}
 
-_ROWS = 128  # of a tile
+_ROWS, _LEVEL = 128, 2  # of a tile; of packing: more takes long and gains little
+_BITPIX = {"u1": 8, "i2": 16, "f4": -32, "f8": -64}
 _OF_THE_FILE = (
     "CHECKSUM",
     "DATASUM",
@@ -38,7 +40,6 @@ _OF_THE_FILE = (
     "NEXTEND",
     "BLANK",
 )  # cards, not of the sky
-_TIME, _NO_TIME = slice(4, 8), bytes(4)  # of what gzip packed: RFC 1952, 2.3
 _SPARE_BITS = np.uint64(
     24
 )  # of a square root's mantissa, without which its square still rounds to the same float32
@@ -97,11 +98,7 @@ class SavedImage:
         results = {name: value for name, value in found.items() if _comes_back(value)}
         lost = tuple(name for name in found if name not in results)
         header = read_header(frame.info.path, inside=frame.info.inside)
-        content = io.BytesIO()
-        image_hdus(frame, header).writeto(content)
-        timeless = io.BytesIO(_without_times(content.getvalue()))
-        with fits.open(timeless, memmap=False, disable_image_compression=True) as hdus:
-            self.output.write_fits(self.name, hdus)
+        self.output.write_fits(self.name, image_hdus(frame, header))
         has_wcs = frame.ccd.wcs is not None
         return replace(self, results=results, lost=lost, did=frame.stages, has_wcs=has_wcs)
 
@@ -191,36 +188,40 @@ def image_hdus(frame: Frame, raw: RawHeader) -> fits.HDUList:
         [
             fits.PrimaryHDU(header=_cards_of(raw.hdus)),
             _packed(frame.data, header, "SCI"),
-            _packed(frame.mask, None, "MASK"),
+            _packed(frame.mask, fits.Header(), "MASK"),
             _packed(error_plane(frame.variance), error, "ERR"),
         ]
     )
 
 
-def _packed(plane: np.ndarray, header: fits.Header | None, name: str) -> fits.CompImageHDU:
-    """A plane as an extension that is compressed without loss, in tiles of many rows, which are read faster."""
+def _packed(plane: np.ndarray, header: fits.Header, name: str) -> fits.BinTableHDU:
+    """A plane as a tile-compressed image, without loss (FITS standard 4.0, section 10; GZIP_2).
+
+    astropy's own takes five times as long for two hundredths of the size, and has the time of day in every tile.
+    """
     rows, columns = plane.shape
-    return fits.CompImageHDU(
-        np.ascontiguousarray(plane),
-        header,
-        name=name,
-        compression_type="GZIP_2",
-        quantize_level=0.0,
-        tile_shape=(min(_ROWS, rows), columns),
-    )
+    height = min(_ROWS, rows)
+    is_unsigned = plane.dtype == np.uint16  # FITS has integers of two bytes with a sign only
+    stored = (plane ^ np.uint16(0x8000)).view(np.int16) if is_unsigned else plane
+    tiles = np.empty(-(-rows // height), object)
+    tiles[:] = [_tile(stored[start : start + height]) for start in range(0, rows, height)]
+    sizes = [len(tile) for tile in tiles]
+    column = fits.Column("COMPRESSED_DATA", f"1PB({max(sizes)})", array=tiles)
+    table = fits.BinTableHDU.from_columns([column], name=name)
+    table.header["PCOUNT"] = sum(sizes)  # which astropy fills in when it writes, after the checksum
+    told = {"ZIMAGE": True, "ZTENSION": "IMAGE", "ZBITPIX": _BITPIX[stored.dtype.str[1:]], "ZNAXIS": 2}
+    told |= {"ZNAXIS1": columns, "ZNAXIS2": rows, "ZPCOUNT": 0, "ZGCOUNT": 1}
+    told |= {"ZTILE1": columns, "ZTILE2": height, "ZCMPTYPE": "GZIP_2"}
+    table.header.update(told | ({"BZERO": 32768, "BSCALE": 1} if is_unsigned else {}))
+    table.header.extend(header, end=True)
+    return table
 
 
-def _without_times(packed: bytes) -> bytes:
-    """A file of compressed images in which no tile tells when it was packed: same content, same bytes."""
-    content = bytearray(packed)
-    with fits.open(io.BytesIO(packed), memmap=False, disable_image_compression=True) as hdus:
-        tables = [(hdu.fileinfo()["datLoc"], hdu.header) for hdu in hdus[1:]]
-    for start, header in tables:
-        width, rows = header["NAXIS1"], header["NAXIS2"]
-        heap = start + header.get("THEAP", width * rows)
-        for tile in np.frombuffer(packed, f">i{width // 2}", 2 * rows, start)[1::2]:  # of size and place
-            content[heap + tile + _TIME.start : heap + tile + _TIME.stop] = _NO_TIME
-    return bytes(content)
+def _tile(part: np.ndarray) -> np.ndarray:
+    """Some rows, packed: the first bytes of all values before the second ones."""
+    values = np.ascontiguousarray(part, part.dtype.newbyteorder(">")).view(np.uint8)
+    shuffled = np.ascontiguousarray(values.reshape(-1, part.itemsize).T)
+    return np.frombuffer(gzip.compress(shuffled.tobytes(), _LEVEL, mtime=0), np.uint8)
 
 
 def pixels_in(content: bytes) -> Pixels:
