@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 from urllib.parse import unquote
 
 from potpyri_like.earlier import check_instrument_of, check_night_of, note_owner, write_night_table
+from potpyri_like.encoding import Kept
 from potpyri_like.errors import FrameError, NightError, ProductError, ReductionError
 from potpyri_like.frame import FrameInfo
 from potpyri_like.instruments import Instrument
@@ -460,7 +461,7 @@ class Live:
         self.prepared: dict[tuple, tuple[int, Work]] = {}
         self.located: dict[tuple, Work] = {}
         self.chosen: dict[str, tuple[int, ApertureChoice]] = {}
-        self.shown: dict[str, tuple[Reference | None, Any]] = {}
+        self.shown: dict[str, tuple[Reference | None, object]] = {}
         self.fields: dict[str, bytes] = {}
 
     def update(self) -> str:
@@ -615,7 +616,7 @@ def with_frames(known: Work, now: Work) -> Work:
 class LiveMemory(Memory):
     """Keeps what was made of the headers at hand, besides the journal."""
 
-    at_hand: dict[str, tuple[str, Any]] = field(default_factory=dict)
+    at_hand: dict[str, tuple[str, Kept]] = field(default_factory=dict)
     keys: dict[Path, tuple[tuple, str]] = field(default_factory=dict)
 
     def key(self, path: Path, *more: object) -> str:
@@ -625,7 +626,7 @@ class LiveMemory(Memory):
             known = self.keys[path] = of, super().key(path, *more)
         return known[1]
 
-    def rows(self, file: str, key: str) -> Any:
+    def rows(self, file: str, key: str) -> Kept:
         known = self.at_hand.get(file)
         if known is None or known[0] != key:
             rows = super().rows(file, key)
@@ -645,7 +646,7 @@ class LiveRunner(Runner):
 
     arrivals: Arrivals = field(default_factory=lambda: Arrivals(Path(), Path()))
     at_hand: dict[tuple, FrameOutcome] = field(default_factory=dict)
-    descriptions: dict[str, tuple[list[Any], str]] = field(default_factory=dict)
+    descriptions: dict[str, tuple[list[object], str]] = field(default_factory=dict)
 
     def known(self, infos: Sequence[FrameInfo], job: Job, what: str) -> dict[int, FrameOutcome]:
         if not job.kept:
