@@ -238,9 +238,10 @@ class Runner:
                 continue
             new = SavedImage(last, name, self.output.for_workers(), job.made_by(last) - {"reading"})
             memo = self.recall(name, partial(self.image_key, info, job, step))
-            if memo is not None and job.can_start_after(last, memo["lost"]):
-                yield replace(new, digest=self.journal.product(name), **memo)
-            elif memo is None and save and self.is_to_be_saved(kind, name):
+            known = None if memo is None else new.known(memo, self.journal.product(name))
+            if known is not None and job.can_start_after(last, known.lost):
+                yield known
+            elif known is None and save and self.is_to_be_saved(kind, name):
                 yield new
 
     def is_to_be_saved(self, kind: str, name: str) -> bool:
@@ -276,7 +277,7 @@ class Runner:
         (step,) = (step for step in job.steps if step.stage.name == image.stage)
         self.keep_image(image.name, self.image_key(info, job, step), image.memo)
 
-    def keep_image(self, name: str, key: str, memo: Any) -> None:
+    def keep_image(self, name: str, key: str, memo: object) -> None:
         """Remember it in the journal: what failed elsewhere has no part in it."""
         if self.journal is not None:
             self.journal.keep_product(name, key, memo)

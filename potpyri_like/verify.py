@@ -206,7 +206,7 @@ class Verifier(Runner):
     def is_to_be_saved(self, kind: str, name: str) -> bool:
         return name in self.products
 
-    def keep_image(self, name: str, key: str, memo: Any) -> None:
+    def keep_image(self, name: str, key: str, memo: object) -> None:
         """Nothing is kept."""
 
     def known(self, infos: Sequence[FrameInfo], job: Job, what: str) -> dict[int, FrameOutcome]:

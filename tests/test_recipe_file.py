@@ -1,6 +1,7 @@
 """A recipe in a file of the user's, which is not packaged: run, kept, verified, and never taken from a night."""
 
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -250,6 +251,14 @@ def test_a_worker_that_cannot_import_it_says_so_in_one_sentence():
 
 def test_a_stage_of_a_package_has_no_file():
     assert file_digest(Opticam) == "" and "file" not in recipe_of(Opticam(), Options()).stages[0].made_by
+
+
+def test_the_file_in_the_documentation_runs(night, tmp_path):
+    text = (Path(__file__).parents[1] / "docs" / "extend.md").read_text("utf-8")
+    (code,) = re.findall(r'```python\n("""mine\.py.*?)```', text, re.DOTALL)
+    path = tmp_path / "mine.py"
+    path.write_text(code)
+    assert times(night, path)["MeasureLevel"] == N and min(levels(night)) > 0
 
 
 # -- authority -----------------------------------------------------------------------------------------------

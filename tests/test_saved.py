@@ -2,7 +2,9 @@
 
 import gzip
 import shutil
+import sqlite3
 import time
+from contextlib import closing
 from dataclasses import replace
 
 import astropy.units as u
@@ -13,10 +15,12 @@ from astropy.wcs import WCS
 from small_night import OF_THE_RUN, digests, run, run_json, small_night
 
 from potpyri_like import pipeline
+from potpyri_like.encoding import encode
 from potpyri_like.errors import ProductError
 from potpyri_like.frame import Frame, FrameInfo, FrameKind
 from potpyri_like.imaging import Pixels
 from potpyri_like.instruments.opticam import Opticam
+from potpyri_like.journal import sealed
 from potpyri_like.night import scan
 from potpyri_like.options import Options
 from potpyri_like.pipeline import reduce_night
@@ -188,6 +192,8 @@ def test_each_frame_has_a_name_of_its_own(tmp_path):
 
     assert names("C1/a.fits.gz", "b.fit") == [f"WASP-0/g/frames/{name}.fits.fz" for name in "ab"]
     assert names("cube.fits", plane=3) == ["WASP-0/g/frames/cube_0003.fits.fz"]
+    assert names("ré su\\mé.fits") == ["WASP-0/g/frames/r__su_m_.fits.fz"]
+    assert len(names("x" * 250 + ".fits", plane=7)[0].rpartition("/")[2]) < 255
     twice = names("one/a.fits", "two/A.fits", "b.fits")
     assert len({name.casefold() for name in twice}) == 3 and twice[2].endswith("/b.fits.fz")
     assert all(name.rpartition("/")[2].casefold().startswith("a_") for name in twice[:2])
@@ -321,6 +327,15 @@ def test_a_saved_frame_that_is_not_as_it_was_written_is_calibrated_anew(raw, nig
     assert again["Measure"] == N and products(night) == whole
     times = reduced(night, raw[1], save="frames")
     assert times["save image"] == 1 and not path.is_symlink() and path.read_bytes() == content
+
+
+def test_what_is_remembered_of_a_file_and_is_not_as_we_leave_it_is_not_believed(raw, night):
+    with closing(sqlite3.connect(night / "red" / ".journal" / "journal.sqlite")) as db:
+        forged = sealed(encode({"results": [], "did": 3}))
+        db.execute("UPDATE products SET memo = ? WHERE name LIKE '%/frames/%'", (forged,))
+        db.commit()
+    times = reduced(night, raw[1], until="calibrate", stars=149)
+    assert times["save image"] == N
 
 
 @pytest.mark.slow

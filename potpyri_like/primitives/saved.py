@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,6 +30,7 @@ __all__ = ["SAVABLE", "SavedImage", "error_plane", "image_hdus", "names_of", "pi
 # What `--save` takes, which is also the name of the folder, and whose pixels are saved; a new one is one entry.
 SAVABLE: Mapping[str, Field[Frame]] = {"frames": CALIBRATED}
 
+_LONGEST = 200  # name, without what is added to it; file systems take 255
 _ROWS, _LEVEL = 128, 2  # of a tile; of packing: more takes long and gains little
 _BITPIX = {"u1": 8, "i2": 16, "f4": -32, "f8": -64}
 _OF_THE_FILE = (
@@ -79,8 +81,20 @@ class SavedImage:
     did: tuple[str, ...] = ()
     has_wcs: bool = False
 
+    def known(self, memo: object, digest: str) -> SavedImage | None:
+        """The image with what was remembered of it; None where that is not as it was remembered."""
+        match memo:
+            case {
+                "results": dict() as results,
+                "lost": tuple() as lost,
+                "did": tuple() as did,
+                "has_wcs": bool() as wcs,
+            }:
+                return replace(self, digest=digest, results=results, lost=lost, did=did, has_wcs=wcs)
+        return None
+
     @property
-    def memo(self) -> dict[str, Any]:
+    def memo(self) -> dict[str, object]:
         """What has to be remembered of it besides the file."""
         return {"results": self.results, "lost": self.lost, "did": self.did, "has_wcs": self.has_wcs}
 
@@ -138,6 +152,7 @@ def names_of(infos: Sequence[FrameInfo], folder: str) -> dict[str, str]:
 def _plain_name(info: FrameInfo) -> str:
     """The raw file's name without what tells its format, and with the plane."""
     name = PurePosixPath(unpacked_name(info.inside or info.path.name)).stem
+    name = re.sub(r"[^\w.+-]", "_", name, flags=re.ASCII)[:_LONGEST]
     return name if info.plane is None else f"{name}_{info.plane:04d}"
 
 
@@ -146,7 +161,7 @@ def _mark(label: str) -> str:
     return hashlib.sha256(label.encode(errors="backslashreplace")).hexdigest()[:8]
 
 
-def _comes_back(value: Any) -> bool:
+def _comes_back(value: object) -> bool:
     """Whether a value is the same, in its types too, after it was remembered."""
     try:
         return _alike(value, decode(encode(value)))
@@ -154,13 +169,13 @@ def _comes_back(value: Any) -> bool:
         return False
 
 
-def _alike(one: Any, other: Any) -> bool:
+def _alike(one: object, other: object) -> bool:
     """Whether two values are equal and of the same types."""
     if type(one) is not type(other):
         return False
-    if isinstance(one, Mapping):
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
         return one.keys() == other.keys() and all(_alike(one[name], other[name]) for name in one)
-    if isinstance(one, list | tuple):
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         return len(one) == len(other) and all(map(_alike, one, other))
     return encode(one) == encode(other)
 

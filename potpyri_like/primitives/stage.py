@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 from astropy.coordinates import SkyCoord
@@ -22,6 +22,9 @@ from potpyri_like.photometry import ApertureChoice
 from potpyri_like.results import Choice, Masters, Problem, Reference, SetResult
 from potpyri_like.stages import AnyField, Field, FrameStage, Stage
 from potpyri_like.store import Output, Reading
+
+if TYPE_CHECKING:
+    from potpyri_like.primitives.saved import SavedImage
 
 T = TypeVar("T")
 
@@ -140,8 +143,8 @@ class FrameOutcome:
         Of the raw file.
     read_again : bool
         Its pixels were not made, but read from an image that was saved.
-    saved : tuple
-        The images that were saved, as `SavedImage`.
+    saved : tuple of SavedImage
+        The images that were saved.
     """
 
     info: FrameInfo
@@ -156,7 +159,7 @@ class FrameOutcome:
     seconds: Mapping[str, float] = field(default_factory=dict)
     reading: Reading | None = None
     read_again: bool = False
-    saved: tuple[Any, ...] = ()
+    saved: tuple[SavedImage, ...] = ()
 
     def get(self, wanted: Field[T]) -> T | None:
         """What a stage found out; None where it did not."""
