@@ -23,7 +23,13 @@ from potpyri_like.instruments import (
     Keyword,
     PixelFilter,
     Rule,
+    camera_named,
+    image_hdus,
+    pixel_scale,
+    site_of,
+    wcs_of,
 )
+from potpyri_like.testing.cards import blank_headers, cards_of
 
 MAIN = Toy.cameras[0]
 E_PER_ADU = u.electron / u.adu
@@ -303,15 +309,15 @@ class TestCameras:
     def test_a_frame_that_a_person_gave_a_camera_is_laid_out_for_it(self):
         header = frame({"FILTER": "clear"})
         assert described(Twin(), header, camera="RED").camera == "red"
-        assert Twin().layout(header, Twin().camera_named("red")).readouts[0].gain == 2
-        assert Twin().layout(header, Twin().camera_named("blue")).readouts[0].gain == 1.3
+        assert Twin().layout(header, camera_named(Twin(), "red")).readouts[0].gain == 2
+        assert Twin().layout(header, camera_named(Twin(), "blue")).readouts[0].gain == 1.3
 
     def test_each_has_its_scale_its_gain_and_its_site(self):
         blue, red = (described(Twin(), frame({"FILTER": band, "BIN": "2x2"})) for band in "gr")
-        assert Twin().pixel_scale(blue) == pytest.approx(1.24)
-        assert Twin().pixel_scale(red) == pytest.approx(1.0)
-        assert Twin().site_of("blue") == Toy.site
-        assert Twin().site_of("red").lon.deg == pytest.approx(20)
+        assert pixel_scale(Twin(), blue) == pytest.approx(1.24)
+        assert pixel_scale(Twin(), red) == pytest.approx(1.0)
+        assert site_of(Twin(), "blue") == Toy.site
+        assert site_of(Twin(), "red").lon.deg == pytest.approx(20)
 
     def test_a_flat_without_a_filter_is_of_the_camera_s_only_band(self):
         cards = {"IMAGETYP": "flat", "FILTER": "", "DETECTOR": "B34"}
@@ -319,7 +325,7 @@ class TestCameras:
 
     def test_an_unknown_name_is_told_with_those_that_are_there(self):
         with pytest.raises(HeaderError, match="TWIN has no camera 'green': it has blue, red"):
-            Twin().camera_named("green")
+            camera_named(Twin(), "green")
 
 
 class TestLayout:
@@ -432,8 +438,8 @@ class TestAmplifiers:
         assert [readout.gain for readout in readouts] == [1, 2, 3, 4]
         assert [readout.read_noise for readout in readouts] == [6, 6, 6, 9]
         assert [readout.overscan is None for readout in readouts] == [False, True, True, True]
-        assert Quad().image_hdus(self.header()) == (1, 2, 3, 4)
-        assert Quad().wcs(self.header(), Quad().layout(self.header())) is None
+        assert image_hdus(Quad(), self.header()) == (1, 2, 3, 4)
+        assert wcs_of(Quad(), self.header(), Quad().layout(self.header())) is None
 
     @pytest.mark.parametrize("binning", [1, 2])
     def test_a_coded_image_is_assembled_with_flips_and_gaps(self, binning):
@@ -483,7 +489,7 @@ class TestAmplifiers:
             )
         )
         toy = declare(cameras=(camera(data_section=None, overscan_section=None, amplifiers=halves),))()
-        (blank,) = toy.blank(toy.cameras[0], size=(10, 10), binning=(1, 1))
+        (blank,) = blank_headers(toy, toy.cameras[0], size=(10, 10), binning=(1, 1))
         assert (blank["NAXIS1"], blank["NAXIS2"]) == (120, 20)
 
     def test_a_blank_file_puts_amplifiers_with_cards_side_by_side(self):
@@ -494,7 +500,7 @@ class TestAmplifiers:
             for n, x0 in ((1, 0), (2, 30))
         )
         toy = declare(cameras=(camera(data_section=None, overscan_section=None, amplifiers=halves),))()
-        (blank,) = toy.blank(toy.cameras[0], size=(30, 10), binning=(1, 1))
+        (blank,) = blank_headers(toy, toy.cameras[0], size=(30, 10), binning=(1, 1))
         assert [blank[card] for card in ("TRIM1", "BIAS1", "TRIM2", "BIAS2", "NAXIS1")] == [
             "[1:30,1:10]",
             "[31:62,1:10]",
@@ -687,7 +693,7 @@ class TestCards:
 
     def test_a_frame_s_cards_describe_the_frame(self):
         before = described(Toy(), frame())
-        after = described(Toy(), make_header(Toy().cards(before), shape=(256, 288)))
+        after = described(Toy(), make_header(cards_of(Toy(), before), shape=(256, 288)))
         assert after.pointing.separation(before.pointing) < 0.05 * u.arcsec
         assert abs((after.mid_time - before.mid_time).to_value(u.s)) < 1e-3
         for attribute in ("kind", "camera", "band", "target", "binning", "exposure"):
@@ -697,8 +703,8 @@ class TestCards:
         rules = (Rule(FrameKind.FLAT, Is("OBJECT", "skyflat")), Rule(FrameKind.SCIENCE, Always()))
         toy = declare(kinds=rules)()
         flat = described(toy, frame({"OBJECT": "SKYFLAT"}))
-        assert toy.cards(flat)["OBJECT"] == "SKYFLAT"
-        assert toy.cards(described(toy, frame()))["OBJECT"] == "WASP-12"
+        assert cards_of(toy, flat)["OBJECT"] == "SKYFLAT"
+        assert cards_of(toy, described(toy, frame()))["OBJECT"] == "WASP-12"
 
 
 class TestSky:
@@ -718,7 +724,7 @@ class TestSky:
     def test_a_wcs_is_that_of_the_trimmed_image_even_where_its_numbers_are_text(self):
         toy = declare(cameras=(camera(data_section="[11:250,21:250]", overscan_section=None),))()
         header = frame(self.WCS)
-        wcs = toy.wcs(header, toy.layout(header))
+        wcs = wcs_of(toy, header, toy.layout(header))
         # pixel 100, 120 of the file, from 1, is 89, 99 of the trimmed image, from 0
         sky = wcs.pixel_to_world(89, 99)
         assert (sky.ra.deg, sky.dec.deg) == pytest.approx((124.6, 25.3), abs=1e-9)
@@ -727,4 +733,4 @@ class TestSky:
     def test_a_header_without_a_usable_one_has_none(self, cards):
         header = frame(self.WCS | cards if cards else {})
         toy = Toy()
-        assert toy.wcs(header, toy.layout(header)) is None
+        assert wcs_of(toy, header, toy.layout(header)) is None

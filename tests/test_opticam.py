@@ -12,6 +12,7 @@ from headers import make_header
 
 from potpyri_like.errors import HeaderError
 from potpyri_like.frame import FrameKind
+from potpyri_like.instruments import camera_named, image_hdus, pixel_scale
 from potpyri_like.instruments.opticam import DATE_DOUBTFUL, DATE_SETTLED, Opticam
 from potpyri_like.night import scan
 from potpyri_like.store import read_header
@@ -410,7 +411,7 @@ class TestCamera:
     def test_scale_follows_camera_and_binning(self):
         for serial, scale in (("VSC-05535", 0.1397), ("VSC-05530", 0.1406), ("VSC-05522", 0.1661)):
             info = described(RAW | {"SERIALN": serial})
-            assert OPTICAM.pixel_scale(info) == pytest.approx(2 * scale)
+            assert pixel_scale(OPTICAM, info) == pytest.approx(2 * scale)
 
 
 class TestKind:
@@ -597,9 +598,9 @@ class TestReadout:
         header = make_header(without(RAW, "SERIALN", "FILTER"), inside="x.fit")
         with pytest.raises(HeaderError):
             OPTICAM.layout(header)
-        camera = OPTICAM.camera_named("C2")
+        camera = camera_named(OPTICAM, "C2")
         assert OPTICAM.layout(header, camera).shape == (64, 64)
-        assert OPTICAM.image_hdus(header, camera) == (0,)
+        assert image_hdus(OPTICAM, header, camera) == (0,)
         assert OPTICAM.pedestal(header, camera) == (100, 20)
 
 
@@ -676,7 +677,7 @@ class TestRealFrames:
         assert (info.clock, info.target, info.pointing) == ("PC", "", None)
         assert info.exposure == 5 * u.s
         assert info.shape == (1024, 1024)
-        assert OPTICAM.pixel_scale(info) == pytest.approx(2 * scale)
+        assert pixel_scale(OPTICAM, info) == pytest.approx(2 * scale)
         assert not flagged(info)
         assert OPTICAM.layout(header).readouts[0].read_noise == pytest.approx(2.6)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from astropy.io import fits
@@ -12,9 +12,13 @@ from astropy.wcs import WCS, FITSFixedWarning, NoConvergence
 from astropy.wcs.utils import wcs_to_celestial_frame
 
 from potpyri_like.header import RawHeader, card_value
-from potpyri_like.instruments.cameras import Readout
+from potpyri_like.instruments.former import once_a_method
+from potpyri_like.instruments.layout import Layout, Readout
 
-__all__ = ["Solution", "celestial_wcs"]
+if TYPE_CHECKING:
+    from potpyri_like.instruments.base import Instrument
+
+__all__ = ["Solution", "celestial_wcs", "wcs_of", "wcs_trouble"]
 
 TEXT = r"CTYPE[12]|CUNIT[12]|RADESYS|RADECSYS|PS[12]_\d+|WAT[0-2]_\d+"
 NUMBERS = (
@@ -129,12 +133,12 @@ def placed(cards: fits.Header, readout: Readout) -> WCS:
             cards = flipped(cards, axis)
             at = size + 1 - at
         cards[f"CRPIX{axis}"] = at + start
-    return wcs_of(cards)
+    return _wcs_of_cards(cards)
 
 
 def flipped(cards: fits.Header, axis: int) -> fits.Header:
     """The cards of the image mirrored along one axis, but for the place of its reference pixel."""
-    matrix = wcs_of(cards).pixel_scale_matrix.copy()
+    matrix = _wcs_of_cards(cards).pixel_scale_matrix.copy()
     matrix[:, axis - 1] *= -1
     kept = [(card, value) for card, value in cards.items() if not re.match(r"(CD|PC)\d_|CDELT|CROTA", card)]
     mirrored = fits.Header(kept)
@@ -148,7 +152,7 @@ def flipped(cards: fits.Header, axis: int) -> fits.Header:
     return mirrored
 
 
-def wcs_of(cards: fits.Header) -> WCS:
+def _wcs_of_cards(cards: fits.Header) -> WCS:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FITSFixedWarning)
         return WCS(cards, naxis=2)
@@ -171,3 +175,20 @@ def tried(wcs: WCS, shape: tuple[int, int]) -> WCS:
     if not off < FAITHFUL:
         raise ValueError(f"a way to the sky and back ends {off:.2g} pixels off")
     return wcs
+
+
+@once_a_method("wcs")
+def wcs_of(instrument: Instrument, header: RawHeader, layout: Layout) -> WCS | None:
+    """The celestial coordinates of a trimmed image, if its header has them; else None."""
+    return None if len(layout.readouts) > 1 else celestial_wcs(header, layout.readouts[0]).wcs
+
+
+@once_a_method("wcs_trouble")
+def wcs_trouble(instrument: Instrument, header: RawHeader, layout: Layout) -> str:
+    """Why the celestial coordinates that a header has are not used; "" where they are, or where it has none."""
+    found = celestial_wcs(header, layout.readouts[0])
+    if len(layout.readouts) == 1 or found == (None, ""):
+        return found.why
+    return (
+        f"the image is put together from {len(layout.readouts)} amplifiers, each with coordinates of its own"
+    )

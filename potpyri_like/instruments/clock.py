@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
@@ -19,10 +19,15 @@ from astropy.time import Time, TimeDelta
 
 from potpyri_like.astrometry import SCALES, utc_of
 from potpyri_like.errors import HeaderError
-from potpyri_like.header import RawHeader, comment_of
-from potpyri_like.instruments.keywords import Compound, Keyword
+from potpyri_like.frame import FrameKind
+from potpyri_like.header import CardValue, RawHeader, comment_of
+from potpyri_like.instruments.exposure import RELATIVE_SLACK, exposure_of, positive
+from potpyri_like.instruments.former import once_a_method
 
-__all__ = ["Duration", "Reading", "Stamp", "open_shutter", "read_stamp", "read_time"]
+if TYPE_CHECKING:
+    from potpyri_like.instruments.base import Instrument
+
+__all__ = ["FAULTS", "Reading", "Stamp", "date_of", "read_stamp", "read_time", "time_of"]
 
 DATE_CARDS = ("DATE-OBS", "DATE-BEG", "DATE-AVG", "DATE-END")
 TIME_CARDS = (
@@ -38,7 +43,6 @@ TIME_CARDS = (
 )
 DAY_CARDS = ("MJD-OBS", "MJD-BEG", "MJD-AVG", "MJD-END", "MJD", "JD", "JD-OBS", "JD-BEG", "JD_UTC", "JULIAN")
 ZONE_CARDS = ("TIMEZONE", "TZ", "ZONE", "UTCOFFST", "UTOFFSET", "TIMEOFFS")
-COUNTS = ("COADDS", "NCOADDS", "EXPCOAD", "STACKCNT", "NCOMBINE", "SNAPSHOT")
 UTC = ("UTC", "UT", "GMT", "Z", "ZULU", "NTP")
 UNSAID = ("", "UNKNOWN", "N/A", "NONE", "UNDEFINED")
 
@@ -52,14 +56,13 @@ IS_END = re.compile(r"\b(end|stop|finish)\b|frame (grabbed|received)", re.IGNORE
 IS_MIDDLE = re.compile(r"\bmid(dle|point)?\b|mid-?(exp|time|obs)", re.IGNORECASE)
 IS_START = re.compile(r"\b(start|begin|beginning|begins|open)\b", re.IGNORECASE)
 IS_LOCAL = re.compile(r"\blocal\b", re.IGNORECASE)
-IN_MS = re.compile(r"\[ms\]|\(ms\)|\bin ms\b|^\s*ms\s*$|milli-?sec", re.IGNORECASE)
-IN_S = re.compile(r"\[s\]|\(s\)|\bsec(ond)?s?\b", re.IGNORECASE)
 
 A_MOMENT = 0.005  # s; two readings of one card
 DAY_CARD_ERROR = 60.0  # s; MJD-OBS is 2 s early at LCO, 29 s late at Gemini
 READOUT = 30.0  # s; DATE-END may be that of the file
-SLACK, RELATIVE_SLACK = 0.5, 0.02  # s; of the exposure
+SLACK = 0.5  # s, beside the part of the exposure
 OLDEST = 47892.0  # MJD of 1990: an earlier date is that of a clock that was never set
+# What reading a header may raise where it says what nobody thought of.
 FAULTS = (HeaderError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
@@ -113,7 +116,7 @@ class Stamp:
 MJD_0 = date(1858, 11, 17).toordinal()
 
 
-def read_stamp(says: Any) -> Stamp | None:
+def read_stamp(says: CardValue) -> Stamp | None:
     """What a card says of date and time: ISO dates, '31/12/96', zones, am and pm; None where it is neither.
 
     Of 03/04/2024 nobody knows which is the month.
@@ -177,75 +180,6 @@ def zone_of(text: str | None) -> float | None:
     return float(f"{text[0]}1") * (int(digits[:2]) + int(digits[2:] or 0) / 60)
 
 
-# -- the exposure ----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Duration:
-    """An exposure in seconds, None where no card gives one, and what is to be said of it."""
-
-    seconds: float | None
-    note: str = ""
-
-
-def open_shutter(header: RawHeader, keyword: Keyword | Compound) -> Duration:
-    """The exposure by a card declared in seconds, as its comment and the other cards of that name bear it out.
-
-    A comment says milliseconds; a thousand times another card is milliseconds, too; whatever else differs is a doubt.
-    """
-    if not isinstance(keyword, Keyword) or keyword.unit != u.s:
-        return Duration(None)
-    names = dict.fromkeys(
-        (*keyword.cards, *({"EXPTIME", "EXPOSURE"} if {"EXPTIME", "EXPOSURE"} & {*keyword.cards} else ()))
-    )
-    known = {card: value for card in names if (value := positive(header.get(card))) is not None}
-    first = next((card for card in keyword.cards if card in header), None)
-    if first not in known:
-        return Duration(None)
-    seconds = {
-        card: value / 1000 if in_milliseconds(header, card) else value for card, value in known.items()
-    }
-    here = seconds[first]
-    if here != known[first]:
-        return Duration(here, f"exposure: {first} = {known[first]:g} is in milliseconds, as its comment says")
-    for card, other in seconds.items():
-        if abs(here / other / 1000 - 1) < RELATIVE_SLACK:
-            return Duration(
-                other, f"exposure: {first} = {here:g} is in milliseconds, as {card} = {other:g} says"
-            )
-    said = [f"{card} = {value:g}" for card, value in known.items()]
-    if any(differ(here, other, header) for other in seconds.values()):
-        return Duration(
-            here, f"time: {' and '.join(said)} contradict each other; {here:g} s is taken for the exposure"
-        )
-    return Duration(here)
-
-
-def in_milliseconds(header: RawHeader, card: str) -> bool:
-    """Whether the comment of a card says so."""
-    comment = comment_of(header, card)
-    return bool(IN_MS.search(comment)) and not IN_S.search(comment)
-
-
-def positive(value: Any) -> float | None:
-    """A number above 0; None for what is none."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if number > 0 and np.isfinite(number) else None
-
-
-def differ(one: float, other: float, header: RawHeader) -> bool:
-    """Whether two exposures are not one: not within 2 %, in milliseconds, or that of a sum and of its parts."""
-    low, high = sorted((one, other))
-    counts = (1.0, 1000.0, *(number for card in COUNTS if (number := positive(header.get(card))) is not None))
-    return not any(abs(high - low * count) <= 0.05 + RELATIVE_SLACK * high for count in counts)
-
-
-# -- the time --------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Watched(RawHeader):
     """A header that notes which cards were asked for, and may say some of them otherwise."""
@@ -253,7 +187,7 @@ class Watched(RawHeader):
     instead: Mapping[str, str] = field(default_factory=dict)
     read: set[str] = field(default_factory=set)
 
-    def __getitem__(self, card: str) -> Any:
+    def __getitem__(self, card: str) -> CardValue:
         value = super().__getitem__(card)
         self.read.add(card)
         return self.instead.get(card, value)
@@ -592,3 +526,47 @@ def apart(seconds: float) -> str:
         if seconds >= 1.5 * unit:
             return f"{seconds / unit:.1f} {name}"
     return f"{seconds:.0f} seconds"
+
+
+# -- the frames of an instrument ----------------------------------------------------------------------------
+
+
+@once_a_method("time_of")
+def time_of(
+    instrument: Instrument, header: RawHeader, exposure: u.Quantity, kind: FrameKind
+) -> Reading | None:
+    """The mid-exposure time of a frame, or of the first plane of a cube; None for a calibration frame without one.
+
+    Raises
+    ------
+    HeaderError
+        A science frame has none.
+    """
+    duration = exposure if np.isfinite(exposure) else 0 * u.s
+
+    def first(header: RawHeader, exposure: u.Quantity) -> Time:
+        return instrument.plane_time(header, exposure, 0)
+
+    read = first if len(header.image_shape) > 2 else instrument.mid_time
+    longitude = instrument.site.lon.wrap_at("180d").deg
+    try:
+        return read_time(read, header, duration, scale=instrument.time_scale, longitude=longitude)
+    except FAULTS as error:
+        if kind is not FrameKind.SCIENCE:
+            return None
+        missing = f"no {error} card" if isinstance(error, KeyError) else str(error)
+        raise HeaderError(
+            f"{header.path.name}: no believable time in the header ({missing}); the frame is left out"
+        ) from error
+
+
+def date_of(instrument: Instrument, header: RawHeader) -> Time | None:
+    """The mid-exposure time of a frame of any kind; None where its header has none.
+
+    Raises
+    ------
+    HeaderError
+        Its exposure cannot be.
+    """
+    reading = time_of(instrument, header, exposure_of(instrument, header, FrameKind.OTHER), FrameKind.OTHER)
+    return None if reading is None else reading.time

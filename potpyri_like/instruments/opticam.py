@@ -6,21 +6,23 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 import astropy.units as u
 import numpy as np
-from astropy.coordinates import FK5, EarthLocation, SkyCoord
+from astropy.coordinates import EarthLocation, SkyCoord
 from astropy.time import Time, TimeDelta
 
 from potpyri_like.errors import HeaderError
 from potpyri_like.frame import FrameInfo, FrameKind
-from potpyri_like.header import RawHeader
+from potpyri_like.header import CardValue, RawHeader
 from potpyri_like.hookspecs import hookimpl
-from potpyri_like.instruments.base import Calibration, Instrument, PixelFilter, check_binning
-from potpyri_like.instruments.cameras import Camera, Layout
-from potpyri_like.instruments.keywords import HeaderKeywords, Keyword, number
+from potpyri_like.instruments.base import Instrument
+from potpyri_like.instruments.calibration import Calibration
+from potpyri_like.instruments.cameras import Amplifier, Camera
+from potpyri_like.instruments.keywords import HeaderKeywords, Keyword, check_binning
+from potpyri_like.instruments.pixel_filter import PixelFilter
 from potpyri_like.instruments.rules import Always, Below, Has, InPath, Is, Matches, Rule, numeric
+from potpyri_like.instruments.simulated import Simulated, SimulatedCamera
 
 SCIENCE, BIAS, DARK, FLAT, OTHER = FrameKind
 A_DAY = TimeDelta(1 * u.day)
@@ -40,8 +42,16 @@ SLOAN = re.compile(r"(?:SDSS[ _-]?)?([ugriz])['p]?", re.IGNORECASE)
 ALONE = r"([ _-]+([a-z]p?'?|c?[\d.]+s?)|\d+)*$"
 
 
-def zyla(name: str, serial: str, bands: tuple[str, ...], scale: float, **placement: Any) -> Camera:
-    """One of the three Andor Zyla 4.2 PLUS; they differ in scale, bands and placement."""
+def zyla(
+    name: str,
+    serial: str,
+    bands: tuple[str, ...],
+    scale: float,
+    *,
+    rotation: float = 0.0,
+    centre: tuple[float, float] = (0.0, 0.0),
+) -> Camera:
+    """One of the three Andor Zyla 4.2 PLUS; they differ in scale, bands and placement (rotation in degrees)."""
     return Camera(
         name=name,
         ids=(serial,),
@@ -54,9 +64,12 @@ def zyla(name: str, serial: str, bands: tuple[str, ...], scale: float, **placeme
         saturation=65000 * u.adu,  # the converter's end; the header's SATLEVEL is exceeded by real stars
         pedestal=100 * u.adu,  # maker's offset; the minima of real frames lie at 68 to 91
         pedestal_error=20 * u.adu,
-        dark_current=0.0986 * u.electron / u.s,  # the header's DARKCURR, a data-sheet number
         binned_after_reading=True,  # a binned value is a sum: its noise on real frames says so
-        **placement,
+        simulated=SimulatedCamera(
+            rotation=rotation * u.deg,
+            centre=centre,
+            dark_current=0.0986 * u.electron / u.s,  # the header's DARKCURR, a data-sheet number
+        ),
     )
 
 
@@ -100,8 +113,8 @@ class Opticam(Instrument):
     # matches of three simultaneous frames, 2023-11-22.
     cameras = (
         zyla("C1", "VSC-05535", ("u", "g"), 0.1397),
-        zyla("C2", "VSC-05530", ("r",), 0.1406, rotation=-0.20 * u.deg, centre=(51.2, 63.4)),
-        zyla("C3", "VSC-05522", ("i", "z"), 0.1661, rotation=-0.33 * u.deg, centre=(-6.0, 78.6)),
+        zyla("C2", "VSC-05530", ("r",), 0.1406, rotation=-0.20, centre=(51.2, 63.4)),
+        zyla("C3", "VSC-05522", ("i", "z"), 0.1661, rotation=-0.33, centre=(-6.0, 78.6)),
     )
     calibration = Calibration(bias=False)
     # The published reduction filters 10 s and longer: warm pixels outshine the noise (Paez et al. 2026).
@@ -110,6 +123,7 @@ class Opticam(Instrument):
     pixel_filter = PixelFilter("median", minimum_exposure=10 * u.s, binned="selective")
     site = EarthLocation.from_geodetic(lon=-115.463611 * u.deg, lat=31.044167 * u.deg, height=2790 * u.m)
     telescope_diameter = 2.1 * u.m
+    simulated = Simulated(equinox=2024.8 * u.yr)  # coordinates are of date
 
     def mid_time(self, header: RawHeader, exposure: u.Quantity) -> Time:
         """The start, from GPSTIME, else UT, else DATE-OBS, plus half of the exposure."""
@@ -125,7 +139,7 @@ class Opticam(Instrument):
             )
         return start
 
-    def time_cards(self, start: Time, exposure: u.Quantity) -> dict[str, Any]:
+    def time_cards(self, start: Time, exposure: u.Quantity) -> dict[str, CardValue]:
         date, time = start.utc.isot.split("T")
         return {"UT": f"{date} {time} ", "DATE-OBS": date, "UTMIDDLE": "00:00:00.0000", "JD": 0.0}
 
@@ -167,10 +181,6 @@ class Opticam(Instrument):
         """RA and DEC of date, to a few arcminutes; the placeholders 0 and 31 are no coordinates."""
         return super().pointing_of(header) if has_position(header) else None
 
-    def pointing_values(self, pointing: SkyCoord) -> dict[str, Any]:
-        of_date = pointing.transform_to(FK5(equinox="J2024.8"))
-        return super().pointing_values(of_date) | {"equinox": 2024.8 * u.yr}
-
     def readout_of(self, header: RawHeader) -> str:
         """The readout rate; 000 MHz is a card that was not filled."""
         mode = str(header.get("CCDMODE", ""))
@@ -187,13 +197,11 @@ class Opticam(Instrument):
             return "GPS + free run"
         return "PC" if str(header.get("UT", "")).endswith(".000") and not since_start else ""
 
-    def layout(self, header: RawHeader, camera: Camera | None = None) -> Layout:
-        """A simulator states its true gain, in GAIN."""
-        layout = super().layout(header, camera)
+    def amplifiers_in(self, header: RawHeader, camera: Camera) -> tuple[Amplifier, ...]:
+        """One; a simulator states its true gain, in GAIN."""
         if not is_simulated(header) or "GAIN" not in header:
-            return layout
-        gain = number(header, "GAIN")
-        return replace(layout, readouts=tuple(replace(readout, gain=gain) for readout in layout.readouts))
+            return ()
+        return (Amplifier(hdu=header.images[0], x0=0, y0=0, gain=Keyword("GAIN", u.electron / u.adu)),)
 
     def pedestal(self, header: RawHeader, camera: Camera | None = None) -> tuple[float, float]:
         """None in the images of a simulator."""

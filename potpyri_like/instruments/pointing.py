@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
@@ -13,9 +13,13 @@ from astropy.coordinates import FK4, FK5, ICRS, BaseCoordinateFrame, SkyCoord
 from astropy.time import Time
 
 from potpyri_like.header import RawHeader, comment_of
-from potpyri_like.instruments.keywords import Compound, Keyword
+from potpyri_like.instruments.former import once_a_method
+from potpyri_like.instruments.keywords import Compound, Keyword, Value, read_keyword
 
-__all__ = ["Direction", "angle", "frame_of_cards", "read_direction", "sky"]
+if TYPE_CHECKING:
+    from potpyri_like.instruments.base import Instrument
+
+__all__ = ["Direction", "angle", "direction_of", "equinox_of", "frame_of_cards", "pointing", "read_direction"]
 
 NEAR = 3.0  # degrees; the mount, the object and the solution of one frame lie within
 CLOSE = 0.01  # degrees; two readings that far apart are one
@@ -85,7 +89,7 @@ def chosen(
     return Direction(*readings[best], note=note if best else "")
 
 
-def raw_value(header: RawHeader, keyword: Keyword | Compound) -> Any:
+def raw_value(header: RawHeader, keyword: Keyword | Compound) -> Value:
     """What the card says, as it stands; None where there is none."""
     if isinstance(keyword, Compound):
         return None if any(card not in header for card in keyword.cards) else keyword.read(header)
@@ -93,12 +97,12 @@ def raw_value(header: RawHeader, keyword: Keyword | Compound) -> Any:
     return None if card is None else header[card]
 
 
-def told(keyword: Keyword | Compound, value: Any) -> str:
+def told(keyword: Keyword | Compound, value: Value) -> str:
     """The card and what it says."""
     return f"{keyword.cards[0]} = {value!r}"
 
 
-def right_ascensions(header: RawHeader, keyword: Keyword | Compound, says: Any) -> list[float]:
+def right_ascensions(header: RawHeader, keyword: Keyword | Compound, says: Value) -> list[float]:
     """The right ascension in degrees as it must be read, then as it might be meant, too."""
     if isinstance(says, u.Quantity):
         return within([float(says.to_value(u.deg))])
@@ -113,7 +117,7 @@ def right_ascensions(header: RawHeader, keyword: Keyword | Compound, says: Any) 
     return within([one for one in both if one <= 360])
 
 
-def is_beyond(header: RawHeader, keyword: Keyword | Compound, says: Any) -> bool:
+def is_beyond(header: RawHeader, keyword: Keyword | Compound, says: Value) -> bool:
     """Whether the right ascension should be in hours, and is more than there are."""
     found = None if isinstance(says, u.Quantity) else angle(says)
     if found is None or found[0] <= 24:
@@ -134,18 +138,18 @@ def within(values: list[float]) -> list[float]:
     return [value % 360 for value in values if np.isfinite(value) and -180 <= value <= 360]
 
 
-def declinations(says: Any) -> float | None:
+def declinations(says: Value) -> float | None:
     """The declination in degrees; None for what cannot be one."""
     found = (float(says.to_value(u.deg)), None) if isinstance(says, u.Quantity) else angle(says)
     return found[0] if found is not None and found[1] != "h" and -90 <= found[0] <= 90 else None
 
 
-def is_plain(says: Any) -> bool:
+def is_plain(says: Value) -> bool:
     """Whether it is a number, or text of one."""
     return not isinstance(says, str) or PLAIN.fullmatch(says.strip()) is not None
 
 
-def angle(says: Any) -> tuple[float, str | None] | None:
+def angle(says: Value) -> tuple[float, str | None] | None:
     """A plain or sexagesimal number, and "h" or "d" where it says so; None for what is neither.
 
     Examples
@@ -219,14 +223,37 @@ def frame_of_cards(header: RawHeader) -> BaseCoordinateFrame:
     return FK5(equinox=Time(year or 2000.0, format="jyear"))
 
 
-def year_of(says: Any) -> float | None:
+def year_of(says: Value) -> float | None:
     """A year that can be an equinox, from 2000.0, 'J2000' or 'B1950.0'; else None."""
     found = re.fullmatch(r"[JB]?\s*(\d{4}(?:\.\d*)?)", str(says).strip(), re.IGNORECASE)
     return float(found[1]) if found and 1850 < float(found[1]) < 2150 else None
 
 
-def sky(direction: Direction, frame: BaseCoordinateFrame) -> SkyCoord | None:
-    """The direction in ICRS."""
-    if direction.ra is None or direction.dec is None:
+@once_a_method("direction_of")
+def direction_of(instrument: Instrument, header: RawHeader) -> Direction:
+    """What the declared `ra` and `dec` cards say, as the other cards bear it out."""
+    return read_direction(header, instrument.keywords.ra, instrument.keywords.dec)
+
+
+@once_a_method("equinox_of")
+def equinox_of(instrument: Instrument, header: RawHeader) -> BaseCoordinateFrame | None:
+    """The frame of the coordinates: FK5 of the declared equinox; None where it cannot be.
+
+    Where no equinox is declared, RADESYS, EQUINOX and EPOCH tell; where these are absent, too, it is ICRS.
+    """
+    if instrument.keywords.equinox is None:
+        return frame_of_cards(header)
+    equinox = read_keyword(instrument, "equinox", header, optional=True)
+    if equinox is None:
+        return ICRS()
+    year = float(u.Quantity(equinox, u.yr).value)
+    return FK5(equinox=Time(year, format="jyear")) if 1850 < year < 2150 else None
+
+
+def pointing(instrument: Instrument, header: RawHeader) -> SkyCoord | None:
+    """Where the telescope looked, ICRS; None where the header says nothing believable."""
+    frame = equinox_of(instrument, header)
+    found = direction_of(instrument, header)
+    if frame is None or found.ra is None or found.dec is None:
         return None
-    return SkyCoord(direction.ra * u.deg, direction.dec * u.deg, frame=frame).transform_to(ICRS())
+    return SkyCoord(found.ra * u.deg, found.dec * u.deg, frame=frame).transform_to(ICRS())

@@ -14,6 +14,7 @@ from potpyri_like.astrometry import Match, match_stars
 from potpyri_like.errors import RegistrationError, UsageError
 from potpyri_like.frame import Frame, FrameInfo
 from potpyri_like.imaging import Pixels
+from potpyri_like.instruments import camera_named, wcs_of, wcs_trouble
 from potpyri_like.night import ObservationSet
 from potpyri_like.photometry import SIGMA_STAR, Profile, combined_significance, forced_flux
 from potpyri_like.primitives.calibrate import UNUSABLE
@@ -104,13 +105,13 @@ class SkyPlace(FrameStage):
     def __call__(self, info: FrameInfo, setup: Setup) -> Frame:
         instrument = setup.instrument
         header = read_header(info.path, inside=info.inside)
-        layout = instrument.layout(header, instrument.camera_named(info.camera))
-        wcs = instrument.wcs(header, layout)
+        layout = instrument.layout(header, camera_named(instrument, info.camera))
+        wcs = wcs_of(instrument, header, layout)
         place, doubt = None, ""
         if wcs is not None and setup.coordinates is not None:
             place, doubt = pixel_of(wcs, setup.coordinates)
         elif wcs is None:
-            doubt = instrument.wcs_trouble(header, layout)
+            doubt = wcs_trouble(instrument, header, layout)
         nothing = np.zeros((1, 1), np.float32)
         frame = Frame(to_ccd(Pixels(nothing, nothing, nothing.astype(np.uint8))), info)
         return frame.after("its WCS looked at", place=place, doubt=doubt)

@@ -29,9 +29,20 @@ from potpyri_like.errors import HeaderError, ReductionError
 from potpyri_like.frame import FrameInfo, FrameKind
 from potpyri_like.header import RawHeader
 from potpyri_like.imaging import Section
-from potpyri_like.instruments import Amplifier, Camera, Instrument, Keyword, Readout
+from potpyri_like.instruments import Camera, Instrument, Keyword, Readout, camera_named
+from potpyri_like.instruments.cameras import camera_at, parts_of
+from potpyri_like.instruments.dates import values_of
 from potpyri_like.store import is_raw_name, read_header
-from potpyri_like.testing.simulate import NightPlan, Truth, a_frame, raw_header, simulate_night, usual_band
+from potpyri_like.testing.cards import raw_header
+from potpyri_like.testing.simulate import (
+    NightPlan,
+    Truth,
+    a_frame,
+    arcsec_per_pixel,
+    evening_for,
+    simulate_night,
+    usual_band,
+)
 from potpyri_like.testing.sky import rotation_matrix
 
 __all__ = ["CheckResult", "InstrumentContract", "check_instrument"]
@@ -199,14 +210,12 @@ def check_missing_cards(instrument: Instrument) -> None:
 def check_constants(instrument: Instrument) -> None:
     """Gains, read noises, scales, the site and the telescope are those of a telescope on the Earth."""
     for camera in instrument.cameras:
-        for part, (name, (least, most, unit)) in product((camera, *camera.amplifiers), PLAUSIBLE.items()):
-            value = getattr(part, name, None)
-            if isinstance(value, u.Quantity):
-                plausible = least <= value.to_value(unit) <= most and value.to_value(unit) > 0
-                require(
-                    plausible,
-                    f"camera {camera.name}: {name} = {value}; plausible is {least:g} to {most:g} {unit}",
-                )
+        for part, (name, (least, most, unit)) in product(parts_of(camera), PLAUSIBLE.items()):
+            for value in values_of(getattr(part, name, None)):
+                if isinstance(value, u.Quantity):
+                    plausible = least <= value.to_value(unit) <= most and value.to_value(unit) > 0
+                    said = f"camera {camera.name}: {name} = {value}"
+                    require(plausible, f"{said}; plausible is {least:g} to {most:g} {unit}")
     height = instrument.site.height.to_value(u.m)
     require(-500 < height < 9000, f"the site is {height:.0f} m above the sea")
     diameter = instrument.telescope_diameter
@@ -301,7 +310,8 @@ def small_night(instrument: Instrument) -> NightPlan:
     """
     camera = instrument.cameras[0]
     pixels = 7 if instrument.pixel_filter.mode == "median" else 4
-    fwhm = pixels * camera.pixel_scale.to_value(u.arcsec / u.pix)
+    tonight = Time(evening_for(camera), scale="utc")
+    fwhm = pixels * arcsec_per_pixel(camera_at(camera, tonight, frame="a simulated night"))
     return NightPlan(
         frames=20 if instrument.recipe == "timeseries" else 6,
         size=(360, 360),
@@ -454,14 +464,11 @@ def optional_cards(instrument: Instrument, info: FrameInfo) -> Iterator[tuple[st
     for quantity, keyword in instrument.keywords.items().items():
         if quantity != "exposure":
             yield keyword.cards
-    camera = instrument.camera_named(info.camera)
-    parts: tuple[Camera | Amplifier, ...] = (camera, *camera.amplifiers)
-    for part, name in product(
-        parts, ("gain", "read_noise", "saturation", "data_section", "overscan_section")
-    ):
-        value = getattr(part, name, None)
-        if isinstance(value, Keyword):
-            yield value.cards
+    constants = ("gain", "read_noise", "saturation", "data_section", "overscan_section")
+    for part, name in product(parts_of(camera_named(instrument, info.camera)), constants):
+        for value in values_of(getattr(part, name, None)):
+            if isinstance(value, Keyword):
+                yield value.cards
 
 
 def without(header: RawHeader, cards: tuple[str, ...]) -> RawHeader:

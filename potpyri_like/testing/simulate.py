@@ -21,13 +21,15 @@ from astropy.time import Time, TimeDelta
 from potpyri_like.astrometry import Transform, airmass, bjd_tdb
 from potpyri_like.errors import UsageError
 from potpyri_like.frame import FrameInfo, FrameKind
-from potpyri_like.header import RawHeader
-from potpyri_like.instruments import Camera, Instrument, Layout
+from potpyri_like.instruments import Camera, Instrument, Layout, camera_named, site_of
+from potpyri_like.instruments.cameras import camera_of_date, dated_constants, parts_of
+from potpyri_like.instruments.dates import Dated, periods
 from potpyri_like.lightcurves.limb_darkening import limb_darkening
 from potpyri_like.night import slug
 from potpyri_like.photometry import scintillation
 from potpyri_like.store import Output
 from potpyri_like.testing import sky
+from potpyri_like.testing.cards import raw_header
 from potpyri_like.testing.detector import (
     Electronics,
     dark_rates,
@@ -37,7 +39,15 @@ from potpyri_like.testing.detector import (
     read_out,
 )
 
-__all__ = ["NightPlan", "Truth", "raw_header", "simulate_night"]
+__all__ = [
+    "NightPlan",
+    "Truth",
+    "a_frame",
+    "arcsec_per_pixel",
+    "evening_for",
+    "simulate_night",
+    "usual_band",
+]
 
 BAD = ("truncated", "zeros", "no exposure", "shape")
 FIELD, WEATHER, CHIP, FRAME = range(4)  # what a stream of random numbers is for
@@ -365,10 +375,12 @@ def simulate_night(instrument: Instrument, folder: Path, plan: NightPlan | None 
         The folder cannot be written to.
     """
     plan = plan or NightPlan()
-    detectors = tuple(
-        make_detector(instrument, camera, bands, plan) for camera, bands in chosen_cameras(instrument, plan)
-    )
-    scene = make_scene(instrument, detectors, plan)
+    chosen = tuple(chosen_cameras(instrument, plan))
+    camera = chosen[0][0]
+    site = site_of(instrument, camera.name)
+    start = first_exposure(site, evening_for(camera), plan)
+    detectors = tuple(make_detector(instrument, camera, bands, plan, start) for camera, bands in chosen)
+    scene = make_scene(instrument, site, start, detectors, plan)
     output = Output(Path(folder))
     output.make()
     for detector in detectors:
@@ -386,7 +398,7 @@ def simulate_night(instrument: Instrument, folder: Path, plan: NightPlan | None 
 
 def chosen_cameras(instrument: Instrument, plan: NightPlan) -> Iterator[tuple[Camera, tuple[str, ...]]]:
     """The cameras of the night, and the bands that each observes in."""
-    cameras = tuple(instrument.camera_named(name) for name in plan.cameras) or simultaneous(instrument)
+    cameras = tuple(camera_named(instrument, name) for name in plan.cameras) or simultaneous(instrument)
     found = False
     for camera in cameras:
         own = tuple(band for band in plan.bands if band in camera.bands or not camera.bands)
@@ -423,16 +435,19 @@ def image_size(camera: Camera, plan: NightPlan) -> tuple[int, int]:
 
 
 def make_detector(
-    instrument: Instrument, camera: Camera, bands: tuple[str, ...], plan: NightPlan
+    instrument: Instrument, camera: Camera, bands: tuple[str, ...], plan: NightPlan, start: Time
 ) -> Detector:
     """A camera with the flats, hot pixels and bias that it has tonight."""
     size, index = image_size(camera, plan), instrument.cameras.index(camera)
-    info = a_frame(FrameKind.SCIENCE, camera, band=bands[0], target=plan.target, binning=plan.binning)
+    info = a_frame(
+        FrameKind.SCIENCE, camera, band=bands[0], target=plan.target, binning=plan.binning, start=start
+    )
     header = raw_header(instrument, info, size=size)
     layout = instrument.layout(header)
+    camera = camera_of_date(instrument, header, camera)
     pixels = plan.binning[0] * plan.binning[1]
-    current = 0.0 if camera.dark_current is None else camera.dark_current.to_value(u.electron / u.s)
-    scale = camera.pixel_scale.to_value(u.arcsec / u.pix) * np.array(plan.binning)
+    current = camera.simulated.dark_current.to_value(u.electron / u.s)
+    scale = arcsec_per_pixel(camera) * np.array(plan.binning)
     return Detector(
         camera=camera,
         index=index,
@@ -476,17 +491,28 @@ def field_to_pixels(camera: Camera, shape: tuple[int, int], binning: tuple[int, 
 
     Mirrored first, where the camera is `flipped`; then turned, scaled and shifted by its `centre`.
     """
-    mirror = np.diag([-1.0 if camera.flipped else 1.0, 1.0])
-    turn = sky.rotation_matrix(camera.rotation.to_value(u.rad)) @ mirror
-    scale = camera.pixel_scale.to_value(u.arcsec / u.pix) * np.array(binning)
+    placed = camera.simulated
+    mirror = np.diag([-1.0 if placed.flipped else 1.0, 1.0])
+    turn = sky.rotation_matrix(placed.rotation.to_value(u.rad)) @ mirror
+    scale = arcsec_per_pixel(camera) * np.array(binning)
     middle = (np.array(shape[::-1]) - 1) / 2
-    return Transform(turn / scale[:, None], middle + np.array(camera.centre) / binning)
+    return Transform(turn / scale[:, None], middle + np.array(placed.centre) / binning)
 
 
-def make_scene(instrument: Instrument, detectors: tuple[Detector, ...], plan: NightPlan) -> Scene:
-    """The sky over the instrument's site."""
-    site = instrument.site_of(detectors[0].camera.name)
-    start = first_exposure(site, plan) + TimeDelta(np.round(np.arange(plan.frames) * plan.step, 3) * u.s)
+def arcsec_per_pixel(camera: Camera) -> float:
+    """The unbinned pixel scale of a camera as it is tonight."""
+    return float(u.Quantity(camera.pixel_scale).to_value(u.arcsec / u.pix))
+
+
+def make_scene(
+    instrument: Instrument,
+    site: EarthLocation,
+    begin: Time,
+    detectors: tuple[Detector, ...],
+    plan: NightPlan,
+) -> Scene:
+    """The sky over the site, from the first exposure on."""
+    start = begin + TimeDelta(np.round(np.arange(plan.frames) * plan.step, 3) * u.s)
     radec = plan.radec or transiting(start[0] + TimeDelta(plan.days / 2 * u.day), site)
     field = make_field(detectors, plan)
     weather = [stream(plan, WEATHER, k) for k in range(plan.frames)]
@@ -527,13 +553,29 @@ def make_transit(plan: NightPlan, band: str, middle: float) -> sky.Transit:
     return sky.Transit(plan.depth_in(band), middle, t14, plan.impact, u1 + away[0], u2 + away[1])
 
 
-def first_exposure(site: EarthLocation, plan: NightPlan) -> Time:
+def evening_for(camera: Camera) -> str:
+    """The date on which nights and frames of a camera are made: one of which all its constants are declared."""
+    changed = [periods(getattr(part, name)) for part in parts_of(camera) for name in dated_constants(part)]
+    for date in (EVENING, *(begin_of(period) for values in changed for period in values)):
+        mjd = Time(date, scale="utc").mjd
+        if all(any(p.first <= mjd and mjd + 2 < p.end for p in values) for values in changed):
+            return date
+    return EVENING
+
+
+def begin_of(period: Dated) -> str:
+    """Its first whole day; of what always held until a date, a day shortly before."""
+    mjd = period.first + 1 if np.isfinite(period.first) else period.end - 3
+    return str(Time(np.floor(mjd), format="mjd", scale="utc").strftime("%Y-%m-%d"))
+
+
+def first_exposure(site: EarthLocation, evening: str, plan: NightPlan) -> Time:
     """As planned, or half a run before local midnight."""
     if plan.start is not None:
         return Time(plan.start, scale="utc", precision=3)
     midnight = 1 - site.lon.wrap_at(180 * u.deg).deg / 360
     seconds = np.rint((midnight - plan.days / 2) * 86400)
-    return Time(EVENING, scale="utc", precision=3) + TimeDelta(seconds * u.s)
+    return Time(evening, scale="utc", precision=3) + TimeDelta(seconds * u.s)
 
 
 def transiting(time: Time, site: EarthLocation) -> SkyCoord:
@@ -549,7 +591,7 @@ def transiting(time: Time, site: EarthLocation) -> SkyCoord:
 def make_field(detectors: tuple[Detector, ...], plan: NightPlan) -> sky.StarField:
     """Stars over all cameras' fields, wherever they drift, and the target near the middle."""
     first = detectors[0]
-    reach = [d.half_size + np.abs(d.camera.centre) * d.scale / plan.binning for d in detectors]
+    reach = [d.half_size + np.abs(d.camera.simulated.centre) * d.scale / plan.binning for d in detectors]
     half = 1.15 * np.max(reach, axis=0) + plan.drift * np.max(first.scale)
     core = 0.7 * np.min([d.half_size for d in detectors], axis=0)
     return sky.star_field(
@@ -758,28 +800,6 @@ def raw_file(
     return fits.HDUList([fits.PrimaryHDU(images.get(0), headers[0]), *extensions])
 
 
-def raw_header(instrument: Instrument, info: FrameInfo, *, size: tuple[int, int]) -> RawHeader:
-    """The headers that the instrument gives to such a frame.
-
-    Parameters
-    ----------
-    instrument : Instrument
-    info : FrameInfo
-    size : (int, int)
-        Columns, rows of the image, where the declaration leaves them open.
-    """
-    blank = instrument.blank(instrument.camera_named(info.camera), size=size, binning=info.binning)
-    headers = tuple(with_axes(header) for header in blank)
-    headers[0].update(instrument.cards(info))
-    return RawHeader(info.path, headers, info.path.as_posix())
-
-
-def with_axes(header: fits.Header) -> fits.Header:
-    """A header that says how many axes its image has."""
-    cards = [card for card in header.cards if card.keyword not in ("SIMPLE", "XTENSION", "BITPIX", "NAXIS")]
-    return fits.Header([("BITPIX", 16), ("NAXIS", 2 if "NAXIS1" in header else 0), *cards])
-
-
 def image_shape(header: fits.Header) -> tuple[int, int]:
     """Rows, columns."""
     return int(header["NAXIS2"]), int(header["NAXIS1"])
@@ -798,7 +818,7 @@ def a_frame(
     pointing: SkyCoord | None = None,
 ) -> FrameInfo:
     """The description of a frame to be made; exposure in s."""
-    begin = Time(EVENING, scale="utc") if start is None else start
+    begin = Time(evening_for(camera), scale="utc") if start is None else start
     return FrameInfo(
         path=path,
         kind=kind,
