@@ -196,15 +196,19 @@ def own_names(tree):
             yield from (name for name in names if name not in ("__all__", "log"))
 
 
-@pytest.mark.parametrize("package", [*NUMERICS, "lightcurves"])
-def test_every_name_of_the_numerics_is_public_or_private(package):
+@pytest.mark.parametrize("package", [*NUMERICS, "lightcurves", "instruments", "testing"])
+def test_every_name_is_public_or_private(package):
     loose = []
     for path in sorted((PACKAGE / package).glob("*.py")):
         tree = ast.parse(path.read_text("utf-8"))
         public = importlib.import_module(f"potpyri_like.{package}.{path.stem}".removesuffix(".__init__"))
         known = getattr(public, "__all__", [])
         loose += [
-            f"{inside(path)}: {name}" for name in own_names(tree) if name[0] != "_" and name not in known
+            f"{inside(path)}: {name}"
+            for name in own_names(tree)
+            if name[0] != "_"
+            and name not in known
+            and not hasattr(getattr(public, name), "potpyri_like_impl")
         ]
     assert not loose
 

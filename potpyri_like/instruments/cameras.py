@@ -84,7 +84,7 @@ class Amplifier:
     read_noise: Constant | None = None
 
     def __post_init__(self) -> None:
-        check_amplifier(f"Amplifier of HDU {self.hdu}", self, optional=True)
+        _check_amplifier(f"Amplifier of HDU {self.hdu}", self, optional=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +161,7 @@ class Camera:
         for name in ("pedestal", "pedestal_error"):
             if getattr(self, name) is not None:
                 check_constant(where, name, getattr(self, name), u.adu)
-        check_amplifier(where, self)
+        _check_amplifier(where, self)
         check_pattern(where, "folder", self.folder)
         self.check_size(where)
         self._take_over(rotation=rotation, centre=centre, flipped=flipped, dark_current=dark_current)
@@ -186,17 +186,17 @@ class Camera:
                 )
 
 
-def check_amplifier(where: str, declared: Camera | Amplifier, *, optional: bool = False) -> None:
+def _check_amplifier(where: str, declared: Camera | Amplifier, *, optional: bool = False) -> None:
     """Raise a DeclarationError unless gain, read noise and sections are of the right sort."""
     for name, unit in {"gain": u.electron / u.adu, "read_noise": u.electron}.items():
         value = getattr(declared, name)
         if value is not None or not optional:
             check_constant(where, name, value, unit, card=True)
     for name in ("data_section", "overscan_section"):
-        check_section(where, name, getattr(declared, name))
+        _check_section(where, name, getattr(declared, name))
 
 
-def check_section(where: str, name: str, section: object) -> None:
+def _check_section(where: str, name: str, section: object) -> None:
     """Raise a DeclarationError unless this is a FITS section, a card, or None."""
     if not isinstance(section, str | Keyword | None):
         raise DeclarationError(f"{where}: {name} = {section!r}; give '[x1:x2,y1:y2]' or Keyword('DATASEC')")

@@ -36,11 +36,11 @@ def check_declaration(cls: type[Instrument]) -> None:
             raise DeclarationError(f"{cls.__name__}: {attribute} is not declared; give {what}")
     if getattr(cls.mid_time, "__isabstractmethod__", False):
         raise DeclarationError(f"{cls.__name__}: mid_time is not defined; no default would be honest")
-    check_types(cls)
-    check_cameras(cls)
+    _check_types(cls)
+    _check_cameras(cls)
 
 
-def check_types(cls: type[Instrument]) -> None:
+def _check_types(cls: type[Instrument]) -> None:
     """What is declared is of the right sort."""
     for attribute, wanted in {
         "name": str,
@@ -68,7 +68,7 @@ def check_types(cls: type[Instrument]) -> None:
         check_unit(cls.__name__, "telescope_diameter", cls.telescope_diameter, u.m)
 
 
-def check_cameras(cls: type[Instrument]) -> None:
+def _check_cameras(cls: type[Instrument]) -> None:
     """There are cameras, with different names, and a header or a path can tell them apart."""
     if not cls.cameras or not all(isinstance(camera, Camera) for camera in cls.cameras):
         raise DeclarationError(

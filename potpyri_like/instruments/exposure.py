@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 __all__ = ["RELATIVE_SLACK", "Duration", "exposure_of", "open_shutter", "positive"]
 
-COUNTS = ("COADDS", "NCOADDS", "EXPCOAD", "STACKCNT", "NCOMBINE", "SNAPSHOT")
-IN_MS = re.compile(r"\[ms\]|\(ms\)|\bin ms\b|^\s*ms\s*$|milli-?sec", re.IGNORECASE)
-IN_S = re.compile(r"\[s\]|\(s\)|\bsec(ond)?s?\b", re.IGNORECASE)
+_COUNTS = ("COADDS", "NCOADDS", "EXPCOAD", "STACKCNT", "NCOMBINE", "SNAPSHOT")
+_IN_MS = re.compile(r"\[ms\]|\(ms\)|\bin ms\b|^\s*ms\s*$|milli-?sec", re.IGNORECASE)
+_IN_S = re.compile(r"\[s\]|\(s\)|\bsec(ond)?s?\b", re.IGNORECASE)
 RELATIVE_SLACK = 0.02  # of the exposure
-LONGEST = 86400  # s
+_LONGEST = 86400  # s
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def open_shutter(header: RawHeader, keyword: Keyword | Compound) -> Duration:
     if first not in known:
         return Duration(None)
     seconds = {
-        card: value / 1000 if in_milliseconds(header, card) else value for card, value in known.items()
+        card: value / 1000 if _in_milliseconds(header, card) else value for card, value in known.items()
     }
     here = seconds[first]
     if here != known[first]:
@@ -61,17 +61,17 @@ def open_shutter(header: RawHeader, keyword: Keyword | Compound) -> Duration:
                 other, f"exposure: {first} = {here:g} is in milliseconds, as {card} = {other:g} says"
             )
     said = [f"{card} = {value:g}" for card, value in known.items()]
-    if any(differ(here, other, header) for other in seconds.values()):
+    if any(_differ(here, other, header) for other in seconds.values()):
         return Duration(
             here, f"time: {' and '.join(said)} contradict each other; {here:g} s is taken for the exposure"
         )
     return Duration(here)
 
 
-def in_milliseconds(header: RawHeader, card: str) -> bool:
+def _in_milliseconds(header: RawHeader, card: str) -> bool:
     """Whether the comment of a card says so."""
     comment = comment_of(header, card)
-    return bool(IN_MS.search(comment)) and not IN_S.search(comment)
+    return bool(_IN_MS.search(comment)) and not _IN_S.search(comment)
 
 
 def positive(value: CardValue | None) -> float | None:
@@ -83,10 +83,14 @@ def positive(value: CardValue | None) -> float | None:
     return number if number > 0 and np.isfinite(number) else None
 
 
-def differ(one: float, other: float, header: RawHeader) -> bool:
+def _differ(one: float, other: float, header: RawHeader) -> bool:
     """Whether two exposures are not one: not within 2 %, in milliseconds, or that of a sum and of its parts."""
     low, high = sorted((one, other))
-    counts = (1.0, 1000.0, *(number for card in COUNTS if (number := positive(header.get(card))) is not None))
+    counts = (
+        1.0,
+        1000.0,
+        *(number for card in _COUNTS if (number := positive(header.get(card))) is not None),
+    )
     return not any(abs(high - low * count) <= 0.05 + RELATIVE_SLACK * high for count in counts)
 
 
@@ -110,7 +114,7 @@ def exposure_of(instrument: Instrument, header: RawHeader, kind: FrameKind) -> u
     if exposure is None and kind in may_lack:
         return may_lack[kind]
     cards = " and ".join(keyword.cards)
-    if not isinstance(exposure, u.Quantity) or not 0 <= exposure.to_value(u.s) < LONGEST:
+    if not isinstance(exposure, u.Quantity) or not 0 <= exposure.to_value(u.s) < _LONGEST:
         raise HeaderError(
             f"{header.path.name}: an exposure of {exposure} ({cards}) cannot be; the frame is left out"
         )

@@ -22,18 +22,20 @@ from potpyri_like.instruments.keywords import Compound, HeaderKeywords, Keyword,
 from potpyri_like.instruments.rules import Has, Is, Matches, Rule
 from potpyri_like.instruments.simulated import Simulated
 
-SCIENCE, BIAS, DARK, FLAT, OTHER = FrameKind
-NO_MASK = Is("MASKTYP", 0, absent=True)
+__all__ = ["Gmos"]
 
-MAUNA_KEA = EarthLocation.from_geodetic(lon=-155.46904 * u.deg, lat=19.82383 * u.deg, height=4213 * u.m)
-CERRO_PACHON = EarthLocation.from_geodetic(lon=-70.73669 * u.deg, lat=-30.24074 * u.deg, height=2722 * u.m)
-CHIP = 2048  # unbinned columns of each chip, all generations
+_SCIENCE, _BIAS, _DARK, _FLAT, _OTHER = FrameKind
+_NO_MASK = Is("MASKTYP", 0, absent=True)
+
+_MAUNA_KEA = EarthLocation.from_geodetic(lon=-155.46904 * u.deg, lat=19.82383 * u.deg, height=4213 * u.m)
+_CERRO_PACHON = EarthLocation.from_geodetic(lon=-70.73669 * u.deg, lat=-30.24074 * u.deg, height=2722 * u.m)
+_CHIP = 2048  # unbinned columns of each chip, all generations
 # Where a header lacks them: the Hamamatsu chips' typical values.
-USUAL = {"gain": ("GAIN", 1.63 * u.electron / u.adu), "read_noise": ("RDNOISE", 4.14 * u.electron)}
+_USUAL = {"gain": ("GAIN", 1.63 * u.electron / u.adu), "read_noise": ("RDNOISE", 4.14 * u.electron)}
 
 
 @dataclass(frozen=True)
-class Generation:
+class _Generation:
     """What a generation of detectors fixes: each chip's amplifiers and rows, and the gap between chips."""
 
     amplifiers: int
@@ -42,18 +44,18 @@ class Generation:
 
 
 # Gaps: Gemini's tile geometry. A gap is cut to whole binned pixels.
-EEV, E2V = Generation(1, 4608, 37), Generation(2, 4608, 37)
-HAMAMATSU_N, HAMAMATSU_S = Generation(4, 4224, 67), Generation(4, 4224, 61)
-GENERATIONS = {
-    "GMOS-N EEV": EEV,
-    "GMOS-N e2v": E2V,
-    "GMOS-N Ham": HAMAMATSU_N,
-    "GMOS-S EEV": EEV,
-    "GMOS-S Ham": HAMAMATSU_S,
+_EEV, _E2V = _Generation(1, 4608, 37), _Generation(2, 4608, 37)
+_HAMAMATSU_N, _HAMAMATSU_S = _Generation(4, 4224, 67), _Generation(4, 4224, 61)
+_GENERATIONS = {
+    "GMOS-N EEV": _EEV,
+    "GMOS-N e2v": _E2V,
+    "GMOS-N Ham": _HAMAMATSU_N,
+    "GMOS-S EEV": _EEV,
+    "GMOS-S Ham": _HAMAMATSU_S,
 }
 
 
-def detector(name: str, detectors: tuple[str, ...], scale: float, site: EarthLocation) -> Camera:
+def _detector(name: str, detectors: tuple[str, ...], scale: float, site: EarthLocation) -> Camera:
     """One generation of detectors in one of the two instruments; its amplifiers are in the files' headers."""
     return Camera(
         name=name,
@@ -68,7 +70,7 @@ def detector(name: str, detectors: tuple[str, ...], scale: float, site: EarthLoc
     )
 
 
-def filters(first: str, second: str) -> str:
+def _filters(first: str, second: str) -> str:
     """The band from both filter wheels: "i" of "open1-0" and "i_G0302"; "" when both are open."""
     names = [
         str(name).partition("_")[0] for name in (first, second) if not str(name).lower().startswith("open")
@@ -78,8 +80,8 @@ def filters(first: str, second: str) -> str:
 
 def _headers(camera: Camera, size: tuple[int, int], binning: tuple[int, int]) -> list[fits.Header]:
     """All chips in x, the middle rows of the detector in y, with gains that differ as real ones do."""
-    generation = GENERATIONS[camera.name]
-    width, rows = CHIP // generation.amplifiers, min(size[1], generation.rows // binning[1])
+    generation = _GENERATIONS[camera.name]
+    width, rows = _CHIP // generation.amplifiers, min(size[1], generation.rows // binning[1])
     low = (generation.rows - rows * binning[1]) // 2
     headers = [fits.Header()]
     for index in range(3 * generation.amplifiers):
@@ -107,7 +109,7 @@ class Gmos(Instrument):
         exposure=Keyword("EXPTIME", u.s),
         kind=Keyword("OBSTYPE"),
         band=Compound(
-            ("FILTER1", "FILTER2"), filters, lambda band: ("open1-6", f"{band or 'open2-8'}_G0301")
+            ("FILTER1", "FILTER2"), _filters, lambda band: ("open1-6", f"{band or 'open2-8'}_G0301")
         ),
         target=Keyword("OBJECT"),
         camera=Compound(
@@ -120,28 +122,28 @@ class Gmos(Instrument):
         dec=Keyword("DEC", u.deg),
     )
     kinds = (
-        Rule(OTHER, Is("RAWGEMQA", "FAIL"), why="failed the observatory's quality check"),
-        Rule(BIAS, Is("OBSTYPE", "BIAS")),
-        Rule(DARK, Is("OBSTYPE", "DARK")),
-        Rule(OTHER, Is("OBSTYPE", "ARC"), why="an arc lamp"),
-        Rule(OTHER, Has("GRATING") & ~Is("GRATING", "MIRROR"), why="a spectrum"),
-        Rule(FLAT, Is("OBSTYPE", "FLAT") & Is("GRATING", "MIRROR")),
-        Rule(OTHER, ~NO_MASK, why="taken through a mask or the IFU"),
-        Rule(FLAT, Is("OBSTYPE", "OBJECT") & Matches("OBJECT", "^(twilight|sky ?flat)")),
-        Rule(OTHER, Is("OBSCLASS", "acq", "acqCal"), why="an acquisition"),
-        Rule(OTHER, Is("SHUTTER", "CLOSED"), why="the shutter was closed"),
-        Rule(SCIENCE, Is("OBSTYPE", "OBJECT") & Is("GRATING", "MIRROR")),
-        Rule(OTHER, Has("OBSTYPE"), why="neither image nor imaging calibration"),
+        Rule(_OTHER, Is("RAWGEMQA", "FAIL"), why="failed the observatory's quality check"),
+        Rule(_BIAS, Is("OBSTYPE", "BIAS")),
+        Rule(_DARK, Is("OBSTYPE", "DARK")),
+        Rule(_OTHER, Is("OBSTYPE", "ARC"), why="an arc lamp"),
+        Rule(_OTHER, Has("GRATING") & ~Is("GRATING", "MIRROR"), why="a spectrum"),
+        Rule(_FLAT, Is("OBSTYPE", "FLAT") & Is("GRATING", "MIRROR")),
+        Rule(_OTHER, ~_NO_MASK, why="taken through a mask or the IFU"),
+        Rule(_FLAT, Is("OBSTYPE", "OBJECT") & Matches("OBJECT", "^(twilight|sky ?flat)")),
+        Rule(_OTHER, Is("OBSCLASS", "acq", "acqCal"), why="an acquisition"),
+        Rule(_OTHER, Is("SHUTTER", "CLOSED"), why="the shutter was closed"),
+        Rule(_SCIENCE, Is("OBSTYPE", "OBJECT") & Is("GRATING", "MIRROR")),
+        Rule(_OTHER, Has("OBSTYPE"), why="neither image nor imaging calibration"),
     )
     cameras = (
-        detector("GMOS-N EEV", ("SDSU II CCD",), 0.0727, MAUNA_KEA),
-        detector("GMOS-N e2v", ("SDSU II e2v DD CCD42-90",), 0.0728, MAUNA_KEA),
-        detector("GMOS-N Ham", ("S10892-N", "S10892"), 0.0807, MAUNA_KEA),
-        detector("GMOS-S EEV", ("SDSU II CCD",), 0.0730, CERRO_PACHON),
-        detector("GMOS-S Ham", ("S10892", "S10892-N"), 0.0800, CERRO_PACHON),
+        _detector("GMOS-N EEV", ("SDSU II CCD",), 0.0727, _MAUNA_KEA),
+        _detector("GMOS-N e2v", ("SDSU II e2v DD CCD42-90",), 0.0728, _MAUNA_KEA),
+        _detector("GMOS-N Ham", ("S10892-N", "S10892"), 0.0807, _MAUNA_KEA),
+        _detector("GMOS-S EEV", ("SDSU II CCD",), 0.0730, _CERRO_PACHON),
+        _detector("GMOS-S Ham", ("S10892", "S10892-N"), 0.0800, _CERRO_PACHON),
     )
     calibration = Calibration(dark=False, overscan_degree=3)
-    site = MAUNA_KEA
+    site = _MAUNA_KEA
     telescope_diameter = 8.1 * u.m
     recipe = "imaging"
     simulated = Simulated(headers=_headers)
@@ -160,7 +162,7 @@ class Gmos(Instrument):
         """The filter; with the name of the slit mask, where there is one: its flats serve no open field."""
         band = super().band_of(header, camera)
         through = f"{band} through {header.get('MASKNAME', 'a mask')}"
-        return band if NO_MASK(header) else through
+        return band if _NO_MASK(header) else through
 
     def pointing_of(self, header: RawHeader) -> SkyCoord | None:
         """RA and DEC, unless they are azimuth and elevation, as at the zenith."""
@@ -179,7 +181,7 @@ class Gmos(Instrument):
 
     def remarks(self, header: RawHeader, camera: Camera) -> Iterator[str]:
         """The constants that had to be assumed."""
-        for card, value in USUAL.values():
+        for card, value in _USUAL.values():
             if lacking := [hdu for hdu in header.images if card not in header.of(hdu)]:
                 yield f"no {card} in HDU {', '.join(map(str, lacking))}: {value.value} assumed"
 
@@ -200,13 +202,13 @@ def _corner(header: RawHeader, hdu: int, camera: Camera, binning: tuple[int, int
     if "DETSEC" not in own:
         raise HeaderError(f"{header.path.name}: no DETSEC card in HDU {hdu}; the frame is left out")
     detector = parse_section(str(own["DETSEC"]))
-    gap = detector.x0 // CHIP * (GENERATIONS[camera.name].gap // binning[0])
+    gap = detector.x0 // _CHIP * (_GENERATIONS[camera.name].gap // binning[0])
     return (detector.x0 // binning[0] + gap) * binning[0], detector.y0 // binning[1] * binning[1]
 
 
 def _assumed(own: RawHeader) -> dict[str, u.Quantity]:
     """The constants that an amplifier's header lacks."""
-    return {name: value for name, (card, value) in USUAL.items() if card not in own}
+    return {name: value for name, (card, value) in _USUAL.items() if card not in own}
 
 
 @hookimpl

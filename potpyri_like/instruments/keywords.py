@@ -58,7 +58,7 @@ class Keyword:
         return (self.card, *self.also)
 
     def __post_init__(self) -> None:
-        check_cards(f"Keyword({self.card!r})", self.cards if isinstance(self.also, tuple) else self.also)
+        _check_cards(f"Keyword({self.card!r})", self.cards if isinstance(self.also, tuple) else self.also)
         if self.unit is not None and not isinstance(self.unit, u.UnitBase):
             raise DeclarationError(
                 f"Keyword({self.card!r}): unit = {self.unit!r}; give astropy's, as in u.s, or none for text"
@@ -106,7 +106,7 @@ class Compound:
     optional: bool = False
 
     def __post_init__(self) -> None:
-        check_cards("Compound", self.cards)
+        _check_cards("Compound", self.cards)
 
     def read(self, header: RawHeader) -> Value:
         """The combined value; None where an optional one is incomplete.
@@ -196,7 +196,7 @@ def number(header: RawHeader, card: str) -> float:
         raise HeaderError(f"{header.path.name}: {card} = {header[card]!r} is not a number") from error
 
 
-def check_cards(where: str, cards: object) -> None:
+def _check_cards(where: str, cards: object) -> None:
     """Raise a DeclarationError unless these are the names of header cards."""
     if not isinstance(cards, tuple) or not cards or not all(isinstance(c, str) and c.strip() for c in cards):
         raise DeclarationError(f"{where}: {cards!r} are no cards; give a tuple of names, as in ('UT', 'UTC')")

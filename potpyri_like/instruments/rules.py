@@ -70,7 +70,7 @@ class Is(Condition):
 
     def __call__(self, header: RawHeader) -> bool:
         value = header.get(self.card)
-        return self.absent if value is None else any(same(value, wanted) for wanted in self.values)
+        return self.absent if value is None else any(_same(value, wanted) for wanted in self.values)
 
     def example(self) -> dict[str, CardValue]:
         return {self.card: self.values[0].upper()}
@@ -246,12 +246,12 @@ class Rule:
         return f"{self.kind}: {self.when}" + (f" ({self.why})" if self.why else "")
 
 
-def rules_from_table(card: str, table: Mapping[str, FrameKind]) -> tuple[Rule, ...]:
+def _rules_from_table(card: str, table: Mapping[str, FrameKind]) -> tuple[Rule, ...]:
     """One rule for each value of the card that says a frame's type."""
     return tuple(Rule(kind, Is(card, value)) for value, kind in table.items())
 
 
-def same(value: CardValue, wanted: str) -> bool:
+def _same(value: CardValue, wanted: str) -> bool:
     """Whether a card's value is the one wanted, as text or as a number."""
     number = numeric(value)
     return str(value).strip().lower() == wanted or (number is not None and number == numeric(wanted))
@@ -278,7 +278,7 @@ def declared_rules(cls: type[Instrument]) -> tuple[Rule, ...]:
             f"{cls.__name__}: kinds is a table, so keywords needs kind=Keyword('IMAGETYP')"
         )
     try:
-        return rules_from_table(cls.keywords.kind.card, cls.kinds)
+        return _rules_from_table(cls.keywords.kind.card, cls.kinds)
     except DeclarationError as error:
         raise DeclarationError(f"{cls.__name__}: kinds: {error}") from error
 
