@@ -26,14 +26,17 @@ from potpyri_like.instruments.dates import (
 )
 from potpyri_like.instruments.former import once_a_method
 from potpyri_like.instruments.keywords import Keyword, read_keyword
+from potpyri_like.instruments.layout import Layout, Readout
 from potpyri_like.instruments.simulated import SimulatedCamera
 
 if TYPE_CHECKING:
     from potpyri_like.instruments.base import Instrument
 
-__all__ = [
+__all__ = [  # Layout and Readout: where plugins have them from
     "Amplifier",
     "Camera",
+    "Layout",
+    "Readout",
     "camera_at",
     "camera_by_header",
     "camera_named",

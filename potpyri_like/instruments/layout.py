@@ -11,13 +11,13 @@ import numpy as np
 from potpyri_like.errors import HeaderError
 from potpyri_like.header import RawHeader
 from potpyri_like.imaging import Section, parse_section
-from potpyri_like.instruments.cameras import Amplifier, Camera
 from potpyri_like.instruments.dates import Constant
 from potpyri_like.instruments.former import once_a_method
 from potpyri_like.instruments.keywords import Keyword, Value
 
 if TYPE_CHECKING:
     from potpyri_like.instruments.base import Instrument
+    from potpyri_like.instruments.cameras import Amplifier, Camera
 
 __all__ = ["Layout", "Readout", "image_hdus", "laid_out"]
 

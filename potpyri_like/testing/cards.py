@@ -11,6 +11,7 @@ from potpyri_like.frame import FrameInfo
 from potpyri_like.header import CardValue, RawHeader
 from potpyri_like.imaging import parse_section
 from potpyri_like.instruments import Amplifier, Camera, Instrument, Keyword, camera_named
+from potpyri_like.instruments.dates import values_of
 from potpyri_like.instruments.former import once_a_method
 from potpyri_like.instruments.keywords import Value
 
@@ -143,6 +144,6 @@ def _blank_amplifier(
     header["NAXIS1"], header["NAXIS2"] = columns, rows
     for quantity, typical in (("gain", 1.5), ("read_noise", 5.0), ("saturation", 60000.0)):
         own = getattr(declared, quantity, None)
-        value = getattr(camera, quantity) if own is None else own
-        if isinstance(value, Keyword):
-            header[value.card] = typical
+        for value in values_of(getattr(camera, quantity) if own is None else own):
+            if isinstance(value, Keyword):
+                header[value.card] = typical
