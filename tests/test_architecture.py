@@ -174,6 +174,13 @@ def test_the_methods_that_an_author_overrides_are_documented():
     assert not bare
 
 
+def test_the_contract_reads_in_four_sections():
+    text = (PACKAGE / "instruments" / "base.py").read_text("utf-8")
+    headings = re.findall(r"^    # -- (.+?) -+$", text, re.MULTILINE)
+    assert headings == ["header keywords", "trimming", "calibration", "the 3x3 filter"]
+    assert len(text.splitlines()) < 300, "it is read in one sitting"
+
+
 def test_every_module_says_what_it_is():
     assert not [inside(path) for path in MODULES if not ast.get_docstring(ast.parse(path.read_text("utf-8")))]
 

@@ -1,4 +1,5 @@
-from itertools import combinations
+from dataclasses import replace
+from itertools import combinations, product
 
 import astropy.units as u
 import numpy as np
@@ -227,6 +228,21 @@ class TestGenerations:
         assert set(image.mask[0][~good]) == {MaskBit.BAD}
 
 
+def test_each_card_that_a_camera_declares_is_the_one_that_is_read():
+    """The same files with other names for their cards, and a declaration that says so."""
+    names = {"GAIN": "EGAIN", "RDNOISE": "RON", "DATASEC": "TRIMSEC", "BIASSEC": "OVERSEC"}
+    header = frame_of("GMOS-N Ham")
+    renamed = replace(header, hdus=tuple(fits.Header(hdu, copy=True) for hdu in header.hdus))
+    for hdu, (old, new) in product(renamed.hdus[1:], names.items()):
+        hdu.rename_keyword(old, new)
+    camera = camera_named(GMOS, "GMOS-N Ham")
+    fields = ("gain", "read_noise", "data_section", "overscan_section")
+    cards = {field: getattr(camera, field) for field in fields}
+    other = replace(camera, **{f: replace(card, card=names[card.card]) for f, card in cards.items()})
+    assert GMOS.layout(renamed, other) == GMOS.layout(header)
+    assert len({readout.gain for readout in GMOS.layout(header).readouts}) == 12
+
+
 class TestKind:
     @pytest.mark.parametrize(
         ("cards", "kind", "because"),
@@ -303,6 +319,12 @@ class TestMissing:
         assert GMOS.layout(header).readouts[2].gain == 1.63
         assert "no GAIN in HDU 3: 1.63 assumed" in described(header).notes
         assert not described(frame_of("GMOS-N EEV")).notes
+
+    def test_a_section_that_leaves_its_image_is_refused(self):
+        header = frame_of("GMOS-N EEV")
+        header.hdus[2]["DATASEC"] = "[33:2081,1:512]"
+        with pytest.raises(HeaderError, match=r"\.fits: the data section \[33:2081,1:512\] leaves the image"):
+            GMOS.layout(header)
 
     def test_without_utstart_the_time_is_time_obs(self):
         header = primary()

@@ -31,7 +31,7 @@ _MAUNA_KEA = EarthLocation.from_geodetic(lon=-155.46904 * u.deg, lat=19.82383 * 
 _CERRO_PACHON = EarthLocation.from_geodetic(lon=-70.73669 * u.deg, lat=-30.24074 * u.deg, height=2722 * u.m)
 _CHIP = 2048  # unbinned columns of each chip, all generations
 # Where a header lacks them: the Hamamatsu chips' typical values.
-_USUAL = {"gain": ("GAIN", 1.63 * u.electron / u.adu), "read_noise": ("RDNOISE", 4.14 * u.electron)}
+_USUAL = {"gain": 1.63 * u.electron / u.adu, "read_noise": 4.14 * u.electron}
 
 
 @dataclass(frozen=True)
@@ -168,6 +168,23 @@ class Gmos(Instrument):
         """RA and DEC, unless they are azimuth and elevation, as at the zenith."""
         return None if str(header.get("FRAME", "")).startswith("AZEL") else super().pointing_of(header)
 
+    def remarks(self, header: RawHeader, camera: Camera) -> Iterator[str]:
+        """The constants that had to be assumed."""
+        for name, value in _USUAL.items():
+            card = getattr(camera, name).card
+            if lacking := [hdu for hdu in header.images if card not in header.of(hdu)]:
+                yield f"no {card} in HDU {', '.join(map(str, lacking))}: {value.value} assumed"
+
+    def amplifiers_in(self, header: RawHeader, camera: Camera) -> tuple[Amplifier, ...]:
+        """One for each image, where DETSEC says, the chips set apart by the gap of their generation."""
+        binning = self.binning_of(header)
+        corners = [_corner(header, hdu, camera, binning) for hdu in header.images]
+        left, low = (min((corner[axis] for corner in corners), default=0) for axis in (0, 1))
+        return tuple(
+            Amplifier(hdu=hdu, x0=x - left, y0=y - low, **_assumed(header.of(hdu), camera))
+            for hdu, (x, y) in zip(header.images, corners, strict=True)
+        )
+
     def readout_of(self, header: RawHeader) -> str:
         """Amplifiers, regions, gain, and whether charge was shuffled."""
         own = [header.of(hdu) for hdu in header.images]
@@ -178,22 +195,6 @@ class Gmos(Instrument):
             words.append(f"columns {min(r.x0 for r in regions) + 1}:{max(r.x1 for r in regions)}")
         words += [f"gain {number(one, 'GAIN'):.2f}" for one in own[:1] if "GAIN" in one]
         return ", ".join(words) + ", shuffled" * ("NODPIX" in header)
-
-    def remarks(self, header: RawHeader, camera: Camera) -> Iterator[str]:
-        """The constants that had to be assumed."""
-        for card, value in _USUAL.values():
-            if lacking := [hdu for hdu in header.images if card not in header.of(hdu)]:
-                yield f"no {card} in HDU {', '.join(map(str, lacking))}: {value.value} assumed"
-
-    def amplifiers_in(self, header: RawHeader, camera: Camera) -> tuple[Amplifier, ...]:
-        """One for each image, where DETSEC says, the chips set apart by the gap of their generation."""
-        binning = self.binning_of(header)
-        corners = [_corner(header, hdu, camera, binning) for hdu in header.images]
-        left, low = (min((corner[axis] for corner in corners), default=0) for axis in (0, 1))
-        return tuple(
-            Amplifier(hdu=hdu, x0=x - left, y0=y - low, **_assumed(header.of(hdu)))
-            for hdu, (x, y) in zip(header.images, corners, strict=True)
-        )
 
 
 def _corner(header: RawHeader, hdu: int, camera: Camera, binning: tuple[int, int]) -> tuple[int, int]:
@@ -206,9 +207,9 @@ def _corner(header: RawHeader, hdu: int, camera: Camera, binning: tuple[int, int
     return (detector.x0 // binning[0] + gap) * binning[0], detector.y0 // binning[1] * binning[1]
 
 
-def _assumed(own: RawHeader) -> dict[str, u.Quantity]:
+def _assumed(own: RawHeader, camera: Camera) -> dict[str, u.Quantity]:
     """The constants that an amplifier's header lacks."""
-    return {name: value for name, (card, value) in _USUAL.items() if card not in own}
+    return {name: value for name, value in _USUAL.items() if getattr(camera, name).card not in own}
 
 
 @hookimpl

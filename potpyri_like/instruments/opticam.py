@@ -183,11 +183,6 @@ class Opticam(Instrument):
         """RA and DEC of date, to a few arcminutes; the placeholders 0 and 31 are no coordinates."""
         return super().pointing_of(header) if _has_position(header) else None
 
-    def readout_of(self, header: RawHeader) -> str:
-        """The readout rate; 000 MHz is a card that was not filled."""
-        mode = str(header.get("CCDMODE", ""))
-        return "" if mode.startswith("000") else mode
-
     def clock_of(self, header: RawHeader) -> str:
         """GPS; the camera's clock running free after a GPS start; the PC's, in whole seconds; a simulator's."""
         if _is_simulated(header):
@@ -199,19 +194,6 @@ class Opticam(Instrument):
             return "GPS + free run"
         return "PC" if str(header.get("UT", "")).endswith(".000") and not since_start else ""
 
-    def amplifiers_in(self, header: RawHeader, camera: Camera) -> tuple[Amplifier, ...]:
-        """One; a simulator states its true gain, in GAIN."""
-        if not _is_simulated(header) or "GAIN" not in header:
-            return ()
-        return (Amplifier(hdu=header.images[0], x0=0, y0=0, gain=Keyword("GAIN", u.electron / u.adu)),)
-
-    def pedestal(self, header: RawHeader, camera: Camera | None = None) -> tuple[float, float]:
-        """None in the images of a simulator."""
-        return (0.0, 0.0) if _is_simulated(header) else super().pedestal(header, camera)
-
-    def is_filtered(self, info: FrameInfo) -> bool:
-        return _FILTERED in info.notes
-
     def remarks(self, header: RawHeader, camera: Camera) -> Iterator[str]:
         yield from _time_remarks(header)
         if not _has_position(header):
@@ -222,6 +204,24 @@ class Opticam(Instrument):
         columns, wanted = header.image_shape[-1], 2048 // self.binning_of(header)[0]
         if columns < wanted:
             yield f"a window of {columns} of {wanted} columns, whose place on the chip no card tells"
+
+    def amplifiers_in(self, header: RawHeader, camera: Camera) -> tuple[Amplifier, ...]:
+        """One; a simulator states its true gain, in GAIN."""
+        if not _is_simulated(header) or "GAIN" not in header:
+            return ()
+        return (Amplifier(hdu=header.images[0], x0=0, y0=0, gain=Keyword("GAIN", u.electron / u.adu)),)
+
+    def readout_of(self, header: RawHeader) -> str:
+        """The readout rate; 000 MHz is a card that was not filled."""
+        mode = str(header.get("CCDMODE", ""))
+        return "" if mode.startswith("000") else mode
+
+    def pedestal(self, header: RawHeader, camera: Camera | None = None) -> tuple[float, float]:
+        """None in the images of a simulator."""
+        return (0.0, 0.0) if _is_simulated(header) else super().pedestal(header, camera)
+
+    def is_filtered(self, info: FrameInfo) -> bool:
+        return _FILTERED in info.notes
 
 
 def _has_position(header: RawHeader) -> bool:

@@ -13,16 +13,17 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations, product
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import astropy.units as u
 import numpy as np
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
+from astropy.table import Table
 from astropy.time import Time, TimeDelta
 
 from potpyri_like.errors import HeaderError, ReductionError
@@ -44,6 +45,9 @@ from potpyri_like.testing.simulate import (
     usual_band,
 )
 from potpyri_like.testing.sky import rotation_matrix
+
+if TYPE_CHECKING:
+    from potpyri_like.results import Reference, RunReport, SetResult
 
 __all__ = ["CheckResult", "InstrumentContract", "check_instrument"]
 
@@ -326,7 +330,7 @@ def _small_night(instrument: Instrument) -> NightPlan:
     )
 
 
-def _reduced(instrument: Instrument, truth: Truth, out: Path) -> Any:
+def _reduced(instrument: Instrument, truth: Truth, out: Path) -> RunReport:
     """The report of the night's reduction."""
     from potpyri_like.options import Options
     from potpyri_like.pipeline import reduce_night
@@ -343,7 +347,7 @@ def _reduced(instrument: Instrument, truth: Truth, out: Path) -> Any:
     return report
 
 
-def _check_light_curve(truth: Truth, result: Any, folder: Path) -> None:
+def _check_light_curve(truth: Truth, result: SetResult, folder: Path) -> None:
     """The transit has the depth and the times of the truth, and the scatter is what the errors say."""
     from potpyri_like.products.tables import read_light_curve
 
@@ -374,16 +378,18 @@ def _fitted_depth(flux: np.ndarray, error: np.ndarray, shape: np.ndarray) -> tup
     return float(solution[1] / solution[0]), float(depth_error), float(scatter)
 
 
-def _check_fluxes(truth: Truth, result: Any, folder: Path) -> None:
+def _check_fluxes(truth: Truth, result: SetResult, folder: Path) -> None:
     """The stars' fluxes are those of the truth, over the whole image."""
     from potpyri_like.products.tables import read_measurements
 
     found = read_measurements(folder / "measurements.fits")
-    where, camera = f"{result.observed.name}: ", result.observed.camera
+    where, camera, reference = f"{result.observed.name}: ", result.observed.camera, result.reference
+    if reference is None:
+        raise AssertionError(f"{where}no frame could be its reference")
     rows = _truth_of(truth, camera, [str(name) for name in found.frames["file"]])
     stars = truth.stars[(truth.stars["camera"] == camera) & (truth.stars["band"] == result.observed.band)]
     stars = stars[stars["flux"] > 0.1 * np.max(stars["flux"])]
-    wanted = _moved_to(truth, camera, result.reference, np.stack([stars["x"], stars["y"]], axis=1))
+    wanted = _moved_to(truth, camera, reference, np.stack([stars["x"], stars["y"]], axis=1))
     distance = np.hypot(*(wanted[:, None] - np.stack([found.stars["x"], found.stars["y"]], axis=1)).T)
     nearest = np.argmin(distance, axis=0)
     near = distance.min(axis=0) < 2
@@ -398,13 +404,13 @@ def _check_fluxes(truth: Truth, result: Any, folder: Path) -> None:
     )
 
 
-def _truth_of(truth: Truth, camera: str, frames: Any) -> Any:
+def _truth_of(truth: Truth, camera: str, frames: Iterable[str]) -> Table:
     """The rows of the truth for these frames of a camera, in their order."""
     rows = {Path(row["file"]).name: i for i, row in enumerate(truth.frames) if row["camera"] == camera}
     return truth.frames[[rows[Path(name).name] for name in frames]]
 
 
-def _moved_to(truth: Truth, camera: str, reference: Any, xy: np.ndarray) -> np.ndarray:
+def _moved_to(truth: Truth, camera: str, reference: Reference, xy: np.ndarray) -> np.ndarray:
     """Positions of the first frame, in the frame that the others were registered to."""
     row = _truth_of(truth, camera, [reference.info.path.name])[0]
     centre = (np.array(reference.image.shape[::-1]) - 1) / 2

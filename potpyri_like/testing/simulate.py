@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import astropy.units as u
 import numpy as np
@@ -21,6 +21,7 @@ from astropy.time import Time, TimeDelta
 from potpyri_like.astrometry import Transform, airmass, bjd_tdb
 from potpyri_like.errors import UsageError
 from potpyri_like.frame import FrameInfo, FrameKind
+from potpyri_like.header import CardValue
 from potpyri_like.instruments import Camera, Instrument, Layout, camera_named, site_of
 from potpyri_like.instruments.cameras import camera_of_date, dated_constants, parts_of
 from potpyri_like.instruments.dates import Dated, periods
@@ -52,6 +53,8 @@ __all__ = [
 _BAD = ("truncated", "zeros", "no exposure", "shape")
 _FIELD, _WEATHER, _CHIP, _FRAME = range(4)  # what a stream of random numbers is for
 _EVENING = "2025-02-22"
+
+_Metadata: TypeAlias = CardValue | list["_Metadata"] | dict[str, "_Metadata"] | None  # of a table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,7 +215,7 @@ class NightPlan:
         """Of the transit."""
         return float(self.depth.get(band, 0.0) if isinstance(self.depth, Mapping) else self.depth)
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> _Metadata:
         """The plan as it goes into a table's metadata."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         return {name: _plain(value) for name, value in values.items()}
@@ -886,7 +889,7 @@ def _tell_truth(
     return truth
 
 
-def _truth_meta(truth: Truth) -> dict[str, Any]:
+def _truth_meta(truth: Truth) -> dict[str, _Metadata]:
     """What truth.ecsv says of the whole night."""
     return {
         "seed": truth.plan.seed,
@@ -907,7 +910,7 @@ def _pixels_in(detector: _Detector, scene: _Scene, k: int) -> np.ndarray:
     return scene.motions[k].then(detector.to_pixels)(scene.field.xy)
 
 
-def _truth_row(detector: _Detector, scene: _Scene, k: int) -> dict[str, Any]:
+def _truth_row(detector: _Detector, scene: _Scene, k: int) -> dict[str, CardValue]:
     """One row of truth.ecsv: dx, dy is where the first frame's centre went."""
     band = detector.bands[k % len(detector.bands)]
     first, now = (scene.motions[i].then(detector.to_pixels) for i in (0, k))
@@ -934,7 +937,7 @@ def _truth_row(detector: _Detector, scene: _Scene, k: int) -> dict[str, Any]:
     }
 
 
-def _star_rows(detector: _Detector, scene: _Scene, xy: np.ndarray) -> Iterator[dict[str, Any]]:
+def _star_rows(detector: _Detector, scene: _Scene, xy: np.ndarray) -> Iterator[dict[str, CardValue]]:
     """The stars inside a camera's first frame."""
     rows, columns = detector.layout.shape
     for band in detector.bands:
@@ -951,10 +954,12 @@ def _star_rows(detector: _Detector, scene: _Scene, xy: np.ndarray) -> Iterator[d
                 }
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> _Metadata:
     """A value as a table's metadata can hold it."""
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     if isinstance(value, SkyCoord):
         return value.to_string("hmsdms", precision=3)
-    return dict(value) if isinstance(value, Mapping) else value
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    return value if value is None or isinstance(value, CardValue) else str(value)
