@@ -100,7 +100,7 @@ def main() -> int:
     """Simulate, spoil, reduce twice, compare."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--frames", type=int, default=40)
+    parser.add_argument("--frames", type=int, default=100)
     parser.add_argument("--size", type=int, default=768)
     given = parser.parse_args()
     messy, honest = given.folder / "messy", given.folder / "honest"

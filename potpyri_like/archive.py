@@ -131,7 +131,7 @@ def _keep(found: Ephemeris, cache: Path, file: str) -> None:
         log.warning("the ephemeris of %s is not kept: %s", found.name, error)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
@@ -146,7 +146,7 @@ def _from_cache(cache: Output, file: str, name: str) -> Ephemeris | None:
     return known if known.name.casefold() == name.casefold() and _serves(known.tc, known.period) else None
 
 
-def _kept(kind: Any, value: Any) -> str | float:
+def _kept(kind: object, value: str | float | None) -> str | float:
     """What was kept, as `_plain` made it, of the kind that it has in an ephemeris."""
     return str(value) if kind == "str" else math.nan if value is None else float(value)
 
@@ -156,7 +156,7 @@ def _serves(tc: float, period: float) -> bool:
     return math.isfinite(tc) and 0 < period < math.inf
 
 
-def _ask(name: str, url: str | None) -> dict[str, Any]:
+def _ask(name: str, url: str | None) -> dict[str, object]:
     """The archive's row of a planet."""
     dal = importlib.import_module("pyvo.dal")  # takes half a second to load
     quoted = name.replace("'", "''").casefold()
@@ -178,7 +178,7 @@ def _ask(name: str, url: str | None) -> dict[str, Any]:
     return rows[0]
 
 
-def _rows(url: str, query: str) -> list[dict[str, Any]]:
+def _rows(url: str, query: str) -> list[dict[str, object]]:
     """The rows that a TAP service answers with."""
     dal, http = importlib.import_module("pyvo.dal"), importlib.import_module("pyvo.utils.http")
     session = http.create_session()
@@ -187,7 +187,7 @@ def _rows(url: str, query: str) -> list[dict[str, Any]]:
     return [{key: row[key] for key in COLUMNS} for row in table]
 
 
-def _of_row(name: str, row: dict[str, Any]) -> Ephemeris:
+def _of_row(name: str, row: dict[str, object]) -> Ephemeris:
     """The ephemeris in a row of the archive."""
     number = {key: _number(row[key]) for key in COLUMNS[1:]}
     if not _serves(number["pl_tranmid"], number["pl_orbper"]):
@@ -208,12 +208,13 @@ def _of_row(name: str, row: dict[str, Any]) -> Ephemeris:
     )
 
 
-def _number(value: Any) -> float:
+def _number(value: object) -> float:
     """A number out of a table's cell, NaN where it is empty; without its unit."""
     if np.any(getattr(value, "mask", False)):
         return math.nan
     try:
-        return float(getattr(value, "value", value))
+        number: Any = getattr(value, "value", value)
+        return float(number)
     except (TypeError, ValueError):
         return math.nan
 

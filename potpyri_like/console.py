@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -210,6 +210,6 @@ class Lines:
         click.echo(what, err=True)
 
 
-def progress_for(stream: Any, *, plain: bool = False) -> Bars | Lines:
+def progress_for(stream: TextIO, *, plain: bool = False) -> Bars | Lines:
     """What suits a terminal, or a pipe."""
     return Bars() if stream.isatty() and not plain else Lines()

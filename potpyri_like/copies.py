@@ -35,11 +35,11 @@ ALIKE, CONVERTED, PATTERNED = 0.99, 0.5, 0.9999
 class Memory(Protocol):
     """Remembers what was found of files that have not changed since."""
 
-    def key(self, path: Path, *more: Any) -> str: ...
+    def key(self, path: Path, *more: object) -> str: ...
 
     def rows(self, file: str, key: str) -> Any: ...
 
-    def keep(self, file: str, key: str, rows: Any) -> None: ...
+    def keep(self, file: str, key: str, rows: object) -> None: ...
 
 
 HDUs = Callable[[RawHeader], Iterable[int]]
@@ -184,7 +184,7 @@ def sampled(info: FrameInfo, images_of: Callable[[FrameInfo], HDUs], memory: Mem
     return Sampled(*known)
 
 
-def is_sample(known: Any) -> TypeGuard[tuple[np.ndarray, bool, bool]]:
+def is_sample(known: object) -> TypeGuard[tuple[np.ndarray, bool, bool]]:
     """Whether what a memory gives are the cells of a `Sampled`."""
     return (
         isinstance(known, tuple | list)

@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from astropy.table import Table
 
@@ -101,7 +100,7 @@ def sha256_or_none(night: Path, file: str) -> str:
     return ""
 
 
-def last_record(output: Output) -> Any:
+def last_record(output: Output) -> object:
     """What is in run.json; None where there is none, or none that can be read."""
     try:
         return json.loads(output.read_bytes(RUN_RECORD))
@@ -109,13 +108,13 @@ def last_record(output: Output) -> Any:
         return None
 
 
-def words_in(record: Any, name: str) -> str:
+def words_in(record: object, name: str) -> str:
     """A text of that name in a record; "" where there is none."""
     found = record.get(name) if isinstance(record, Mapping) else None
     return found if isinstance(found, str) else ""
 
 
-def inputs_in(run: Any) -> Iterator[tuple[str, str]]:
+def inputs_in(run: object) -> Iterator[tuple[str, str]]:
     """Raw files of a run and their SHA-256."""
     items = run.get("inputs") if isinstance(run, Mapping) else None
     for item in items if isinstance(items, list) else []:

@@ -25,17 +25,20 @@ from potpyri_like.astrometry import Transform
 from potpyri_like.frame import FrameInfo, FrameKind
 from potpyri_like.imaging import Snapshot
 from potpyri_like.photometry import Measurement, Stars
+from potpyri_like.photometry.psf import Profile
+from potpyri_like.registration import Place, Probe, Registration
 
 __all__ = ["decode", "encode", "fingerprint"]
 
-CLASSES: dict[str, Any] = {cls.__name__: cls for cls in (FrameInfo, Measurement, Snapshot, Stars, Transform)}
+KEPT = (FrameInfo, Measurement, Place, Probe, Profile, Registration, Snapshot, Stars, Transform)
+CLASSES: dict[str, Any] = {cls.__name__: cls for cls in KEPT}
 LENGTH = 8  # bytes that tell how long the text is
 KINDS = "biuf"  # dtypes of arrays
 DTYPE = re.compile(r"[<>|][biuf]\d{1,2}")
 NOT_OURS = (KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError, MemoryError)
 
 
-def encode(value: Any) -> bytes:
+def encode(value: object) -> bytes:
     """A value as bytes: equal values give equal bytes.
 
     Numbers, text, None, lists, tuples, dicts, arrays of numbers, times, quantities, ICRS coordinates, paths, and the
@@ -66,7 +69,7 @@ def decode(content: bytes) -> Any:
         raise ValueError(f"these bytes are no value that was kept ({error})") from error
 
 
-def fingerprint(*values: Any) -> str:
+def fingerprint(*values: object) -> str:
     """The SHA-256 of some values; of a dataclass, its name and its fields; of what has a `digest`, that."""
     arrays: list[bytes] = []
     digest = hashlib.sha256(json.dumps([described(value, arrays) for value in values]).encode())
@@ -75,7 +78,7 @@ def fingerprint(*values: Any) -> str:
     return digest.hexdigest()
 
 
-def simple(value: Any, arrays: list[bytes]) -> Any:
+def simple(value: object, arrays: list[bytes]) -> object:
     """A value in the types of JSON; arrays are put aside."""
     match value:
         case FrameKind():
@@ -102,7 +105,7 @@ def simple(value: Any, arrays: list[bytes]) -> Any:
             return {"icrs": [float(value.icrs.ra.deg), float(value.icrs.dec.deg)]}
         case Path():
             return {"path": str(value)}
-    if type(value) is CLASSES.get(type(value).__name__):
+    if is_dataclass(value) and type(value) is CLASSES.get(type(value).__name__):
         return {
             "is": type(value).__name__,
             "of": {f.name: simple(getattr(value, f.name), arrays) for f in fields(value)},
@@ -110,7 +113,7 @@ def simple(value: Any, arrays: list[bytes]) -> Any:
     raise TypeError(f"a {type(value).__name__} cannot be kept")
 
 
-def restored(value: Any, arrays: memoryview) -> Any:
+def restored(value: object, arrays: memoryview) -> Any:
     """What `simple` made simple."""
     match value:
         case list():
@@ -145,7 +148,7 @@ def array_from(content: memoryview, dtype: str, shape: tuple[int, ...], start: i
     return np.frombuffer(content, dtype, math.prod(shape), start).reshape(shape).copy()
 
 
-def described(value: Any, arrays: list[bytes]) -> Any:
+def described(value: object, arrays: list[bytes]) -> Any:
     """What tells a value from another, in the types of JSON."""
     digest = getattr(value, "digest", "")
     if isinstance(digest, str) and digest:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import IntFlag, StrEnum
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -28,6 +28,7 @@ __all__ = [
     "FrameKind",
     "MaskBit",
     "Purpose",
+    "Results",
     "StarFlag",
     "bits_excluded",
     "excluded",
@@ -182,6 +183,9 @@ class FrameInfo:
         return name if self.plane is None else f"{name}[{self.plane}]"
 
 
+Results: TypeAlias = Mapping[str, Any]  # what stages found out, by the names of fields
+
+
 @dataclass(frozen=True)
 class Frame:
     """Pixels on their way through the stages.
@@ -200,7 +204,7 @@ class Frame:
     ccd: CCDData
     info: FrameInfo
     stages: tuple[str, ...] = ()
-    results: dict[str, Any] = field(default_factory=dict)
+    results: Results = field(default_factory=dict)
 
     def after(self, stage: str, *, ccd: CCDData | None = None, **results: Any) -> Frame:
         """The frame that a stage hands on."""
@@ -216,7 +220,7 @@ class Frame:
         """A frame of which only what stages found out is wanted."""
         return cls(None, info)  # type: ignore[arg-type]
 
-    def knowing(self, results: Mapping[str, Any]) -> Frame:
+    def knowing(self, results: Results) -> Frame:
         """The frame with what is known of it from before."""
         return replace(self, results={**self.results, **results})
 

@@ -36,7 +36,7 @@ from potpyri_like.pipeline import (
     worth,
 )
 from potpyri_like.primitives import Work
-from potpyri_like.primitives.fields import SERIES, TRANSIT, TRIMMED
+from potpyri_like.primitives.fields import SERIES, STAR_TABLE, TRANSIT, TRIMMED
 from potpyri_like.primitives.inject import Inject
 from potpyri_like.primitives.lightcurve import for_choices, point_flags
 from potpyri_like.record import last_run
@@ -178,7 +178,7 @@ def tried(
     chosen = chosen_stars(work, stars)
     if not chosen:
         return []
-    series = series_of(work)
+    series = work.result[SERIES]
     trials = [planned(work, series, star, depth, rng) for star in chosen]
     fluxes = {trial.star: injected_flux(trial, series) for trial in trials}
     frame_stages = tuple(stage for stage in stages if stage.per == "frame")
@@ -188,20 +188,13 @@ def tried(
     what = f"{work.observed.name}, transits of {100 * depth:g} %"
     outcomes = runner.run_frames(work.observed.frames, again, work.setup, what=what)
     gather = next(stage for stage in stages if SERIES in stage.gives)
-    measured = gather(work.with_(outcomes=tuple(outcomes)), runner).result.series
-    assert measured is not None
+    measured = gather(work.with_(outcomes=tuple(outcomes)), runner).result[SERIES]
     return [recovered(trial, work, measured, chosen) for trial in trials]
-
-
-def series_of(work: Work) -> Series:
-    assert work.result.series is not None
-    return work.result.series
 
 
 def chosen_stars(work: Work, count: int) -> list[int]:
     """The target, unless it has a transit of its own, and the constant stars most like it."""
-    table, target, series = work.result.stars, work.target_star, series_of(work)
-    assert table is not None
+    table, target, series = work.result[STAR_TABLE], work.target_star, work.result[SERIES]
     known = np.isfinite(series.flux).any(axis=2)
     usable = (table.weight > 0) & known[known.any(axis=1)].all(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -252,8 +245,7 @@ def reach(work: Work, series: Series) -> float:
 
 def recovered(trial: Trial, work: Work, series: Series, without: Sequence[int]) -> Trial:
     """The trial with the depth that a fit finds at its place."""
-    table, aperture = work.result.stars, work.result.aperture
-    assert table is not None
+    table, aperture = work.result[STAR_TABLE], work.result.aperture
     usable = table.weight > 0
     usable[list(without)] = False
     flux, error = series.flux[..., aperture], series.flux_err[..., aperture]

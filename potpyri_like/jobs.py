@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from potpyri_like.encoding import fingerprint
 from potpyri_like.frame import FrameInfo
 from potpyri_like.identity import instrument_identity
 from potpyri_like.journal import Task
 from potpyri_like.primitives import Setup
-from potpyri_like.stages import Field, FrameStage
+from potpyri_like.stages import AnyField, FrameStage
 
 __all__ = ["NOT_THE_PIXELS", "Job", "Step"]
 
@@ -150,7 +149,7 @@ class Job:
         return tuple(stage for stage in self.stages if stage.name in wanted)
 
 
-def _shared(stage: FrameStage) -> Iterator[Field[Any]]:
+def _shared(stage: FrameStage) -> Iterator[AnyField]:
     """What a stage reads of what all frames share."""
     return (one.field for one in stage.inputs if one.field.per != "frame")
 

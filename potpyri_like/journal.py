@@ -207,7 +207,7 @@ class Journal:
                 return decode(unsealed(row[1]))
         return None
 
-    def keep_rows(self, file: str, key: str, rows: Any) -> Any:
+    def keep_rows(self, file: str, key: str, rows: object) -> Any:
         """Remember what was made of a raw file's header; it comes back as it will be read."""
         content = encode(rows)
         self._write("INSERT OR REPLACE INTO headers VALUES (?, ?, ?)", file, key, sealed(content))
@@ -274,7 +274,7 @@ class Journal:
         """Whether something was remembered with a product, be it there or not."""
         return self._row("SELECT 1 FROM products WHERE name = ?", name) is not None
 
-    def keep_product(self, name: str, key: str = "", memo: Any = None) -> str:
+    def keep_product(self, name: str, key: str = "", memo: object = None) -> str:
         """Remember a product that was written; its SHA-256.
 
         Without a key, what was remembered with the same bytes stands.
@@ -317,7 +317,7 @@ class Journal:
             return None if row is None else json.loads(unsealed(row[0]))
         return None
 
-    def write_note(self, name: str, value: Any) -> None:
+    def write_note(self, name: str, value: object) -> None:
         """Note something, at once and for good."""
         self._write("INSERT OR REPLACE INTO notes VALUES (?, ?)", name, sealed(json.dumps(value).encode()))
         with told(self.folder):
@@ -328,18 +328,18 @@ class Journal:
 
     # -- the database ----------------------------------------------------------------------------------------
 
-    def _row(self, query: str, *values: Any) -> Any:
+    def _row(self, query: str, *values: object) -> Any:
         """The first row that a query finds; None where it finds none."""
         with told(self.folder):
             return self._execute(query, *values).fetchone()
 
-    def _write(self, statement: str, *values: Any) -> None:
+    def _write(self, statement: str, *values: object) -> None:
         with told(self.folder):
             self._execute(statement, *values)
             if time.monotonic() - self._committed > COMMIT_SECONDS:
                 self.commit()
 
-    def _execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+    def _execute(self, statement: str, *values: object) -> sqlite3.Cursor:
         """A statement's result; where a page turns out to be spoilt, that of a database begun afresh."""
         values = tuple(as_stored(value) for value in values)
         try:
@@ -451,7 +451,7 @@ def is_new(database: sqlite3.Connection) -> bool:
     return False
 
 
-def check_inside(name: Any) -> None:
+def check_inside(name: object) -> None:
     """Raise a NotOurs where a product's name is none of a file below the output folder."""
     try:
         parts_of(os.fsdecode(name) if isinstance(name, bytes) else str(name))
@@ -473,7 +473,7 @@ def our_tables() -> list[tuple[str, ...]]:
         return tables_of(database)
 
 
-def as_stored(value: Any) -> Any:
+def as_stored(value: object) -> object:
     """A value as SQLite takes it: a file's name that is no UTF-8 as bytes."""
     if isinstance(value, str) and not value.isascii():
         with suppress(UnicodeEncodeError):
@@ -493,7 +493,7 @@ def sealed(content: bytes) -> bytes:
     return hashlib.sha256(content).digest() + content
 
 
-def unsealed(kept: Any) -> bytes:
+def unsealed(kept: object) -> bytes:
     """What was kept.
 
     Raises

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import chain, count
 from pathlib import Path, PurePath
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import astropy.units as u
 import numpy as np
@@ -278,13 +278,13 @@ class Listing:
 class Memory(Protocol):
     """Remembers what was made of the header of a file that has not changed since."""
 
-    def key(self, path: Path, *more: Any) -> str:
+    def key(self, path: Path, *more: object) -> str:
         """What the description of a file depends on: the file, this software, and more."""
 
     def rows(self, file: str, key: str) -> Any:
         """What was kept under that key; None where nothing was."""
 
-    def keep(self, file: str, key: str, rows: Any) -> None:
+    def keep(self, file: str, key: str, rows: object) -> None:
         """Keep what was made of a header."""
 
 
@@ -502,7 +502,7 @@ def remembered_rows(
     return [with_path(FrameRow(*cells), path) for cells in known]
 
 
-def are_rows(known: Any) -> bool:
+def are_rows(known: object) -> bool:
     """Whether what a memory gives are the cells of rows, as it was given them."""
     return isinstance(known, list) and all(
         isinstance(cells, tuple | list)
@@ -731,9 +731,12 @@ def suffix(info: FrameInfo) -> str:
     return "".join(f"_{part}" for part in parts)
 
 
-def different(names: Mapping[Any, str]) -> dict[Any, str]:
+Key = TypeVar("Key")
+
+
+def different(names: Mapping[Key, str]) -> dict[Key, str]:
     """The names, numbered where two are the same in any letter case."""
-    found: dict[Any, str] = {}
+    found: dict[Key, str] = {}
     taken: set[str] = set()
     for key, name in names.items():
         numbered = chain([name], (f"{name}_{number}" for number in count(2)))

@@ -52,7 +52,7 @@ from potpyri_like.night import (
 from potpyri_like.options import ENGINE, Options, options_with, public_name
 from potpyri_like.plugins import Plugins, load_plugins
 from potpyri_like.primitives import Setup, Work
-from potpyri_like.primitives.fields import TRANSFORM
+from potpyri_like.primitives.fields import REGISTRATION
 from potpyri_like.primitives.stage import exposures_of
 from potpyri_like.primitives.target import located, pixel_set, target_spec
 from potpyri_like.products import (
@@ -744,7 +744,7 @@ def run_fields(
 
 def second_field(work: Work, before: Work, stages: Sequence[Any], runner: Runner) -> frozenset[str]:
     """The names of the frames that show another field than the reference, and the same as one another; none mostly."""
-    registering = next((stage for stage in stages if TRANSFORM in stage.gives), None)
+    registering = next((stage for stage in stages if REGISTRATION in stage.gives), None)
     if registering is None or work.failed:
         return frozenset()
     strange = [o.info for o in work.outcomes if o.stage == registering.name and o.reason and not o.refused]
@@ -866,7 +866,7 @@ def apply_to_exposures(stage: Any, works: tuple[Work, ...], runner: Runner) -> t
     for given in stage.gives:
         values = tuple((exposure.infos[0].label, result.get(given)) for exposure, result in done)
         works = tuple(
-            work if work.failed else work.with_(setup=work.setup.giving({given: values})) for work in works
+            work if work.failed else work.with_(shared=work.shared.giving({given: values})) for work in works
         )
     return works
 

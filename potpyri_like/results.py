@@ -6,18 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from astropy.wcs import WCS
 
 from potpyri_like.encoding import fingerprint
+from potpyri_like.errors import DeclarationError
 from potpyri_like.frame import FrameInfo
 from potpyri_like.imaging import Pixels, Snapshot, same_exposure
 from potpyri_like.lightcurves import BandFit, Lag, Periodogram, RmsFlux, TimeAveraging, TransitFit
 from potpyri_like.night import Night, ObservationSet
 from potpyri_like.photometry.budget import NoiseBudget
 from potpyri_like.photometry.series import LightCurve, Series
+from potpyri_like.stages import Field
 
 __all__ = [
     "STATUS_WORDS",
@@ -37,6 +39,10 @@ __all__ = [
 FEW_FRAMES = (
     0.15  # of those in the largest set of the target observed most: a target with fewer is one of the rest
 )
+
+
+_OTHER_NAMES = {"star_table": "stars", "choice": "aperture"}  # of fields, among the results of an observation
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -282,6 +288,24 @@ class SetResult:
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
     more: Mapping[str, Any] = field(default_factory=dict)
+
+    def get(self, wanted: Field[T]) -> T | None:
+        """The value of a field; None where nothing gave it."""
+        name = _OTHER_NAMES.get(wanted.name, wanted.name)
+        return self.more.get(wanted.name, getattr(self, name, None))
+
+    def __getitem__(self, wanted: Field[T]) -> T:
+        """The value of a field.
+
+        Raises
+        ------
+        DeclarationError
+            Nothing gave it.
+        """
+        value = self.get(wanted)
+        if value is None:
+            raise DeclarationError(f"{self.observed.name}: {wanted.name} ({wanted.about}) is not there")
+        return value
 
     @property
     def band_fit(self) -> BandFit | None:

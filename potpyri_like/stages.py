@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import Field as DataclassField
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
 
 from potpyri_like.errors import DeclarationError
 from potpyri_like.identity import release
@@ -114,6 +114,10 @@ class Input(Generic[T]):
             raise DeclarationError(f"input {self.field.name!r}: either many or nearest")
 
 
+AnyField: TypeAlias = Field[Any]
+AnyInput: TypeAlias = Input[Any]
+
+
 @dataclass(frozen=True)
 class Option:
     """Something that may be set.
@@ -124,7 +128,7 @@ class Option:
         With underscores; `--with-dashes` on the command line.
     type : type
     help : str
-    default : Any
+    default : object
     choices : tuple of str
     metavar : str
     by : str
@@ -134,7 +138,7 @@ class Option:
     name: str
     type: type
     help: str
-    default: Any = None
+    default: object = None
     choices: tuple[str, ...] = ()
     metavar: str = ""
     by: str = "user"
@@ -146,7 +150,7 @@ class Option:
 
 def option(
     help_: str,
-    default: Any,
+    default: object,
     *,
     choices: tuple[str, ...] = (),
     metavar: str = "",
@@ -158,7 +162,7 @@ def option(
     Parameters
     ----------
     help_ : str
-    default : Any
+    default : object
     choices : tuple of str
     metavar : str
     by : str
@@ -194,14 +198,14 @@ class Stage:
     """
 
     per: ClassVar[str] = "observation"
-    reads: ClassVar[tuple[Field[Any] | Input[Any], ...]] = ()
-    gives: ClassVar[tuple[Field[Any], ...]] = ()
+    reads: ClassVar[tuple[AnyField | AnyInput, ...]] = ()
+    gives: ClassVar[tuple[AnyField, ...]] = ()
     takes: ClassVar[tuple[str, ...]] = ()
     at_the_end: ClassVar[bool] = False
     version: ClassVar[int] = 1
     computes: ClassVar[tuple[str, ...]] = ("astropy", "numpy", "scipy", "sep")
 
-    def __init_subclass__(cls, **more: Any) -> None:
+    def __init_subclass__(cls, **more: object) -> None:
         super().__init_subclass__(**more)
         if cls.per not in GROUPINGS:
             raise DeclarationError(
@@ -219,7 +223,7 @@ class Stage:
         return type(self).__name__
 
     @property
-    def made_by(self) -> dict[str, Any]:
+    def made_by(self) -> dict[str, object]:
         """What its results depend on besides what it is shown: its own version, and the releases of what computes."""
         return {
             "stage": self.name,
@@ -228,7 +232,7 @@ class Stage:
         }
 
     @property
-    def inputs(self) -> tuple[Input[Any], ...]:
+    def inputs(self) -> tuple[AnyInput, ...]:
         """Everything that it is shown."""
         return tuple(one if isinstance(one, Input) else Input(one) for one in self.reads)
 
@@ -264,13 +268,13 @@ class Product:
 
     name: str
     about: str
-    reads: tuple[Field[Any] | Input[Any], ...]
-    make: Callable[[Any], Any]
+    reads: tuple[AnyField | AnyInput, ...]
+    make: Callable[[Any], object]
     per: str = "observation"
     version: int = 1
 
     @property
-    def inputs(self) -> tuple[Input[Any], ...]:
+    def inputs(self) -> tuple[AnyInput, ...]:
         """Everything that it is made from."""
         return tuple(one if isinstance(one, Input) else Input(one) for one in self.reads)
 
@@ -317,7 +321,7 @@ class Recipe:
         """What may be set of its stages."""
         return options_of(self.stages, of=f"recipe {self.name}")
 
-    def giver(self, wanted: Field[Any]) -> Stage | None:
+    def giver(self, wanted: AnyField) -> Stage | None:
         """The stage that gives a field; None where none does."""
         return next((stage for stage in self.stages if wanted in stage.gives), None)
 
@@ -423,7 +427,7 @@ def waits(stage: Stage, givers: Mapping[str, Stage], done: Sequence[Stage]) -> b
 # -- options -------------------------------------------------------------------------------------------------
 
 
-def options_of(stages: Iterable[Any], *, of: str) -> tuple[Option, ...]:
+def options_of(stages: Iterable[object], *, of: str) -> tuple[Option, ...]:
     """The options that stages declare, each once; of nested stages, too.
 
     Raises
@@ -465,13 +469,13 @@ def as_option(item: DataclassField[Any], about: Mapping[str, Any]) -> Option:
     )
 
 
-def nested(value: Any) -> tuple[Stage, ...]:
+def nested(value: object) -> tuple[Stage, ...]:
     """The stages in a setting of another stage."""
     values = value if isinstance(value, tuple) else (value,)
     return tuple(one for one in values if isinstance(one, Stage) and is_dataclass(one))
 
 
-def configured(stage: Any, values: Mapping[str, Any]) -> Any:
+def configured(stage: Any, values: Mapping[str, object]) -> Any:
     """A stage with the options that are set, nested stages included; None says nothing."""
     changes: dict[str, Any] = {}
     for item in fields(stage):

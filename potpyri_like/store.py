@@ -335,7 +335,7 @@ def check_counts(path: Path, number: int, source: IO[bytes], start: int) -> None
     source.seek(here)
 
 
-def check_hdu(path: Path, number: int, hdu: Any, length: int) -> None:
+def check_hdu(path: Path, number: int, hdu: fits.ImageHDU, length: int) -> None:
     """Raise a PixelError for what no detector makes, before memory is taken for it."""
     header = hdu.header
     naxis, bitpix = header.get("NAXIS"), header.get("BITPIX")
@@ -384,7 +384,7 @@ def check_length(path: Path, hdus: fits.HDUList, source: IO[bytes], found: int) 
         )
 
 
-def image_of(hdu: Any, source: IO[bytes], plane: int | None) -> np.ndarray:
+def image_of(hdu: fits.ImageHDU, source: IO[bytes], plane: int | None) -> np.ndarray:
     """One image in native byte order, C-contiguous."""
     layout = plain_layout(hdu)
     if layout is not None and len(hdu.shape) == 2 and plane is None:
@@ -394,7 +394,7 @@ def image_of(hdu: Any, source: IO[bytes], plane: int | None) -> np.ndarray:
     return decoded(hdu, plane)
 
 
-def plain_layout(hdu: Any) -> str | None:
+def plain_layout(hdu: fits.ImageHDU) -> str | None:
     """How pixels lie in the file that need no arithmetic but for their sign; None for others."""
     header = hdu.header
     if type(hdu) not in (fits.PrimaryHDU, fits.ImageHDU) or 0 in hdu.shape:
@@ -404,7 +404,7 @@ def plain_layout(hdu: Any) -> str | None:
     return PLAIN.get((header["BITPIX"], header.get("BZERO", 0)))
 
 
-def decoded(hdu: Any, plane: int | None) -> np.ndarray:
+def decoded(hdu: fits.ImageHDU, plane: int | None) -> np.ndarray:
     """One image as astropy reads it."""
     image = hdu.data if plane is None else hdu.section[np.unravel_index(plane, hdu.shape[:-2])]
     if image is None or image.ndim != 2:
@@ -412,7 +412,7 @@ def decoded(hdu: Any, plane: int | None) -> np.ndarray:
     return np.ascontiguousarray(image, dtype=image.dtype.newbyteorder("="))
 
 
-def copied_out(hdu: Any, source: IO[bytes], layout: str, plane: int) -> np.ndarray:
+def copied_out(hdu: fits.ImageHDU, source: IO[bytes], layout: str, plane: int) -> np.ndarray:
     """One image straight from the bytes of the file, in a sixth of the time."""
     if plane >= math.prod(hdu.shape[:-2]):
         raise IndexError(f"its shape is {hdu.shape}; it has no plane {plane}")
@@ -616,7 +616,7 @@ class Output:
 
     # -- writing ---------------------------------------------------------------------------------------------
 
-    def write(self, name: str, fill: Callable[[BinaryIO], Any]) -> Path:
+    def write(self, name: str, fill: Callable[[BinaryIO], object]) -> Path:
         """Write a product atomically.
 
         Parameters
@@ -649,7 +649,7 @@ class Output:
     def write_text(self, name: str, text: str) -> Path:
         return self.write_bytes(name, text.encode(errors="backslashreplace"))
 
-    def write_json(self, name: str, content: Mapping[str, Any]) -> Path:
+    def write_json(self, name: str, content: Mapping[str, object]) -> Path:
         return self.write_text(name, json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n")
 
     def write_table(self, name: str, table: Table) -> Path:

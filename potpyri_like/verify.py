@@ -227,7 +227,7 @@ class Verifier(Runner):
         with self.real.open(product) as source:
             shutil.copyfileobj(source, file)
 
-    def keep(self, product: str, key: str, memo: Any) -> None:
+    def keep(self, product: str, key: str, memo: object) -> None:
         """Nothing is kept."""
 
     def read(self, info: FrameInfo, reading: Reading) -> None:

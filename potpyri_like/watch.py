@@ -604,7 +604,7 @@ class LiveMemory(Memory):
     at_hand: dict[str, tuple[str, Any]] = field(default_factory=dict)
     keys: dict[Path, tuple[tuple, str]] = field(default_factory=dict)
 
-    def key(self, path: Path, *more: Any) -> str:
+    def key(self, path: Path, *more: object) -> str:
         of = signature(path), more
         known = self.keys.get(path)
         if known is None or known[0] != of:
@@ -620,7 +620,7 @@ class LiveMemory(Memory):
             self.at_hand[file] = key, rows
         return self.at_hand[file][1]
 
-    def keep(self, file: str, key: str, rows: Any) -> None:
+    def keep(self, file: str, key: str, rows: object) -> None:
         super().keep(file, key, rows)
         self.at_hand[file] = key, rows
 
@@ -715,5 +715,5 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             return self.output.open(name)
         return None
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, format: str, *args: object) -> None:
         log.debug(format, *args)

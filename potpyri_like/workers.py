@@ -43,7 +43,7 @@ LOOK, GONE = (
 CONNECT = "10s"
 KEPT = 4  # values that tasks share, on a cluster: a night that goes on returns to each of its observations
 MAY_GROW_TO = 16  # workers for whom tasks are held ready on a cluster that has fewer
-Task = tuple[Future, Callable[..., Any], tuple[Any, ...]]
+Task = tuple[Future, Callable[..., object], tuple[object, ...]]
 
 
 class WorkerDied(BrokenExecutor):
@@ -120,7 +120,7 @@ class Pool(Executor):
         for thread in self._threads:
             thread.start()
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+    def submit(self, fn: Callable[..., object], /, *args: object, **kwargs: object) -> Future:
         """Run a function of a module in one of the processes; arguments by position only."""
         if kwargs or self._closing.is_set():
             raise RuntimeError("a closed pool, or arguments by name" if kwargs else "the pool is closed")
@@ -202,7 +202,7 @@ class Worker:
         there.close()
         self._shown = ""
 
-    def work(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[bool, Any]:
+    def work(self, function: Callable[..., object], arguments: tuple[object, ...]) -> tuple[bool, Any]:
         """Whether the function came to an end, and its value or its exception.
 
         Raises
@@ -265,7 +265,7 @@ def serve(there: Connection) -> None:
             there.send_bytes(said)
 
 
-def named(argument: Any) -> Any:
+def named(argument: object) -> object:
     """An argument of a task for a worker that has what tasks have in common."""
     return Shared(argument.key) if isinstance(argument, Shared) else argument
 
@@ -286,7 +286,7 @@ class Shown:
             there.recv_bytes_into(array)
         self._parts = content, arrays
 
-    def whole(self, argument: Any) -> Any:
+    def whole(self, argument: object) -> object:
         """An argument of a task as it was given."""
         if not isinstance(argument, Shared):
             return argument
@@ -381,7 +381,7 @@ class Cluster(Executor):
                 " `dask scheduler` printed, as in tcp://10.0.0.1:8786, or local"
             ) from error
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+    def submit(self, fn: Callable[..., object], /, *args: object, **kwargs: object) -> Future:
         """Run a function of a module on one of the cluster's workers."""
         result: Future = Future()
         result.set_running_or_notify_cancel()
@@ -393,12 +393,14 @@ class Cluster(Executor):
         again().add_done_callback(lambda done: self._hand_over(done, result, again))
         return result
 
-    def submit_but(self, avoided: Collection[str], fn: Callable[..., Any], /, *args: Any) -> Future | None:
+    def submit_but(
+        self, avoided: Collection[str], fn: Callable[..., object], /, *args: object
+    ) -> Future | None:
         """Run a function on another worker than some, named by their addresses; None where there is no other."""
         others = [address for address in self._client.nthreads() if address not in avoided]
         return self.submit(fn, *args, workers=others, allow_other_workers=True) if others else None
 
-    def _sent(self, shared: Shared) -> Any:
+    def _sent(self, shared: Shared) -> object:
         """What tasks have in common, as something that the cluster computes where it is needed, and again if lost."""
         with self._lock:
             known = self._shared.pop(shared.key, None)
@@ -426,7 +428,7 @@ class Cluster(Executor):
                     own.scale(wanted)
                     empty = 0.0
 
-    def _hand_over(self, done: Any, result: Future, again: Callable[[], Any] | None) -> None:
+    def _hand_over(self, done: Any, result: Future, again: Callable[[], object] | None) -> None:
         """What became of a task of Dask's, in the words of the standard library.
 
         Dask blames a worker's death on all tasks that it had: those are tried once more, one at a time.
@@ -447,7 +449,7 @@ class Cluster(Executor):
         except Exception as error:  # noqa: BLE001  (it is raised in the thread that asked)
             result.set_exception(error)
 
-    def _try_alone(self, result: Future, again: Callable[[], Any]) -> None:
+    def _try_alone(self, result: Future, again: Callable[[], object]) -> None:
         """Try a task once more while no other one is suspected."""
         self._hand_over(again(), result, None)
 

@@ -13,6 +13,7 @@ from potpyri_like.frame import Frame, MaskBit
 from potpyri_like.imaging import Pixels, median3x3
 from potpyri_like.plugins import load_plugins
 from potpyri_like.primitives import register
+from potpyri_like.primitives.fields import REGISTRATION
 from potpyri_like.primitives.register import Find, Register, detected_stars, expected_stars
 from potpyri_like.primitives.stage import Setup, to_ccd
 from potpyri_like.results import Reference
@@ -98,9 +99,9 @@ def reference_of(rng, sky, fwhm):
 
 def registered(frame, reference):
     """What `Register` finds out about a frame whose hot pixels were left."""
-    return Register()(
-        frame, Setup(load_plugins()["OPTICAM"], reference=reference, filter_mode="none")
-    ).results
+    return Register()(frame, Setup(load_plugins()["OPTICAM"], reference=reference, filter_mode="none"))[
+        REGISTRATION
+    ]
 
 
 def detected(frame, reference):
@@ -165,8 +166,8 @@ def test_the_narrowest_and_the_widest_stars_are_matched(fwhm):
     weather = Weather(fwhm, turned(0.1, (40, 25)))
     reference, frame = scene(1, fwhm, weather)
     found = registered(frame, reference)
-    assert error_of(found["transform"], weather.transform) < max(0.1, 0.03 * fwhm)
-    assert found["matched"] >= 15
+    assert error_of(found.transform, weather.transform) < max(0.1, 0.03 * fwhm)
+    assert found.matched >= 15
 
 
 @pytest.mark.parametrize("fwhm", [3.0, 8.0])
@@ -175,15 +176,15 @@ def test_five_stars_are_enough(fwhm, seed):
     weather = Weather(fwhm, turned(0, (11.2, -8.4)))
     reference, frame = scene(100 + seed, fwhm, weather, count=5)
     found = registered(frame, reference)
-    assert found["matched"] == 5
-    assert error_of(found["transform"], weather.transform) < 0.1 * fwhm
+    assert found.matched == 5
+    assert error_of(found.transform, weather.transform) < 0.1 * fwhm
 
 
 @pytest.mark.parametrize(("fwhm", "trail"), [(3.0, (9.0, 5.0)), (8.0, (14.0, -9.0))])
 def test_trailed_stars_are_matched_by_their_middles(fwhm, trail):
     weather = Weather(fwhm, turned(0, (7, 3)), trail=trail)
     reference, frame = scene(3, fwhm, weather)
-    assert error_of(registered(frame, reference)["transform"], weather.transform) < 0.6
+    assert error_of(registered(frame, reference).transform, weather.transform) < 0.6
 
 
 def test_a_bright_star_that_enters_does_no_harm():
@@ -214,13 +215,13 @@ def test_the_stars_are_detected_where_they_are_not_found_otherwise(monkeypatch):
     with pytest.raises(RegistrationError):
         expected_stars(frame, reference)
     found = registered(frame, reference)
-    assert found["matched"] >= 30
+    assert found.matched >= 30
 
 
 def test_a_frame_of_the_field_needs_no_detection(monkeypatch):
     reference, frame = scene(6, 3.0, Weather(3.0))
     monkeypatch.delattr(register, "detect_stars")
-    assert registered(frame, reference)["matched"] >= 30
+    assert registered(frame, reference).matched >= 30
 
 
 @pytest.mark.parametrize("count", [5, 40])
@@ -249,9 +250,9 @@ def test_what_is_found_depends_on_nothing_but_the_frame_and_its_reference():
     first = registered(frame, reference)
     registered(other, reference)
     again = registered(frame, reference)
-    assert np.array_equal(first["transform"].matrix, again["transform"].matrix)
-    assert np.array_equal(first["transform"].offset, again["transform"].offset)
-    assert (first["fwhm"], first["rms"]) == (again["fwhm"], again["rms"])
+    assert np.array_equal(first.transform.matrix, again.transform.matrix)
+    assert np.array_equal(first.transform.offset, again.transform.offset)
+    assert (first.fwhm, first.rms) == (again.fwhm, again.rms)
     assert np.array_equal(frame.data, before)
 
 
@@ -259,7 +260,7 @@ def test_pixels_that_cannot_be_written_are_taken_as_they_are():
     reference, frame = scene(9, 6.0, Weather(6.0))
     planes = np.broadcast_to(np.float32(225), (SIZE, SIZE)), np.broadcast_to(np.uint8(0), (SIZE, SIZE))
     constant = Frame(to_ccd(Pixels(frame.data, *planes)), INFO)
-    assert registered(constant, reference)["fwhm"] == registered(frame, reference)["fwhm"]
+    assert registered(constant, reference).fwhm == registered(frame, reference).fwhm
 
 
 def test_the_note_of_the_median_filter_states_noise_and_not_variance():

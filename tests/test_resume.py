@@ -611,11 +611,11 @@ def another_exposure(path, copy, *, minutes, shift):
 
 
 def processes():
-    """Pid, process group and command of all processes."""
-    found = subprocess.run(
-        ["ps", "-ww", "-e", "-o", "pid=,pgid=,args="], capture_output=True, text=True, check=True
-    )
-    return found.stdout.splitlines()
+    """Pid, process group and command of all processes that run; not of those that ended and wait to be counted off."""
+    words = ["ps", "-ww", "-e", "-o", "pid=,pgid=,stat=,args="]
+    found = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    split = [line.split(maxsplit=3) for line in found.splitlines()]
+    return [f"{pid} {group} {''.join(command)}" for pid, group, state, *command in split if state[0] != "Z"]
 
 
 # -- the same bytes, however it is computed ------------------------------------------------------------------

@@ -20,9 +20,11 @@ from potpyri_like.imaging import (
     without_sky,
 )
 from potpyri_like.instruments.opticam import Opticam
+from potpyri_like.photometry.psf import Profile
 from potpyri_like.primitives.fields import CALIBRATED
 from potpyri_like.primitives.stack import Stack
 from potpyri_like.primitives.stage import FrameOutcome, Setup, Work, to_ccd
+from potpyri_like.registration import Registration
 from potpyri_like.stages import FrameStage
 from potpyri_like.store import Output
 
@@ -137,6 +139,10 @@ class Tools:
         key + ""
 
 
+def registered(shift):
+    return Registration(Transform(np.eye(2), shift), len(LIGHT), 0.1, FWHM, Profile(FWHM))
+
+
 def work_on_stars(*, fwhm=None, flags=0):
     """A set whose series tells the transparency of every frame."""
     result = make_set(n_frames=FRAMES)
@@ -152,11 +158,14 @@ def work_on_stars(*, fwhm=None, flags=0):
     reference = replace(result.reference, image=np.zeros(SHAPE, np.float32), wcs=None)
     setup = Setup(Opticam(), reference=reference)
     outcomes = tuple(
-        FrameOutcome(SimpleNamespace(label=name), {"transform": Transform(np.eye(2), shift_of(i))})
+        FrameOutcome(SimpleNamespace(label=name), {"registration": registered(shift_of(i))})
         for i, name in enumerate(names)
     )
     return Work(
-        result.observed, setup, replace(result, series=series, products={}, choices=()), outcomes=outcomes
+        result.observed,
+        setup,
+        replace(result, reference=reference, series=series, products={}, choices=()),
+        outcomes=outcomes,
     )
 
 

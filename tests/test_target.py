@@ -13,12 +13,14 @@ from potpyri_like.astrometry import Transform
 from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.night import ObservationSet
 from potpyri_like.options import Options
+from potpyri_like.photometry.psf import Profile
 from potpyri_like.pipeline import fields_in_time, reduce_night, with_their_radec
 from potpyri_like.primitives.lightcurve import DrawLightCurve, PickVariable
 from potpyri_like.primitives.register import Register, sample_of
 from potpyri_like.primitives.stage import FrameOutcome, Setup, Work
 from potpyri_like.primitives.target import LocateTarget, ProbePlace, SkyPlace, located, pixel_set
 from potpyri_like.products import closing_lines, set_exports, set_images, set_tables
+from potpyri_like.registration import Place, Probe, Registration
 from potpyri_like.results import Grade, Reference, SetResult
 from potpyri_like.testing import NightPlan, simulate_night
 
@@ -89,13 +91,12 @@ class FakeTools:
     def outcome(self, info, stages, setup):
         name = info.path.name
         if isinstance(stages[-1], SkyPlace):
-            place = self.solved.get(name)
-            return FrameOutcome(info, {"place": place, "doubt": self.doubts.get(name, "")})
+            return FrameOutcome(info, {"place": Place(self.solved.get(name), self.doubts.get(name, ""))})
         if name in self.lost:
             return FrameOutcome(info, {}, "Register", f"{name}: too few stars")
-        found = {"transform": self.drift(info, setup)}
+        found = {"registration": Registration(self.drift(info, setup), 9, 0.1, 4.0, Profile(4.0))}
         if isinstance(stages[-1], ProbePlace):
-            return FrameOutcome(info, {**found, "probe": (self.light * 100, 100.0)})
+            return FrameOutcome(info, {**found, "probe": Probe(self.light * 100, 100.0)})
         assert isinstance(stages[-1], Register)
         return FrameOutcome(info, found)
 
@@ -184,11 +185,8 @@ def test_a_camera_to_which_the_target_cannot_be_carried_gets_no_star():
 def test_the_other_cameras_find_the_same_star():
     turned = star_xy()[::-1] * [-1, 1] + [240, 0]
     first, second = make_work(), make_work("C2", "r", xy=turned, pixel_read_here=False)
-    second = second.with_(
-        setup=second.setup.with_(
-            reference=replace(second.setup.reference, flux=second.setup.reference.flux[::-1])
-        )
-    )
+    fainter = replace(second.setup.reference, flux=second.setup.reference.flux[::-1])
+    second = second.found(reference=fainter)
     one, two = locate([first, second], FakeTools(named(in_frame(first, star_xy()[5], 0))))
     assert (one.target_star, two.target_star) == (5, 14)
 

@@ -14,10 +14,10 @@ from potpyri_like.primitives.fields import (
     FORCED,
     LIGHT_CURVE,
     REFERENCE,
+    REGISTRATION,
     SERIES,
     SNAPSHOT,
     SNAPSHOTS,
-    TRANSFORM,
 )
 from potpyri_like.primitives.register import Register
 from potpyri_like.primitives.stage import SetStage, Setup, Tools, Work
@@ -47,16 +47,15 @@ class Snap(FrameStage):
     binning: int
     reads = (
         CALIBRATED,
-        TRANSFORM,
+        REGISTRATION,
         REFERENCE,
         Input(FORCED, required=False),
     )
     gives = (SNAPSHOT,)
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
-        assert setup.reference is not None
-        transform = frame.results["transform"]
-        xy = transform(np.vstack([setup.reference.xy, setup.forced]))
+        transform = frame[REGISTRATION].transform
+        xy = transform(np.vstack([setup[REFERENCE].xy, setup.forced]))
         taken = snapshot(
             frame.data,
             xy,
@@ -102,5 +101,5 @@ class Animate(SetStage):
         infos = [by_label[series.frames[i]] for i in spread]
         stages = (*self.calibration, Register(), snap)
         outcomes = tools.run_frames(infos, stages, work.setup, what="")
-        taken = tuple(o.results["snapshot"] for o in outcomes if "snapshot" in o.results)
+        taken = tuple(shot for o in outcomes if (shot := o.get(SNAPSHOT)) is not None)
         return work.found(snapshots=taken)

@@ -82,9 +82,8 @@ def audit(group: Sequence[Work]) -> Iterator[tuple[Work, Work]]:
 
 def frames_of(work: Work) -> list[FrameInfo]:
     """The descriptions of the frames of a set's series, in its order."""
-    assert work.result.series is not None
     by_label = {info.label: info for info in work.observed.frames}
-    return [by_label[label] for label in work.result.series.frames]
+    return [by_label[label] for label in work.result[SERIES].frames]
 
 
 def mjd_of(info: FrameInfo) -> float:
@@ -156,8 +155,7 @@ def of_the_sky(work: Work, frames: Sequence[FrameInfo], mid: np.ndarray) -> Iter
 
 def doubted(work: Work, frames: Sequence[FrameInfo], doubts: Sequence[Doubt]) -> Work:
     """The set with its doubts: flags, one sentence each, and what was converted."""
-    series = work.result.series
-    assert series is not None
+    series = work.result[SERIES]
     flags, reasons = series.flags.copy(), list(series.reasons)
     problems = []
     for doubt in doubts:

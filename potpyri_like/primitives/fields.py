@@ -6,19 +6,18 @@ import numpy as np
 from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS
 
-from potpyri_like.astrometry import Transform
 from potpyri_like.frame import Frame
 from potpyri_like.imaging import Snapshot
 from potpyri_like.lightcurves import Periodogram, TimeAveraging, TransitFit
 from potpyri_like.photometry import ApertureChoice, LightCurve, Measurement, Series, Stars
 from potpyri_like.photometry.budget import NoiseBudget
+from potpyri_like.registration import Place, Probe, Registration
 from potpyri_like.results import Masters, Reference, StarTable
 from potpyri_like.stages import Field
 from potpyri_like.store import Reading
 
 __all__ = [
     "ALIGNED",
-    "ANGLE",
     "APERTURE",
     "AUDIT",
     "AVERAGING",
@@ -29,26 +28,21 @@ __all__ = [
     "COUNTS",
     "DIGITISATION",
     "DIMMED",
-    "DOUBT",
-    "ELLIPTICITY",
     "FILTERED",
     "FILTER_MODE",
     "FORCED",
-    "FWHM",
     "IMAGE",
     "LIGHT_CURVE",
     "MASTERS",
-    "MATCHED",
     "MEASUREMENT",
     "PERIODS",
     "PIXEL_NOISE",
     "PLACE",
     "POISSON_FACTOR",
     "PROBE",
-    "PROFILE",
     "READING",
     "REFERENCE",
-    "RMS",
+    "REGISTRATION",
     "SERIES",
     "SNAPSHOT",
     "SNAPSHOTS",
@@ -56,7 +50,6 @@ __all__ = [
     "STARS",
     "STAR_TABLE",
     "TARGET",
-    "TRANSFORM",
     "TRANSIT",
     "TRIMMED",
     "VARIABLE",
@@ -85,17 +78,10 @@ STARS = Field("stars", Stars, "detected stars", per="frame")
 IMAGE = Field("image", np.ndarray, "pixels of the reference", per="frame", kept=False)
 WCS_OF_FRAME = Field("wcs", WCS, "WCS of the frame", per="frame", kept=False)
 WCS_TROUBLE = Field("wcs_trouble", str, "why the WCS cannot be used", per="frame", kept=False)
-TRANSFORM = Field("transform", Transform, "transform from the reference", per="frame")
-MATCHED = Field("matched", int, "number of matched stars", per="frame")
-RMS = Field("rms", float, "scatter of the matched stars, pixels", per="frame")
-FWHM = Field("fwhm", float, "FWHM, pixels", per="frame")
-ELLIPTICITY = Field("ellipticity", float, "ellipticity of the stars", per="frame")
-ANGLE = Field("angle", float, "direction of their elongation, degrees", per="frame")
-PROFILE = Field("profile", tuple, "profile of the stars", per="frame")
+REGISTRATION = Field("registration", Registration, "how the frame lies on the reference", per="frame")
 MEASUREMENT = Field("measurement", Measurement, "measured stars", per="frame")
-PLACE = Field("place", tuple, "place of the coordinates in the frame, pixels", per="frame")
-DOUBT = Field("doubt", str, "why the WCS gives no place", per="frame")
-PROBE = Field("probe", tuple, "flux and error at a place", per="frame")
+PLACE = Field("place", Place, "place of the coordinates in the frame", per="frame")
+PROBE = Field("probe", Probe, "light at a place", per="frame")
 SNAPSHOT = Field("snapshot", Snapshot, "picture of the field around the target", per="frame")
 ALIGNED = Field("aligned", np.ndarray, "image resampled to the reference", per="frame", kept=False)
 

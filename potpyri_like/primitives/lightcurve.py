@@ -36,6 +36,7 @@ from potpyri_like.photometry import (
     scintillation,
 )
 from potpyri_like.photometry.choice import total_rms
+from potpyri_like.photometry.psf import Profile
 from potpyri_like.primitives.fields import (
     APERTURE,
     CAMERA_MATCH,
@@ -45,10 +46,10 @@ from potpyri_like.primitives.fields import (
     MEASUREMENT,
     PIXEL_NOISE,
     REFERENCE,
+    REGISTRATION,
     SERIES,
     STAR_TABLE,
     TARGET,
-    TRANSFORM,
     VARIABLE,
 )
 from potpyri_like.primitives.measure import Measure, annulus_of, radii_of, sizes_of
@@ -101,7 +102,7 @@ class GatherSeries(SetStage):
     measured: Measure
     reads = (
         Input(MEASUREMENT, many=True),
-        Input(TRANSFORM, many=True),
+        Input(REGISTRATION, many=True),
         Input(PIXEL_NOISE, many=True),
         REFERENCE,
         Input(FORCED, required=False),
@@ -110,8 +111,7 @@ class GatherSeries(SetStage):
     gives = (SERIES,)
 
     def __call__(self, work: Work, tools: Tools) -> Work:
-        reference = work.setup.reference
-        assert reference is not None
+        reference = work.setup[REFERENCE]
         usable = [outcome for outcome in work.outcomes if not outcome.refused]
         if not any("measurement" in outcome.results for outcome in usable):
             causes = "; ".join(list(dict.fromkeys(o.reason for o in work.outcomes if o.reason))[:3])
@@ -147,9 +147,9 @@ class Compare(SetStage):
     settled: Mapping[str, ApertureChoice] = field(default_factory=dict, compare=False, repr=False)
 
     def __call__(self, work: Work, tools: Tools) -> Work:
-        series = work.result.series
-        assert series is not None
-        series = with_clouds(series, work.target_star)  # flags first: what is known to be bad chooses nothing
+        series = with_clouds(
+            work.result[SERIES], work.target_star
+        )  # flags first: what is bad chooses nothing
         steady = for_choices(series)
         choice = self.settled.get(work.observed.folder) or self.choice(work, steady, tools.options)
         choice = without_drifting(choice, steady, work.target_star)
@@ -201,8 +201,7 @@ class PickVariable(TargetStage):
     def picked(self, work: Work, best: Work, star: int) -> Work:
         """The star in this band that is the picked one; none where it is not known which that is."""
         here = star if work is best else same_star(work, best, star)
-        assert work.result.stars is not None
-        score = work.result.stars.score
+        score = work.result[STAR_TABLE].score
         if here is None or here >= len(score):
             why = (
                 f"star {star} of {best.observed.name}, which varies most, is not among the stars matched here"
@@ -237,8 +236,7 @@ class DrawLightCurve(SetStage):
     gives = (LIGHT_CURVE,)
 
     def __call__(self, work: Work, tools: Tools) -> Work:
-        series, table, star = work.result.series, work.result.stars, work.target_star
-        assert series is not None
+        series, table, star = work.result[SERIES], work.result.stars, work.target_star
         if star is None and any(
             problem.stage in ("target", "light curve") for problem in work.result.problems
         ):
@@ -278,8 +276,7 @@ def score_of(work: Work, base: Work, star: int) -> float:
 
 def scores(work: Work) -> np.ndarray:
     """The variability of each star over its noise; NaN for those often saturated, at the edge or not found."""
-    table, series = work.result.stars, work.result.series
-    assert table is not None and series is not None
+    table, series = work.result[STAR_TABLE], work.result[SERIES]
     score = table.score.copy()
     score[list(unfit(series))] = np.nan
     return score if np.isfinite(score).any() else table.score
@@ -318,13 +315,11 @@ def series_of(outcomes: Sequence[FrameOutcome], setup: Setup, reference: Referen
     n = len(outcomes)
 
     def column(name: str, *shape: int) -> np.ndarray:
-        values = [getattr(o.results.get("measurement"), name, np.full(shape, np.nan)) for o in outcomes]
+        values = [getattr(o.get(MEASUREMENT), name, np.full(shape, np.nan)) for o in outcomes]
         return np.array(values, dtype=float)
 
-    def number(name: str) -> np.ndarray:
-        return np.array([float(o.results.get(name, np.nan)) for o in outcomes])
-
-    transforms = [o.results.get("transform") for o in outcomes]
+    found = [o.get(REGISTRATION) for o in outcomes]
+    psfs = [Profile(np.nan, np.nan, np.nan) if one is None else one.profile for one in found]
     flags = np.nan_to_num(column("flags", stars)).astype(int)
     series = Series(
         frames=tuple(o.info.label for o in outcomes),
@@ -332,16 +327,16 @@ def series_of(outcomes: Sequence[FrameOutcome], setup: Setup, reference: Referen
         bjd_tdb=None if coordinates is None else bjd_tdb(times, coordinates, site),
         exposure=np.array([exposure_of(o.info) for o in outcomes]),
         airmass=np.full(n, np.nan) if coordinates is None else airmass(times, coordinates, site),
-        fwhm=number("fwhm"),
-        ellipticity=number("ellipticity"),
-        angle=number("angle"),
+        fwhm=np.array([np.nan if one is None else one.fwhm for one in found]),
+        ellipticity=np.array([psf.ellipticity for psf in psfs]),
+        angle=np.array([psf.angle for psf in psfs]),
         scintillation=np.zeros(n),
         pixel_noise=pixel_noise_of(outcomes),
         shift=np.array(
-            [np.full(2, np.nan) if t is None else t(centre[None])[0] - centre for t in transforms]
+            [np.full(2, np.nan) if one is None else one.transform(centre[None])[0] - centre for one in found]
         ),
-        rotation=np.array([np.nan if t is None else t.rotation for t in transforms]),
-        matched=np.array([int(o.results.get("matched", 0)) for o in outcomes]),
+        rotation=np.array([np.nan if one is None else one.transform.rotation for one in found]),
+        matched=np.array([0 if one is None else one.matched for one in found]),
         flags=np.zeros(n, int),
         reasons=tuple(o.reason for o in outcomes),
         reference_xy=np.vstack([reference.xy, setup.forced]),
@@ -361,7 +356,7 @@ def series_of(outcomes: Sequence[FrameOutcome], setup: Setup, reference: Referen
 
 def pixel_noise_of(outcomes: Sequence[FrameOutcome]) -> dict[str, np.ndarray]:
     """What makes the noise of a pixel in each frame; NaN where a frame does not tell."""
-    told = [o.results.get("pixel_noise", {}) for o in outcomes]
+    told = [o.get(PIXEL_NOISE) or {} for o in outcomes]
     names = dict.fromkeys(name for one in told for name in one)
     return {name: np.array([float(one.get(name, np.nan)) for one in told]) for name in names}
 

@@ -40,7 +40,7 @@ from potpyri_like.imaging import (
 )
 from potpyri_like.instruments import Calibration
 from potpyri_like.night import ObservationSet, dated, slug, with_folder
-from potpyri_like.primitives.fields import FILTER_MODE, MASTERS
+from potpyri_like.primitives.fields import FILTER_MODE, MASTERS, READING
 from potpyri_like.primitives.hot_pixels import HotPixels
 from potpyri_like.primitives.odd_frames import judge
 from potpyri_like.primitives.stage import SetStage, Setup, Tools, Work, exposure_of, pixels_of
@@ -86,7 +86,6 @@ class MakeMasters(SetStage):
         if len(nights) > 1:
             masters = replace(masters, nights=nights)
         missing = missing_masters(observed, wanted, masters) + borrowed(nights, observed)
-        work = work.with_(setup=work.setup.with_(masters=masters))
         return work.found(
             masters=masters,
             choices=ladder_choices(masters, observed, maker.problems),
@@ -216,7 +215,7 @@ class Maker:
 
     def opened(self, info: FrameInfo, setup: Setup) -> Frame:
         frame = Trim()(info, setup)
-        self.tools.read(info, frame.results["reading"])
+        self.tools.read(info, frame[READING])
         return frame
 
     def trimmed(self, info: FrameInfo, setup: Setup) -> Pixels:

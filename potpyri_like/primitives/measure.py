@@ -15,7 +15,6 @@ from potpyri_like.photometry import (
     Aperture,
     Context,
     Photometer,
-    Profile,
     Template,
     light_reach,
     measure_stars,
@@ -26,11 +25,9 @@ from potpyri_like.photometry.photometers import BUILT_IN
 from potpyri_like.primitives.fields import (
     CALIBRATED,
     FORCED,
-    FWHM,
     MEASUREMENT,
-    PROFILE,
     REFERENCE,
-    TRANSFORM,
+    REGISTRATION,
 )
 from potpyri_like.primitives.stage import Setup, pixels_of
 from potpyri_like.results import Reference
@@ -78,9 +75,7 @@ class Measure(FrameStage):
 
     reads = (
         CALIBRATED,
-        TRANSFORM,
-        FWHM,
-        Input(PROFILE, required=False),
+        REGISTRATION,
         REFERENCE,
         Input(FORCED, required=False),
     )
@@ -96,11 +91,11 @@ class Measure(FrameStage):
     sky_sampling: float = 2.5
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
-        reference = setup.reference
-        assert reference is not None
+        reference = setup[REFERENCE]
         binning = max(1, int(reference.fwhm / self.sampling))
         template = _template_of(reference, setup.forced)
-        fwhm, transform = frame.results["fwhm"], frame.results["transform"]
+        registration = frame[REGISTRATION]
+        fwhm, transform = registration.fwhm, registration.transform
         scale = fwhm / reference.fwhm if self.radii == "fwhm" else 1.0
         inner, outer = annulus_of(self, reference)
         flux = np.concatenate([reference.flux, np.zeros(len(setup.forced))])
@@ -117,7 +112,7 @@ class Measure(FrameStage):
             sky_binning=binning * max(1, int(reference.fwhm / binning / self.sky_sampling)),
             centroid=CENTROIDS[self.centroid],
             photometer=self.photometer,
-            context=Context(_psf_of(frame), template, transform.matrix),
+            context=Context(registration.psf, template, transform.matrix),
         )
         return frame.after(
             f"{len(template.xy)} stars measured" + f", binned by {binning}" * (binning > 1),
@@ -129,12 +124,6 @@ def _template_of(reference: Reference, forced: np.ndarray) -> Template:
     """What masks are made from: the reference, its stars and the forced places after them."""
     digest = reference.digest if not len(forced) else fingerprint(reference.digest, forced)
     return Template(digest, reference.image, np.vstack([reference.xy, forced]), reference.fwhm)
-
-
-def _psf_of(frame: Frame) -> Profile:
-    """The frame's profile as `Register` found it; without one, that of round stars as wide."""
-    found = frame.results.get("profile", (np.nan,) * 4)
-    return Profile(*found) if np.isfinite(found).all() else Profile(frame.results["fwhm"])
 
 
 def sizes_of(stage: Measure, reference: Reference) -> np.ndarray:

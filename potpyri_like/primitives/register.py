@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import astuple, dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -30,24 +30,19 @@ from potpyri_like.photometry import (
 )
 from potpyri_like.primitives.calibrate import UNUSABLE
 from potpyri_like.primitives.fields import (
-    ANGLE,
     CALIBRATED,
-    ELLIPTICITY,
     FILTER_MODE,
-    FWHM,
     IMAGE,
     MASTERS,
-    MATCHED,
-    PROFILE,
     REFERENCE,
-    RMS,
+    REGISTRATION,
     STARS,
-    TRANSFORM,
     WCS_OF_FRAME,
 )
 from potpyri_like.primitives.stage import FrameOutcome, SetStage, Setup, Tools, Work
+from potpyri_like.registration import Registration
 from potpyri_like.results import Candidate, Choice, Reference
-from potpyri_like.stages import Field, FrameStage, Input
+from potpyri_like.stages import AnyField, FrameStage, Input
 
 __all__ = [
     "FEW_STARS",
@@ -81,7 +76,7 @@ class Find(FrameStage):
     """
 
     reads = (CALIBRATED, Input(REFERENCE, required=False))
-    gives: ClassVar[tuple[Field[Any], ...]] = (STARS,)
+    gives: ClassVar[tuple[AnyField, ...]] = (STARS,)
     stars: int = _MATCHED_ON
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
@@ -99,7 +94,7 @@ class Find(FrameStage):
 class Open(Find):
     """Detect the stars of the reference, and hand on its image."""
 
-    gives: ClassVar[tuple[Field[Any], ...]] = (STARS, IMAGE, WCS_OF_FRAME)
+    gives: ClassVar[tuple[AnyField, ...]] = (STARS, IMAGE, WCS_OF_FRAME)
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
         found = super().__call__(frame, setup)
@@ -140,7 +135,6 @@ class ChooseReference(SetStage):
         )[0]
         reference = _make_reference(opened, why, stars=tools.options.stars, widest=_widest_of(looks))
         log.info("%s: reference %s, %s", work.observed.name, best.info.label, why)
-        work = work.with_(setup=work.setup.with_(reference=reference))
         notes = (*work.result.notes, *filter_notes(work.setup.filter_mode, reference.fwhm))
         return work.found(
             reference=reference, choices=[Choice("reference", best.info.label, why, candidates)], notes=notes
@@ -165,19 +159,10 @@ class Register(FrameStage):
         FILTER_MODE,
         REFERENCE,
     )
-    gives = (
-        TRANSFORM,
-        MATCHED,
-        RMS,
-        FWHM,
-        ELLIPTICITY,
-        ANGLE,
-        PROFILE,
-    )
+    gives = (REGISTRATION,)
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
-        reference = setup.reference
-        assert reference is not None
+        reference = setup[REFERENCE]
         try:
             found, match, fwhm = frame, *expected_stars(frame, reference, clean=setup.filter_mode != "none")
         except RegistrationError as failure:
@@ -188,13 +173,7 @@ class Register(FrameStage):
         profile = profile_at(frame.data, frame.mask, match.transform(reference.xy[match.pairs[:, 0]]), fwhm)
         return frame.after(
             f"matched on {len(match.pairs)} stars, rms {match.rms:.2f} pixel",
-            transform=match.transform,
-            matched=len(match.pairs),
-            rms=match.rms,
-            fwhm=fwhm,
-            ellipticity=profile.ellipticity,
-            angle=profile.angle,
-            profile=astuple(profile),
+            registration=Registration(match.transform, len(match.pairs), float(match.rms), fwhm, profile),
         )
 
 
@@ -228,7 +207,7 @@ def expected_stars(frame: Frame, reference: Reference, *, clean: bool = True) ->
 
 def detected_stars(found: Frame, reference: Reference) -> tuple[Match, float]:
     """The detected stars matched with the reference's, and the frame's FWHM."""
-    stars: Stars = found.results["stars"]
+    stars: Stars = found[STARS]
     few = min(len(reference.xy), _MATCHED_ON)
     match = match_stars(
         reference.xy[:few], stars.xy, source_flux=reference.flux[:few], target_flux=stars.flux
@@ -272,14 +251,14 @@ def _choose(looks: list[FrameOutcome], *, of: int) -> tuple[FrameOutcome, str]:
     RegistrationError
         No frame shows a star.
     """
-    usable = [look for look in looks if not look.reason and len(look.results["stars"])]
+    usable = [look for look in looks if not look.reason and len(look[STARS])]
     if not usable:
         causes = "; ".join(dict.fromkeys(look.reason for look in looks if look.reason))
         raise RegistrationError(
             f"no star in any of {len(looks)} frames looked at" + (f" ({causes})" if causes else "")
         )
-    counts = np.array([len(look.results["stars"]) for look in usable])
-    widths = np.array([np.median(look.results["stars"].fwhm[:30]) for look in usable])
+    counts = np.array([len(look[STARS]) for look in usable])
+    widths = np.array([np.median(look[STARS].fwhm[:30]) for look in usable])
     best, alike = _most_typical(usable, sharp_and_rich(counts, widths))
     if of == 1:
         return usable[best], f"the only frame; {counts[best]} stars"
@@ -292,9 +271,9 @@ def _choose(looks: list[FrameOutcome], *, of: int) -> tuple[FrameOutcome, str]:
 
 def _reference_candidate(look: FrameOutcome, best: FrameOutcome) -> Candidate:
     """A frame that was looked at, and why it is not the reference."""
-    if look.reason or not len(look.results["stars"]):
+    if look.reason or not len(look[STARS]):
         return Candidate(look.info.label, "", look.reason or "it shows no star")
-    stars, of_best = look.results["stars"], best.results["stars"]
+    stars, of_best = look[STARS], best[STARS]
     width, best_width = (float(np.median(found.fwhm[:30])) for found in (stars, of_best))
     figures = f"FWHM {width:.2f} pixel, {len(stars)} stars"
     if look is best:
@@ -325,7 +304,7 @@ def _most_typical(looks: list[FrameOutcome], candidates: np.ndarray) -> tuple[in
 
 def _same_field(one: FrameOutcome, other: FrameOutcome) -> bool:
     """Whether two frames show the same stars."""
-    a, b = one.results["stars"], other.results["stars"]
+    a, b = one[STARS], other[STARS]
     try:
         match_stars(
             a.xy[:_MATCHED_ON],
@@ -343,7 +322,7 @@ def _widest_of(looks: list[FrameOutcome]) -> float:
 
     Rounded, since what it decides should not change with every frame that is a little worse.
     """
-    found = [look.results["stars"] for look in looks if not look.reason]
+    found = [look[STARS] for look in looks if not look.reason]
     widest = max((float(np.median(stars.fwhm[:30])) for stars in found if len(stars)), default=float("nan"))
     return round_up(widest, _WIDTHS)
 
@@ -354,7 +333,7 @@ def _make_reference(outcome: FrameOutcome, why: str, *, stars: int, widest: floa
         raise RegistrationError(
             f"the reference {outcome.info.label} could not be read again: {outcome.reason}"
         )
-    found, image = outcome.results["stars"], outcome.results["image"]
+    found, image = outcome[STARS], outcome[IMAGE]
     fwhm = fwhm_of(image, found)
     unsaturated = np.cumsum(~found.saturated)
     found = found.take(np.flatnonzero(unsaturated <= stars)[: 2 * stars])
@@ -367,5 +346,5 @@ def _make_reference(outcome: FrameOutcome, why: str, *, stars: int, widest: floa
         fwhm=fwhm,
         widest=max(fwhm, widest) if np.isfinite(widest) else fwhm,
         why=why,
-        wcs=outcome.results["wcs"],
+        wcs=outcome.get(WCS_OF_FRAME),
     )

@@ -25,7 +25,16 @@ from potpyri_like.imaging import (
     without_sky,
 )
 from potpyri_like.photometry import Series
-from potpyri_like.primitives.fields import ALIGNED, CALIBRATED, FILTER_MODE, MASTERS, REFERENCE, SERIES, STACK
+from potpyri_like.primitives.fields import (
+    ALIGNED,
+    CALIBRATED,
+    FILTER_MODE,
+    MASTERS,
+    REFERENCE,
+    REGISTRATION,
+    SERIES,
+    STACK,
+)
 from potpyri_like.primitives.stage import SetStage, Setup, Tools, Work, pixels_of
 from potpyri_like.results import Choice, Reference
 from potpyri_like.stages import FrameStage
@@ -57,10 +66,9 @@ class Align(FrameStage):
     gives = (ALIGNED,)
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
-        assert setup.reference is not None
         to_reference = self.transforms[frame.info.label].inverse()
         pixels = warp(
-            pixels_of(frame), to_reference.matrix, to_reference.offset, shape=setup.reference.image.shape
+            pixels_of(frame), to_reference.matrix, to_reference.offset, shape=setup[REFERENCE].image.shape
         )
         return frame.after("resampled to the reference", aligned=without_sky(pixels))
 
@@ -89,8 +97,7 @@ class Stack(SetStage):
     best: int | None = None
 
     def __call__(self, work: Work, tools: Tools) -> Work:
-        series, reference = work.result.series, work.setup.reference
-        assert series is not None and reference is not None
+        series, reference = work.result[SERIES], work.setup[REFERENCE]
         chosen = sharpest(series, self.best)
         name = f"{work.observed.folder}/stack.fits"
         why = "all frames that were matched" if self.best is None else "the sharpest frames without a flag"
@@ -115,7 +122,7 @@ class Stack(SetStage):
         """What the stack depends on."""
         by_label = {outcome.info.label: outcome for outcome in work.outcomes}
         frames = [by_label[series.frames[i]] for i in chosen]
-        transforms = [outcome.results["transform"] for outcome in frames]
+        transforms = [outcome[REGISTRATION].transform for outcome in frames]
         scales = [scale_of(series, index) for index in chosen]
         setup, observed = work.setup, work.observed
         shared = (
@@ -133,14 +140,14 @@ class Stack(SetStage):
         """The chosen frames onto the disk, some at a time: aligned, without sky, scaled."""
         by_label = {outcome.info.label: outcome for outcome in work.outcomes}
         frames = [by_label[series.frames[i]] for i in chosen]
-        align = Align({outcome.info.label: outcome.results["transform"] for outcome in frames})
+        align = Align({outcome.info.label: outcome[REGISTRATION].transform for outcome in frames})
         stages = (*self.calibration, align)
         for first in range(0, len(frames), AT_A_TIME):
             some = [outcome.info for outcome in frames[first : first + AT_A_TIME]]
             done = tools.run_frames(some, stages, work.setup, what="")
             for index, outcome in zip(chosen[first:], done, strict=False):
                 if not outcome.reason:
-                    scratch.append(outcome.results["aligned"] * np.float32(scale_of(series, index)))
+                    scratch.append(outcome[ALIGNED] * np.float32(scale_of(series, index)))
 
 
 def sharpest(series: Series, count: int | None) -> np.ndarray:

@@ -12,14 +12,14 @@ from astropy.nddata import CCDData, VarianceUncertainty
 from astropy.wcs import WCS
 
 from potpyri_like.errors import DeclarationError
-from potpyri_like.frame import Frame, FrameInfo
+from potpyri_like.frame import Frame, FrameInfo, Results
 from potpyri_like.imaging import Pixels
 from potpyri_like.instruments import Instrument
 from potpyri_like.night import ObservationSet
 from potpyri_like.options import Options
 from potpyri_like.photometry import ApertureChoice
 from potpyri_like.results import Choice, Masters, Problem, Reference, SetResult
-from potpyri_like.stages import Field, FrameStage, Stage
+from potpyri_like.stages import AnyField, Field, FrameStage, Stage
 from potpyri_like.store import Output, Reading
 
 T = TypeVar("T")
@@ -60,7 +60,7 @@ class Setup:
         Where they come from.
     coordinates_given : bool
         The observer named the target by them; they are not only what the headers say.
-    more : mapping of str to Any
+    more : mapping of str to object
         What stages of plugins gave, by the names of fields.
     """
 
@@ -72,14 +72,14 @@ class Setup:
     coordinates: SkyCoord | None = None
     coordinates_why: str = ""
     coordinates_given: bool = False
-    more: Mapping[str, Any] = field(default_factory=dict)
+    more: Results = field(default_factory=dict)
 
     def with_(self, **changes: Any) -> Setup:
         return replace(self, **changes)
 
-    def giving(self, values: Mapping[Field[Any], Any]) -> Setup:
+    def giving(self, values: Mapping[AnyField, object]) -> Setup:
         """The same, with more values."""
-        ours = {one.name: value for one, value in values.items() if one.name in _SHARED}
+        ours: Results = {one.name: value for one, value in values.items() if one.name in _SHARED}
         more = {one.name: value for one, value in values.items() if one.name not in _SHARED}
         return replace(self, more={**self.more, **more}, **ours)
 
@@ -140,7 +140,7 @@ class FrameOutcome:
     """
 
     info: FrameInfo
-    results: Mapping[str, Any]
+    results: Results
     stage: str = ""
     reason: str = ""
     refused: bool = False
@@ -150,6 +150,20 @@ class FrameOutcome:
     where: str = ""
     seconds: Mapping[str, float] = field(default_factory=dict)
     reading: Reading | None = None
+
+    def get(self, wanted: Field[T]) -> T | None:
+        """What a stage found out; None where it did not."""
+        return self.results.get(wanted.name)
+
+    def __getitem__(self, wanted: Field[T]) -> T:
+        """What a stage found out.
+
+        Raises
+        ------
+        KeyError
+            None did.
+        """
+        return self.results[wanted.name]
 
 
 class Tools(Protocol):
@@ -170,7 +184,7 @@ class Tools(Protocol):
     def recall(self, product: str, key: Callable[[], str]) -> Any:
         """What was remembered with a product that stands as it was made under that key; None where it does not."""
 
-    def keep(self, product: str, key: str, memo: Any) -> None:
+    def keep(self, product: str, key: str, memo: object) -> None:
         """Remember a product that was written, and under which key."""
 
     def read(self, info: FrameInfo, reading: Reading) -> None:
@@ -210,7 +224,8 @@ class Work:
     Attributes
     ----------
     observed : ObservationSet
-    setup : Setup
+    shared : Setup
+        What was known at the start, and what stages of plugins gave; without masters and reference.
     result : SetResult
         What there is so far.
     outcomes : tuple of FrameOutcome
@@ -236,7 +251,7 @@ class Work:
     """
 
     observed: ObservationSet
-    setup: Setup
+    shared: Setup
     result: SetResult
     outcomes: tuple[FrameOutcome, ...] = ()
     target_xy: np.ndarray | None = None
@@ -248,6 +263,11 @@ class Work:
     elsewhere: Located | None = None
     choice: ApertureChoice | None = None
     failed: bool = False
+
+    @property
+    def setup(self) -> Setup:
+        """What its frames share, as it travels to the workers."""
+        return self.shared.with_(masters=self.result.masters, reference=self.result.reference)
 
     def with_(self, **changes: Any) -> Work:
         return replace(self, **changes)
@@ -298,7 +318,7 @@ class Exposure:
 
     instrument: Instrument
     infos: tuple[FrameInfo, ...]
-    results: tuple[Mapping[str, Any], ...]
+    results: tuple[Results, ...]
 
     def __getitem__(self, wanted: Field[T]) -> tuple[T | None, ...]:
         """A field of each frame; None for one where nothing gave it."""
@@ -310,7 +330,7 @@ class ExposureStage(Stage):
 
     per: ClassVar[str] = "exposure"
 
-    def __call__(self, exposure: Exposure, /) -> Mapping[Field[Any], Any]:
+    def __call__(self, exposure: Exposure, /) -> Mapping[AnyField, object]:
         raise NotImplementedError
 
 

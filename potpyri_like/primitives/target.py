@@ -16,26 +16,24 @@ from potpyri_like.frame import Frame, FrameInfo
 from potpyri_like.imaging import Pixels
 from potpyri_like.instruments import camera_named, wcs_of, wcs_trouble
 from potpyri_like.night import ObservationSet
-from potpyri_like.photometry import SIGMA_STAR, Profile, combined_significance, forced_flux
+from potpyri_like.photometry import SIGMA_STAR, combined_significance, forced_flux
 from potpyri_like.primitives.calibrate import UNUSABLE
 from potpyri_like.primitives.fields import (
     CALIBRATED,
     CAMERA_MATCH,
     COORDINATES,
-    DOUBT,
     FILTER_MODE,
     FORCED,
-    FWHM,
     MASTERS,
     PLACE,
     PROBE,
-    PROFILE,
     REFERENCE,
+    REGISTRATION,
     TARGET,
-    TRANSFORM,
 )
 from potpyri_like.primitives.register import Register, sample_of
 from potpyri_like.primitives.stage import FrameOutcome, Located, Setup, TargetStage, Tools, Work, to_ccd
+from potpyri_like.registration import Place, Probe
 from potpyri_like.results import Choice, Grade, Problem, Reference
 from potpyri_like.stages import FrameStage
 from potpyri_like.store import read_header
@@ -91,16 +89,10 @@ class MatchCameras(TargetStage):
 
 @dataclass(frozen=True)
 class SkyPlace(FrameStage):
-    """Where the target's coordinates lie in a frame, by the frame's own WCS; only its header is read.
-
-    The results are `place`, (x, y) in pixels or None, and `doubt`: why a WCS that is there cannot be used.
-    """
+    """Where the target's coordinates lie in a frame, by the frame's own WCS; only its header is read."""
 
     reads = (COORDINATES,)
-    gives = (
-        PLACE,
-        DOUBT,
-    )
+    gives = (PLACE,)
 
     def __call__(self, info: FrameInfo, setup: Setup) -> Frame:
         instrument = setup.instrument
@@ -114,7 +106,7 @@ class SkyPlace(FrameStage):
             doubt = wcs_trouble(instrument, header, layout)
         nothing = np.zeros((1, 1), np.float32)
         frame = Frame(to_ccd(Pixels(nothing, nothing, nothing.astype(np.uint8))), info)
-        return frame.after("its WCS looked at", place=place, doubt=doubt)
+        return frame.after("its WCS looked at", place=Place(place, doubt))
 
 
 @dataclass(frozen=True)
@@ -129,21 +121,17 @@ class ProbePlace(FrameStage):
     xy: tuple[float, float]
     reads = (
         CALIBRATED,
-        TRANSFORM,
-        FWHM,
-        PROFILE,
+        REGISTRATION,
         REFERENCE,
     )
     gives = (PROBE,)
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
-        assert setup.reference is not None
-        transform, profile = frame.results["transform"], Profile(*frame.results["profile"])
-        places = transform(np.vstack([[self.xy], setup.reference.xy]))
+        registration = frame[REGISTRATION]
+        places = registration.transform(np.vstack([[self.xy], setup[REFERENCE].xy]))
         image = np.where(frame.mask & UNUSABLE, np.nan, frame.data)
-        profile = profile if profile.is_known else Profile(frame.results["fwhm"])
-        flux, error = forced_flux(image, places[0], places[1:], profile=profile)
-        return frame.after("a place looked at", probe=(flux, error))
+        flux, error = forced_flux(image, places[0], places[1:], profile=registration.psf)
+        return frame.after("a place looked at", probe=Probe(flux, error))
 
 
 @dataclass(frozen=True)
@@ -249,7 +237,7 @@ class LocateTarget(TargetStage):
                 f"the target's pixel was given for {info.label}, which could not be matched ({outcome.reason});"
                 " name another frame with --target-frame"
             )
-        return outcome.results["transform"].inverse()(xy[None])[0]
+        return outcome[REGISTRATION].transform.inverse()(xy[None])[0]
 
     # -- by coordinates --------------------------------------------------------------------------------------
 
@@ -280,8 +268,7 @@ class LocateTarget(TargetStage):
 
     def at_coordinates(self, work: Work, tools: Tools, search: Search) -> Work:
         """The work on a set with the target where its WCS says."""
-        assert work.setup.coordinates is not None
-        where = work.setup.coordinates.to_string("hmsdms", precision=1)
+        where = work.setup[COORDINATES].to_string("hmsdms", precision=1)
         if search.xy is None:
             why = f"the target at {where} could not be placed: {search.why or 'no frame has a WCS'}"
             return unplaced(work, f"{why}; name it with --target-xy")
@@ -294,9 +281,10 @@ class LocateTarget(TargetStage):
         if work.setup.coordinates is None or work.setup.reference is None:
             return Search()
         looks = tools.run_frames(work.observed.frames, (SkyPlace(),), work.setup, what="")
-        known = [look for look in looks if look.results.get("place") is not None]
+        seen = [(look, look.get(PLACE) or Place()) for look in looks]
+        known = [look for look, place in seen if place.xy is not None]
         if not known:
-            doubts = [f"{o.info.label}: {o.results['doubt']}" for o in looks if o.results.get("doubt")]
+            doubts = [f"{look.info.label}: {place.doubt}" for look, place in seen if place.doubt]
             return (
                 Search(None, f"a WCS is there and cannot be used ({doubts[0]})", True) if doubts else Search()
             )
@@ -309,18 +297,17 @@ class LocateTarget(TargetStage):
     def places(self, work: Work, tools: Tools, known: list[FrameOutcome]) -> tuple[np.ndarray, str]:
         """The target's place in the reference by the first few of some frames that can be matched."""
         order = spread(len(known))
-        reference = work.setup.reference
-        assert reference is not None
+        reference = work.setup[REFERENCE]
         found: list[np.ndarray] = []
         failed = ""
         for start in range(0, len(order), SOLUTIONS):
             looks = [known[i] for i in order[start : start + SOLUTIONS]]
             others = [look.info for look in looks if look.info != reference.info]
             matched = tools.run_frames(others, (*self.calibration, Register()), work.setup, what="")
-            transforms = {o.info.label: o.results["transform"] for o in matched if not o.reason}
+            transforms = {o.info.label: o[REGISTRATION].transform for o in matched if not o.reason}
             failed = failed or next((o.reason for o in matched if o.reason), "")
             for look in looks:
-                place = np.array(look.results["place"])
+                place = np.array(look[PLACE].xy)
                 if look.info == reference.info:
                     found.append(place)
                 elif look.info.label in transforms:
@@ -343,8 +330,7 @@ class LocateTarget(TargetStage):
         faint : bool
             A star that was not detected will do.
         """
-        reference = work.setup.reference
-        assert reference is not None
+        reference = work.setup[REFERENCE]
         star, distance = nearest(reference, xy)
         near = "" if star is None else f"; the nearest is star {star}, {distance_words(work, distance)} away"
         try:
@@ -370,7 +356,7 @@ class LocateTarget(TargetStage):
         words = "no star is seen there" if forced else "no star was detected there, but light"
         what = f"{why}; {words} ({sigma_words(seen)}), so that place is measured"
         return work.with_(
-            setup=work.setup.with_(forced=np.array([xy])),
+            shared=work.shared.with_(forced=np.array([xy])),
             target_xy=xy,
             target_star=len(reference.xy),
             target_why=what + ("; it is a limit, as --forced asks" if forced else ""),
@@ -379,13 +365,13 @@ class LocateTarget(TargetStage):
 
     def significance(self, work: Work, tools: Tools, xy: np.ndarray) -> float:
         """By how many standard deviations there is light at a place, in the reference or in several frames together."""
-        reference = work.setup.reference
-        assert reference is not None
+        reference = work.setup[REFERENCE]
         infos = [info for info in sample_of(work.observed.frames, PROBED) if info != reference.info]
         probe = ProbePlace((float(xy[0]), float(xy[1])))
         stages = (*self.calibration, Register(), probe)
         outcomes = tools.run_frames([reference.info, *infos], stages, work.setup, what="")
-        found = np.array([o.results.get("probe", (np.nan, np.nan)) for o in outcomes], float)
+        probes = [o.get(PROBE) or Probe(np.nan, np.nan) for o in outcomes]
+        found = np.array([(probe.flux, probe.error) for probe in probes], float)
         alone, together = combined_significance(*found[:1].T), combined_significance(*found.T)
         return float(np.nanmax([alone, together])) if np.isfinite([alone, together]).any() else float("nan")
 
@@ -640,8 +626,7 @@ def scale_of(work: Work) -> float:
 
 def reach_of_pixel(work: Work) -> float:
     """How far from a pixel that was read off by eye a star may be, pixels."""
-    assert work.setup.reference is not None
-    return max(5.0, 1.5 * work.setup.reference.fwhm)
+    return max(5.0, 1.5 * work.setup[REFERENCE].fwhm)
 
 
 def distance_words(work: Work, distance: float) -> str:

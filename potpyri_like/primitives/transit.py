@@ -26,10 +26,10 @@ from potpyri_like.lightcurves import (
     priors_of_ephemeris,
 )
 from potpyri_like.options import Options
-from potpyri_like.photometry import LightCurve, Series
+from potpyri_like.photometry import LightCurve
 from potpyri_like.primitives.fields import LIGHT_CURVE, SERIES, TRANSIT
 from potpyri_like.primitives.stage import TargetStage, Tools, Work
-from potpyri_like.results import Candidate, Choice, Grade, Problem, SetResult
+from potpyri_like.results import Candidate, Choice, Grade, Problem
 
 __all__ = ["FitTransit", "usable_flux"]
 
@@ -61,7 +61,7 @@ class FitTransit(TargetStage):
             return works
         named, unsure, problems = with_sure_clocks(works, named)
         curves = [band_curve(works[i], name, unsure=unsure) for i, name in named.items()]
-        seen = [series_of(works[i].result) for i in named]
+        seen = [works[i].result[SERIES] for i in named]
         steps = sorted({step for series in seen for step in flip_times(series.time, series.rotation)})
         ephemeris = None
         try:
@@ -131,16 +131,10 @@ def band_curve(work: Work, name: str, *, unsure: bool = False) -> BandCurve:
 
     Points of doubtful times are excluded, unless all are `unsure`.
     """
-    curve, series = work.result.light_curve, work.result.series
-    assert curve is not None and series is not None
+    curve, series = work.result[LIGHT_CURVE], work.result[SERIES]
     purpose = Purpose.FIT if unsure else Purpose.FIT | Purpose.TIMES
     flux = np.where(excluded(curve.flags, purpose), np.nan, curve.flux)
     return BandCurve(name, curve.time, flux, curve.flux_err, series.exposure_days, curve.columns)
-
-
-def series_of(result: SetResult) -> Series:
-    assert result.series is not None
-    return result.series
 
 
 # -- what was known before -----------------------------------------------------------------------------------

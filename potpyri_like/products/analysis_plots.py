@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from scipy.optimize import least_squares
 
@@ -33,6 +33,7 @@ from potpyri_like.products.drawing import (
     OTHER,
     PALE,
     TARGET,
+    Style,
     blank,
     limits,
     log_axis,
@@ -67,8 +68,8 @@ TERM_COLOURS = {
     "masters": "#9aa5b1",
     "comparison stars": "#c0392b",
 }
-FAINT_LINE: dict[str, Any] = {"color": "#9aa5b1", "linewidth": 0.8, "linestyle": (0, (4, 3)), "zorder": 1}
-PLAIN_BOX: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
+FAINT_LINE: Style = {"color": "#9aa5b1", "linewidth": 0.8, "linestyle": (0, (4, 3)), "zorder": 1}
+PLAIN_BOX: Style = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
 
 
 # -- transits ------------------------------------------------------------------------------------------------
@@ -176,7 +177,7 @@ def draw_detrended(ax: Axes, fit: TransitFit, fitted: Sequence[FittedBand], offs
         level = -step * place
         draw_series(ax, one, one.curve.detrended, level, offset=offset, width=bin_width(fit))
         time, model = fine_model(fit, one)
-        style: dict[str, Any] = {"color": band_colour(one.curve.band), "linewidth": 1.6, "zorder": 5}
+        style: Style = {"color": band_colour(one.curve.band), "linewidth": 1.6, "zorder": 5}
         ax.plot(time - offset, model + level, **style)
         ax.plot(time - offset, model + level, **{**style, "color": "white", "linewidth": 2.8, "zorder": 4.5})
         label_band(ax, one, 1 + level + 0.2 * step, band_words(one))
@@ -222,7 +223,7 @@ def draw_series(
     variance = bin_series(time[used], np.where(error >= 0, error, 0) ** 2, width=width)
     errors = np.sqrt(variance.value / variance.n)
     if bins.n.size and np.median(bins.n) >= 2:
-        style: dict[str, Any] = {"color": colour, "markerfacecolor": "white", "markersize": 4.6, "zorder": 6}
+        style: Style = {"color": colour, "markerfacecolor": "white", "markersize": 4.6, "zorder": 6}
         ax.errorbar(bins.time, bins.value + level, errors, fmt="o", elinewidth=1.1, **style)
 
 
@@ -296,8 +297,8 @@ def band_words(one: FittedBand) -> str:
 
 def label_band(ax: Axes, one: FittedBand, y: float, words: str) -> None:
     """What has to be known of one band, at the left, in its colour."""
-    style: dict[str, Any] = {"color": band_colour(one.curve.band), "fontweight": "bold", "fontsize": 8.5}
-    where: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "ha": "left", "va": "center", "zorder": 7}
+    style: Style = {"color": band_colour(one.curve.band), "fontweight": "bold", "fontsize": 8.5}
+    where: Style = {"transform": ax.get_yaxis_transform(), "ha": "left", "va": "center", "zorder": 7}
     ax.text(0.012, y, clean(words), bbox=PLAIN_BOX, **style, **where)
 
 
@@ -326,7 +327,7 @@ def draw_chromaticity(ax: Axes, fit: TransitFit, fitted: Sequence[FittedBand]) -
         ax.axhspan(mean - sigma, mean + sigma, color="#e4e8ec", zorder=0)
         ax.axhline(mean, **FAINT_LINE)
     for place, one in enumerate(fitted):
-        style: dict[str, Any] = {"color": band_colour(one.curve.band), "markersize": 6, "capsize": 3}
+        style: Style = {"color": band_colour(one.curve.band), "markersize": 6, "capsize": 3}
         ax.errorbar(place, value[place], error[:, [place]], fmt="o", **style)
     ax.set_xlim(-0.6, len(bands) - 0.4)
     ax.set_xticks(range(len(bands)), [clean(band.name) for band in bands])
@@ -364,7 +365,7 @@ def draw_time_averaging(figure: Figure, result: SetResult) -> None:
     below, above = 1e3 * averaging.expected_error[:, known]
     ax.fill_between(width, expected - below, expected + above, color="#e4e8ec", zorder=1, linewidth=0)
     ax.plot(width, expected, color="#52606d", linewidth=1.2, label="white noise, and its 68 %")
-    style: dict[str, Any] = {"color": band_colour(result.observed.band), "markersize": 4.5, "elinewidth": 1}
+    style: Style = {"color": band_colour(result.observed.band), "markersize": 4.5, "elinewidth": 1}
     low, high = 1e3 * averaging.rms_error[:, known]
     ax.errorbar(width, 1e3 * averaging.rms[known], [low, high], fmt="o", label="measured", zorder=4, **style)
     mark_time_scales(ax, result)
@@ -389,11 +390,11 @@ def mark_time_scales(ax: Axes, result: SetResult) -> None:
     for days, words in ((ingress, "ingress"), (fit.t14.value, "transit")):
         if np.isfinite(days) and days > 0:
             ax.axvline(days / MINUTE, **FAINT_LINE)
-            style: dict[str, Any] = {"rotation": 90, "ha": "right", "va": "top", "fontsize": 8}
+            style: Style = {"rotation": 90, "ha": "right", "va": "top", "fontsize": 8}
             ax.text(days / MINUTE, 0.98, words, transform=ax.get_xaxis_transform(), color="#52606d", **style)
 
 
-def plain_ticks(axis: Any) -> None:
+def plain_ticks(axis: Axis) -> None:
     """Numbers at 2 and 5 as well, where an axis spans less than two powers of ten."""
     low, high = axis.get_view_interval()
     if 0 < low < high < 100 * low:
@@ -443,7 +444,7 @@ def draw_prediction(ax: Axes, stars: StarTable, budget: NoiseBudget | None, show
     expected = stars.expected if budget is None else budget.predicted[:, 0]
     known = order[expected[order] > 0]
     if budget is None:
-        style: dict[str, Any] = {"color": INK, "linewidth": 1.1, "label": "expected from the errors"}
+        style: Style = {"color": INK, "linewidth": 1.1, "label": "expected from the errors"}
         ax.plot(stars.flux[known], 1e3 * expected[known], zorder=3, **style)
         return
     flux, noise = smooth_line(stars.flux[known], 1e3 * expected[known])
@@ -480,7 +481,7 @@ def smooth_line(flux: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.nda
     return np.exp(centred(np.log(flux), half, np.mean)), np.exp(centred(straight, half, np.mean))
 
 
-def centred(values: np.ndarray, half: int, average: Callable[[np.ndarray], Any]) -> np.ndarray:
+def centred(values: np.ndarray, half: int, average: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """An average over `half` neighbours on either side, and as many as there are on both sides at the ends."""
     reach = [min(half, i, len(values) - 1 - i) for i in range(len(values))]
     return np.array([average(values[i - h : i + h + 1]) for i, h in enumerate(reach)], float)
@@ -521,7 +522,7 @@ def draw_group(
     """Some stars in a colour of their own with an edge of another, where there are any."""
     if len(flux):
         face, edge = colours
-        style: dict[str, Any] = {"color": face, "markeredgecolor": edge, "markeredgewidth": 0.8, "zorder": 4}
+        style: Style = {"color": face, "markeredgecolor": edge, "markeredgewidth": 0.8, "zorder": 4}
         ax.plot(flux, noise, marker, markersize=size, label=label, **style)
 
 
@@ -566,7 +567,7 @@ def draw_ratio_by_flux(ax: Axes, result: SetResult, stars: StarTable, budget: No
         (compared, "o", 4, COMPARISON),
         (aimed, "*", 11, TARGET),
     ):
-        style: dict[str, Any] = {"markeredgecolor": INK, "markeredgewidth": 0.4, "clip_on": False}
+        style: Style = {"markeredgecolor": INK, "markeredgewidth": 0.4, "clip_on": False}
         ax.plot(stars.flux[chosen], ratio[chosen], marker, color=face, markersize=size, zorder=4, **style)
     ax.set_xlabel("median flux [e⁻], single frames")
     log_axis(ax.xaxis)
@@ -583,7 +584,7 @@ def draw_ratio_by_scale(ax: Axes, result: SetResult, budget: NoiseBudget) -> Non
     if target is not None:
         ratio["target"], error["target"] = budget.ratio[target], budget.uncertainty[target]
     for name, marker, colour, shift in zip(ratio, "o*", (COMPARISON, TARGET), (-0.08, 0.08), strict=False):
-        style: dict[str, Any] = {"color": INK, "markerfacecolor": colour, "markeredgewidth": 0.6}
+        style: Style = {"color": INK, "markerfacecolor": colour, "markeredgewidth": 0.6}
         size = 5 if marker == "o" else 11
         values = np.clip(ratio[name], *RATIO_LIMITS)
         ax.errorbar(
@@ -635,7 +636,7 @@ def draw_power(ax: Axes, result: SetResult) -> None:
     words = period_words(periods)
     top = max(float(np.nanmax(periods.power)), np.nan_to_num(periods.levels).max(initial=0))
     ax.set_ylim(0, top / (0.9 - 0.075 * len(words)))  # room for the words above the peaks
-    style: dict[str, Any] = {"transform": ax.transAxes, "va": "top", "fontsize": 8.5}
+    style: Style = {"transform": ax.transAxes, "va": "top", "fontsize": 8.5}
     ax.text(0.012, 0.96, "\n".join(words), bbox=PLAIN_BOX, **style)
     log_axis(ax.xaxis)
     plain_ticks(ax.xaxis)
@@ -648,7 +649,7 @@ def draw_false_alarms(ax: Axes, periods: Periodogram) -> None:
         ax.axhline(level, **FAINT_LINE)
     if levels.size:
         chances = ", ".join(f"{100 * probability:g}" for probability in periods.false_alarms)
-        style: dict[str, Any] = {"ha": "left", "va": "bottom", "fontsize": 7.5, "color": "#52606d"}
+        style: Style = {"ha": "left", "va": "bottom", "fontsize": 7.5, "color": "#52606d"}
         words = f"false alarms of white noise: {chances} %"
         ax.text(0.012, levels.max(), words, transform=ax.get_yaxis_transform(), **style)
 
@@ -687,7 +688,7 @@ def draw_folded(ax: Axes, curve: LightCurve | None, periods: Periodogram | None)
     bins = phase_bins(phase, flux, curve.flux_err[good])
     for cycle in (0, 1):
         ax.plot(phase + cycle, flux, "o", color=colour, markersize=3, markeredgewidth=0, alpha=alpha)
-        style: dict[str, Any] = {"color": colour, "markerfacecolor": "white", "markersize": 5, "zorder": 4}
+        style: Style = {"color": colour, "markerfacecolor": "white", "markersize": 5, "zorder": 4}
         ax.errorbar(bins.phase + cycle, bins.value, bins.error, fmt="o", **style)
     ax.set(xlim=(-0.5, 1.5), xlabel="phase, from the first point", ylabel="relative flux")
     ax.set_ylim(*(limits(flux, pad=0.15) or (0, 2)))
@@ -717,7 +718,7 @@ def lags_plot(result: SetResult) -> bytes:
 def draw_lags(figure: Figure, result: SetResult) -> None:
     height = figure.get_size_inches()[1]
     title(figure, f"{result.observed.target}   lags", f"against {result.observed.name}", x=0.095)
-    grid: dict[str, Any] = {"left": 0.095, "right": 0.975, "hspace": 0.08}
+    grid: Style = {"left": 0.095, "right": 0.975, "hspace": 0.08}
     grid |= {"top": 1 - 0.75 / height, "bottom": 0.55 / height}
     axes = figure.subplots(max(1, len(result.lags)), 1, sharex=True, squeeze=False, gridspec_kw=grid)[:, 0]
     if not result.lags:
@@ -752,5 +753,5 @@ def draw_lag(ax: Axes, other: str, lag: Lag, unit: float, name: str) -> None:
         ax.axvline(lag.lag / unit, color="#d9822b", linewidth=1.2)
         words = f"{with_error(Estimate(lag.lag, error, error), factor=1 / unit)} {name}"
     text = "\n".join([f"{other}:  {words}", *lag.notes])
-    style: dict[str, Any] = {"transform": ax.transAxes, "va": "top", "fontsize": 8.5, "bbox": PLAIN_BOX}
+    style: Style = {"transform": ax.transAxes, "va": "top", "fontsize": 8.5, "bbox": PLAIN_BOX}
     ax.text(0.012, 0.94, clean(text), **style)

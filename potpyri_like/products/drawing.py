@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 from matplotlib import style
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import ArrayLike
 
 from potpyri_like.products.words import clean
 
@@ -38,7 +40,8 @@ INK, PALE = "#1f2933", "#8593a1"
 TARGET, COMPARISON, OTHER = "lime", "red", "orange"
 DPI = 130
 
-STYLE: dict[str, Any] = {
+Style = dict[str, Any]  # properties of what Matplotlib draws, by their names
+STYLE: Style = {
     "axes.axisbelow": True,
     "axes.edgecolor": "#52606d",
     "axes.grid": True,
@@ -67,7 +70,7 @@ STYLE: dict[str, Any] = {
 }
 
 
-def picture(draw: Callable[..., Any], *what: Any, size: tuple[float, float]) -> bytes:
+def picture(draw: Callable[..., object], *what: object, size: tuple[float, float]) -> bytes:
     """The PNG of a figure; the same bytes for the same data.
 
     Parameters
@@ -107,7 +110,7 @@ def blank(axes: Axes, text: str) -> None:
     note(axes, text)
 
 
-def limits(values: Any, *, pad: float = 0.35) -> tuple[float, float] | None:
+def limits(values: ArrayLike, *, pad: float = 0.35) -> tuple[float, float] | None:
     """Limits of an axis that a few outliers do not spoil: from the 1st to the 99th percentile, and some more.
 
     None where no value is finite.
@@ -121,7 +124,7 @@ def limits(values: Any, *, pad: float = 0.35) -> tuple[float, float] | None:
     return float(low - margin), float(high + margin)
 
 
-def shown_time(time: Any, name: str) -> tuple[np.ndarray, str]:
+def shown_time(time: ArrayLike, name: str) -> tuple[np.ndarray, str]:
     """Times minus a whole number of days, and a label that says which."""
     time = np.asarray(time, float)
     finite = time[np.isfinite(time)]
@@ -140,11 +143,11 @@ def time_axis(top: Axes, bottom: Axes, time: np.ndarray, label: str) -> None:
     bottom.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 2.5, 5, 10]))
     bottom.ticklabel_format(axis="x", style="plain", useOffset=False)
 
-    def to_hours(day: Any) -> Any:
-        return (day - first) * 24
+    def to_hours(day: ArrayLike) -> ArrayLike:
+        return (np.asarray(day) - first) * 24
 
-    def to_days(hour: Any) -> Any:
-        return hour / 24 + first
+    def to_days(hour: ArrayLike) -> ArrayLike:
+        return np.asarray(hour) / 24 + first
 
     hours = top.secondary_xaxis("top", functions=(to_hours, to_days))
     hours.set_xlabel("hours from the first frame", labelpad=4)
@@ -159,7 +162,7 @@ def trim_ticks(axes: Axes, count: int = 4, *, clear: float = 0.08) -> None:
     axes.ticklabel_format(axis="y", style="plain", useOffset=False)
 
 
-def counts_axis(values: Any) -> tuple[float, str]:
+def counts_axis(values: ArrayLike) -> tuple[float, str]:
     """A power of a thousand to divide counts by, and how to write it in a unit."""
     finite = np.abs(np.asarray(values, float))
     finite = finite[np.isfinite(finite)]
@@ -170,7 +173,7 @@ def counts_axis(values: Any) -> tuple[float, str]:
     return 1.0, ""
 
 
-def log_axis(axis: Any) -> None:
+def log_axis(axis: Axis) -> None:
     """Ticks of a logarithmic axis as plain numbers or powers of ten, without mathematical markup."""
     axis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(value)))
     axis.set_minor_formatter(FuncFormatter(lambda value, _: ""))

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy.io import fits
@@ -20,7 +20,7 @@ from astropy.table import Table
 from potpyri_like.errors import ProductError
 from potpyri_like.frame import Purpose, excluded
 from potpyri_like.photometry.series import LightCurve, Series
-from potpyri_like.products.tables import light_curve_table, names, star_table, table_hdu
+from potpyri_like.products.tables import Card, light_curve_table, names, star_table, table_hdu
 from potpyri_like.products.words import FLAG_MEANINGS, SOFTWARE, ascii_only, clean, flag_words, plural, short
 from potpyri_like.results import SetResult, StarTable
 
@@ -74,7 +74,7 @@ OTHER = "O"
 # -- archi ---------------------------------------------------------------------------------------------------
 
 
-def archi_text(result: SetResult, *, options: Mapping[str, Any] | None = None) -> str:
+def archi_text(result: SetResult, *, options: Mapping[str, object] | None = None) -> str:
     """Every star's counts at the chosen aperture, as the users of archi read them.
 
     Comments, the last of which names the columns; then MJD, the field's rotation where archi has the roll of its
@@ -108,7 +108,7 @@ def archi_text(result: SetResult, *, options: Mapping[str, Any] | None = None) -
     return "\n".join([*heads, "# " + ";".join(columns), *rows]) + "\n"
 
 
-def archi_header(result: SetResult, series: Series, options: Mapping[str, Any]) -> list[str]:
+def archi_header(result: SetResult, series: Series, options: Mapping[str, object]) -> list[str]:
     """What the comments of `archi_text` tell."""
     observed, curve = result.observed, result.light_curve
     inner, outer = series.annulus
@@ -132,7 +132,7 @@ def archi_header(result: SetResult, series: Series, options: Mapping[str, Any]) 
     ]
 
 
-def method(options: Mapping[str, Any]) -> str:
+def method(options: Mapping[str, object]) -> str:
     """How the light was summed."""
     return str(options.get("photometer") or "aperture")
 
@@ -147,7 +147,7 @@ def target_first(result: SetResult, series: Series) -> list[int]:
 # -- FITS and CSV --------------------------------------------------------------------------------------------
 
 
-def light_curve_fits(result: SetResult, *, options: Mapping[str, Any] | None = None) -> fits.HDUList:
+def light_curve_fits(result: SetResult, *, options: Mapping[str, object] | None = None) -> fits.HDUList:
     """A light curve as FITS: table LIGHTCURVE as in lightcurve.ecsv, STARS as in measurements.fits, and CONFIG.
 
     The same bytes for the same content: no card tells the date.
@@ -175,10 +175,10 @@ def light_curve_fits(result: SetResult, *, options: Mapping[str, Any] | None = N
     return fits.HDUList([primary, *tables, config_hdu(options)])
 
 
-def light_curve_cards(curve: LightCurve, how: str) -> list[tuple[str, Any, str]]:
+def light_curve_cards(curve: LightCurve, how: str) -> list[Card]:
     """The cards of the primary header; those that would be NaN are left out."""
     barycentric = curve.time_name == "bjd_tdb"
-    cards: list[tuple[str, Any, str]] = [
+    cards: list[Card] = [
         ("OBJECT", ascii_only(curve.target), "target"),
         ("CAMERA", ascii_only(curve.camera), "camera"),
         ("FILTER", ascii_only(curve.band), "band"),
@@ -198,7 +198,7 @@ def light_curve_cards(curve: LightCurve, how: str) -> list[tuple[str, Any, str]]
     return [card for card in cards if not (isinstance(card[1], float) and not np.isfinite(card[1]))]
 
 
-def config_hdu(options: Mapping[str, Any]) -> fits.BinTableHDU:
+def config_hdu(options: Mapping[str, object]) -> fits.BinTableHDU:
     """The settings as a table of texts."""
     table = Table({"name": names(map(str, options)), "value": names(map(str, options.values()))})
     table["name"].description, table["value"].description = "setting", "as text"
@@ -237,7 +237,7 @@ def aavso_exoplanet(
     planet: str = "",
     filter_code: str = "",
     detrend: Sequence[str] | None = None,
-    priors: Mapping[str, Any] | None = None,
+    priors: Mapping[str, object] | None = None,
     obstype: str = "CCD",
     notes: str = "",
 ) -> str:
@@ -616,7 +616,7 @@ def field(text: str) -> str:
     return one_line(text.replace(DELIMITER, " "))
 
 
-def set_exports(result: SetResult, options: Mapping[str, Any]) -> dict[str, str | fits.HDUList]:
+def set_exports(result: SetResult, options: Mapping[str, object]) -> dict[str, str | fits.HDUList]:
     """A set's light curve in the formats of others, by path within the output folder; none where no target was named.
 
     A limit is not reported to the AAVSO.
@@ -624,7 +624,7 @@ def set_exports(result: SetResult, options: Mapping[str, Any]) -> dict[str, str 
     Parameters
     ----------
     result : SetResult
-    options : mapping of str to Any
+    options : mapping of str to object
         Those in force, by their names; "observer" is the AAVSO's code.
     """
     if result.light_curve is None or not result.light_curve.is_identified:

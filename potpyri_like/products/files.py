@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePath
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from astropy.io import fits
 from astropy.table import Table
@@ -54,7 +54,7 @@ class Picture:
     """
 
     kind: str
-    of: Any
+    of: object
     module: str = "plots"
 
     def __call__(self) -> bytes:

@@ -14,12 +14,11 @@ from matplotlib.figure import Figure
 
 from potpyri_like.errors import ProductError
 from potpyri_like.results import SetResult
-from potpyri_like.stages import Field, Product
+from potpyri_like.stages import AnyField, Product
 
 __all__ = ["Content", "ShownToProduct", "contents", "made_of"]
 
 Content: TypeAlias = bytes | str | Table | fits.HDUList
-_OTHER_NAMES = {"star_table": "stars", "choice": "aperture"}  # of fields, among the results of an observation
 _DPI = 120
 
 
@@ -33,15 +32,15 @@ class ShownToProduct:
         Of what it is made for: the observation's or the target's.
     folder : str
         Within the output folder.
-    values : mapping of str to Any
+    values : mapping of str to object
         By the names of fields; of a field of frames or exposures, pairs of the frame's name and the value.
     """
 
     name: str
     folder: str
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, object] = field(default_factory=dict)
 
-    def __getitem__(self, wanted: Field[Any]) -> Any:
+    def __getitem__(self, wanted: AnyField) -> Any:
         """The value of a field.
 
         Raises
@@ -53,7 +52,7 @@ class ShownToProduct:
             raise ProductError(f"{wanted.name} ({wanted.about}) is not known; it has to stand in reads")
         return self.values[wanted.name]
 
-    def get(self, wanted: Field[Any]) -> Any:
+    def get(self, wanted: AnyField) -> Any:
         """The same; None where it is not known."""
         return self.values.get(wanted.name)
 
@@ -82,10 +81,9 @@ def _groups(per: str, results: Sequence[SetResult]) -> Iterable[tuple[str, str, 
     return ((folder, name, group) for folder, (name, group) in found.items())
 
 
-def _value(wanted: Field[Any], group: Sequence[SetResult]) -> Any:
+def _value(wanted: AnyField, group: Sequence[SetResult]) -> Any:
     """A field's value for a group: of its frames or exposures all, of its observations the one, or a tuple of all."""
-    name = _OTHER_NAMES.get(wanted.name, wanted.name)
-    values = [result.more.get(wanted.name, getattr(result, name, None)) for result in group]
+    values: list[Any] = [result.get(wanted) for result in group]
     values = [value for value in values if value is not None]
     if not values:
         return None

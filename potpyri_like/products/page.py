@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import PurePath
-from typing import Any
 from urllib.parse import quote
 
 import astropy.units as u
@@ -159,7 +158,7 @@ def night_page(report: RunReport, images: Mapping[str, bytes], *, reload: float 
     return environment.from_string(source).render(page_view(report, images), reload=reload)
 
 
-def page_view(report: RunReport, images: Mapping[str, bytes]) -> dict[str, Any]:
+def page_view(report: RunReport, images: Mapping[str, bytes]) -> dict[str, object]:
     """What the template shows, in its words."""
     remarked = remarks(report)
     verdict, sentence = VERDICTS[report.exit_status]
@@ -220,7 +219,9 @@ def subject_and_reason(line: str) -> tuple[str, str]:
     return (match.group(1), match.group(2)) if match else (line, "")
 
 
-def target_view(report: RunReport, results: list[SetResult], images: Mapping[str, bytes]) -> dict[str, Any]:
+def target_view(
+    report: RunReport, results: list[SetResult], images: Mapping[str, bytes]
+) -> dict[str, object]:
     """One target: its sets, and all its bands in one figure."""
     observed = results[0].observed
     name = ", ".join(filter(None, (observed.target, observed.night)))
@@ -238,7 +239,7 @@ def target_view(report: RunReport, results: list[SetResult], images: Mapping[str
     }
 
 
-def transit_view(results: list[SetResult], images: Mapping[str, bytes]) -> dict[str, Any] | None:
+def transit_view(results: list[SetResult], images: Mapping[str, bytes]) -> dict[str, object] | None:
     """The transit of a target in all its bands; None without one."""
     result = next((result for result in results if result.transit is not None), None)
     if result is None or result.transit is None:
@@ -270,7 +271,7 @@ def transit_alt(result: SetResult) -> str:
     return f"The transit of {name} in each band without its baseline, with the model and residuals: {depths}."
 
 
-def band_view(band: BandFit, results: list[SetResult]) -> dict[str, Any]:
+def band_view(band: BandFit, results: list[SetResult]) -> dict[str, object]:
     """One band's part in a transit."""
     observed = next((result.observed.band for result in results if result.curve_name == band.name), "")
     return {
@@ -301,7 +302,7 @@ def sentence(words: str) -> str:
     return words[:1].upper() + words[1:] + ("" if words.endswith((".", "!", "?")) else ".")
 
 
-def set_view(report: RunReport, result: SetResult, images: Mapping[str, bytes]) -> dict[str, Any]:
+def set_view(report: RunReport, result: SetResult, images: Mapping[str, bytes]) -> dict[str, object]:
     """One set of a target."""
     observed = result.observed
     return {
@@ -478,7 +479,7 @@ def chosen(result: SetResult, what: str) -> str:
     return {"target": f"star {curve.star}", "aperture": f"{short(curve.radius_fwhm)} FWHM"}.get(what, "")
 
 
-def master_views(report: RunReport, images: Mapping[str, bytes]) -> list[dict[str, Any]]:
+def master_views(report: RunReport, images: Mapping[str, bytes]) -> list[dict[str, object]]:
     """Every master of the run once, with the sets that it calibrated."""
     found: dict[str, tuple[SetResult, Master]] = {}
     used: dict[str, list[str]] = defaultdict(list)
@@ -490,7 +491,7 @@ def master_views(report: RunReport, images: Mapping[str, bytes]) -> list[dict[st
     return [master_view(master, name, used[name], images) for name, (_, master) in found.items()]
 
 
-def master_view(master: Master, name: str, used: list[str], images: Mapping[str, bytes]) -> dict[str, Any]:
+def master_view(master: Master, name: str, used: list[str], images: Mapping[str, bytes]) -> dict[str, object]:
     """One master."""
     exposure = f"{short(master.exposure)} s" if master.exposure > 0 else ""
     alt = f"Master {master.kind} {exposure}: image and distribution of its pixels.".replace(" :", ":")

@@ -24,6 +24,7 @@ from potpyri_like.products.drawing import (
     OTHER,
     PALE,
     TARGET,
+    Style,
     blank,
     counts_axis,
     limits,
@@ -65,7 +66,7 @@ def light_curve_plot(light_curve: LightCurve) -> bytes:
 
 def draw_light_curve(figure: Figure, curve: LightCurve) -> None:
     time, label = shown_time(curve.time, curve.time_name)
-    grid: dict[str, Any] = {
+    grid: Style = {
         "height_ratios": [3.4, 1, 1, 1, 1, 1],
         "hspace": 0,
         "left": 0.115,
@@ -156,7 +157,7 @@ def draw_points(ax: Axes, time: np.ndarray, flux: np.ndarray, error: np.ndarray,
     """Every measured point, faint; fainter where there are many."""
     alpha = float(np.clip(60 / np.sqrt(max(len(time), 1)) / 12, 0.12, 0.45))
     size = 4 if len(time) < 500 else 2.5
-    style: dict[str, Any] = {"color": colour, "markersize": size, "markeredgewidth": 0, "elinewidth": 0.8}
+    style: Style = {"color": colour, "markersize": size, "markeredgewidth": 0, "elinewidth": 0.8}
     ax.errorbar(
         time, flux, error, fmt="o", alpha=alpha, zorder=2, label=f"{plural(len(time), 'frame')}", **style
     )
@@ -174,7 +175,7 @@ def draw_bins(ax: Axes, time: np.ndarray, flux: np.ndarray, error: np.ndarray, *
     bins = bin_series(time, flux, error, width=BIN_MINUTES / 1440)
     if len(bins.n) and np.median(bins.n) >= 2:
         size = 5.5 if len(bins.n) < 100 else 3
-        style: dict[str, Any] = {
+        style: Style = {
             "color": colour,
             "markerfacecolor": "white",
             "markersize": size,
@@ -211,7 +212,7 @@ def draw_outside(ax: Axes, time: np.ndarray, flux: np.ndarray, *, colour: str) -
     with np.errstate(invalid="ignore"):
         for beyond, y, marker in ((flux > high, 0.988, "^"), (flux < low, 0.012, "v")):
             where = np.full(int(beyond.sum()), y)
-            style: dict[str, Any] = {"color": colour, "markersize": 4, "clip_on": False, "zorder": 5}
+            style: Style = {"color": colour, "markersize": 4, "clip_on": False, "zorder": 5}
             ax.plot(time[beyond], where, marker, transform=ax.get_xaxis_transform(), **style)
 
 
@@ -320,8 +321,8 @@ def draw_band(ax: Axes, time: np.ndarray, curve: LightCurve, *, offset: float) -
     draw_bins(ax, time[~flagged], curve.flux[~flagged] + offset, curve.flux_err[~flagged], colour=colour)
     shift = f"{offset:+.3g}".replace("-", "−") if offset else "as it is"
     words = clean(f"{curve.band} {curve.camera}   {shift}   rms {in_ppt(curve.noise.get('rms', np.nan))} ppt")
-    box: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5}
-    style: dict[str, Any] = {
+    box: Style = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5}
+    style: Style = {
         "color": colour,
         "fontweight": "bold",
         "fontsize": 8.5,
@@ -431,7 +432,7 @@ def draw_star(
     """The circles of one star, thin for the sky, and its number beside them."""
     draw_circles(ax, x, y, radii, colour=colour, width=width)
     beside = 0.75 * max(radii, default=0)
-    box: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "alpha": 0.65, "pad": 0.6}
+    box: Style = {"facecolor": "white", "edgecolor": "none", "alpha": 0.65, "pad": 0.6}
     ax.annotate(
         *(str(star), (x + beside, y + beside)),
         color=INK,
@@ -481,13 +482,13 @@ def field_legend(ax: Axes, count: int, aimed: str, weights: Mapping[int, float])
         entries.insert(0, (TARGET, 2.2, aimed))
     if others > 0:
         entries.append((OTHER, 0.8, plural(others, "other star")))
-    circle: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 9, "markerfacecolor": "none"}
+    circle: Style = {"linestyle": "none", "marker": "o", "markersize": 9, "markerfacecolor": "none"}
     handles = [
         Line2D([], [], markeredgecolor=colour, markeredgewidth=width, label=label, **circle)
         for colour, width, label in entries
     ]
     if handles:
-        above: dict[str, Any] = {
+        above: Style = {
             "loc": "lower left",
             "bbox_to_anchor": (0, 1),
             "borderaxespad": 0.1,
@@ -505,7 +506,7 @@ def draw_scale(ax: Axes, shape: tuple[int, ...], scale: float) -> None:
     pixels = length / scale if known else length
     right, y = 0.965 * shape[1], 0.045 * shape[0]
     words = f"{length:g}″" if known else f"{length:g} px"
-    box: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 2}
+    box: Style = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 2}
     ax.text(
         right - pixels / 2,
         y + 0.012 * shape[0],

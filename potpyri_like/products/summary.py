@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path, PurePath
-from typing import Any
 
 import numpy as np
 from astropy.time import Time
@@ -191,10 +190,10 @@ def with_subject(what: str, why: str) -> str:
 def run_json(
     report: RunReport,
     *,
-    raw: Mapping[str, Mapping[str, Any]] | None = None,
-    products: Mapping[str, Mapping[str, Any]] | None = None,
+    raw: Mapping[str, Mapping[str, object]] | None = None,
+    products: Mapping[str, Mapping[str, object]] | None = None,
     metric: str = "",
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The run in plain JSON types: NaN is null, times are UTC, quantities have their unit.
 
     Parameters
@@ -208,39 +207,37 @@ def run_json(
         SHA-256 of the source of the user's own function of noise.
     """
     raw = raw or {}
-    return plain(
-        {
-            "software": "potpyri_like",
-            "versions": versions(),
-            "source_sha256": code_identity(whole=True)["source"],
-            "command": report.command,
-            "instrument": report.instrument,
-            "recipe": report.recipe,
-            "night": report.night.root,
-            "exit_status": report.exit_status,
-            "options": {
-                key: {
-                    "value": v,
-                    "from": origin,
-                    **({"sha256": metric} if key == "metric" and metric else {}),
-                }
-                for key, (v, origin) in report.options.items()
-            },
-            "sets": [set_json(report, result) for result in report.sets],
-            "problems": [problem_json(problem) for problem in report.problems],
-            "missing": [problem_json(problem) for problem in missing(report)],
-            "frames": [frame_json(row) for row in remarks(report)],
-            "inputs": [
-                {"file": row.file, "status": row.status, **raw.get(row.file, {})}
-                for row in final_rows(report)
-            ],
-            "products": [
-                {"file": name, **about, "inputs": inputs_of(report, name)}
-                for name, about in (products or {}).items()
-            ],
-            "timings": timing_json(report.timing),
-        }
-    )
+    told = {
+        "software": "potpyri_like",
+        "versions": versions(),
+        "source_sha256": code_identity(whole=True)["source"],
+        "command": report.command,
+        "instrument": report.instrument,
+        "recipe": report.recipe,
+        "night": report.night.root,
+        "exit_status": report.exit_status,
+        "options": {
+            key: {
+                "value": v,
+                "from": origin,
+                **({"sha256": metric} if key == "metric" and metric else {}),
+            }
+            for key, (v, origin) in report.options.items()
+        },
+        "sets": [set_json(report, result) for result in report.sets],
+        "problems": [problem_json(problem) for problem in report.problems],
+        "missing": [problem_json(problem) for problem in missing(report)],
+        "frames": [frame_json(row) for row in remarks(report)],
+        "inputs": [
+            {"file": row.file, "status": row.status, **raw.get(row.file, {})} for row in final_rows(report)
+        ],
+        "products": [
+            {"file": name, **about, "inputs": inputs_of(report, name)}
+            for name, about in (products or {}).items()
+        ],
+        "timings": timing_json(report.timing),
+    }
+    return {name: plain(value) for name, value in told.items()}
 
 
 def inputs_of(report: RunReport, product: str) -> list[str]:
@@ -262,7 +259,7 @@ def inputs_of(report: RunReport, product: str) -> list[str]:
     return [file for result in sets for file in inputs_of(report, f"{result.observed.folder}/")]
 
 
-def timing_json(timing: Timing) -> dict[str, Any]:
+def timing_json(timing: Timing) -> dict[str, object]:
     """Where the time went."""
     return {
         "per_frame": {
@@ -285,7 +282,7 @@ def timing_json(timing: Timing) -> dict[str, Any]:
     }
 
 
-def set_json(report: RunReport, result: SetResult) -> dict[str, Any]:
+def set_json(report: RunReport, result: SetResult) -> dict[str, object]:
     """One set of a run."""
     observed = result.observed
     counts = count_frames(report, result)
@@ -314,12 +311,12 @@ def set_json(report: RunReport, result: SetResult) -> dict[str, Any]:
     }
 
 
-def choice_json(choice: Choice) -> dict[str, Any]:
+def choice_json(choice: Choice) -> dict[str, object]:
     candidates = [vars(candidate) for candidate in choice.candidates]
     return {"what": choice.what, "chosen": choice.chosen, "why": choice.why, "candidates": candidates}
 
 
-def master_json(master: Master) -> dict[str, Any]:
+def master_json(master: Master) -> dict[str, object]:
     return {
         "kind": master.kind,
         "exposure_s": master.exposure,
@@ -329,7 +326,7 @@ def master_json(master: Master) -> dict[str, Any]:
     }
 
 
-def reference_json(report: RunReport, result: SetResult) -> dict[str, Any]:
+def reference_json(report: RunReport, result: SetResult) -> dict[str, object]:
     reference = result.reference
     if reference is None:
         return {}
@@ -342,7 +339,7 @@ def reference_json(report: RunReport, result: SetResult) -> dict[str, Any]:
     }
 
 
-def light_curve_json(result: SetResult) -> dict[str, Any] | None:
+def light_curve_json(result: SetResult) -> dict[str, object] | None:
     """How the light curve of a set was made, and how noisy it is."""
     curve = result.light_curve
     if curve is None:
@@ -362,7 +359,7 @@ def light_curve_json(result: SetResult) -> dict[str, Any] | None:
     }
 
 
-def transit_json(result: SetResult) -> dict[str, Any] | None:
+def transit_json(result: SetResult) -> dict[str, object] | None:
     """The transit: what all bands of the target share, and this set's own part."""
     fit, band = result.transit, result.band_fit
     if fit is None:
@@ -387,19 +384,19 @@ def transit_json(result: SetResult) -> dict[str, Any] | None:
     }
 
 
-def band_json(band: BandFit) -> dict[str, Any]:
+def band_json(band: BandFit) -> dict[str, object]:
     """The part of a fit that is one band's own."""
     known = ("name", "columns", "chosen", "coefficients", "bic", "dropped", "scale", "beta", "rms")
     estimates = {name: vars(getattr(band, name)) for name in ("depth", "k", "k2", "u1", "u2")}
     return {**estimates, **{name: getattr(band, name) for name in known}}
 
 
-def budget_json(result: SetResult) -> dict[str, Any] | None:
+def budget_json(result: SetResult) -> dict[str, object] | None:
     """The noise predicted and measured, of the target and of the median comparison star."""
     budget, target = result.budget, aimed_star(result)
     if budget is None:
         return None
-    rows: dict[str, Any] = {
+    rows: dict[str, list[int] | np.ndarray] = {
         "target": [] if target is None else [target],
         "median_comparison": middle_comparison(result),
     }
@@ -432,12 +429,12 @@ def middle_comparison(result: SetResult) -> np.ndarray:
     return np.flatnonzero((stars.weight > 0) & np.isfinite(budget.ratio[:, 0]))
 
 
-def averaging_json(result: SetResult) -> dict[str, Any] | None:
+def averaging_json(result: SetResult) -> dict[str, object] | None:
     """The scatter in bins of time."""
     return None if result.averaging is None else {"width_unit": "d", **vars(result.averaging)}
 
 
-def period_json(result: SetResult) -> dict[str, Any] | None:
+def period_json(result: SetResult) -> dict[str, object] | None:
     """The best period, without the periodogram itself, and how the scatter goes with the flux."""
     if result.periods is None:
         return None
@@ -447,7 +444,7 @@ def period_json(result: SetResult) -> dict[str, Any] | None:
     return {"unit": "d", **found, "notes": result.periods.notes, "rms_flux": relation}
 
 
-def lag_json(lag: Lag) -> dict[str, Any]:
+def lag_json(lag: Lag) -> dict[str, object]:
     """By how much a light curve follows this one."""
     wanted = ("lag", "lag_error", "peak", "peak_lag", "notes")
     return {"unit": "d", **{name: getattr(lag, name) for name in wanted}}
@@ -461,7 +458,7 @@ def frame_json(row: FrameRow) -> dict[str, str]:
     return {"file": row.file, "status": row.status, "reason": row.reason}
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> object:
     """A value in the types of JSON; what has none is told by its text."""
     match value:
         case None | bool():

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import astropy.units as u
 import numpy as np
 from astropy.io import fits
 from astropy.table import Column, Table
+from numpy.typing import ArrayLike
 
 from potpyri_like.errors import HeaderError
 from potpyri_like.lightcurves import Estimate
@@ -19,6 +19,8 @@ from potpyri_like.photometry.series import LightCurve, Series
 from potpyri_like.products.words import FLAG_MEANINGS, SOFTWARE, TIME_MEANINGS, ascii_only, clean
 from potpyri_like.results import SetResult
 from potpyri_like.store import read_table
+
+Card = tuple[str, str | int | float | bool | None, str]  # of a FITS header: keyword, value, comment
 
 __all__ = [
     "Measurements",
@@ -78,7 +80,7 @@ class Measurements:
     relflux: np.ndarray | None
     relflux_err: np.ndarray | None
     aperture: int
-    meta: Mapping[str, Any]
+    meta: Mapping[str, object]
 
 
 # -- lightcurve.ecsv -----------------------------------------------------------------------------------------
@@ -118,7 +120,7 @@ def light_curve_table(light_curve: LightCurve) -> Table:
     return Table(columns, meta=light_curve_meta(light_curve))
 
 
-def light_curve_meta(light_curve: LightCurve) -> dict[str, Any]:
+def light_curve_meta(light_curve: LightCurve) -> dict[str, object]:
     """What lightcurve.ecsv says of the whole light curve, in plain Python types."""
     inner, outer = light_curve.annulus
     return {
@@ -274,7 +276,7 @@ def exactly(value: float) -> Estimate:
     return Estimate(float(value), np.nan, np.nan)
 
 
-def transit_meta(result: SetResult) -> dict[str, Any]:
+def transit_meta(result: SetResult) -> dict[str, object]:
     """What transit.ecsv says of the whole fit, in plain Python types."""
     fit, curve = result.transit, result.light_curve
     if fit is None:
@@ -369,7 +371,7 @@ def primary(result: SetResult) -> fits.PrimaryHDU:
     """The primary header of measurements.fits."""
     observed, series = result.observed, result.series
     hdu = fits.PrimaryHDU()
-    cards: list[tuple[str, Any, str]] = [
+    cards: list[Card] = [
         ("OBJECT", ascii_only(observed.target), "target"),
         ("CAMERA", ascii_only(observed.camera), "camera"),
         ("FILTER", ascii_only(observed.band), "band"),
@@ -390,10 +392,10 @@ def primary(result: SetResult) -> fits.PrimaryHDU:
     return hdu
 
 
-def series_cards(series: Series, aperture: int) -> list[tuple[str, Any, str]]:
+def series_cards(series: Series, aperture: int) -> list[Card]:
     """The cards that say how a series was measured, and in which time."""
     barycentric = series.bjd_tdb is not None
-    cards: list[tuple[str, Any, str]] = [
+    cards: list[Card] = [
         ("TIMESYS", "TDB" if barycentric else "UTC", "scale of the time column that counts"),
         ("TIMECOL", "bjd_tdb" if barycentric else "jd_utc", "that column of FRAMES, mid-exposure, days"),
     ]
@@ -524,7 +526,7 @@ def table_of(hdu: fits.BinTableHDU) -> Table:
 # -- columns -------------------------------------------------------------------------------------------------
 
 
-def column(name: str, values: Any, unit: u.UnitBase | None, description: str) -> Column:
+def column(name: str, values: ArrayLike, unit: u.UnitBase | None, description: str) -> Column:
     return Column(values, name=name, unit=unit, description=description)
 
 
