@@ -12,6 +12,7 @@ import numpy as np
 from astropy.coordinates import EarthLocation, SkyCoord
 from astropy.time import Time, TimeDelta
 
+from potpyri_like.astrometry import local_days
 from potpyri_like.errors import HeaderError
 from potpyri_like.frame import FrameInfo, FrameKind
 from potpyri_like.header import CardValue, RawHeader
@@ -150,11 +151,10 @@ class Opticam(Instrument):
         timed = [info for info in infos if info.mid_time is not None]
         if not any(DATE_DOUBTFUL in info.notes for info in timed):
             return infos
-        longitude = self.site.lon.deg
-        nights = set.intersection(*(_possible_nights(info, longitude) for info in timed))
+        nights = set.intersection(*(_possible_nights(info, self.site) for info in timed))
         if len(nights) != 1:
             return infos
-        settled = tuple(_moved_to(min(nights), info, longitude) for info in infos)
+        settled = tuple(_moved_to(min(nights), info, self.site) for info in infos)
         return settled if _in_order(infos, settled) else infos
 
     def band_of(self, header: RawHeader, camera: Camera | None) -> str:
@@ -285,24 +285,24 @@ def _band_remarks(band: str, camera: Camera, header: RawHeader) -> Iterator[str]
         yield f"the serial number {header['SERIALN']} is not that of camera {camera.name}"
 
 
-def _possible_nights(info: FrameInfo, longitude: float) -> set[int]:
+def _possible_nights(info: FrameInfo, site: EarthLocation) -> set[int]:
     """The nights to which the frame can belong."""
-    night = _night_number(info, longitude)
+    night = _night_number(info, site)
     return {night, night + 1} if DATE_DOUBTFUL in info.notes else {night}
 
 
-def _night_number(info: FrameInfo, longitude: float) -> int:
-    """Days since 1858-11-17 at local mean noon; longitude in degrees."""
+def _night_number(info: FrameInfo, site: EarthLocation) -> int:
+    """The night by its whole local day."""
     assert info.mid_time is not None
-    return int((info.mid_time.mjd + longitude / 360 - 0.5) // 1)
+    return int(np.floor(local_days(info.mid_time, site)))
 
 
-def _moved_to(night: int, info: FrameInfo, longitude: float) -> FrameInfo:
+def _moved_to(night: int, info: FrameInfo, site: EarthLocation) -> FrameInfo:
     """A frame of doubtful date, in that night."""
     if DATE_DOUBTFUL not in info.notes or info.mid_time is None:
         return info
     notes = tuple(DATE_SETTLED if note == DATE_DOUBTFUL else note for note in info.notes)
-    late = _night_number(info, longitude) < night
+    late = _night_number(info, site) < night
     return replace(info, mid_time=info.mid_time + _A_DAY if late else info.mid_time, notes=notes)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
-from astropy.coordinates import FK4, FK5, ICRS, BaseCoordinateFrame, SkyCoord
+from astropy.coordinates import FK4, FK5, ICRS, BaseCoordinateFrame, SkyCoord, angular_separation
 from astropy.time import Time
 
 from potpyri_like.header import RawHeader, comment_of
@@ -201,9 +201,7 @@ def _image_centre(header: RawHeader) -> Iterator[tuple[str, float, float]]:
 
 def _separation(ra: float, dec: float, other_ra: float, other_dec: float) -> float:
     """Degrees between two directions."""
-    a, d, b, e = np.radians([ra, dec, other_ra, other_dec])
-    cosine = np.sin(d) * np.sin(e) + np.cos(d) * np.cos(e) * np.cos(a - b)
-    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
+    return float(np.degrees(angular_separation(*np.radians([ra, dec, other_ra, other_dec]))))
 
 
 def frame_of_cards(header: RawHeader) -> BaseCoordinateFrame:
