@@ -23,6 +23,8 @@ from potpyri_like.instruments import (
     Keyword,
     PixelFilter,
     Rule,
+    Simulated,
+    SimulatedCamera,
     camera_named,
     image_hdus,
     pixel_scale,
@@ -480,6 +482,31 @@ class TestAmplifiers:
             flip_y=readout.flip_y,
         )
 
+    def test_where_the_headers_tell_the_places_the_rest_is_the_camera_s(self):
+        class Tiled(Quad):
+            name = "TILED"
+            cameras = (
+                camera(data_section=Keyword("DATA"), overscan_section=None, gain=Keyword("GAIN", E_PER_ADU)),
+            )
+
+            def amplifiers_in(self, header, camera):
+                return tuple(Amplifier(hdu=hdu, x0=header.of(hdu)["AT"], y0=0) for hdu in header.images)
+
+        def tiles(*places, **cards):
+            chip = {"NAXIS": 2, "NAXIS1": 44, "NAXIS2": 20, "GAIN": 2.0, "DATA": "[5:44,1:20]"} | cards
+            return make_header(CARDS, extensions=[chip | {"AT": at} for at in places])
+
+        layout = Tiled().layout(tiles(0, 40, 100))
+        assert layout.shape == (20, 140)
+        assert [(r.hdu, r.x0, r.gain, r.data.fits()) for r in layout.readouts] == [
+            (hdu, x0, 2, "[5:44,1:20]") for hdu, x0 in ((1, 0), (2, 40), (3, 100))
+        ]
+        assert image_hdus(Tiled(), tiles(0, 40)) == (1, 2)
+        with pytest.raises(HeaderError, match=r"frame\.fits: no DATA card in HDU 1; the frame is left out"):
+            Tiled().layout(tiles(0, 40, DATA=""))
+        with pytest.raises(HeaderError, match=r"frame\.fits: no image in it"):
+            Tiled().layout(make_header(CARDS, extensions=[{"NAXIS": 0}]))
+
     def test_a_blank_file_has_room_for_all_amplifiers_of_one_hdu(self):
         halves = tuple(
             Amplifier(hdu=0, data_section=data, overscan_section=over, x0=x0, y0=0)
@@ -540,6 +567,7 @@ class TestDeclarations:
             ({"pixel_filter": "median"}, "Mine: pixel_filter = 'median' is not of type PixelFilter"),
             ({"band_names": ("R",)}, "Mine: band_names = .* is not of type Mapping"),
             ({"recipe": "time series"}, "Mine: recipe = 'time series'; give the name of a recipe"),
+            ({"simulated": None}, "Mine: simulated = None is not of type Simulated"),
             ({"telescope_diameter": 2.1}, "Mine: telescope_diameter = 2.1 has no unit; give it in m"),
             ({"telescope_diameter": 2.1 * u.s}, "Mine: telescope_diameter = 2.1 s has the unit s"),
         ],
@@ -547,6 +575,19 @@ class TestDeclarations:
     def test_a_class_is_checked_when_it_is_made(self, attributes, culprit):
         with pytest.raises(DeclarationError, match=culprit):
             declare(**attributes)
+
+    @pytest.mark.parametrize(
+        ("declared", "given", "culprit"),
+        [
+            (Simulated, {"equinox": 2000}, "Simulated: equinox = 2000 has no unit; give it in yr"),
+            (Simulated, {"headers": "blank"}, "Simulated: headers = 'blank' is no function"),
+            (SimulatedCamera, {"rotation": 3}, "SimulatedCamera: rotation = 3 has no unit"),
+            (SimulatedCamera, {"dark_current": 1 * u.adu}, "SimulatedCamera: dark_current = 1.0 adu"),
+        ],
+    )
+    def test_what_only_simulated_nights_use_has_units_too(self, declared, given, culprit):
+        with pytest.raises(DeclarationError, match=culprit):
+            declared(**given)
 
     def test_a_table_of_kinds_needs_its_card(self):
         with pytest.raises(DeclarationError, match="Mine: kinds is a table, so keywords needs kind="):
@@ -606,6 +647,7 @@ class TestDeclarations:
             ({"pedestal": 100}, "Camera 'main': pedestal = 100 has no unit"),
             ({"rotation": 0.2}, "Camera 'main': rotation = 0.2 has no unit"),
             ({"dark_current": 1 * u.adu}, "Camera 'main': dark_current"),
+            ({"simulated": {"flipped": True}}, r"Camera 'main': simulated = .*; give SimulatedCamera\("),
             ({"data_section": "[1:10]"}, r"Camera 'main': data_section = '\[1:10\]'"),
             ({"data_section": "[0:10,1:10]"}, "Camera 'main': data_section .* starts before pixel 1"),
             ({"overscan_section": "[9:1,1:10]"}, "Camera 'main': overscan_section .* runs backwards"),

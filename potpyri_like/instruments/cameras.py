@@ -173,6 +173,10 @@ class Camera:
         """Put what was given to the camera, as it could before `simulated`, into `simulated`."""
         units = {"rotation": u.deg, "dark_current": u.electron / u.s}
         values = {name: value for name, value in given.items() if value is not None}
+        if not isinstance(self.simulated, SimulatedCamera):
+            raise DeclarationError(
+                f"Camera {self.name!r}: simulated = {self.simulated!r}; give SimulatedCamera(rotation=...)"
+            )
         for name in units.keys() & values.keys():
             check_unit(f"Camera {self.name!r}", name, values[name], units[name])
         if values:
