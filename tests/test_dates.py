@@ -190,6 +190,8 @@ def test_frames_are_simulated_on_a_day_on_which_all_constants_are_declared():
     assert a_frame(FrameKind.SCIENCE, MAIN).mid_time.isot[:10] == "2025-02-22"
     until = replace(MAIN, gain=Dated(2.0 * GAIN, until="2012-05-10"))
     assert a_frame(FrameKind.SCIENCE, until).mid_time.isot[:10] == "2012-05-07"
+    tonight = replace(MAIN, gain=Dated(2.0 * GAIN, until="2025-02-23"))  # it ends before the night does
+    assert a_frame(FrameKind.SCIENCE, tonight).mid_time.isot[:10] == "2025-02-20"
     assert not [r.message for r in check_instrument(Retired, night=False) if not r.passed]
 
 

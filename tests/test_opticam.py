@@ -5,7 +5,7 @@ from dataclasses import replace
 import astropy.units as u
 import numpy as np
 import pytest
-from astropy.coordinates import SkyCoord
+from astropy.coordinates import Angle, SkyCoord
 from astropy.io import fits
 from astropy.time import Time
 from headers import make_header
@@ -16,6 +16,8 @@ from potpyri_like.instruments import camera_named, image_hdus, pixel_scale
 from potpyri_like.instruments.opticam import DATE_DOUBTFUL, DATE_SETTLED, Opticam
 from potpyri_like.night import scan
 from potpyri_like.store import read_header
+from potpyri_like.testing.cards import raw_header
+from potpyri_like.testing.simulate import a_frame
 
 OPTICAM = Opticam()
 # A frame of 2023-11-22, as the camera's software writes it (the cards that matter).
@@ -685,3 +687,14 @@ class TestRealFrames:
         night = scan(real_data / "opticam", OPTICAM)
         assert [frame.camera for frame in night.frames] == ["C1", "C2", "C3"]
         assert len({frame.mid_time.isot for frame in night.frames}) == 1
+
+
+def test_a_simulated_header_states_the_pointing_of_date_and_it_is_read_back():
+    pointing = SkyCoord(153.5 * u.deg, 16.05 * u.deg)
+    info = a_frame(FrameKind.SCIENCE, camera_named(OPTICAM, "C1"), band="g", target="X", pointing=pointing)
+    header = raw_header(OPTICAM, info, size=(64, 64))
+    (found,) = OPTICAM.describe(header)
+    assert found.pointing.separation(pointing) < 0.05 * u.arcsec
+    assert header["EQUINOX"] == pytest.approx(2024.8)
+    # 24.8 years of precession: about 46 arcsec cos(declination) a year in right ascension
+    assert Angle(header["RA"], u.hourangle) - pointing.ra > 15 * u.arcmin
