@@ -10,11 +10,12 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol, TypeGuard
+from typing import Protocol, TypeGuard
 
 import astropy.units as u
 import numpy as np
 
+from potpyri_like.encoding import Kept
 from potpyri_like.errors import FrameError
 from potpyri_like.frame import FrameInfo, FrameKind
 from potpyri_like.header import RawHeader
@@ -37,7 +38,7 @@ class Memory(Protocol):
 
     def key(self, path: Path, *more: object) -> str: ...
 
-    def rows(self, file: str, key: str) -> Any: ...
+    def rows(self, file: str, key: str) -> Kept: ...
 
     def keep(self, file: str, key: str, rows: object) -> None: ...
 

@@ -109,7 +109,7 @@ class Written:
     digests: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, note: Mapping[str, Any] | None) -> Written:
+    def of(cls, note: object) -> Written:
         """From plain types; nothing where they are not as a run notes them."""
         try:
             match note:
@@ -143,7 +143,7 @@ class Written:
             digests=(*self.digests, *before.digests[:1]),
         )
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, object]:
         """In plain types."""
         asked = {file: asdict(edit) for file, edit in self.asked.items()}
         return {"versions": self.versions, "asked": asked, "digests": self.digests}

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import astropy.units as u
 import numpy as np
@@ -28,10 +28,11 @@ from potpyri_like.photometry import Measurement, Stars
 from potpyri_like.photometry.psf import Profile
 from potpyri_like.registration import Place, Probe, Registration
 
-__all__ = ["decode", "encode", "fingerprint"]
+__all__ = ["Kept", "decode", "encode", "fingerprint"]
 
 KEPT = (FrameInfo, Measurement, Place, Probe, Profile, Registration, Snapshot, Stars, Transform)
-CLASSES: dict[str, Any] = {cls.__name__: cls for cls in KEPT}
+CLASSES: dict[str, type] = {cls.__name__: cls for cls in KEPT}
+Kept: TypeAlias = Any  # whatever `encode` takes: what it is, the reader has to know or to check
 LENGTH = 8  # bytes that tell how long the text is
 KINDS = "biuf"  # dtypes of arrays
 DTYPE = re.compile(r"[<>|][biuf]\d{1,2}")
@@ -54,7 +55,7 @@ def encode(value: object) -> bytes:
     return b"".join([len(text).to_bytes(LENGTH, "big"), text, *arrays])
 
 
-def decode(content: bytes) -> Any:
+def decode(content: bytes) -> Kept:
     """The value that `encode` made bytes of.
 
     Raises
@@ -113,7 +114,7 @@ def simple(value: object, arrays: list[bytes]) -> object:
     raise TypeError(f"a {type(value).__name__} cannot be kept")
 
 
-def restored(value: object, arrays: memoryview) -> Any:
+def restored(value: object, arrays: memoryview) -> Kept:
     """What `simple` made simple."""
     match value:
         case list():
@@ -148,7 +149,7 @@ def array_from(content: memoryview, dtype: str, shape: tuple[int, ...], start: i
     return np.frombuffer(content, dtype, math.prod(shape), start).reshape(shape).copy()
 
 
-def described(value: object, arrays: list[bytes]) -> Any:
+def described(value: object, arrays: list[bytes]) -> object:
     """What tells a value from another, in the types of JSON."""
     digest = getattr(value, "digest", "")
     if isinstance(digest, str) and digest:

@@ -20,7 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
-from potpyri_like.encoding import decode, encode
+from potpyri_like.encoding import Kept, decode, encode
 from potpyri_like.errors import ProductError, ReductionError
 from potpyri_like.folders import Folder, Odd, parts_of, say_on_screen
 from potpyri_like.store import REMEDY, Output, Reading, one_line, sha256, signature
@@ -91,7 +91,7 @@ class Task:
 class Known:
     """What the journal knows of a task: its outcome, or why that does not serve."""
 
-    outcome: Any = None
+    outcome: Kept = None
     why: str = ""
 
 
@@ -199,7 +199,7 @@ class Journal:
 
     # -- headers ---------------------------------------------------------------------------------------------
 
-    def rows(self, file: str, key: str) -> Any:
+    def rows(self, file: str, key: str) -> Kept:
         """What was made of a raw file's header; None where it was not under that key."""
         row = self._row("SELECT key, rows FROM headers WHERE file = ?", file)
         if row is not None and row[0] == key:
@@ -207,7 +207,7 @@ class Journal:
                 return decode(unsealed(row[1]))
         return None
 
-    def keep_rows(self, file: str, key: str, rows: object) -> Any:
+    def keep_rows(self, file: str, key: str, rows: object) -> Kept:
         """Remember what was made of a raw file's header; it comes back as it will be read."""
         content = encode(rows)
         self._write("INSERT OR REPLACE INTO headers VALUES (?, ?, ?)", file, key, sealed(content))
@@ -261,7 +261,7 @@ class Journal:
 
     # -- products --------------------------------------------------------------------------------------------
 
-    def recall(self, name: str, key: str) -> Any:
+    def recall(self, name: str, key: str) -> Kept:
         """What was remembered with a product that was made under that key and stands as it was written; or None."""
         row = self._row("SELECT key, signature, sha256, memo FROM products WHERE name = ?", name)
         if row is None or row[0] != key or not self._stands(name, row[1], row[2]):
@@ -310,7 +310,7 @@ class Journal:
 
     # -- notes -----------------------------------------------------------------------------------------------
 
-    def note(self, name: str) -> Any:
+    def note(self, name: str) -> Kept:
         """What was noted under a name; None where nothing was, or where it is not as it was noted."""
         row = self._row("SELECT value FROM notes WHERE name = ?", name)
         with suppress(ValueError):

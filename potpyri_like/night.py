@@ -21,6 +21,7 @@ from astropy.table import Table
 
 from potpyri_like.copies import copies
 from potpyri_like.edits import LEAVE_OUT, REFUSED, USE, Edit, Written, read_edits, tell_unknown
+from potpyri_like.encoding import Kept
 from potpyri_like.errors import FrameError, HeaderError, NightError, UnavailableError, UsageError
 from potpyri_like.evenings import with_nights
 from potpyri_like.frame import FrameInfo, FrameKind
@@ -281,7 +282,7 @@ class Memory(Protocol):
     def key(self, path: Path, *more: object) -> str:
         """What the description of a file depends on: the file, this software, and more."""
 
-    def rows(self, file: str, key: str) -> Any:
+    def rows(self, file: str, key: str) -> Kept:
         """What was kept under that key; None where nothing was."""
 
     def keep(self, file: str, key: str, rows: object) -> None:

@@ -11,12 +11,11 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, partial
 from itertools import count, groupby, takewhile
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 from astropy.coordinates import SkyCoord
-from astropy.table import Table
 
 from potpyri_like.earlier import (
     check_instrument_of,
@@ -58,17 +57,15 @@ from potpyri_like.primitives.target import located, pixel_set, target_spec
 from potpyri_like.products import (
     Picture,
     closing_lines,
+    contents,
     count_frames,
+    made_of,
+    master_images,
     night_page,
-    page_images,
     plural,
     run_json,
-    set_exports,
-    set_tables,
-    write_images,
-    write_tables,
+    write_content,
 )
-from potpyri_like.products.making import Content, contents, made_of
 from potpyri_like.results import Choice, Grade, Problem, Reference, RunReport, SetResult
 from potpyri_like.runner import Progress, Runner, Silent
 from potpyri_like.stages import FrameStage, Recipe, configured
@@ -328,27 +325,13 @@ def copies_found(night: Night) -> Iterator[Problem]:
 
 
 def write_products(report: RunReport, runner: Runner) -> RunReport:
-    """Write the tables, the figures and the page; the report with the products' names."""
-    output = runner.output
-    images = draw(page_images(report), runner)
-    sets = []
-    for result in report.sets:
-        tables = set_tables(result)
-        exports = set_exports(result, {n: v for n, (v, _) in report.options.items() if n not in ENGINE})
-        write_tables(output, {**tables, **exports})
-        own = [name for name in (*tables, *exports, *images) if name.startswith(f"{result.observed.folder}/")]
-        sets.append(replace(result, products={**result.products, **{Path(name).name: name for name in own}}))
-    report = with_products_of_plugins(replace(report, sets=tuple(sets)), output)
-    output.write_text("report.html", night_page(report, images))
-    return report
-
-
-def with_products_of_plugins(report: RunReport, output: Output) -> RunReport:
-    """Write what plugins make of the results; the report with these products' names, and with what failed."""
-    sets, problems = list(report.sets), list(report.problems)
+    """Write the tables, the figures and the page; the report with the products' names, and with what failed."""
+    output, sets, problems = runner.output, list(report.sets), list(report.problems)
+    options = {name: value for name, (value, _) in report.options.items() if name not in ENGINE}
+    pictures: dict[str, Picture] = {}
     for product in installed().products.values():
-        for shown in made_of(product.item, report.sets):
-            name = f"{shown.folder}/{product.name}".lstrip("/")
+        for shown in made_of(product.item, report.sets, options):
+            name = shown.path(product.item)
             try:
                 content = contents(product.item, shown)
             except ProductError as error:
@@ -356,25 +339,17 @@ def with_products_of_plugins(report: RunReport, output: Output) -> RunReport:
                 continue
             if content is None:
                 continue
-            write_content(output, name, content)
-            inside = (i for i, one in enumerate(sets) if one.observed.folder.startswith(shown.folder))
-            first = next(inside, None)
-            if first is not None:
-                sets[first] = replace(sets[first], products={**sets[first].products, product.name: name})
-    return replace(report, sets=tuple(sets), problems=tuple(problems))
-
-
-def write_content(output: Output, name: str, content: Content) -> None:
-    """Write what a product holds, in the form that it has."""
-    match content:
-        case bytes():
-            output.write_bytes(name, content)
-        case str():
-            output.write_text(name, content)
-        case Table():
-            output.write_table(name, content)
-        case _:
-            output.write_fits(name, content)
+            if isinstance(content, Picture):
+                pictures[name] = content
+            else:
+                write_content(output, name, content)
+            first = next(i for i, one in enumerate(report.sets) if one is shown.results[0])
+            known = {**sets[first].products, PurePath(name).name: name}
+            sets[first] = replace(sets[first], products=known)
+    images = draw(pictures | master_images(report), runner)
+    report = replace(report, sets=tuple(sets), problems=tuple(problems))
+    output.write_text("report.html", night_page(report, images))
+    return report
 
 
 def draw(pictures: Mapping[str, Picture], runner: Runner) -> dict[str, bytes]:
@@ -389,7 +364,7 @@ def draw(pictures: Mapping[str, Picture], runner: Runner) -> dict[str, bytes]:
             images[name] = runner.output.read_bytes(name)
             continue
         images[name] = picture()
-        write_images(runner.output, {name: images[name]})
+        runner.output.write_bytes(name, images[name])
         runner.keep(name, key(), True)
     return images
 

@@ -236,7 +236,11 @@ def _gathered(
     lost = {origins[name] for name in failed}
     brought["register_recipes"] = _without_rival_options(brought["register_recipes"], failures)
     instruments, recipes, products, photometers = (
-        _without_rivals([one for one in brought[kind.hook] if (one.plugin, one.origin) not in lost], failures)
+        _without_rivals(
+            [one for one in brought[kind.hook] if (one.plugin, one.origin) not in lost],
+            failures,
+            ours_stand=kind.base is Product,
+        )
         for kind in _HOOKS
     )
     for failure in failures:
@@ -333,7 +337,7 @@ def _recipe(kind: _Kind, given: object, reserved: _Reserved) -> tuple[Recipe, st
 def _product(kind: _Kind, given: object, reserved: _Reserved) -> tuple[Product, str, str]:
     kind.check_instance(given)
     assert isinstance(given, Product)
-    return given, given.name, given.about
+    return given, given.path, given.about
 
 
 _HOOKS = (
@@ -378,14 +382,22 @@ def _without_rival_options(
     return [one for one in found if one.name not in lost]
 
 
-def _without_rivals(found: Sequence[Registered[T]], failures: list[Failure]) -> dict[str, Registered[T]]:
-    """The items by name; a name that two plugins claim belongs to neither."""
+def _without_rivals(
+    found: Sequence[Registered[T]], failures: list[Failure], *, ours_stand: bool = False
+) -> dict[str, Registered[T]]:
+    """The items by name; a name that two plugins claim is neither's, or ours where nobody asks for it by name."""
     by_name: dict[str, list[Registered[T]]] = {}
     for one in found:
         by_name.setdefault(one.name, []).append(one)
     for name, claims in by_name.items():
         claims.sort(key=lambda claim: (claim.plugin, claim.origin))
-        if len(claims) > 1:
+        ours = [claim for claim in claims if claim.plugin.partition(".")[0] == hookspecs.PROJECT]
+        if ours_stand and len(claims) > 1 and len(ours) == 1:
+            theirs = [claim for claim in claims if claim is not ours[0]]
+            cause = f"the name {name} is taken: {ours[0].plugin} of {ours[0].origin} has it; choose another"
+            failures += [Failure(c.plugin, c.origin, cause, mentions=()) for c in theirs]
+            by_name[name] = ours
+        elif len(claims) > 1:
             who = " and ".join(f"{claim.plugin} of {claim.origin}" for claim in claims)
             cause = f"the name {name} is claimed by {who}; uninstall one of them"
             failures += [Failure(c.plugin, c.origin, cause, mentions=(name.lower(),)) for c in claims]

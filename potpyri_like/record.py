@@ -45,7 +45,7 @@ class LastRun:
     inputs: Mapping[str, str]
     products: Mapping[str, str]
     code: Mapping[str, str]
-    given: Mapping[str, tuple[Any, str]]
+    given: Mapping[str, tuple[object, str]]
     command: str
     night: str = ""
     metric: str = ""

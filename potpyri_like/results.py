@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from astropy.wcs import WCS
 
 from potpyri_like.encoding import fingerprint
 from potpyri_like.errors import DeclarationError
-from potpyri_like.frame import FrameInfo
+from potpyri_like.frame import FrameInfo, Results
 from potpyri_like.imaging import Pixels, Snapshot, same_exposure
 from potpyri_like.lightcurves import BandFit, Lag, Periodogram, RmsFlux, TimeAveraging, TransitFit
 from potpyri_like.night import Night, ObservationSet
@@ -261,7 +261,7 @@ class SetResult:
     problems : tuple of Problem
     notes : tuple of str
         Sentences for the observer, as on the cost of the filter.
-    more : mapping of str to Any
+    more : mapping of str to object
         What products of plugins read besides, by the names of fields.
     """
 
@@ -287,7 +287,7 @@ class SetResult:
     choices: tuple[Choice, ...] = ()
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
-    more: Mapping[str, Any] = field(default_factory=dict)
+    more: Results = field(default_factory=dict)
 
     def get(self, wanted: Field[T]) -> T | None:
         """The value of a field; None where nothing gave it."""
@@ -389,7 +389,7 @@ class RunReport:
     sets: tuple[SetResult, ...]
     status: Mapping[str, tuple[str, str]]
     problems: tuple[Problem, ...] = ()
-    options: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
+    options: Mapping[str, tuple[object, str]] = field(default_factory=dict)
     timing: Timing = field(default_factory=Timing)
     command: str = ""
     is_part: bool = False

@@ -264,6 +264,11 @@ class Product:
     per : str
     version : int
         To be raised when it shows its inputs otherwise.
+    folder : str
+        Within that of its grouping.
+    is_of_star : bool
+        It shows the light curve of one star: where that is a star that nobody named, its file is called after it,
+        star_012.png for lightcurve.png.
     """
 
     name: str
@@ -272,6 +277,13 @@ class Product:
     make: Callable[[Any], object]
     per: str = "observation"
     version: int = 1
+    folder: str = ""
+    is_of_star: bool = False
+
+    @property
+    def path(self) -> str:
+        """Its file within the folder of its grouping."""
+        return f"{self.folder}/{self.name}" if self.folder else self.name
 
     @property
     def inputs(self) -> tuple[AnyInput, ...]:
@@ -282,8 +294,11 @@ class Product:
         if self.per not in GROUPINGS or self.per in ("frame", "exposure"):
             wanted = [name for name in GROUPINGS if name not in ("frame", "exposure")]
             raise DeclarationError(f"product {self.name!r}: per = {self.per!r}; it is {', '.join(wanted)}")
-        if not self.name or self.name.startswith(".") or set("/\\") & set(self.name):
-            raise DeclarationError(f"product {self.name!r}: give the plain name of a file")
+        for name in (self.name, self.folder or "plain"):
+            if not name or name.startswith(".") or set("/\\") & set(name):
+                raise DeclarationError(
+                    f"product {self.name!r}: give the plain name of a file, and of a folder"
+                )
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from potpyri_like.encoding import encode
+from potpyri_like.encoding import Kept, encode
 from potpyri_like.errors import NightError
 from potpyri_like.frame import FrameInfo
 from potpyri_like.identity import code_identity
@@ -216,7 +216,7 @@ class Verifier(Runner):
             self.differing.add(frame)
         return outcome
 
-    def recall(self, product: str, key: Callable[[], str]) -> Any:
+    def recall(self, product: str, key: Callable[[], str]) -> Kept:
         memo = None if self.every else super().recall(product, key)
         if memo is not None:
             self.output.write(product, partial(self.copy, product))

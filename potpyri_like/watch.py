@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 from urllib.parse import unquote
 
 from potpyri_like.earlier import check_instrument_of, check_night_of, note_owner, write_night_table
+from potpyri_like.encoding import Kept
 from potpyri_like.errors import FrameError, NightError, ProductError, ReductionError
 from potpyri_like.frame import FrameInfo
 from potpyri_like.instruments import Instrument
@@ -33,6 +34,7 @@ from potpyri_like.pipeline import (
     by_target,
     check_understood,
     in_turn,
+    installed,
     output_of,
     recipe_of,
     reduce_night,
@@ -45,13 +47,12 @@ from potpyri_like.pipeline import (
 from potpyri_like.primitives import FrameOutcome, Work
 from potpyri_like.primitives.fields import APERTURE
 from potpyri_like.products import (
+    Content,
     Picture,
-    curve_file,
+    contents,
+    made_of,
     night_page,
-    set_images,
-    set_tables,
-    write_images,
-    write_tables,
+    write_content,
 )
 from potpyri_like.results import Reference, RunReport, SetResult
 from potpyri_like.runner import Progress, Runner, Silent
@@ -70,6 +71,7 @@ CADENCES = 4.0  # and so many times the usual interval between frames
 CHOOSE_AGAIN = 64  # frames up to which the reference is chosen again whenever their number has doubled
 GROWTH = 1.1  # the aperture is chosen again when there are so many times more frames
 RELOAD = 5  # s
+LIVE, FIELD = ("lightcurve.ecsv", "lightcurve.png"), "field.png"  # products of a night that goes on
 SERVED = (".html", ".png", ".apng", ".gif", ".ecsv", ".fits", ".json", ".csv", ".txt", ".tbl")  # products
 ANSWER = 0.1  # s between two looks of the server whether it should end
 OTHER_RUN = 5.0  # s between two tries where another run is at work on the same products
@@ -458,7 +460,7 @@ class Live:
         self.prepared: dict[tuple, tuple[int, Work]] = {}
         self.located: dict[tuple, Work] = {}
         self.chosen: dict[str, tuple[int, ApertureChoice]] = {}
-        self.shown: dict[str, tuple[Reference | None, Any]] = {}
+        self.shown: dict[str, tuple[Reference | None, object]] = {}
         self.fields: dict[str, bytes] = {}
 
     def update(self) -> str:
@@ -530,13 +532,16 @@ class Live:
         """The light curves and the page."""
         pictures: dict[str, Picture] = {}
         for result in report.sets:
-            write_tables(self.output, set_tables(result, only=(curve_file(result, "lightcurve.ecsv"),)))
-            pictures |= set_images(result, only=(curve_file(result, "lightcurve.png"),))
-            if self.is_other_field(result):
-                pictures |= set_images(result, only=("field.png",))
+            wanted = (*LIVE, FIELD) if self.is_other_field(result) else LIVE
+            for name, content in live(result, wanted):
+                if isinstance(content, Picture):
+                    pictures[name] = content
+                else:
+                    write_content(self.output, name, content)
         images = drawn(pictures, self.runner.executor)
-        write_images(self.output, images)
-        self.fields |= {name: image for name, image in images.items() if name.endswith("/field.png")}
+        for name, image in images.items():
+            self.output.write_bytes(name, image)
+        self.fields |= {name: image for name, image in images.items() if name.endswith(f"/{FIELD}")}
         self.output.write_text("report.html", night_page(report, self.fields | images, reload=RELOAD))
 
     def is_other_field(self, result: SetResult) -> bool:
@@ -573,6 +578,15 @@ def draw(picture: Picture) -> bytes:
     return picture()
 
 
+def live(result: SetResult, wanted: Collection[str]) -> Iterator[tuple[str, Content]]:
+    """Those of an observation's products that are wanted while it goes on, by their paths."""
+    for product in installed().products.values():
+        for shown in made_of(product.item, [result], only=wanted):
+            content = contents(product.item, shown)
+            if content is not None:
+                yield shown.path(product.item), content
+
+
 def with_choices(stage: Any, settled: Mapping[str, ApertureChoice]) -> Any:
     """The stage, with the choices that stand where it is the one that chooses the aperture."""
     takes = APERTURE in stage.gives and any(item.name == "settled" for item in fields(stage))
@@ -601,7 +615,7 @@ def with_frames(known: Work, now: Work) -> Work:
 class LiveMemory(Memory):
     """Keeps what was made of the headers at hand, besides the journal."""
 
-    at_hand: dict[str, tuple[str, Any]] = field(default_factory=dict)
+    at_hand: dict[str, tuple[str, Kept]] = field(default_factory=dict)
     keys: dict[Path, tuple[tuple, str]] = field(default_factory=dict)
 
     def key(self, path: Path, *more: object) -> str:
@@ -611,7 +625,7 @@ class LiveMemory(Memory):
             known = self.keys[path] = of, super().key(path, *more)
         return known[1]
 
-    def rows(self, file: str, key: str) -> Any:
+    def rows(self, file: str, key: str) -> Kept:
         known = self.at_hand.get(file)
         if known is None or known[0] != key:
             rows = super().rows(file, key)
@@ -631,7 +645,7 @@ class LiveRunner(Runner):
 
     arrivals: Arrivals = field(default_factory=lambda: Arrivals(Path(), Path()))
     at_hand: dict[tuple, FrameOutcome] = field(default_factory=dict)
-    descriptions: dict[str, tuple[list[Any], str]] = field(default_factory=dict)
+    descriptions: dict[str, tuple[list[object], str]] = field(default_factory=dict)
 
     def known(self, infos: Sequence[FrameInfo], job: Job, what: str) -> dict[int, FrameOutcome]:
         if not job.kept:

@@ -6,8 +6,11 @@ from types import SimpleNamespace
 
 import astropy.units as u
 import numpy as np
+from astropy.io import fits
+from astropy.table import Table
 from astropy.time import Time
 
+from potpyri_like.deliverables import register_products
 from potpyri_like.frame import FrameFlag, FrameInfo, FrameKind, StarFlag
 from potpyri_like.imaging import Pixels
 from potpyri_like.lightcurves import (
@@ -23,6 +26,7 @@ from potpyri_like.lightcurves import (
 from potpyri_like.night import FrameRow, Night, ObservationSet
 from potpyri_like.photometry import close_budget
 from potpyri_like.photometry.series import LightCurve, Series
+from potpyri_like.products import Picture, contents, made_of, master_images, write_content
 from potpyri_like.results import (
     Candidate,
     Choice,
@@ -469,3 +473,45 @@ def with_periods(results):
 def hollow(result):
     """The same set when nothing could be made of it."""
     return SetResult(observed=replace(result.observed, folder="WASP-0/empty"))
+
+
+def made(results, options=None, *, only=None):
+    """The contents of our products of some observations, by their paths."""
+    found = {}
+    for product in register_products():
+        for shown in made_of(product, results, options, only=only):
+            content = contents(product, shown)
+            if content is not None:
+                found[shown.path(product)] = content
+    return found
+
+
+def set_tables(result, *, only=None):
+    """The tables of an observation by their paths, exports left out."""
+    found = made([result], only=only).items()
+    return {
+        n: content
+        for n, content in found
+        if isinstance(content, Table | fits.HDUList) and "/export/" not in n
+    }
+
+
+def set_exports(result, options):
+    """The exports of an observation by their paths."""
+    return {name: content for name, content in made([result], options).items() if "/export/" in name}
+
+
+def set_images(result):
+    """The figures of an observation, not drawn yet, by their paths."""
+    return {name: content for name, content in made([result]).items() if isinstance(content, Picture)}
+
+
+def page_images(report):
+    """The figures of a run, not drawn yet, by their paths."""
+    pictures = {name: content for name, content in made(report.sets).items() if isinstance(content, Picture)}
+    return pictures | master_images(report)
+
+
+def write_tables(output, tables):
+    for name, table in tables.items():
+        write_content(output, name, table)

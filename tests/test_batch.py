@@ -28,7 +28,7 @@ TINY = {"cameras": ("C1",), "frames": 8, "size": (160, 160), "darks": 2, "flats"
 @pytest.fixture(scope="module", autouse=True)
 def without_figures():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "page_images", lambda report: {})
+        patch.setattr(pipeline, "draw", lambda pictures, runner: {})
         yield
 
 

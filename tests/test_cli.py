@@ -31,7 +31,7 @@ def night(tmp_path_factory):
 
 @pytest.fixture
 def without_figures(monkeypatch):
-    monkeypatch.setattr(pipeline, "page_images", lambda report: {})
+    monkeypatch.setattr(pipeline, "draw", lambda pictures, runner: {})
 
 
 @pytest.fixture
@@ -345,7 +345,7 @@ def plain(night, tmp_path_factory):
     """The night reduced without any option."""
     out = tmp_path_factory.mktemp("plain")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "page_images", lambda report: {})
+        patch.setattr(pipeline, "draw", lambda pictures, runner: {})
         ran = run("OPTICAM", night.folder, "--out", out, "--jobs", 1)
     assert ran.status == 0, ran.err + ran.out
     return out

@@ -261,7 +261,7 @@ def test_edits_made_while_a_run_goes_on_are_left_for_the_next(night, monkeypatch
     monkeypatch.setattr(pipeline, "run_recipes", and_meanwhile)
     night.run(aperture=2.0)
     monkeypatch.undo()
-    monkeypatch.setattr(pipeline, "page_images", lambda report: {})
+    monkeypatch.setattr(pipeline, "draw", lambda pictures, runner: {})
     assert row_of(night.red, names[0])["status"] == "leave out"
     assert pipeline.standing(night.instrument, night.folder, out=None, options=night.options) is None
     night.run()
@@ -281,7 +281,7 @@ def test_a_run_that_is_interrupted_between_note_and_table_loses_no_edit(night, m
     with pytest.raises(KeyboardInterrupt):
         night.run()
     monkeypatch.undo()
-    monkeypatch.setattr(pipeline, "page_images", lambda report: {})
+    monkeypatch.setattr(pipeline, "draw", lambda pictures, runner: {})
     night.run()
     assert row_of(night.red, name)["reason"] == "left out by hand in night.ecsv"
 
@@ -316,7 +316,7 @@ def unreadable(monkeypatch, names, times=10**9):
 def fresh(night, monkeypatch):  # noqa: F811
     """The night without products and memory."""
     shutil.rmtree(night.red)
-    monkeypatch.setattr(pipeline, "page_images", lambda report: {})
+    monkeypatch.setattr(pipeline, "draw", lambda pictures, runner: {})
     return night
 
 

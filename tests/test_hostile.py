@@ -37,7 +37,7 @@ REASONS = {
 
 @pytest.fixture(autouse=True)
 def without_figures(monkeypatch):
-    monkeypatch.setattr(pipeline, "page_images", lambda report: {})
+    monkeypatch.setattr(pipeline, "draw", lambda pictures, runner: {})
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def plain(simulated, tmp_path_factory):
     bad = simulated.bad.values()
     shutil.copytree(simulated.folder, folder / "night", ignore=lambda _, names: set(names) & set(bad))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "page_images", lambda report: {})
+        patch.setattr(pipeline, "draw", lambda pictures, runner: {})
         assert reduce(folder / "night").status == 0
     return folder / "night/red"
 
@@ -399,7 +399,7 @@ def reduce_tiny(night, out, target, *words):
     signal.alarm(LIMIT)
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(pipeline, "page_images", lambda report: {})
+            patch.setattr(pipeline, "draw", lambda pictures, runner: {})
             return reduce(night, "--target-xy", "{:.2f},{:.2f}".format(*target), "--out", out, *words)
     finally:
         signal.alarm(0)

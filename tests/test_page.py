@@ -18,6 +18,7 @@ from fake_report import (
     hollow,
     make_report,
     make_set,
+    page_images,
     with_periods,
     with_transit,
 )
@@ -25,7 +26,7 @@ from fake_report import (
 from potpyri_like.frame import FrameKind
 from potpyri_like.lightcurves import Estimate
 from potpyri_like.night import FrameRow, Night
-from potpyri_like.products import closing_lines, night_page, page_images, run_json
+from potpyri_like.products import closing_lines, night_page, run_json
 from potpyri_like.products.summary import count_frames, missing, plain, with_error
 from potpyri_like.results import Candidate, Choice, Problem, RunReport, SetResult
 

@@ -1,3 +1,4 @@
+import ast
 import importlib
 import importlib.metadata as metadata
 import logging
@@ -7,12 +8,15 @@ from textwrap import dedent
 
 import pytest
 
+from potpyri_like import pipeline
 from potpyri_like.errors import PluginError, UnknownInstrument, UsageError
 from potpyri_like.identity import instrument_identity
 from potpyri_like.instruments.opticam import Opticam
+from potpyri_like.options import Options
 from potpyri_like.photometry import Optimal
 from potpyri_like.plugins import load_plugins
 from potpyri_like.products.declaration import instrument_page
+from potpyri_like.testing import NightPlan, simulate_night
 
 INSTRUMENT = dedent(
     '''
@@ -332,6 +336,63 @@ class TestDoor:
         assert "mine.txt" not in found.products
         assert all("plugin-a 1.2 and plugin_b of plugin-b 2.0" in one.cause for one in found.failures)
         assert {one.plugin for one in found.failures} == {"plugin_a", "plugin_b"}
+
+    def test_a_product_of_ours_stays_where_a_plugin_claims_its_name(self, install):
+        product = dedent(
+            """
+            from potpyri_like.hookspecs import hookimpl
+            from potpyri_like.stages import Product
+
+            @hookimpl
+            def register_products():
+                return [Product("lightcurve.ecsv", "words", (), lambda shown: "words")]
+            """
+        )
+        install("plugin_a", product)
+        found = load_plugins()
+        assert found.products["lightcurve.ecsv"].plugin == "potpyri_like.deliverables"
+        (failure,) = found.failures
+        assert failure.plugin == "plugin_a" and "the name lightcurve.ecsv is taken" in failure.cause
+
+    def test_without_our_recipes_and_products_a_strangers_still_run(self, install, tmp_path, monkeypatch):
+        stranger = dedent(
+            """
+            from dataclasses import dataclass
+            from potpyri_like.hookspecs import hookimpl
+            from potpyri_like.primitives.trim import Trim
+            from potpyri_like.stages import Field, FrameStage, Product, Recipe
+            from potpyri_like.primitives.fields import TRIMMED
+
+            LEVEL = Field("level_of_frame", float, "median", per="frame")
+
+            @dataclass(frozen=True)
+            class Level(FrameStage):
+                reads = (TRIMMED,)
+                gives = (LEVEL,)
+
+                def __call__(self, frame, setup):
+                    return frame.after("level", level_of_frame=float(frame.data.mean()))
+
+            @hookimpl
+            def register_recipes():
+                return [Recipe("levels", (Trim(), Level()), "levels")]
+
+            @hookimpl
+            def register_products():
+                return [Product("levels.txt", "levels", (LEVEL,), lambda shown: repr(shown[LEVEL]))]
+            """
+        )
+        install("plugin_a", stranger)
+        found = load_plugins(block=("recipes", "products"))
+        ours = [one for one in found.products.values() if one.plugin.startswith("potpyri_like.")]
+        assert not ours and "timeseries" not in found.recipes and "levels" in found.recipes
+        monkeypatch.setattr(pipeline, "installed", lambda: found)
+        plan = NightPlan(frames=3, cameras=("C1",), size=(96, 96), darks=1, flats=1, stars=3, comparisons=3)
+        simulate_night(Opticam(), tmp_path / "night", plan)
+        pipeline.reduce_night(Opticam(), tmp_path / "night", options=Options(jobs=1, recipe="levels"))
+        folder = tmp_path / "night" / "red" / "WASP-0" / "g"
+        assert len(ast.literal_eval((folder / "levels.txt").read_text())) == 3
+        assert not list(folder.glob("*.ecsv"))
 
     def test_a_recipe_that_reads_what_nobody_gives_names_the_author_s_line(self, registry):
         recipe = dedent(

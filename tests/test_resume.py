@@ -114,7 +114,7 @@ def first(tmp_path_factory):
     x, y = truth.target_xy["C1"]
     night = Reduced(folder, Options(target_xy=f"C1:{x:.1f},{y:.1f}", jobs=1))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "page_images", lambda report: {})
+        patch.setattr(pipeline, "draw", lambda pictures, runner: {})
         report = night.run()
     assert report.exit_status == 0 and night.times["Measure"] == 8
     return night
@@ -123,7 +123,7 @@ def first(tmp_path_factory):
 @pytest.fixture
 def night(first, tmp_path, monkeypatch):
     """A copy of that night and its products."""
-    monkeypatch.setattr(pipeline, "page_images", lambda report: {})
+    monkeypatch.setattr(pipeline, "draw", lambda pictures, runner: {})
     shutil.copytree(first.folder, tmp_path / "night")
     return replace(first, folder=tmp_path / "night", said=[], times={})
 
@@ -525,7 +525,7 @@ def cut_after(night, writes):
     code = f"""
 import os, signal, sys
 from potpyri_like import cli, pipeline
-pipeline.page_images = lambda report: {{}}
+pipeline.draw = lambda pictures, runner: {{}}
 left = {writes}
 rename = os.rename
 def counted(*names, **folders):

@@ -119,7 +119,7 @@ def truth(tmp_path_factory):
     ids=["clean", "a truncated frame", "a truncated flat", "no flats"],
 )
 def test_the_last_line_names_the_status_where_it_is_not_0(truth, tmp_path, monkeypatch, change, status, last):
-    monkeypatch.setattr(pipeline, "page_images", lambda report: {})
+    monkeypatch.setattr(pipeline, "draw", lambda pictures, runner: {})
     shutil.copytree(truth.folder, tmp_path / "night")
     change(tmp_path / "night")
     x, y = truth.target_xy["C2"]

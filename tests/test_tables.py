@@ -7,7 +7,7 @@ import pytest
 import yaml
 from astropy.io import fits
 from astropy.table import Table
-from fake_report import CLOUDY, DEPTH, LOST, hollow, make_set, with_transit
+from fake_report import CLOUDY, DEPTH, LOST, hollow, make_set, set_tables, with_transit, write_tables
 
 from potpyri_like.errors import HeaderError
 from potpyri_like.products import (
@@ -16,8 +16,6 @@ from potpyri_like.products import (
     ranking_table,
     read_light_curve,
     read_measurements,
-    set_tables,
-    write_tables,
 )
 from potpyri_like.store import Output
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
 from astropy.time import Time
-from fake_report import frame_info, make_report, make_set
+from fake_report import frame_info, make_report, make_set, set_exports, set_images, set_tables
 
 from potpyri_like.astrometry import Transform
 from potpyri_like.instruments.opticam import Opticam
@@ -19,7 +19,7 @@ from potpyri_like.primitives.lightcurve import DrawLightCurve, PickVariable
 from potpyri_like.primitives.register import Register, sample_of
 from potpyri_like.primitives.stage import FrameOutcome, Setup, Work
 from potpyri_like.primitives.target import LocateTarget, ProbePlace, SkyPlace, located, pixel_set
-from potpyri_like.products import closing_lines, set_exports, set_images, set_tables
+from potpyri_like.products import closing_lines
 from potpyri_like.registration import Place, Probe, Registration
 from potpyri_like.results import Grade, Reference, SetResult
 from potpyri_like.testing import NightPlan, simulate_night

@@ -76,7 +76,7 @@ class Metric:
     """
 
     name: str
-    function: Callable[..., Any]
+    function: Callable[..., object]
     module: str = ""
 
     @property

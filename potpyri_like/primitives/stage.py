@@ -11,6 +11,7 @@ from astropy.coordinates import SkyCoord
 from astropy.nddata import CCDData, VarianceUncertainty
 from astropy.wcs import WCS
 
+from potpyri_like.encoding import Kept
 from potpyri_like.errors import DeclarationError
 from potpyri_like.frame import Frame, FrameInfo, Results
 from potpyri_like.imaging import Pixels
@@ -181,7 +182,7 @@ class Tools(Protocol):
     def raw(self, infos: Sequence[FrameInfo]) -> tuple[str, ...]:
         """The SHA-256 of some raw files, read where they were not yet; "" for one that cannot be read."""
 
-    def recall(self, product: str, key: Callable[[], str]) -> Any:
+    def recall(self, product: str, key: Callable[[], str]) -> Kept:
         """What was remembered with a product that stands as it was made under that key; None where it does not."""
 
     def keep(self, product: str, key: str, memo: object) -> None:

@@ -9,8 +9,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,7 +33,6 @@ __all__ = [
     "archi_text",
     "light_curve_csv",
     "light_curve_fits",
-    "set_exports",
 ]
 
 MJD = 2400000.5
@@ -614,40 +612,3 @@ def one_line(text: str) -> str:
 def field(text: str) -> str:
     """Text for one field of a row: without the character between fields."""
     return one_line(text.replace(DELIMITER, " "))
-
-
-def set_exports(result: SetResult, options: Mapping[str, object]) -> dict[str, str | fits.HDUList]:
-    """A set's light curve in the formats of others, by path within the output folder; none where no target was named.
-
-    A limit is not reported to the AAVSO.
-
-    Parameters
-    ----------
-    result : SetResult
-    options : mapping of str to object
-        Those in force, by their names; "observer" is the AAVSO's code.
-    """
-    if result.light_curve is None or not result.light_curve.is_identified:
-        return {}
-    observer = str(options.get("observer") or "")
-    makers: dict[str, Callable[[], str | fits.HDUList]] = {
-        "archi.txt": lambda: archi_text(result, options=options),
-        "lightcurve.csv": lambda: light_curve_csv(result),
-        "lightcurve.fits": lambda: light_curve_fits(result, options=options),
-        "aavso_extended.txt": lambda: aavso_extended(result, observer=observer),
-    }
-    if result.transit is not None:
-        makers["aavso_exoplanet.txt"] = lambda: aavso_exoplanet(
-            result,
-            result.transit,
-            curve_name=result.curve_name,
-            observer=observer,
-            planet=str(options.get("planet") or ""),
-        )
-    if result.light_curve.is_limit:
-        makers = {name: make for name, make in makers.items() if not name.startswith("aavso")}
-    made = {}
-    for name, make in makers.items():
-        with suppress(ProductError):  # there is no point to report
-            made[f"{result.observed.folder}/export/{name}"] = make()
-    return made

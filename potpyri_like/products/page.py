@@ -23,14 +23,13 @@ from potpyri_like.options import ENGINE
 from potpyri_like.photometry.budget import NoiseBudget
 from potpyri_like.photometry.noise import nan_median
 from potpyri_like.products.colours import band_colour
-from potpyri_like.products.files import Picture, leading, set_images, target_folder, target_images
+from potpyri_like.products.making import Picture, leading
 from potpyri_like.products.summary import (
     BUDGET_CLOSED,
     count_frames,
     curve_file,
     final_rows,
     graded,
-    leads_the_fit,
     masters_of,
     middle_comparison,
     missing,
@@ -50,7 +49,7 @@ from potpyri_like.products.words import (
 )
 from potpyri_like.results import Choice, Master, RunReport, SetResult
 
-__all__ = ["night_page", "page_images"]
+__all__ = ["master_images", "night_page"]
 
 TEMPLATE = "page.html.j2"
 MOST_OPEN_ROWS = 20
@@ -93,17 +92,12 @@ class Link:
 # -- the images ----------------------------------------------------------------------------------------------
 
 
-def page_images(report: RunReport) -> dict[str, Picture]:
-    """The PNGs that the page shows, not drawn yet, by their path within the output folder."""
+def master_images(report: RunReport) -> dict[str, Picture]:
+    """The figures of masters, not drawn yet, by their path within the output folder."""
     images: dict[str, Picture] = {}
     for result in report.sets:
-        images |= set_images(result)
         for master in masters_of(result):
-            name = master_image(result, master)
-            if name not in images:
-                images[name] = Picture("masters_plot", master)
-    for results in by_target(report).values():
-        images |= target_images(results)
+            images.setdefault(master_image(result, master), Picture("masters_plot", master))
     return images
 
 
@@ -113,6 +107,11 @@ def master_image(result: SetResult, master: Master) -> str:
         return PurePath(master.product).with_suffix(".png").as_posix()
     exposure = f"_{short(master.exposure)}s" if master.kind == "dark" else ""
     return f"{result.observed.folder}/master_{master.kind}{exposure}.png"
+
+
+def target_folder(result: SetResult) -> str:
+    """The folder of a set's target."""
+    return PurePath(result.observed.folder).parent.as_posix()
 
 
 def by_target(report: RunReport) -> dict[tuple[str, str], list[SetResult]]:
@@ -228,13 +227,12 @@ def target_view(
     bands = ", ".join(result.observed.band or result.observed.camera for result in results)
     folder = target_folder(results[0])
     alt = f"Light curves of {name} in {bands}, one above the other on one axis of time."
-    first = next((result for result in results if result.lags), results[0])
     lags = f"Correlation of the light curves of {name} in {bands} against their lag."
     return {
         "name": name,
         "bands": image(images, f"{folder}/{curve_file(leading(results), 'bands.png')}", alt),
         "transit": transit_view(results, images),
-        "lags": image(images, f"{folder}/{curve_file(first, 'lags.png')}", lags),
+        "lags": image(images, f"{folder}/{curve_file(leading(results), 'lags.png')}", lags),
         "sets": [set_view(report, result, images) for result in results],
     }
 
@@ -247,7 +245,7 @@ def transit_view(results: list[SetResult], images: Mapping[str, bytes]) -> dict[
     fit, curve, folder = result.transit, result.light_curve, target_folder(result)
     scale = {"bjd_tdb": "BJD_TDB", "jd_utc_mid": "JD_UTC"}.get(curve.time_name, "") if curve else ""
     why = transit_choice(result).why or f"{fit.why}; {fit.coverage_note}"
-    table = curve_file(next((r for r in results if leads_the_fit(r)), result), "transit.ecsv")
+    table = curve_file(leading(results), "transit.ecsv")
     return {
         "image": image(
             images, f"{folder}/{curve_file(leading(results), 'transit.png')}", transit_alt(result)

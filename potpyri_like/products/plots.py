@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from astropy.visualization import AsinhStretch, ImageNormalize, ZScaleInterval
@@ -200,7 +199,7 @@ def draw_model(ax: Axes, time: np.ndarray, curve: LightCurve) -> None:
         return
     known = known[np.argsort(time[known], kind="stable")]
     steps = np.diff(time[known])
-    gaps: Any = 1 + np.flatnonzero(steps > 5 * np.median(steps)) if steps.size else []
+    gaps = 1 + np.flatnonzero(steps > 5 * np.median(steps)) if steps.size else np.empty(0, int)
     for number, piece in enumerate(np.split(known, gaps)):
         label = "transit × baseline" if number == 0 else None
         ax.plot(time[piece], model[piece], color=INK, linewidth=1.2, zorder=3.5, label=label)
