@@ -312,9 +312,10 @@ def pixel_scale(instrument: Instrument, info: FrameInfo) -> float:
     HeaderError
         The scale changed, and none is declared for the frame's time.
     """
-    camera = camera_at(camera_named(instrument, info.camera), info.mid_time, frame=info.path.name)
-    unbinned = u.Quantity(camera.pixel_scale).to_value(u.arcsec / u.pix)
-    return float(unbinned * np.sqrt(info.binning[0] * info.binning[1]))
+    camera = camera_named(instrument, info.camera)
+    name = f"pixel_scale of camera {camera.name!r}"
+    scale = value_at(camera.pixel_scale, info.mid_time, name=name, frame=info.path.name)
+    return float(u.Quantity(scale).to_value(u.arcsec / u.pix) * np.sqrt(info.binning[0] * info.binning[1]))
 
 
 def camera_by_header(instrument: Instrument, header: RawHeader) -> Camera:
