@@ -25,7 +25,7 @@ def dark(exposure, *, rate=2.0, level=5.0, error=0.5):
     pixels = Pixels(
         np.full(SHAPE, level + rate * exposure, np.float32),
         np.full(SHAPE, error**2, np.float32),
-        np.zeros(SHAPE, np.uint8),
+        np.zeros(SHAPE, np.uint16),
     )
     return Master("dark", pixels, exposure, "exact", (f"dark_{exposure:g}.fits",))
 
