@@ -462,14 +462,16 @@ class _Pixels:
         high = np.ceil(xy.max(axis=0) + reach).astype(int)
         data, variance, good, first = _cut(scene, low, tuple((high - low + 1)[::-1]))
         y, x = np.indices(data.shape).reshape(2, 1, -1)
-        data -= factor**2 * sky.level[members].mean()
+        level = factor**2 * sky.level[members].mean()
+        data -= level
+        stamp = (variance[None], data[None], good[None])
         return cls(
             data=data.ravel(),
             variance=np.asarray(variance, float).ravel(),
             good=good.ravel(),
             x=x + first[0] - xy[:, :1],
             y=y + first[1] - xy[:, 1:],
-            noise2=float(_without_light(variance[None], data[None], good[None], scene.context.photons)[0]),
+            noise2=float(_without_light(*stamp, sky=level, photons=scene.context.photons)[0]),
             sky_variance=float(factor**4 * sky.variance_of_level[members].mean()),
         )
 
@@ -498,16 +500,22 @@ class _Stamps:
         data -= factor**2 * scene.sky.level[some, None, None]
         x, y = ((low[:, n, None] + np.arange(side) - xy[:, n, None]) for n in (0, 1))
         data, variance = np.where(good, data, 0), square_sums(fine, factor)
-        noise2 = _without_light(variance, data, good, scene.context.photons)
+        sky = factor**2 * scene.sky.level[some]
+        noise2 = _without_light(variance, data, good, sky=sky, photons=scene.context.photons)
         return cls(data, variance, good, x[:, None, :], y[:, :, None], noise2)
 
 
 def _without_light(
-    variance: np.ndarray, above_sky: np.ndarray, good: np.ndarray, photons: float
+    variance: np.ndarray, above_sky: np.ndarray, good: np.ndarray, *, sky: np.ndarray, photons: float
 ) -> np.ndarray:
-    """The variance of a typical good square of each stamp, shape (n_star,), when the stars' photons are taken off."""
+    """The variance of a typical good square of each stamp, shape (n_star,), when the stars' photons are taken off.
+
+    Of a very bright star a flat that is not 1 leaves some, or takes too many: it is never below that of the sky's
+    photons, `sky` of them in a square.
+    """
     rest = np.where(good, variance - photons * above_sky, np.nan)
-    return nan_median(rest.reshape(len(rest), np.prod(rest.shape[1:], dtype=int)).T)
+    typical = nan_median(rest.reshape(len(rest), np.prod(rest.shape[1:], dtype=int)).T)
+    return np.fmax(typical, photons * sky)
 
 
 BUILT_IN: tuple[type[Photometer], ...] = (Aperture, Optimal, Psf, Shape, Mask)
