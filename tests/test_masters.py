@@ -129,10 +129,10 @@ def test_the_masters_of_a_night_say_what_they_are_made_of(tmp_path):
 @pytest.mark.parametrize("mode", ["none", "median"])
 def test_two_masters_of_other_frames_differ_by_the_variance_of_their_pixels(tmp_path, mode, number):
     """From one frame or six, of filtered pixels or raw ones; and so do the planes that are written."""
+    taken = dict.fromkeys(("biases", "darks", "flats"), 2 * number)
     plan = NightPlan(
-        frames=2, size=(160, 128), stars=5, comparisons=2, flip=None, exposure=30.0, response=0.0, dark_exposures=(30.0,),
-        **dict.fromkeys(("biases", "darks", "flats"), 2 * number),
-    )  # fmt: skip
+        frames=2, size=(160, 128), stars=5, comparisons=2, flip=None, response=0.0, exposure=30.0, **taken
+    )
     simulate_night(Toy(), tmp_path, plan)
     found = scan(tmp_path, Toy())
     made = []
