@@ -347,11 +347,12 @@ class Frame:
 
     @property
     def data(self) -> np.ndarray:
+        """The image, shape (rows, cols), float32, electron."""
         return self.pixels.data
 
     @property
     def mask(self) -> np.ndarray:
-        """Bits of `MaskBit`, uint16."""
+        """Bits of `MaskBit`, shape (rows, cols), uint16."""
         return self.pixels.mask
 
     @property
@@ -361,4 +362,5 @@ class Frame:
 
     @property
     def variance(self) -> np.ndarray:
+        """That of each pixel by itself, shape (rows, cols), float32, electron^2."""
         return self.pixels.variance
