@@ -37,7 +37,7 @@ from potpyri_like.errors import (
 )
 from potpyri_like.frame import FrameFlag, FrameInfo
 from potpyri_like.identity import code_identity, instrument_identity
-from potpyri_like.instruments import Instrument
+from potpyri_like.instruments import Instrument, pixel_scale
 from potpyri_like.journal import FOLDER, Journal
 from potpyri_like.lightcurves import named_metric
 from potpyri_like.night import (
@@ -741,7 +741,7 @@ def start(night: Night, observed: ObservationSet, options: Options) -> Work:
     )
     result = SetResult(
         observed,
-        pixel_scale=instrument.pixel_scale(observed.frames[0]),
+        pixel_scale=pixel_scale(instrument, observed.frames[0]),
         choices=(Choice("3x3 filter", mode, f"{asked}; {FILTERED[mode]}"),),
     )
     return Work(observed, setup, result)

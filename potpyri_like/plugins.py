@@ -20,7 +20,7 @@ import pluggy
 from potpyri_like import hookspecs
 from potpyri_like.errors import DeclarationError, PluginError, UnknownInstrument, UsageError
 from potpyri_like.instruments import Instrument
-from potpyri_like.instruments.base import check_declaration
+from potpyri_like.instruments.checks import check_declaration
 from potpyri_like.photometry import Photometer
 from potpyri_like.recipe_file import CodeFile
 from potpyri_like.stages import Product, Recipe

@@ -5,7 +5,7 @@ import shutil
 import sqlite3
 import time
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import astropy.units as u
 import numpy as np
@@ -34,7 +34,7 @@ from potpyri_like.primitives.saved import (
     pixels_in,
     variance_plane,
 )
-from potpyri_like.primitives.stage import Setup, to_ccd
+from potpyri_like.primitives.stage import Setup
 from potpyri_like.primitives.trim import Trim
 from potpyri_like.store import Output, read_header, sha256
 from potpyri_like.verify import verify_night
@@ -78,16 +78,17 @@ def frame(tmp_path):
     fits.PrimaryHDU(raw, header).writeto(tmp_path / "a.fits")
     rng = np.random.default_rng(1)
     data = rng.normal(100, 30, (40, 50)).astype(np.float32)
-    mask = rng.integers(0, 256, data.shape).astype(np.uint8)
+    mask = rng.integers(0, 256, data.shape).astype(np.uint16)
     pixels = Pixels(data, (data**2 + 1).astype(np.float32), mask)
-    return Frame(to_ccd(pixels), info_of(tmp_path / "a.fits"), ("trimmed", "calibrated with a dark"))
+    stages = ("trimmed", "calibrated with a dark")
+    return Frame(pixels, info_of(tmp_path / "a.fits"), covariance=1.2345678901234567, stages=stages)
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
 def test_planes_come_back_bit_for_bit_and_in_their_types(frame, tmp_path, kind):
     raw = read_header(frame.info.path)
     bits_of_mask = frame.mask.astype(kind) << (8 if kind is np.uint16 else 0)
-    frame = replace(frame, ccd=to_ccd(Pixels(frame.data, frame.variance, bits_of_mask)))
+    frame = replace(frame, pixels=Pixels(frame.data, frame.variance, bits_of_mask))
     hdus = image_hdus(frame, raw)
     hdus.writeto(tmp_path / "b.fits.fz")
     pixels = pixels_in((tmp_path / "b.fits.fz").read_bytes())
@@ -157,7 +158,13 @@ def test_a_file_is_read_only_as_it_was_written(frame, tmp_path):
     image = SavedImage("Calibrate", "frames/a.fits.fz", Output(tmp_path)).written(frame)
     path = tmp_path / image.name
     again = replace(image, digest=sha256(path))
-    assert (again.read(frame.info, Opticam()).data == frame.data).all()
+    back = again.read(frame.info, Opticam())
+    assert (back.data == frame.data).all()
+    assert all(
+        getattr(back, item.name) == getattr(frame, item.name)
+        for item in fields(Frame)
+        if item.name != "pixels"
+    )
     content = bytearray(path.read_bytes())
     content[-3000] ^= 1
     path.write_bytes(content)
@@ -179,8 +186,8 @@ def test_a_wcs_comes_back_to_the_last_bit(tmp_path):
     image = SavedImage("Trim", "a.fits.fz", Output(tmp_path / "red")).written(frame)
     again = replace(image, digest=sha256(tmp_path / "red" / image.name)).read(frame.info, Opticam())
     x, y = np.linspace(0, 255, 40), np.linspace(255, 0, 40)
-    wanted = frame.ccd.wcs.pixel_to_world_values(x, y)
-    assert np.array_equal(again.ccd.wcs.pixel_to_world_values(x, y), wanted)
+    wanted = frame.wcs.pixel_to_world_values(x, y)
+    assert np.array_equal(again.wcs.pixel_to_world_values(x, y), wanted)
     shown = WCS(fits.getheader(tmp_path / "red" / image.name, "SCI")).pixel_to_world_values(x, y)
     assert np.allclose(shown, wanted, rtol=0, atol=1e-9) and not np.array_equal(shown, wanted)
 

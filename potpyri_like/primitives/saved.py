@@ -19,9 +19,9 @@ from potpyri_like.encoding import decode, encode
 from potpyri_like.frame import Frame, FrameInfo
 from potpyri_like.header import RawHeader
 from potpyri_like.imaging import Pixels
-from potpyri_like.instruments import Instrument
+from potpyri_like.instruments import Instrument, camera_named, wcs_of
 from potpyri_like.primitives.fields import CALIBRATED
-from potpyri_like.primitives.stage import exposure_of, to_ccd
+from potpyri_like.primitives.stage import exposure_of
 from potpyri_like.stages import Field
 from potpyri_like.store import Output, ascii_text, read_header, unpacked_name
 
@@ -69,6 +69,8 @@ class SavedImage:
     did : tuple of str
         What the frame went through, in words.
     has_wcs : bool
+    covariance : float
+        See `Frame`.
     """
 
     stage: str
@@ -80,6 +82,7 @@ class SavedImage:
     lost: tuple[str, ...] = ()
     did: tuple[str, ...] = ()
     has_wcs: bool = False
+    covariance: float = 1.0
 
     def known(self, memo: object, digest: str) -> SavedImage | None:
         """The image with what was remembered of it; None where that is not as it was remembered."""
@@ -88,15 +91,18 @@ class SavedImage:
                 "results": dict() as results,
                 "lost": tuple() as lost,
                 "did": tuple() as did,
-                "has_wcs": bool() as wcs,
+                "has_wcs": bool() as has_wcs,
+                "covariance": float() as covariance,
             }:
-                return replace(self, digest=digest, results=results, lost=lost, did=did, has_wcs=wcs)
+                known = replace(self, digest=digest, results=results, lost=lost, did=did)
+                return replace(known, has_wcs=has_wcs, covariance=covariance)
         return None
 
     @property
     def memo(self) -> dict[str, object]:
         """What has to be remembered of it besides the file."""
-        return {"results": self.results, "lost": self.lost, "did": self.did, "has_wcs": self.has_wcs}
+        kept = ("results", "lost", "did", "has_wcs", "covariance")
+        return {name: getattr(self, name) for name in kept}
 
     def written(self, frame: Frame) -> SavedImage:
         """What is to be remembered of it, once the file is written.
@@ -113,8 +119,8 @@ class SavedImage:
         lost = tuple(name for name in found if name not in results)
         header = read_header(frame.info.path, inside=frame.info.inside)
         self.output.write_fits(self.name, image_hdus(frame, header))
-        has_wcs = frame.ccd.wcs is not None
-        return replace(self, results=results, lost=lost, did=frame.stages, has_wcs=has_wcs)
+        known = replace(self, results=results, lost=lost, did=frame.stages)
+        return replace(known, has_wcs=frame.wcs is not None, covariance=float(frame.covariance))
 
     def read(self, info: FrameInfo, instrument: Instrument) -> Frame | None:
         """The frame as it left the stage; None where the file is not as it was written.
@@ -135,8 +141,9 @@ class SavedImage:
         wcs = None
         if self.has_wcs:
             header = read_header(info.path, inside=info.inside)
-            wcs = instrument.wcs(header, instrument.layout(header, instrument.camera_named(info.camera)))
-        return Frame(to_ccd(pixels_in(content), wcs), info, tuple(self.did), dict(self.results))
+            camera = camera_named(instrument, info.camera)
+            wcs = wcs_of(instrument, header, instrument.layout(header, camera))
+        return Frame(pixels_in(content), info, wcs, self.covariance, tuple(self.did), dict(self.results))
 
 
 def names_of(infos: Sequence[FrameInfo], folder: str) -> dict[str, str]:
@@ -193,9 +200,10 @@ def image_hdus(frame: Frame, raw: RawHeader) -> fits.HDUList:
     header["EXPTIME"] = (exposure_of(info), "[s]")
     if info.mid_time is not None:
         header["DATE-AVG"] = (info.mid_time.utc.isot, "middle of the exposure, UTC")
+    header["COVAR"] = (float(frame.covariance), "of sums: times the sum of ERR^2")
     header["RAWFILE"] = ascii_text(info.label)
-    if frame.ccd.wcs is not None:
-        header.update(frame.ccd.wcs.to_header(relax=True))
+    if frame.wcs is not None:
+        header.update(frame.wcs.to_header(relax=True))
     for did in frame.stages:
         header.add_history(ascii_text(did))
     error = fits.Header({"BUNIT": "electron"})

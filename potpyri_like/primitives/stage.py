@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 from astropy.coordinates import SkyCoord
-from astropy.nddata import CCDData, VarianceUncertainty
-from astropy.wcs import WCS
 
 from potpyri_like.encoding import Kept
 from potpyri_like.errors import DeclarationError
-from potpyri_like.frame import Frame, FrameInfo, Results
-from potpyri_like.imaging import Pixels
+from potpyri_like.frame import FrameInfo, Results
 from potpyri_like.instruments import Instrument
 from potpyri_like.night import ObservationSet
 from potpyri_like.options import Options
@@ -39,8 +36,6 @@ __all__ = [
     "Tools",
     "Work",
     "exposures_of",
-    "pixels_of",
-    "to_ccd",
 ]
 
 
@@ -378,25 +373,6 @@ def exposures_of(works: Sequence[Work], stage: Stage) -> list[Exposure]:
         for group in groups
         if instrument is not None
     ]
-
-
-def to_ccd(pixels: Pixels, wcs: WCS | None = None) -> CCDData:
-    """Pixels as the frame people know; nothing is copied.
-
-    The bits go to `flags`, since `mask` would make them true or false.
-    """
-    return CCDData(
-        pixels.data,
-        unit="electron",
-        flags=pixels.mask,
-        uncertainty=VarianceUncertainty(pixels.variance, copy=False),
-        wcs=wcs,
-    )
-
-
-def pixels_of(frame: Frame) -> Pixels:
-    """Data, variance and mask of a frame; nothing is copied."""
-    return Pixels(frame.data, frame.variance, frame.mask)
 
 
 def exposure_of(info: FrameInfo) -> float:
