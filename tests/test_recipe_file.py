@@ -15,6 +15,7 @@ from small_night import run, run_json, small_night
 import potpyri_like
 from potpyri_like import pipeline, watch
 from potpyri_like.errors import PluginError, UsageError
+from potpyri_like.instruments import camera_named
 from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.jobs import Job
 from potpyri_like.options import Options, without_authority
@@ -251,6 +252,22 @@ def test_a_worker_that_cannot_import_it_says_so_in_one_sentence():
 
 def test_a_stage_of_a_package_has_no_file():
     assert file_digest(Opticam) == "" and "file" not in recipe_of(Opticam(), Options()).stages[0].made_by
+
+
+@pytest.mark.slow
+def test_a_stage_that_reads_what_a_saved_frame_has_not_gets_it(night, mine):
+    """What an image was counted in is not kept with the calibrated frame, which therefore is calibrated again."""
+    mine.write_text(MINE)
+    assert times(night, mine, until="Calibrate")["save image"] == N
+    assert "Calibrate" not in times(night, mine)
+    mine.write_text(
+        MINE.replace("reads = (CALIBRATED,)", "reads = (CALIBRATED, COUNTS)")
+        .replace("import CALIBRATED", "import CALIBRATED, COUNTS")
+        .replace("np.percentile(frame.data, self.part)", "frame[COUNTS].gain")
+    )
+    assert times(night, mine)["Calibrate"] >= N
+    declared = camera_named(Opticam(), "C2").gain.to_value("electron / adu")
+    assert levels(night) == pytest.approx([declared] * N)
 
 
 def test_the_file_in_the_documentation_runs(night, tmp_path):

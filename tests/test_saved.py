@@ -280,6 +280,8 @@ def test_what_was_calibrated_is_not_calibrated_again_and_all_products_are_the_sa
     assert listed[name]["sha256"] == before[2]
     sources = [file for file in listed[name]["inputs"] if not file.startswith("cals/")]
     assert sources == [files(night)[2].name.removesuffix(".fz")]
+    third = reduced(night, raw[1], aperture=2.0)
+    assert "Measure" not in third, "what was measured in a frame that was read again is kept, too"
 
 
 @pytest.mark.slow
