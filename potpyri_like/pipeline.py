@@ -247,7 +247,8 @@ def run_recipes(night: Night, options: Options, runner: Runner) -> RunReport:
     plugins = plugins_for(options)
     works = [gathered(work, plugins) for work in works]
     report = report_of(night, works, options)
-    images = {name: label for (_, label), name in runner.names.items()}
+    there = {*runner.output.written, *runner.kept}
+    images = {name: label for (_, label), name in runner.names.items() if name in there}
     return replace(report, timing=runner.timing, is_part=options.until is not None, images=images)
 
 

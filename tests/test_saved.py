@@ -429,6 +429,13 @@ def test_what_cannot_be_saved_is_told_before_anything_is_done(raw, tmp_path, wor
     assert done.status == 2 and said in done.err and not (tmp_path / "out").exists()
 
 
+def test_the_last_lines_say_where_the_frames_are(raw, night):
+    done = run("OPTICAM", night, "--until", "calibrate", "--jobs", 1, "--target-xy", raw[1])
+    assert done.status == 0 and f"{N} saved images: {night / 'red' / FRAMES}\n" in done.out
+    done = run("OPTICAM", night, "--filter", "none", "--jobs", 1, "--target-xy", raw[1], "--until", "Trim")
+    assert "saved images" not in done.out
+
+
 def test_the_help_names_all_that_can_be_saved():
     told = " ".join(run("OPTICAM", "--help").out.split())
     text = told[told.index("--save WHAT,...") :]

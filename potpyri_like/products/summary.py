@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -527,6 +527,7 @@ def closing_lines(report: RunReport, *, folder: str | Path = "red") -> list[str]
     lines += variable_lines(shown)
     lines += unmeasured_lines(shown)
     lines += few_line(few)
+    lines += _saved_lines(report, folder)
     told = {(name, why) for _, frames in unmeasured(report) for name, why in frames}
     told |= {(p.what, p.why) for r in few for p in (named_after(r.observed.name, p) for p in r.problems)}
     found = [p for p in missing(report) if (p.what, p.why) not in told]
@@ -535,6 +536,12 @@ def closing_lines(report: RunReport, *, folder: str | Path = "red") -> list[str]
         lines.append("no science frames were reduced")
     lines += naming_lines(shown)
     return [*map(one_line, lines), f"page: {Path(folder) / 'report.html'}"]
+
+
+def _saved_lines(report: RunReport, folder: str | Path) -> list[str]:
+    """How many images of single frames each folder has."""
+    counts = Counter(PurePath(name).parent for name in report.images)
+    return [f"{plural(count, 'saved image')}: {Path(folder) / inside}" for inside, count in counts.items()]
 
 
 def few_line(sets: Iterable[SetResult]) -> list[str]:
