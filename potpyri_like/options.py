@@ -90,7 +90,7 @@ def of_anybody(value: Any) -> bool:
     return False
 
 
-def folded_recipe(text: str) -> str:
+def _folded_recipe(text: str) -> str:
     """The name of a recipe in small letters; that of a file as it is."""
     return text if names_file(text) else text.lower()
 
@@ -192,7 +192,7 @@ class Options:
         form=r"[A-Za-z][\w-]*|.*\.py",
         give="the name of a recipe, as in timeseries, or a file of Python with one, as in mine.py",
         own=names_file,
-        fold=folded_recipe,
+        fold=_folded_recipe,
     )
     until: str | None = option(
         "End with this stage of the recipe, such as Calibrate; a wrong name lists them.",

@@ -188,7 +188,7 @@ def reduce_night(
         is_ours = write_night_table(output, journal, night, report.status) and is_ours
         report = write_products(report, runner)
         names = sorted({*output.written, *runner.kept})
-        record(report, output, journal, names, digests=digests_of(options))
+        record(report, output, journal, names, digests=_digests_of(options))
         if options.target is None:  # what the night does not give any more: a set that got another name
             output.remove(journal.forget_others({*names, RUN_RECORD}))
         output.tidy()  # a run that is noted as finished is not looked at again
@@ -235,7 +235,7 @@ def run_recipes(night: Night, options: Options, runner: Runner) -> RunReport:
     sets = wanted_sets(night, options)
     recipe = recipe_of(night.instrument, options)
     groups = by_target(night, sets, options)
-    runner.saves = saved_kinds(recipe, options)
+    runner.saves = _saved_kinds(recipe, options)
     runner.names = {
         (kind, label): name
         for kind in SAVABLE
@@ -252,7 +252,7 @@ def run_recipes(night: Night, options: Options, runner: Runner) -> RunReport:
     return replace(report, timing=runner.timing, is_part=options.until is not None, images=images)
 
 
-def saved_kinds(recipe: Recipe, options: Options) -> frozenset[str]:
+def _saved_kinds(recipe: Recipe, options: Options) -> frozenset[str]:
     """The kinds of images that a run saves: those asked for, and that with which it ends where it ends early.
 
     Raises
@@ -296,7 +296,7 @@ def installed() -> Plugins:
 
 
 @cache
-def with_file(file: CodeFile) -> Plugins:
+def _with_file(file: CodeFile) -> Plugins:
     """The same, and what a file brings."""
     return loaded(file=file)
 
@@ -311,11 +311,11 @@ def plugins_for(options: Options) -> Plugins:
     PluginError
         What it brings cannot be used.
     """
-    file = own_file(options)
-    return with_file(CodeFile.read(file)) if file else installed()
+    file = _own_file(options)
+    return _with_file(CodeFile.read(file)) if file else installed()
 
 
-def own_file(options: Options) -> str:
+def _own_file(options: Options) -> str:
     """The file with the user's own recipe; "" where none is named."""
     return options.recipe if options.recipe is not None and names_file(options.recipe) else ""
 
@@ -337,12 +337,12 @@ def recipe_of(instrument: Instrument, options: Options) -> Recipe:
     PluginError
         The plugin or the file that should bring it failed, or two claim its name.
     """
-    plugins, file = plugins_for(options), own_file(options)
+    plugins, file = plugins_for(options), _own_file(options)
     whole = plugins.recipe_of(file) if file else plugins.recipe(options.recipe or instrument.recipe)
     recipe = part_of(whole, options)
     values = {**options.named(), "photometer": plugins.photometer(options.photometer)}
     recipe = replace(recipe, stages=tuple(configured(stage, values) for stage in recipe.stages))
-    saved_kinds(recipe, options)
+    _saved_kinds(recipe, options)
     return recipe
 
 
@@ -593,14 +593,14 @@ def run_key(instrument: Instrument, folder: Path, output: Output, options: Optio
     ]
     code = code_identity(whole=True)
     stages = fingerprint(recipe_of(instrument, options).stages)
-    plugins = instrument_identity(type(instrument)), stages, digests_of(options)
+    plugins = instrument_identity(type(instrument)), stages, _digests_of(options)
     return fingerprint(code, plugins, str(folder.absolute()), named, files)
 
 
-def digests_of(options: Options) -> dict[str, str]:
+def _digests_of(options: Options) -> dict[str, str]:
     """The SHA-256 of the user's own code, by the options that name it."""
     metric = "" if options.metric is None else named_metric(options.metric).digest
-    file = own_file(options)
+    file = _own_file(options)
     digests = {"metric": metric, "recipe": CodeFile.read(file).sha256 if file else ""}
     return {name: digest for name, digest in digests.items() if digest}
 

@@ -44,7 +44,7 @@ __all__ = ["Progress", "Runner", "Silent", "run_frame"]
 log = logging.getLogger(__name__)
 
 KEPT = ("results", "stage", "reason", "refused")  # of an outcome
-READING, SAVING = "read saved image", "save image"  # in the table of times, beside the stages
+_READING, _SAVING = "read saved image", "save image"  # in the table of times, beside the stages
 IN_HAND = 8  # tasks given out for each worker, so that none waits for the next
 
 
@@ -232,7 +232,7 @@ class Runner:
 
     def images_for(self, info: FrameInfo, job: Job, *, save: bool) -> Iterator[SavedImage]:
         """The saved images of a frame that a job makes: to be read where they stand, else to be written if so asked."""
-        for step, kind in savable(job):
+        for step, kind in _savable(job):
             name, last = self.names.get((kind, info.label), ""), step.stage.name
             if not name or self.journal is None:
                 continue
@@ -499,7 +499,7 @@ def run_frame_of_job(
     return replace(run_frame(info, shared.value, partly, images), where=here())
 
 
-def savable(job: Job) -> Iterator[tuple[Step, str]]:
+def _savable(job: Job) -> Iterator[tuple[Step, str]]:
     """The steps of a job whose images may be saved, in order, and as which kind."""
     for step in job.steps:
         for kind, made in SAVABLE.items():
@@ -507,7 +507,7 @@ def savable(job: Job) -> Iterator[tuple[Step, str]]:
                 yield step, kind
 
 
-def image_at_hand(
+def _image_at_hand(
     info: FrameInfo, job: Job, images: Sequence[SavedImage]
 ) -> tuple[SavedImage, Frame] | tuple[None, None]:
     """The image from which a frame goes on, the last that stands, and the frame; None where there is none."""
@@ -548,9 +548,9 @@ def run_frame(
     try:
         new = {image.stage: image for image in images if not image.digest}
         begun = time.process_time()
-        at_hand, start = image_at_hand(info, job, images)
+        at_hand, start = _image_at_hand(info, job, images)
         if at_hand is not None:
-            seconds[READING] = time.process_time() - begun
+            seconds[_READING] = time.process_time() - begun
         stages = job.needed(partly, at_hand=at_hand.stage if at_hand else "", images=new)
         for stage in job.stages:
             name, begun = stage.name, time.process_time()
@@ -564,7 +564,7 @@ def run_frame(
             if name in new:
                 begun = time.process_time()
                 saved.append(new[name].written(frame))
-                seconds[SAVING] = time.process_time() - begun
+                seconds[_SAVING] = time.process_time() - begun
         name = ""
     except ProductError:
         raise

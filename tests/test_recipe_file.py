@@ -84,7 +84,7 @@ def own_modules():
     for name in set(sys.modules) - before:
         if name.startswith("_recipe_of_a_file_"):
             del sys.modules[name]
-    pipeline.with_file.cache_clear()
+    pipeline._with_file.cache_clear()
 
 
 @pytest.fixture(scope="module")
