@@ -2,9 +2,11 @@
 #
 #   make demo     simulate a night of three cameras with one transit, and reduce it
 #   make test     run the tests
+#   make quick    run those that are fast: less than a minute on two cores
 #   make lint     style, types, and that imports go downwards only
 #   make docs     the documentation, as docs/_build/html/index.html
 #   make bench    the benchmarks, and docs/benchmarks.md anew
+#   make dist     build the package, check it, and install it in a fresh environment
 #   make clean    remove everything that the above made
 #
 # Another Python: make test PYTHON=python3.12        Fewer tests: make test PYTEST="tests/test_noise.py"
@@ -16,7 +18,8 @@ VENV ?= .venv
 NIGHT ?= --frames 40 --exposure 20
 
 # In as many processes as there are cores, but for large machines.
-PYTEST ?= -n auto --maxprocesses 4 tests examples/potpyri-like-hall42/tests examples/potpyri-like-extras/tests
+PROCESSES = -n auto --maxprocesses 4
+PYTEST ?= $(PROCESSES) tests examples/potpyri-like-hall42/tests examples/potpyri-like-extras/tests
 
 BIN = $(VENV)/bin
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
@@ -24,7 +27,7 @@ MADE = $(VENV)/.made-by-python$(VERSION)
 PROJECTS = pyproject.toml $(wildcard examples/*/pyproject.toml)
 PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input install
 
-.PHONY: help demo test lint docs bench clean
+.PHONY: help demo test quick lint docs bench dist clean
 .DELETE_ON_ERROR:
 
 help:
@@ -42,6 +45,9 @@ demo: $(VENV)/.run
 test: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST)
 
+quick: $(VENV)/.test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(PROCESSES) -m "not slow" tests
+
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -57,6 +63,14 @@ bench: $(VENV)/.run
 	@for name in medians photometry report; do \
 		echo "== $$name"; OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$name.py || exit 1; \
 	done
+
+dist: $(VENV)/.dist
+	rm -rf dist build/fresh
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m twine check --strict dist/*
+	$(PYTHON) -m venv build/fresh
+	build/fresh/bin/python -m pip --disable-pip-version-check --quiet --no-input install dist/*.whl
+	cd build/fresh && bin/reduce --version && bin/reduce instruments
 
 clean:
 	rm -rf $(VENV) demo build dist docs/_build docs/api .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
@@ -74,7 +88,7 @@ $(VENV)/.test: $(MADE) $(PROJECTS)
 	@$(PIP) --editable '.[test]' --editable examples/potpyri-like-hall42 --editable examples/potpyri-like-extras
 	@touch $@
 
-$(VENV)/.lint $(VENV)/.docs: $(VENV)/.%: $(MADE) $(PROJECTS)
+$(VENV)/.lint $(VENV)/.docs $(VENV)/.dist: $(VENV)/.%: $(MADE) $(PROJECTS)
 	@echo "Installing potpyri_like and its tools ($*) in $(VENV) ..."
 	@$(PIP) --editable '.[$*]'
 	@touch $@

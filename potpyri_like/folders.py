@@ -7,6 +7,7 @@ apart, each folder on the way is opened in the one above it and as a folder only
 from __future__ import annotations
 
 import errno
+import fcntl
 import logging
 import os
 import secrets
@@ -205,7 +206,7 @@ class Folder:
                 with open(f"{self}/{name}.new", "wb", opener=lambda *_: made) as file:
                     yield file
                     file.flush()
-                    os.fsync(file.fileno())
+                    to_disk(file.fileno())
                 os.rename(temporary, last, src_dir_fd=handle, dst_dir_fd=handle)
             finally:
                 with suppress(FileNotFoundError):  # as it should be: it has its name
@@ -331,10 +332,20 @@ def only(name: str) -> str:
     return part
 
 
+def to_disk(handle: int) -> None:
+    """Wait until what was written is on the disk: on macOS fsync alone leaves it in the drive's own cache."""
+    whole = getattr(fcntl, "F_FULLFSYNC", None)
+    if whole is not None:
+        with suppress(OSError):  # network disks do not know it
+            fcntl.fcntl(handle, whole)
+            return
+    os.fsync(handle)
+
+
 def sync(handle: int) -> None:
     """Make sure that a file's new name outlives a power cut; some network disks cannot."""
     with suppress(OSError):
-        os.fsync(handle)
+        to_disk(handle)
 
 
 # -- files of the night, and the user's own ------------------------------------------------------------------

@@ -35,7 +35,7 @@ WHO = 200  # characters that tell who has the lock
 APPLICATION = 0x704C696B  # by which SQLite files are told apart
 SPOILT = ("malformed", "not a database", "no such table", "no such column")  # what SQLite says
 ASIDE = "~"  # ends the name of a database that was set aside
-OPENED = Path("/proc/self/fd")  # where a system shows which files this process has open
+OPENED = Path("/proc/self/fd"), Path("/dev/fd")  # where Linux and macOS list the files this process has open
 Signature = tuple[int, int, int, int]  # size, modified [ns], changed [ns], inode
 SCHEMA = """
 CREATE TABLE files (file TEXT PRIMARY KEY, signature TEXT, sha256 TEXT) WITHOUT ROWID;
@@ -407,6 +407,7 @@ def prepared(files: Folder) -> sqlite3.Connection:
         database.execute("PRAGMA locking_mode = EXCLUSIVE")
         new = is_new(database)
         database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA fullfsync = ON")  # of macOS; no effect elsewhere
         database.execute("PRAGMA synchronous = FULL")  # notes must not be older than what they tell of
         if new:
             database.executescript(
@@ -430,7 +431,8 @@ def made(files: Folder) -> os.stat_result:
 def check_opened(files: Folder, wanted: os.stat_result) -> None:
     """Raise a ProductError where SQLite cannot have opened the file that was looked at."""
     here = os.path.samestat(files.status(NAME), wanted)
-    if not here or (OPENED.is_dir() and not any(is_file(handle, wanted) for handle in OPENED.iterdir())):
+    shown = next((folder for folder in OPENED if folder.is_dir()), None)
+    if not here or (shown and not any(is_file(handle, wanted) for handle in shown.iterdir())):
         raise ProductError(
             f"{files}: it was replaced by another folder while the journal was opened; run again"
         )

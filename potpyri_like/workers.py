@@ -86,7 +86,7 @@ def workers(jobs: int | None, scheduler: str | None = None, *, most: int) -> Ite
     ReductionError
         The scheduler does not answer.
     """
-    count = min(jobs or len(os.sched_getaffinity(0)), most)
+    count = min(jobs or usable_cores(), most)
     if scheduler is not None:
         executor: Executor = Cluster(scheduler, jobs)
     elif count > 1:
@@ -100,6 +100,13 @@ def workers(jobs: int | None, scheduler: str | None = None, *, most: int) -> Ite
         done = True
     finally:
         executor.shutdown(wait=done, cancel_futures=not done)
+
+
+def usable_cores() -> int:
+    """The number of cores that this process may use; where the system does not report it (macOS), of all cores."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class Pool(Executor):

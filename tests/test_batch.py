@@ -22,6 +22,8 @@ from potpyri_like.runner import Runner, Silent, run_frame
 from potpyri_like.store import Output
 from potpyri_like.testing import NightPlan, simulate_night
 
+pytestmark = pytest.mark.slow  # whole nights
+
 TINY = {"cameras": ("C1",), "frames": 8, "size": (160, 160), "darks": 2, "flats": 2}
 
 

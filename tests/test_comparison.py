@@ -109,6 +109,7 @@ def test_a_frame_without_good_pixels_is_named(rng):
     assert agreement(samples(frames)).odd[2].what == "nothing good"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [2, 3, 4, 5, 7, 10, 30])
 def test_honest_biases_lose_no_frame(n):
     for seed in range(10):

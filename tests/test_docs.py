@@ -1,5 +1,7 @@
 import ast
+import importlib
 import re
+import shlex
 import tomllib
 from dataclasses import fields
 from pathlib import Path
@@ -22,9 +24,11 @@ from potpyri_like.testing import check_instrument
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 EXAMPLE = ROOT / "examples" / "potpyri-like-hall42" / "potpyri_like_hall42.py"
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 PAGES = [page for page in PAGES if "_build" not in page.parts]
+COMING_FROM = [page for page in PAGES if page.parent.name == "coming-from" and page.stem != "index"]
 OTHERS_OPTIONS = {"--dedent"}
 
 
@@ -46,6 +50,17 @@ def first_cells(text):
     """What is set as code in the first column of the tables of a text."""
     cells = [line.split("|")[1] for line in text.splitlines() if line.startswith("| ")]
     return [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
+
+
+def ours(page):
+    """The text of a page about another system without the first column of its tables, which is theirs."""
+    lines = read(page).splitlines()
+    return "\n".join(line.partition("|")[2].partition("|")[2] if line[:1] == "|" else line for line in lines)
+
+
+def spans(text):
+    """What is set as code within a text, not in blocks."""
+    return re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
 
 
 def options_of(command):
@@ -72,9 +87,11 @@ def test_the_readme_begins_with_the_two_commands():
 def test_every_make_command_in_the_texts_is_a_target():
     targets = set(re.findall(r"^([a-z]+):", read(ROOT / "Makefile"), re.MULTILINE))
     named = {
-        name for page in (README, *PAGES) for name in re.findall(r"(?:\$ |`)make ([a-z]+)\b", read(page))
+        name
+        for page in (README, CONTRIBUTING, *PAGES)
+        for name in re.findall(r"(?:\$ |`)make ([a-z]+)\b", read(page))
     }
-    assert {"demo", "test"} <= named <= targets
+    assert {"demo", "test", "quick", "dist"} <= named <= targets
 
 
 def test_ci_runs_the_command_of_the_readme():
@@ -96,18 +113,66 @@ from potpyri_like.instruments import Camera, FrameKind, HeaderKeywords, Instrume
 
 
 def test_links_between_the_texts_lead_somewhere():
-    for page in (README, ROOT / "CHANGELOG.md", *PAGES):
+    for page in (README, CONTRIBUTING, ROOT / "CHANGELOG.md", *PAGES):
         links = re.findall(r"\]\((?!https?:|#)([^)#]+)\)", read(page))
         roles = [f"{name}.md" for name in re.findall(r"\{doc\}`([^`<]+)`", read(page))]
         assert not [link for link in (*links, *roles) if not (page.parent / link).exists()], page.name
 
 
-def test_conda_states_no_version_of_what_pyproject_states():
+def requirements(*extras):
+    """The names of the packages that the software, or some of its extras, ask for."""
     project = tomllib.loads(read(ROOT / "pyproject.toml"))["project"]
-    stated = [re.split(r"[<>=~!\[ ]", name)[0] for name in project["dependencies"]]
-    text = read(ROOT / "environment.yml")
-    assert "-e .[test]" in text
-    assert not [name for name in stated if re.search(rf"^\s*- {name}\b", text, re.MULTILINE)]
+    lists = [project["optional-dependencies"][extra] for extra in extras] or [project["dependencies"]]
+    return [re.split(r"[<>=~!\[ ]", name)[0] for one in lists for name in one]
+
+
+def items(name):
+    """The entries of a conda environment, pip's included."""
+    return re.findall(r"^\s*- (.+?)(?:  #.*)?$", read(ROOT / name), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("name", "what"), [("environment.yml", "."), ("environment-dev.yml", "-e .[dev]")], ids=["users", "dev"]
+)
+def test_conda_states_python_and_leaves_the_packages_to_pyproject(name, what):
+    assert "python >=3.11,<3.14" in items(name) and items(name)[-1] == what
+    assert not set(requirements() + requirements("test", "lint", "docs", "dist")) & set(items(name))
+
+
+def test_every_requirement_is_imported_in_the_package_or_says_what_it_waits_for():
+    text = read(ROOT / "pyproject.toml")
+    code = "\n".join(read(path) for path in (ROOT / "potpyri_like").rglob("*.py"))
+    other = {
+        "pillow": "from PIL import",
+        "astropy-iers-data": "from astropy.utils import iers",
+        "pyvo": 'import_module("pyvo.',
+    }
+    for name in requirements():
+        (reason,) = re.findall(rf'^    "{name}[<>=\d.]*",  # (.+)$', text, re.MULTILINE)
+        usual = rf"^\s*(import|from) {name}\b"
+        used = other[name] in code if name in other else re.search(usual, code, re.MULTILINE)
+        assert reason.startswith("waits for") != bool(used), name
+
+
+def test_the_citation_is_of_this_version_and_licence():
+    project = tomllib.loads(read(ROOT / "pyproject.toml"))["project"]
+    stated = dict(re.findall(r"^([a-z-]+): (\S.*)$", read(ROOT / "CITATION.cff"), re.MULTILINE))
+    assert [stated["version"], stated["license"]] == [project["version"], project["license"]]
+    assert stated["title"] == "potpyri_like" and stated["cff-version"] == "1.2.0"
+
+
+def test_the_hooks_of_git_are_local():
+    assert set(re.findall(r"repo: (\S+)", read(ROOT / ".pre-commit-config.yaml"))) == {"local"}
+
+
+def test_the_public_workflow_runs_make_targets_on_both_systems_and_four_pythons():
+    text = read(ROOT / ".github" / "workflows" / "tests.yml")
+    targets = set(re.findall(r"^([a-z]+):", read(ROOT / "Makefile"), re.MULTILINE))
+    (named,) = re.findall(r"target: \[(.+)\]", text)
+    assert {"test", *named.split(", ")} <= targets
+    commands = re.findall(r"run: (.+)", text)
+    assert commands and all(command.startswith("make ") for command in commands)
+    assert all(word in text for word in ("ubuntu", "macos", '"3.11"', '"3.12"', '"3.13"', '"3.14"'))
 
 
 # -- commands and options --------------------------------------------------------------------------------
@@ -116,7 +181,8 @@ def test_conda_states_no_version_of_what_pyproject_states():
 def test_every_option_in_the_texts_exists():
     known = options_of(cli.cli) | {"--help", "--version"} | OTHERS_OPTIONS
     for page in (README, *PAGES):
-        named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", read(page)))
+        text = ours(page) if page in COMING_FROM else read(page)
+        named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text))
         assert named <= known, page.name
 
 
@@ -146,6 +212,85 @@ def test_the_columns_that_may_be_edited_are_those_of_the_night():
     assert set(editable) <= set(make_report().night.table().colnames)
     for kind in FrameKind:
         assert f"`{kind}`" in section("reduce.md", "Correct what the headers say")
+
+
+# -- coming from another system --------------------------------------------------------------------------
+
+
+def command_of(words):
+    """The command that words name; `INSTRUMENT` stands for any."""
+    context = click.Context(cli.cli, obj=None)
+    return cli.cli.get_command(context, "OPTICAM" if words[0] == "INSTRUMENT" else words[0])
+
+
+@pytest.mark.parametrize("page", COMING_FROM, ids=lambda page: page.stem)
+def test_a_page_for_users_of_another_system_names_only_what_there_is(page):
+    text = ours(page)
+    everything = options_of(cli.cli)
+    commands = [shlex.split(span)[1:] for span in spans(text) if span.startswith("reduce ")]
+    assert commands
+    for words in commands:
+        command = command_of(words)
+        assert command is not None, words
+        assert {word for word in words if word.startswith("--")} <= options_of(command), words
+    options = [span.split()[0] for span in spans(text) if span.startswith("--")]
+    assert options and set(options) <= everything
+    for span in spans(text):
+        if span.startswith("potpyri_like."):
+            module, _, name = span.rpartition(".")
+            assert name in importlib.import_module(module).__all__, span
+
+
+@pytest.mark.parametrize("page", COMING_FROM, ids=lambda page: page.stem)
+def test_a_page_for_users_of_another_system_names_only_files_that_are_written(page):
+    own = {"night.ecsv", "run.json", "report.html", "reduce.toml", "times.csv", "stack.fits"}
+    written = own | {Path(product.item.name).name for product in load_plugins().products.values()}
+    named = {Path(span).name for span in spans(ours(page)) if re.fullmatch(r"[\w/]+\.[a-z]{3,5}", span)}
+    assert named and named <= written
+
+
+def test_every_page_for_users_of_another_system_is_in_the_index():
+    listed = re.findall(r"^[a-z_]+$", read(ROOT / "docs" / "coming-from" / "index.md"), re.MULTILINE)
+    assert sorted(listed) == sorted(page.stem for page in COMING_FROM)
+
+
+# -- methods ---------------------------------------------------------------------------------------------
+
+YEAR = r"(1[89]\d\d|20\d\d)"
+
+
+def cited(text):
+    """First authors and years: "Lang et al. 2010", "Young (1994)", "Peterson et al. (1998, 2004)"."""
+    authors = r"([A-Z][\w-]+)(?:(?:, [A-Z][\w-]+)* (?:& [A-Z][\w-]+|and [A-Z][\w-]+|et al\.?)|\b)"
+    found = re.findall(rf"{authors}[ ,]*\(?((?:{YEAR}(?:, )?)+)", text)
+    return {(author, year) for author, years, *_ in found for year in re.findall(YEAR, years)}
+
+
+def references():
+    lines = re.findall(rf"^- (.+?) {YEAR}[,.]", read(ROOT / "docs" / "methods.md"), re.MULTILINE)
+    return {(re.match(r"[\w-]+", authors)[0], year) for authors, year in lines}
+
+
+def test_every_method_has_its_reference_and_every_reference_its_method():
+    text = read(ROOT / "docs" / "methods.md").partition("## References")[0]
+    assert {("Astropy" if author == "Collaboration" else author, year) for author, year in cited(text)} == (
+        references()
+    )
+
+
+def test_what_the_numerics_cite_is_in_the_list_of_methods():
+    rooms = ("imaging", "photometry", "astrometry", "lightcurves")
+    code = "\n".join(read(path) for room in rooms for path in (ROOT / "potpyri_like" / room).rglob("*.py"))
+    assert len(cited(code)) > 20
+    assert not cited(code) - references()
+
+
+def test_the_methods_are_where_the_page_says():
+    named = re.findall(
+        r"`((?:imaging|photometry|astrometry|lightcurves)/\w+\.py)`", read(ROOT / "docs" / "methods.md")
+    )
+    assert len(named) > 20
+    assert not [name for name in named if not (ROOT / "potpyri_like" / name).is_file()]
 
 
 # -- products --------------------------------------------------------------------------------------------
@@ -229,6 +374,15 @@ def test_the_house_has_the_floors_that_the_linter_checks():
         "|".join(rf"(?<=^){n}\b|(?<=\| ){n}\b|(?<=, ){n}\b" for n in names), drawing, re.MULTILINE
     )
     assert floors == names
+
+
+def test_where_to_put_what_names_files_that_there_are():
+    text = section("house.md", "Where to put what")
+    for word in ("instrument", "stage", "recipe", "product", "option", "photometer", "test"):
+        assert re.search(rf"^An? \*\*{word}\*\*$", text, re.MULTILINE), word
+    named = [span for span in spans(text) if "/" in span]
+    assert len(named) > 15
+    assert not [name for name in named if not (ROOT / name).exists()]
 
 
 def test_every_public_package_has_its_page():

@@ -21,6 +21,8 @@ from potpyri_like.primitives import trim
 from potpyri_like.products.summary import masters_of
 from potpyri_like.watch import watch_night
 
+pytestmark = pytest.mark.slow  # whole nights
+
 QUICK = ("--fit", "none", "--jobs", 1)
 
 

@@ -458,6 +458,7 @@ def test_a_fingerprint_tells_the_coordinates_of_an_image():
     assert fingerprint(one) == fingerprint(one.deepcopy()) != fingerprint(other)
 
 
+@pytest.mark.slow
 def test_a_fingerprint_is_that_of_another_process():
     code = "from test_encoding import *; print(fingerprint(frame_info(), stars(), {'b': {1: 2.5}, 'a': master()}))"
     own = fingerprint(frame_info(), stars(), {"a": master(), "b": {1: 2.5}})

@@ -11,6 +11,8 @@ from potpyri_like.products import explanation
 from potpyri_like.products.summary import run_json
 from potpyri_like.results import Candidate, Choice
 
+pytestmark = pytest.mark.slow  # whole nights
+
 LOSERS = 15
 APERTURES = (
     *(Candidate(f"{1 + 0.1 * i:.2f} FWHM", f"{9 - 0.1 * i:.2f} mmag", "noisier") for i in range(LOSERS)),

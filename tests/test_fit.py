@@ -13,6 +13,8 @@ from potpyri_like.lightcurves.fit import CANDIDATES, fit_transit
 from potpyri_like.lightcurves.search import find_transit
 from potpyri_like.lightcurves.transit import transit_depth, transit_light_curve
 
+pytestmark = pytest.mark.slow  # each curve is fitted and sampled
+
 ZERO = 2460000.0
 DARK = {"g": (0.57, 0.20), "r": (0.39, 0.28), "i": (0.30, 0.29)}
 SPAN, N = 0.22, 160  # days, frames

@@ -453,6 +453,7 @@ def test_one_cut_off_while_it_was_made_is_made_again(tmp_path):
         journal.learn("a", (1, 2, 3, 4), "ab")
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told_in_one_sentence(tmp_path, raw):
     code = """
 import resource, sys

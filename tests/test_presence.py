@@ -32,6 +32,7 @@ def looked(rng, stars, *, known=(), beta=30.0):
     )
 
 
+@pytest.mark.slow
 def test_the_flux_of_a_faint_star_is_right_within_its_error(rng):
     found = np.array([looked(rng, [(*HERE, 900.0)]) for _ in range(60)])
     flux, error = found.T
@@ -41,6 +42,7 @@ def test_the_flux_of_a_faint_star_is_right_within_its_error(rng):
     assert least < error.mean() < 1.5 * least
 
 
+@pytest.mark.slow
 def test_blank_sky_is_no_star(rng):
     pulls = [flux / error for flux, error in (looked(rng, []) for _ in range(100))]
     assert max(pulls) < SIGMA_STAR
@@ -66,6 +68,7 @@ def test_a_star_beside_a_bright_neighbour_is_one(rng):
     assert flux == pytest.approx(3000, abs=4 * error)
 
 
+@pytest.mark.slow
 def test_the_error_is_that_of_a_correlated_sky(rng):
     smooth = np.ones((3, 3)) / 3
     found = []

@@ -28,6 +28,8 @@ from potpyri_like.journal import Journal
 from potpyri_like.options import Options
 from potpyri_like.pipeline import reduce_night, standing
 
+pytestmark = pytest.mark.slow  # whole nights
+
 ROOT = Path(__file__).parents[1]
 ENV = {**os.environ, "PYTHONPATH": str(Path(potpyri_like.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
 TINY = {

@@ -197,6 +197,7 @@ def weights(outcomes):
 # -- outcomes ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_outcomes_come_in_order_and_are_the_same_from_workers_and_from_here(red, frames, pool):
     infos = frames("a", "refused", "lost", "b", "bug", *"cdefghijklmnopqrst")
     here, *_ = ran(red, infos)
@@ -234,6 +235,7 @@ def test_running_a_frame_leaves_its_description_alone(frames):
 # -- workers that die ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_frame_that_kills_its_workers_is_refused_the_others_unharmed_and_tried_again(red, frames, pool):
     infos = frames(*"abcdef")
     outcomes, runner, _ = ran(red, infos, (Deadly(victim="c.fits"),), executor=pool)
@@ -350,6 +352,7 @@ class Counted:
         return Counted, ()
 
 
+@pytest.mark.slow
 def test_what_frames_share_reaches_each_worker_once_and_lies_in_no_file(red, frames, pool):
     infos, shown = frames(*"abcdefgh"), replace(setup(), reference=Counted())
     Counted.times.clear()
@@ -361,6 +364,7 @@ def test_what_frames_share_reaches_each_worker_once_and_lies_in_no_file(red, fra
     assert 1 <= len(Counted.times) <= pool.count
 
 
+@pytest.mark.slow
 def test_where_all_is_known_the_workers_are_sent_nothing(red, frames, pool):
     infos, shown = frames(*"abcdef"), replace(setup(), reference=Counted())
     ran(red, infos, (Weigh(),), executor=pool)

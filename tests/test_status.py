@@ -104,6 +104,7 @@ def truth(tmp_path_factory):
     return small_night(tmp_path_factory.mktemp("status") / "night", **TINY)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "status", "last"),
     [

@@ -22,6 +22,8 @@ from potpyri_like.options import Options, config_path, without_authority
 from potpyri_like.record import last_run
 from potpyri_like.store import raw_sha256
 
+pytestmark = pytest.mark.slow  # whole nights
+
 PACKAGE = Path(cli.__file__).parent
 HOSTILE = Path(__file__).resolve().parents[2] / "shared" / "cases" / "trust" / "hostile.py"
 TINY = {"cameras": ("C1",), "frames": 8, "size": (160, 160), "darks": 2, "flats": 2}

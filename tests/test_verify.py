@@ -17,6 +17,8 @@ from potpyri_like.journal import Journal, sealed, unsealed
 from potpyri_like.record import last_run
 from potpyri_like.verify import verify_night
 
+pytestmark = pytest.mark.slow  # whole nights
+
 TINY = {"cameras": ("C1",), "frames": 8, "size": (160, 160), "darks": 2, "flats": 2}
 ALL_FOUR = ["raw files", "products", "frames computed again", "products made again"]
 

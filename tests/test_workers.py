@@ -40,17 +40,17 @@ def children(parent=None):
     """Processes of worker pools that a process started."""
     parent = os.getpid() if parent is None else parent
     found = subprocess.run(
-        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(parent)], capture_output=True, text=True, check=False
+        ["ps", "-A", "-ww", "-o", "ppid=,pid=,args="], capture_output=True, text=True, check=False
     )
-    lines = [line.split(maxsplit=1) for line in found.stdout.splitlines()]
-    return {int(pid) for pid, words in lines if "spawn_main" in words}
+    lines = [line.split(maxsplit=2) for line in found.stdout.splitlines()]
+    return {
+        int(pid) for above, pid, *words in lines if int(above) == parent and "spawn_main" in "".join(words)
+    }
 
 
 def is_alive(pid):
-    stat = Path(f"/proc/{pid}/stat")
-    with contextlib.suppress(OSError):
-        return stat.read_text().rpartition(")")[2].split()[0] != "Z"
-    return False
+    found = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return bool(found.stdout.strip()) and not found.stdout.strip().startswith("Z")
 
 
 def until(condition, seconds=10):
