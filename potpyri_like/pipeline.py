@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cache, partial
 from itertools import count, groupby, takewhile
 from pathlib import Path, PurePath
-from typing import Any
 
 import numpy as np
 from astropy.coordinates import SkyCoord
@@ -26,7 +25,7 @@ from potpyri_like.earlier import (
     write_night_table,
 )
 from potpyri_like.edits import Written
-from potpyri_like.encoding import fingerprint
+from potpyri_like.encoding import Kept, fingerprint
 from potpyri_like.errors import (
     DeclarationError,
     NightError,
@@ -53,7 +52,7 @@ from potpyri_like.plugins import Plugins, load_plugins
 from potpyri_like.primitives import Setup, Work
 from potpyri_like.primitives.fields import REGISTRATION
 from potpyri_like.primitives.saved import SAVABLE, names_of
-from potpyri_like.primitives.stage import exposures_of
+from potpyri_like.primitives.stage import AnyStage, exposures_of
 from potpyri_like.primitives.target import located, pixel_set, target_spec
 from potpyri_like.products import (
     Picture,
@@ -465,9 +464,9 @@ def record(
     journal.keep_product(RUN_RECORD)
 
 
-def raw_files(night: Night, journal: Journal) -> dict[str, dict[str, Any]]:
+def raw_files(night: Night, journal: Journal) -> dict[str, dict[str, object]]:
     """SHA-256, size and time of each raw file that is still there, by the names that the night gives its rows."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, dict[str, object]] = {}
     for row in night.rows:
         file = row.info.inside if row.info is not None else row.file
         path = night.root / file
@@ -501,16 +500,16 @@ class Memory:
     instrument: Instrument
     journal: Journal | None = None
     forgetful: bool = False
-    new: dict[str, tuple[str, Any]] = field(default_factory=dict)
+    new: dict[str, tuple[str, object]] = field(default_factory=dict)
 
-    def key(self, path: Path, *more: Any) -> str:
+    def key(self, path: Path, *more: object) -> str:
         """What the description of a file depends on."""
         return fingerprint(code_identity(), instrument_identity(type(self.instrument)), signature(path), more)
 
-    def rows(self, file: str, key: str) -> Any:
+    def rows(self, file: str, key: str) -> Kept:
         return None if self.journal is None or self.forgetful else self.journal.rows(file, key)
 
-    def keep(self, file: str, key: str, rows: Any) -> None:
+    def keep(self, file: str, key: str, rows: object) -> None:
         self.new[file] = key, rows
 
     def hand_over(self, journal: Journal) -> None:
@@ -783,7 +782,7 @@ def parse_radec(text: str) -> SkyCoord:
 
 
 def run_fields(
-    stages: Sequence[Any], works: tuple[Work, ...], runner: Runner, taken: Collection[str] = ()
+    stages: Sequence[AnyStage], works: tuple[Work, ...], runner: Runner, taken: Collection[str] = ()
 ) -> tuple[Work, ...]:
     """Stages over the sets of one target; where its frames show two fields, over those of each, as of two targets."""
     done = run_stages(stages, works, runner)
@@ -795,7 +794,7 @@ def run_fields(
     return tuple(in_turn(groups, lambda group: run_stages(stages, group, runner)))
 
 
-def second_field(work: Work, before: Work, stages: Sequence[Any], runner: Runner) -> frozenset[str]:
+def second_field(work: Work, before: Work, stages: Sequence[AnyStage], runner: Runner) -> frozenset[str]:
     """The names of the frames that show another field than the reference, and the same as one another; none mostly."""
     registering = next((stage for stage in stages if REGISTRATION in stage.gives), None)
     if registering is None or work.failed:
@@ -879,7 +878,7 @@ def gathered(work: Work, plugins: Plugins) -> Work:
     return work.found(more=known_ones) if known_ones else work
 
 
-def run_stages(stages: Sequence[Any], works: tuple[Work, ...], runner: Runner) -> tuple[Work, ...]:
+def run_stages(stages: Sequence[AnyStage], works: tuple[Work, ...], runner: Runner) -> tuple[Work, ...]:
     """Stages over the sets of one target; a set that fails is left behind with its reason."""
     so_far: tuple[FrameStage, ...] = ()
     for per, group in groupby(stages, key=lambda stage: stage.per):
@@ -898,7 +897,7 @@ def run_stages(stages: Sequence[Any], works: tuple[Work, ...], runner: Runner) -
     return works
 
 
-def apply_to_set(stage: Any, work: Work, runner: Runner) -> Work:
+def apply_to_set(stage: AnyStage, work: Work, runner: Runner) -> Work:
     """One stage on one set."""
     name = stage.name
     try:
@@ -911,7 +910,7 @@ def apply_to_set(stage: Any, work: Work, runner: Runner) -> Work:
         return work.found(problems=[Problem(work.observed.name, name, str(error))]).with_(failed=True)
 
 
-def apply_to_exposures(stage: Any, works: tuple[Work, ...], runner: Runner) -> tuple[Work, ...]:
+def apply_to_exposures(stage: AnyStage, works: tuple[Work, ...], runner: Runner) -> tuple[Work, ...]:
     """One stage on each exposure, all its chips and cameras together; what it gives stands with each of the sets."""
     alive = [work for work in works if not work.failed]
     with runner.timed(stage.name):
@@ -924,7 +923,7 @@ def apply_to_exposures(stage: Any, works: tuple[Work, ...], runner: Runner) -> t
     return works
 
 
-def apply_to_group(stage: Any, works: tuple[Work, ...], runner: Runner) -> tuple[Work, ...]:
+def apply_to_group(stage: AnyStage, works: tuple[Work, ...], runner: Runner) -> tuple[Work, ...]:
     """One stage on all sets of a target, a night or the run that have come so far."""
     alive = tuple(work for work in works if not work.failed)
     if not alive:

@@ -18,7 +18,7 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from potpyri_like.encoding import decode, encode, fingerprint
+from potpyri_like.encoding import Kept, decode, encode, fingerprint
 from potpyri_like.errors import (
     DeclarationError,
     FrameError,
@@ -26,7 +26,7 @@ from potpyri_like.errors import (
     RegistrationError,
     UnavailableError,
 )
-from potpyri_like.frame import Frame, FrameInfo
+from potpyri_like.frame import Frame, FrameInfo, Results
 from potpyri_like.jobs import Job, Step
 from potpyri_like.journal import Journal
 from potpyri_like.night import with_folder
@@ -83,7 +83,7 @@ class Runner:
         Workers of a cluster that could not read what others could: they get no more frames.
     partly : dict of (str, str) to mapping
         What is known of frames of which not all is: results by stage, by the frame and the job's key.
-    common : dict of str to Any
+    common : dict of str to object
         What stages keep for other sets of the same run.
     names : dict of (str, str) to str
         Of the files in which images of frames are saved, by the kind of image (`SAVABLE`) and the frame.
@@ -102,7 +102,7 @@ class Runner:
     settled: bool = True
     kept: list[str] = field(default_factory=list)
     blind: set[str] = field(default_factory=set)
-    partly: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+    partly: dict[tuple[str, str], Results] = field(default_factory=dict)
     common: dict[str, Any] = field(default_factory=dict)
     names: dict[tuple[str, str], str] = field(default_factory=dict)
     saves: frozenset[str] = frozenset()
@@ -158,7 +158,7 @@ class Runner:
             return ("",) * len(infos)
         return tuple(self.journal.content(info.inside, info.path) for info in infos)
 
-    def recall(self, product: str, key: Callable[[], str]) -> Any:
+    def recall(self, product: str, key: Callable[[], str]) -> Kept:
         """What was remembered with a product that stands as it was made under that key; None where it does not.
 
         The key is asked for where it matters only: raw files have to be read for it.
@@ -170,7 +170,7 @@ class Runner:
             self.kept.append(product)
         return memo
 
-    def keep(self, product: str, key: str, memo: Any) -> None:
+    def keep(self, product: str, key: str, memo: object) -> None:
         """Remember a product that was written, and under which key, unless something that it may need was missing."""
         if self.journal is not None and self.settled:
             self.journal.keep_product(product, key, memo)
@@ -213,10 +213,10 @@ class Runner:
             self.progress.say(f"{what}: all {len(infos)} to do again: {', '.join(reasons)}")
         return found
 
-    def known_steps(self, info: FrameInfo, job: Job) -> tuple[dict[str, dict[str, Any]], str]:
+    def known_steps(self, info: FrameInfo, job: Job) -> tuple[dict[str, dict[str, Kept]], str]:
         """What the journal knows of a frame, by stage, and why that is not all; "" where it is."""
         assert self.journal is not None
-        steps: dict[str, dict[str, Any]] = {}
+        steps: dict[str, dict[str, Kept]] = {}
         why = ""
         for step in job.kept:
             known = self.journal.known(job.task(step, info))
@@ -252,7 +252,7 @@ class Runner:
         """What the image of a frame after a step depends on."""
         return fingerprint(step.key, job.task(step, info).described, self.raw([info]))
 
-    def lacks_image(self, info: FrameInfo, job: Job, steps: Mapping[str, Mapping[str, Any]]) -> bool:
+    def lacks_image(self, info: FrameInfo, job: Job, steps: Mapping[str, Mapping[str, Kept]]) -> bool:
         """Whether an image of a frame that is known has to be saved, which did not fail before."""
         failed = {name for name, step in steps.items() if step["reason"]}
         new = (image for image in self.images_of(info, job) if not image.digest)
@@ -352,7 +352,7 @@ class Runner:
             info = infos[index]
             yield index, run_frame(info, job, self.partly_of(info, job), self.images_of(info, job))
 
-    def partly_of(self, info: FrameInfo, job: Job) -> Mapping[str, Any]:
+    def partly_of(self, info: FrameInfo, job: Job) -> Results:
         """What is known of a frame before it is worked on, results by stage."""
         return self.partly.get((info.label, job.key), {})
 
@@ -457,7 +457,7 @@ def unavailable(info: FrameInfo, why: str) -> FrameOutcome:
     return FrameOutcome(info, {}, "worker", f"{info.label}: {why}", refused=True, passing=True)
 
 
-def checked(stage: FrameStage, before: Any, after: Frame) -> Frame:
+def checked(stage: FrameStage, before: Frame | FrameInfo, after: Frame) -> Frame:
     """The frame that a stage handed on.
 
     Raises
@@ -475,16 +475,16 @@ def checked(stage: FrameStage, before: Any, after: Frame) -> Frame:
     return after
 
 
-def part_of(outcome: FrameOutcome, step: Step) -> dict[str, Any]:
+def part_of(outcome: FrameOutcome, step: Step) -> dict[str, Kept]:
     """What is kept of an outcome for one of its stages; of a frame that failed, that it did."""
     names = [given.name for given in step.stage.gives if given.kept]
     results = {name: outcome.results[name] for name in names if name in outcome.results}
     return {"results": results, **{name: getattr(outcome, name) for name in KEPT if name != "results"}}
 
 
-def joined(steps: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def joined(steps: Iterable[Mapping[str, Kept]]) -> dict[str, Kept]:
     """The outcome of several stages, from what is kept of each."""
-    whole: dict[str, Any] = {"results": {}, "stage": "", "reason": "", "refused": False}
+    whole: dict[str, Kept] = {"results": {}, "stage": "", "reason": "", "refused": False}
     for step in steps:
         whole["results"] |= step["results"]
         if step["reason"]:
@@ -493,7 +493,7 @@ def joined(steps: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def run_frame_of_job(
-    info: FrameInfo, shared: Shared, partly: Mapping[str, Any], images: Sequence[SavedImage]
+    info: FrameInfo, shared: Shared, partly: Results, images: Sequence[SavedImage]
 ) -> FrameOutcome:
     """`run_frame` in a worker, which is given what its frames share once."""
     return replace(run_frame(info, shared.value, partly, images), where=here())
@@ -521,7 +521,7 @@ def _image_at_hand(
 def run_frame(
     info: FrameInfo,
     job: Job,
-    partly: Mapping[str, Any] = MappingProxyType({}),
+    partly: Results = MappingProxyType({}),
     images: Sequence[SavedImage] = (),
 ) -> FrameOutcome:
     """The stages of a job on one frame: the one place where a frame's failure is caught.
@@ -542,7 +542,7 @@ def run_frame(
     """
     frame: Any = info
     seconds: dict[str, float] = {}
-    name, failed = "", dict[str, Any]()
+    name, failed = "", dict[str, Kept]()
     saved: list[SavedImage] = []
     at_hand, start = None, None
     try:

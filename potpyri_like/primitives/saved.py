@@ -10,13 +10,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
-from typing import Any
 
 import numpy as np
 from astropy.io import fits
 
 from potpyri_like.encoding import decode, encode
-from potpyri_like.frame import Frame, FrameInfo
+from potpyri_like.frame import Frame, FrameInfo, Results
 from potpyri_like.header import RawHeader
 from potpyri_like.imaging import Pixels
 from potpyri_like.instruments import Instrument, camera_named, wcs_of
@@ -78,7 +77,7 @@ class SavedImage:
     output: Output
     gives: frozenset[str] = frozenset()
     digest: str = ""
-    results: Mapping[str, Any] = field(default_factory=dict)
+    results: Results = field(default_factory=dict)
     lost: tuple[str, ...] = ()
     did: tuple[str, ...] = ()
     has_wcs: bool = False

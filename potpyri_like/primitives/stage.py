@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from astropy.coordinates import SkyCoord
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 __all__ = [
+    "AnyStage",
     "Exposure",
     "ExposureStage",
     "FrameOutcome",
@@ -37,6 +38,9 @@ __all__ = [
     "Work",
     "exposures_of",
 ]
+
+
+AnyStage: TypeAlias = Any  # one of any grouping; with what it is called, its grouping says
 
 
 @dataclass(frozen=True)
