@@ -54,7 +54,7 @@ def best(work: Callable, *, rounds: int = 7) -> float:
 
 def steps(image: np.ndarray, xy: np.ndarray, fwhm: float) -> dict[str, Callable]:
     """The steps of the hot path, by name."""
-    variance, mask = np.abs(image) + READ_NOISE**2, np.zeros(image.shape, np.uint8)
+    variance, mask = np.abs(image) + READ_NOISE**2, np.zeros(image.shape, np.uint16)
     radii, (inner, outer) = np.linspace(0.5, 2.5, RADII) * fwhm, (max(12, 3 * fwhm), max(30, 6 * fwhm))
     stars = detect_stars(image)
     look = glance(image, fwhm=fwhm)

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
-from dataclasses import Field, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,9 @@ from potpyri_like.instruments import Instrument
 from potpyri_like.options import (
     COMMAND_LINE,
     TIMES,
+    OptionField,
     Options,
+    OptionValue,
     config_path,
     public_name,
     read_config,
@@ -38,11 +40,19 @@ from potpyri_like.options import (
     value_type,
     without_authority,
 )
-from potpyri_like.pipeline import Standing, options_type, output_of, parse_radec, reduce_night, standing
-from potpyri_like.plugins import Plugins, load_plugins
+from potpyri_like.pipeline import (
+    Standing,
+    loaded,
+    options_type,
+    output_of,
+    parse_radec,
+    reduce_night,
+    standing,
+)
+from potpyri_like.plugins import Plugins
 from potpyri_like.products import aligned, explanation, plural, timing_lines
 from potpyri_like.products.declaration import instrument_page
-from potpyri_like.record import last_run, metric_word, run_record
+from potpyri_like.record import last_run, metric_word, recipe_word, run_record
 from potpyri_like.results import STATUS_WORDS, Timing
 from potpyri_like.runner import Progress
 from potpyri_like.store import is_raw_name
@@ -67,7 +77,7 @@ DIFFERS = {3: "something differs from what it should be"}
 COMMAND = "potpyri_like.command"  # where click keeps the command as it was given
 UNCHANGED = "stopped; nothing was changed"
 SYNOPSIS = "INSTRUMENT NIGHT [OPTIONS]"
-OF_A_RUN_AGAIN = ("metric", "jobs", "scheduler", "online")  # what run.json is not asked for
+OF_A_RUN_AGAIN = ("metric", "recipe", "jobs", "scheduler", "online")  # what run.json is not asked for
 
 
 class Reduce(click.Group):
@@ -104,7 +114,7 @@ class Instruments(click.Group):
 class Finite(click.FloatRange):
     """A number within a range, and neither NaN nor infinite."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
         number = float(super().convert(value, param, ctx))
         return (
             number if math.isfinite(number) else self.fail(f"{value} is no number to work with.", param, ctx)
@@ -115,7 +125,7 @@ def registry_of(ctx: click.Context) -> Plugins:
     """The installed instruments, loaded once per call."""
     root = ctx.find_root()
     if not isinstance(root.obj, Plugins):
-        root.obj = load_plugins()
+        root.obj = loaded(frozenset(cli.commands))
     return root.obj
 
 
@@ -148,7 +158,7 @@ def instrument_command(registry: Plugins, name: str) -> click.Command:
     instrument = known_instrument(registry, name)
     about = (type(instrument).__doc__ or "").strip()
 
-    def run(night: Path, out: Path | None, config: Path | None, **given: Any) -> None:
+    def run(night: Path, out: Path | None, config: Path | None, **given: OptionValue) -> None:
         flags, options = split_flags(given)
         with interruptible(plain=flags.verbose) as progress:
             done = reduce_one(
@@ -212,7 +222,7 @@ class WithOptionsOfARunAgain(click.Command):
         return [*option_parameters(OF_A_RUN_AGAIN), *super().get_params(ctx)]
 
 
-def option_parameter(item: Field[Any]) -> click.Option:
+def option_parameter(item: OptionField) -> click.Option:
     """One of them."""
     choices, names = item.metadata["choices"], ["--" + public_name(item).replace("_", "-"), item.name]
     if value_type(item) is bool:
@@ -236,9 +246,9 @@ class Flags:
     verbose: bool = False
 
 
-def split_flags(given: dict[str, Any]) -> tuple[Flags, dict[str, Any]]:
+def split_flags(given: dict[str, OptionValue]) -> tuple[Flags, dict[str, OptionValue]]:
     """What click hands over, as flags and as options by the names of their fields."""
-    flags = {item.name: given[item.name] for item in fields(Flags)}
+    flags = {item.name: bool(given[item.name]) for item in fields(Flags)}
     return Flags(**flags), {name: value for name, value in given.items() if name not in flags}
 
 
@@ -262,7 +272,7 @@ def reduce_one(
     out: Path | None,
     config: Path | None,
     flags: Flags,
-    given: dict[str, Any],
+    given: dict[str, OptionValue],
     progress: Progress,
     executor: Executor | None = None,
 ) -> Standing:
@@ -299,7 +309,9 @@ def with_timings(done: Standing, timing: Timing) -> Standing:
     return replace(done, lines=(*done.lines, *timing_lines(timing)))
 
 
-def gather_options(night: Path, config: Path | None, given: dict[str, Any]) -> tuple[Options, dict[str, str]]:
+def gather_options(
+    night: Path, config: Path | None, given: dict[str, OptionValue]
+) -> tuple[Options, dict[str, str]]:
     """The options in force, and where those that were given came from.
 
     Raises
@@ -324,7 +336,7 @@ def gather_options(night: Path, config: Path | None, given: dict[str, Any]) -> t
     return options, origins | dict.fromkeys(from_line, COMMAND_LINE)
 
 
-def options_of_file(path: Path, night: Path, *, named: bool) -> dict[str, Any]:
+def options_of_file(path: Path, night: Path, *, named: bool) -> dict[str, object]:
     """The options in a reduce.toml, or in the file that was named; one in the night gives what a night may.
 
     What it may not is passed over, with a sentence on the screen.
@@ -345,19 +357,19 @@ def lies_in(night: Path, path: Path) -> bool:
     return (path.parent.resolve() / path.name).is_relative_to(top) or path.resolve().is_relative_to(top)
 
 
-def user_config() -> dict[str, Any]:
+def user_config() -> dict[str, OptionValue]:
     """The options in the user's configuration."""
     path = config_path()
     return read_config(path) if path.is_file() else {}
 
 
-def user_options(given: dict[str, Any]) -> Options:
+def user_options(given: dict[str, OptionValue]) -> Options:
     """What the user says, on the command line or in the configuration, whatever the night."""
     options = options_type()().merged(user_config(), where=str(config_path()))
     return with_good_radec(options.merged(line_options(given), where=COMMAND_LINE))
 
 
-def line_options(given: dict[str, Any]) -> dict[str, Any]:
+def line_options(given: dict[str, OptionValue]) -> dict[str, OptionValue]:
     """The options that the command line gives, by their public names."""
     names = {item.name: public_name(item) for item in fields(options_type())}
     return {names[name]: value for name, value in given.items() if value is not None}
@@ -429,7 +441,11 @@ def show_command(registry: Plugins, name: str) -> click.Command:
 @click.option("--out", type=PATH, metavar="DIR", help="Write to DIR/NAME-OF-NIGHT instead of NIGHT/red.")
 @click.pass_context
 def batch(
-    ctx: click.Context, nights: tuple[str, ...], instrument: str | None, out: Path | None, **given: Any
+    ctx: click.Context,
+    nights: tuple[str, ...],
+    instrument: str | None,
+    out: Path | None,
+    **given: OptionValue,
 ) -> None:
     """Reduce many nights, and end with a table of what became of each.
 
@@ -517,7 +533,7 @@ def watch(
     idle: float | None,
     serve: int | None,
     verbose: bool,
-    **given: Any,
+    **given: OptionValue,
 ) -> None:
     """Follow NIGHT while frames arrive: the light curves and the page keep up with them.
 
@@ -564,7 +580,7 @@ def verify(
     out: Path | None,
     seed: int | None,
     verbose: bool,
-    **given: Any,
+    **given: OptionValue,
 ) -> None:
     """Prove the last run of NIGHT.
 
@@ -614,7 +630,14 @@ def check_lines(check: Check) -> list[str]:
     metavar="MODULE:FUNCTION",
     help="The function of your own that the run used: whether it is still the same.",
 )
-def explain(night: Path, what: str, everything: bool, out: Path | None, metric: str | None) -> None:
+@click.option(
+    "--recipe",
+    metavar="FILE.py",
+    help="The file with a recipe of your own that the run used: whether it is still the same.",
+)
+def explain(
+    night: Path, what: str, everything: bool, out: Path | None, metric: str | None, recipe: str | None
+) -> None:
     """Tell why the last run of NIGHT chose its reference, masters, aperture, comparison stars and baseline.
 
     WHAT is a part of the name of a target, a band, a camera or a choice: reduce explain NIGHT aperture.
@@ -626,6 +649,8 @@ def explain(night: Path, what: str, everything: bool, out: Path | None, metric: 
     run_before = last_run(night, out=out)
     if run_before.metric or metric:
         lines.append(metric_word(run_before, metric))
+    if run_before.recipe or recipe:
+        lines.append(recipe_word(run_before, recipe))
     say(lines)
 
 
@@ -665,7 +690,7 @@ def inject(
     seed: int,
     out: Path | None,
     verbose: bool,
-    **given: Any,
+    **given: OptionValue,
 ) -> None:
     """Put known transits into the raw pixels of the frames of NIGHT, reduce them, and tell what was recovered.
 

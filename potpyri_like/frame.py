@@ -7,26 +7,31 @@ from dataclasses import dataclass, field, replace
 from enum import IntFlag, StrEnum
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
+
+from potpyri_like.errors import DeclarationError
 
 if TYPE_CHECKING:
     from astropy.coordinates import SkyCoord
     from astropy.nddata import CCDData
     from astropy.time import Time
     from astropy.units import Quantity
+    from astropy.wcs import WCS
 
     from potpyri_like.stages import Field
 
 __all__ = [
     "EXCLUDED_FROM",
     "STAR_FLAG_SHIFT",
+    "UNUSABLE",
     "Frame",
     "FrameFlag",
     "FrameInfo",
     "FrameKind",
     "MaskBit",
+    "Pixels",
     "Purpose",
     "Results",
     "StarFlag",
@@ -49,13 +54,41 @@ class FrameKind(StrEnum):
 
 
 class MaskBit(IntFlag):
-    """Bits of a pixel mask (uint8); 0 is a good pixel."""
+    """Bits of a pixel mask (uint16); 0 is a good pixel."""
 
-    BAD = 1
-    COSMIC_RAY = 2
-    SATURATED = 4
-    NEIGHBOUR = 8
-    HOT = 16
+    BAD = 1  # the detector's fault, or no value could be had
+    COSMIC_RAY = 2  # hit by a particle
+    SATURATED = 4  # the raw value reached the limit
+    NEIGHBOUR = 8  # beside a bad one
+    HOT = 16  # far above its neighbours, replaced by their median
+    TRAIL = 32  # crossed by a satellite, an aircraft or a meteor
+    NO_DATA = 64  # no detector is there: a gap, an edge, a frame that does not reach
+    NON_LINEAR = 128  # above the range in which counts grow with the light
+    LOW_FLAT = 256  # the flat is too low there to be divided by
+    GHOST = 512  # a reflection within the optics, or the print of an earlier exposure
+
+
+UNUSABLE = MaskBit.BAD | MaskBit.COSMIC_RAY | MaskBit.TRAIL | MaskBit.NO_DATA | MaskBit.LOW_FLAT
+"""The bits of pixels whose values are not the sky's: what `Frame.ccd` masks, and what is filled from neighbours."""
+
+
+class Pixels(NamedTuple):
+    """An image, what it is worth, and what is wrong with it: the planes that travel together.
+
+    Attributes
+    ----------
+    data : ndarray, shape (rows, cols), float32, electron
+        Finite everywhere.
+    variance : ndarray, shape (rows, cols), float32, electron^2
+        Of each pixel by itself. Where a step correlates neighbours, that of a sum over them is larger than the sum
+        of theirs: see `Frame.covariance`.
+    mask : ndarray, shape (rows, cols), uint16
+        Bits of `MaskBit`; 0 is a good pixel.
+    """
+
+    data: np.ndarray
+    variance: np.ndarray
+    mask: np.ndarray
 
 
 STAR_FLAG_SHIFT = 8  # of the bits of a star, where they stand beside those of its frame
@@ -192,28 +225,83 @@ class Frame:
 
     Attributes
     ----------
-    ccd : CCDData
-        float32 in electron, `flags` a uint8 array of `MaskBit` bits, variance as uncertainty, WCS where known.
+    pixels : Pixels
     info : FrameInfo
+    wcs : WCS or None
+        None where it is not known.
+    covariance : float
+        What multiplies the sum of the pixels' variances over an aperture to give the variance of the sum of their
+        values: 1 where their noise is independent, more after a filter or an interpolation.
     stages : tuple of str
         The stages it went through, in order, each with what it did.
     results : dict
         What the stages found out besides pixels, by the name of the stage.
     """
 
-    ccd: CCDData
+    pixels: Pixels
     info: FrameInfo
+    wcs: WCS | None = None
+    covariance: float = 1.0
     stages: tuple[str, ...] = ()
     results: Results = field(default_factory=dict)
 
-    def after(self, stage: str, *, ccd: CCDData | None = None, **results: Any) -> Frame:
-        """The frame that a stage hands on."""
+    def after(
+        self,
+        stage: str,
+        *,
+        pixels: Pixels | None = None,
+        covariance: float | None = None,
+        ccd: CCDData | None = None,
+        **results: Any,
+    ) -> Frame:
+        """The frame that a stage hands on.
+
+        Parameters
+        ----------
+        stage : str
+            What it did.
+        pixels : Pixels, optional
+            Where it changed them.
+        covariance : float, optional
+            Where it changed that.
+        ccd : CCDData, electron, optional
+            In place of `pixels`, as astropy or ccdproc gives it: what it masks is BAD here unless it was unusable
+            before; without an uncertainty or a WCS it has those of this frame.
+        **results
+            What it found out.
+
+        Raises
+        ------
+        DeclarationError
+            The CCDData is not in electrons.
+        """
+        if ccd is not None:
+            pixels = self._taken_from(ccd)
         return replace(
             self,
-            ccd=self.ccd if ccd is None else ccd,
+            pixels=self.pixels if pixels is None else pixels,
+            wcs=self.wcs if ccd is None or ccd.wcs is None else ccd.wcs,
+            covariance=self.covariance if covariance is None else covariance,
             stages=(*self.stages, stage),
             results={**self.results, **results},
         )
+
+    def _taken_from(self, ccd: CCDData) -> Pixels:
+        """The planes of a CCDData, with the bits that are known of the pixels."""
+        from astropy.nddata import VarianceUncertainty
+
+        if ccd.unit != "electron" or ccd.shape != self.data.shape:
+            raise DeclarationError(
+                f"{self.info.label}: a stage hands on a CCDData in {ccd.unit} of shape {ccd.shape}; wanted electron"
+                f" and {self.data.shape}, as the frame that it got"
+            )
+        variance, mask = self.variance, self.mask
+        if ccd.uncertainty is not None:
+            variance = np.asarray(ccd.uncertainty.represent_as(VarianceUncertainty).array, np.float32)
+        if ccd.mask is not None:
+            more = np.asarray(ccd.mask, bool) & ~self.unusable
+            mask = mask | np.where(more, np.uint16(MaskBit.BAD), np.uint16(0))
+        return Pixels(np.asarray(ccd.data, np.float32), variance, mask)
 
     @classmethod
     def without_pixels(cls, info: FrameInfo) -> Frame:
@@ -239,14 +327,40 @@ class Frame:
         return self.results[wanted.name]
 
     @property
+    def ccd(self) -> CCDData:
+        """The frame as astropy, ccdproc and photutils know it; data and variance are shared, not copied.
+
+        `mask` is true for the pixels of `UNUSABLE` bits, None where there is none; `uncertainty` is the variance of
+        each pixel by itself (see `covariance`); `flags` has all the bits.
+        """
+        from astropy.nddata import CCDData, VarianceUncertainty
+
+        unusable = self.unusable
+        return CCDData(
+            self.data,
+            unit="electron",
+            mask=unusable if unusable.any() else None,
+            flags=self.mask,
+            uncertainty=VarianceUncertainty(self.variance, copy=False),
+            wcs=self.wcs,
+        )
+
+    @property
     def data(self) -> np.ndarray:
-        return self.ccd.data
+        """The image, shape (rows, cols), float32, electron."""
+        return self.pixels.data
 
     @property
     def mask(self) -> np.ndarray:
-        """Bits of `MaskBit`, uint8."""
-        return self.ccd.flags
+        """Bits of `MaskBit`, shape (rows, cols), uint16."""
+        return self.pixels.mask
+
+    @property
+    def unusable(self) -> np.ndarray:
+        """Which pixels have a bit of `UNUSABLE`, bool."""
+        return (self.mask & np.uint16(UNUSABLE)) != 0
 
     @property
     def variance(self) -> np.ndarray:
-        return self.ccd.uncertainty.array
+        """That of each pixel by itself, shape (rows, cols), float32, electron^2."""
+        return self.pixels.variance

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from astropy.io import fits
 
 from potpyri_like.errors import HeaderError
 
-__all__ = ["RawHeader", "comment_of"]
+__all__ = ["CardValue", "RawHeader", "card_value", "comment_of"]
+
+CardValue = str | int | float | bool
 
 
 @dataclass(frozen=True)
-class RawHeader(Mapping[str, Any]):
+class RawHeader(Mapping[str, CardValue]):
     """All headers of one raw file; ``header["CARD"]`` finds a card in the first that has it.
 
     Text comes without the blanks around it. A card that is there without a value, or whose value cannot be
@@ -34,7 +35,7 @@ class RawHeader(Mapping[str, Any]):
     hdus: tuple[fits.Header, ...]
     inside: str = ""
 
-    def __getitem__(self, card: str) -> Any:
+    def __getitem__(self, card: str) -> CardValue:
         for header in self.hdus:
             value = card_value(header, card)
             if value is not None:
@@ -87,7 +88,7 @@ def has_image(header: fits.Header) -> bool:
     return header.get("NAXIS", 0) >= 2 and card_value(header, "XTENSION") in (None, "IMAGE")
 
 
-def card_value(header: fits.Header, card: str) -> Any:
+def card_value(header: fits.Header, card: str) -> CardValue | None:
     """The value of a card, stripped; None where it is absent, blank or broken."""
     try:
         value = header.get(card)

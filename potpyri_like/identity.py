@@ -17,6 +17,7 @@ __all__ = ["code_identity", "instrument_identity", "release", "versions"]
 PACKAGES = ("numpy", "scipy", "astropy", "photutils", "sep", "ccdproc", "matplotlib")
 THAT_COMPUTE = ("potpyri_like", "python", "numpy", "scipy", "astropy", "sep")
 HOME = Path(__file__).parent
+CONTRACT = "potpyri_like.instruments."
 BESIDE = (
     "batch.py",
     "cli.py",
@@ -67,14 +68,27 @@ def code_identity(*, whole: bool = False) -> dict[str, str]:
 def instrument_identity(cls: type) -> str:
     """The name of a class, and the SHA-256 of the source that makes it what it is.
 
-    Of a plugin, that is all of its source; of ours, the modules of the class and its bases.
+    Of a plugin, that is all of its source; of ours, the modules of the class and its bases, and of an instrument those
+    that the contract is spread over.
     """
     homes = {source_of(base.__module__) for base in cls.__mro__[:-1]} - {None, HOME}
     parts = [hash_of(sources(home), home.parent) for home in homes if home]
     ours = {base.__module__ for base in cls.__mro__[:-1] if source_of(base.__module__) == HOME}
-    files = [Path(sys.modules[name].__file__ or "") for name in ours if name in sys.modules]
+    files = [Path(sys.modules[name].__file__ or "") for name in with_contract(ours) if name in sys.modules]
     parts += [hash_of(files, HOME)] if files else []
     return " ".join([f"{cls.__module__}.{cls.__qualname__}", *sorted(parts)])
+
+
+def with_contract(modules: set[str]) -> set[str]:
+    """The modules, and those beside the instruments from which what they name comes."""
+    found: set[str] = set()
+    new = set(modules)
+    while new:
+        found |= new
+        things = (thing for name in new if name in sys.modules for thing in vars(sys.modules[name]).values())
+        homes = {str(getattr(thing, "__module__", "")) for thing in things}
+        new = {home for home in homes if home.startswith(CONTRACT)} - found
+    return found
 
 
 def module_identity(module: str) -> str:

@@ -39,7 +39,7 @@ from potpyri_like.primitives import Work
 from potpyri_like.primitives.fields import SERIES, STAR_TABLE, TRANSIT, TRIMMED
 from potpyri_like.primitives.inject import Inject
 from potpyri_like.primitives.lightcurve import for_choices, point_flags
-from potpyri_like.record import last_run
+from potpyri_like.record import last_run, recipe_word
 from potpyri_like.runner import Progress, Runner, Silent
 from potpyri_like.workers import workers
 
@@ -134,17 +134,23 @@ def inject_transits(
     seed : int
         Of the mid-times.
     own : Options, optional
-        What is not taken from a run.json: the user's function of noise, cluster and network.
+        What is not taken from a run.json: the user's function of noise and recipe, cluster and network.
     progress : Progress, optional
 
     Raises
     ------
     UsageError
-        The run needs a function of the user's, and it was not named.
+        The run needs a function or a recipe of the user's, and it was not named, or it is another.
     NightError
         The night was not reduced, or has no light curve.
     """
-    options = last_run(folder, out=out).with_own(own or Options())
+    run = last_run(folder, out=out)
+    options = run.with_own(own or Options())
+    if run.recipe_is_other(options.recipe):
+        raise UsageError(
+            f"--recipe {options.recipe}: {recipe_word(run, options.recipe)};"
+            " give that one, or reduce the night with this"
+        )
     output, progress = output_of(folder, out), progress or Silent()
     with ExitStack() as stack:
         journal = stack.enter_context(Journal(output))

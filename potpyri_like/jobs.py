@@ -16,6 +16,7 @@ from potpyri_like.frame import FrameInfo
 from potpyri_like.identity import instrument_identity
 from potpyri_like.journal import Task
 from potpyri_like.primitives import Setup
+from potpyri_like.recipe_file import CodeFile, files_at_work
 from potpyri_like.stages import AnyField, FrameStage
 
 __all__ = ["NOT_THE_PIXELS", "Job", "Step"]
@@ -68,11 +69,14 @@ class Job:
 
     Attributes
     ----------
+    code : tuple of CodeFile
+        Files of the user's, which stages may come from: the first, so that a worker has their classes before the rest.
     steps : tuple of Step
         In the order in which they run.
     setup : Setup
     """
 
+    code: tuple[CodeFile, ...]
     steps: tuple[Step, ...]
     setup: Setup
 
@@ -94,7 +98,7 @@ class Job:
             }
             follows = frozenset(name for step in used for name in {step.stage.name, *step.follows})
             steps.append(Step(stage, follows, shared, parts, fingerprint(stage.name, parts)))
-        return cls(tuple(steps), setup)
+        return cls(files_at_work(), tuple(steps), setup)
 
     @cached_property
     def stages(self) -> tuple[FrameStage, ...]:
@@ -136,14 +140,45 @@ class Job:
         known = {name: value for name, value in vars(info).items() if name not in NOT_THE_PIXELS}
         return Task(info.label, file, info.path, fingerprint(known), step.stage.name, step.key, step.parts)
 
-    def needed(self, known: Collection[str]) -> tuple[FrameStage, ...]:
-        """The stages that have to run where the outcomes of some, by their names, are known."""
+    def made_by(self, last: str) -> frozenset[str]:
+        """The fields that a stage gives, and those before it whose outputs it uses; by names."""
+        upto = self.upto(last)
+        steps = (step for step in self.steps if step.stage.name in upto)
+        return frozenset(given.name for step in steps for given in step.stage.gives)
+
+    def upto(self, last: str) -> frozenset[str]:
+        """The names of a stage and of those that it follows from; none for ""."""
+        return frozenset(
+            name for step in self.steps if step.stage.name == last for name in {last, *step.follows}
+        )
+
+    def can_start_after(self, last: str, lost: Collection[str]) -> bool:
+        """Whether the other stages can do without some fields, where the image that a stage makes is at hand."""
+        others = (step for step in self.steps if step.stage.name not in self.upto(last))
+        return not any(one.field.name in lost for step in others for one in step.stage.inputs)
+
+    def needed(
+        self, known: Collection[str], *, at_hand: str = "", images: Collection[str] = ()
+    ) -> tuple[FrameStage, ...]:
+        """The stages that have to run.
+
+        Parameters
+        ----------
+        known : collection of str
+            The stages whose outcomes are known.
+        at_hand : str
+            The stage whose image, and what was found out until then, need not be made.
+        images : collection of str
+            The stages whose images are wanted whatever is known.
+        """
         wanted: set[str] = set()
+        done = self.upto(at_hand)
         pixels = False
         for step in reversed(self.steps):
             name = step.stage.name
-            missing = step in self.kept and name not in known
-            if missing or (pixels and step.hands_on_pixels) or not self.kept:
+            pixels = pixels and name != at_hand
+            missing = (step in self.kept and name not in known) or not self.kept or name in images
+            if (missing and name not in done) or (pixels and step.hands_on_pixels):
                 wanted.add(name)
                 pixels = pixels or step.takes_pixels
         return tuple(stage for stage in self.stages if stage.name in wanted)

@@ -303,6 +303,13 @@ class Journal:
         row = self._row("SELECT signature, sha256 FROM products WHERE name = ?", name)
         return row[1] if row is not None and self._stands(name, *row) else ""
 
+    def unchanged(self, name: str) -> str:
+        """The SHA-256 of a product whose size, times and place on the disk are as noted; "" where they are not."""
+        row = self._row("SELECT signature, sha256 FROM products WHERE name = ?", name)
+        with suppress(OSError):
+            return row[1] if row is not None and stamp(self.output.signature(name)) == row[0] else ""
+        return ""
+
     def _stands(self, name: str, stamped: str, digest: str) -> bool:
         with suppress(OSError):  # it is not there, or no plain file below the output folder
             return stamp(self.output.signature(name)) == stamped or self.output.sha256(name) == digest

@@ -26,7 +26,7 @@ from potpyri_like.errors import FrameError, HeaderError, NightError, Unavailable
 from potpyri_like.evenings import with_nights
 from potpyri_like.frame import FrameInfo, FrameKind
 from potpyri_like.header import RawHeader
-from potpyri_like.instruments import Instrument
+from potpyri_like.instruments import Instrument, camera_named, image_hdus, site_of
 from potpyri_like.pointings import with_fields
 from potpyri_like.store import (
     OWN_FOLDER,
@@ -612,7 +612,7 @@ def without_copies(
     ]
 
     def images_of(info: FrameInfo) -> Callable[[RawHeader], Iterable[int]]:
-        return partial(instrument.image_hdus, camera=instrument.camera_named(info.camera))
+        return partial(image_hdus, instrument, camera=camera_named(instrument, info.camera))
 
     found = copies(infos, images_of, preferred=wanted, memory=memory)
     return [
@@ -626,7 +626,7 @@ def without_copies(
 def sorted_into_nights(rows: list[FrameRow], instrument: Instrument) -> list[FrameRow]:
     """The rows with the night of each frame that is used; science frames of which it cannot be known are rejected."""
     frames = [row.info for row in rows if row.status == USE and row.info is not None]
-    known = dict(zip(map(id, frames), with_nights(frames, instrument.site_of), strict=True))
+    known = dict(zip(map(id, frames), with_nights(frames, partial(site_of, instrument)), strict=True))
     rows = [row if id(row.info) not in known else replace(row, info=known[id(row.info)]) for row in rows]
     return [
         replace(row, status=REFUSED, reason=f"{row.info.label}: {NO_NIGHT}")

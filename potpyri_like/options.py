@@ -13,11 +13,12 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from potpyri_like.errors import UsageError
 from potpyri_like.folders import read_inside, read_text
 from potpyri_like.lightcurves import names_code, parse_intervals
+from potpyri_like.recipe_file import names_file
 from potpyri_like.stages import Option
 from potpyri_like.store import one_line
 
@@ -30,6 +31,7 @@ __all__ = [
     "public_name",
     "read_config",
     "read_times",
+    "told_value",
     "value_type",
     "without_authority",
 ]
@@ -46,24 +48,28 @@ STARS = rf"{WHERE}\d+\s*(,\s*\d+\s*)*"
 COORDINATES = r"[\d+-][\dhmsd:.°'\"]*([ ,]+[\d+-][\dhmsd:.°'\"]*)+"
 
 
+OptionValue: TypeAlias = str | int | float | bool | None
+OptionField: TypeAlias = Field[Any]  # of the dataclass, one for each option
+
+
 def option(
     help_: str,
-    default: Any = None,
+    default: object = None,
     *,
     name: str = "",
     metavar: str = "",
     choices: tuple[str, ...] = (),
     form: str = ".+",
     give: str = "",
-    own: Callable[[Any], bool] | None = None,
-    folded: bool = False,
+    own: Callable[[object], bool] | None = None,
+    fold: Callable[[str], str] = str,
 ) -> Any:
     """A field of `Options`.
 
     Parameters
     ----------
     help_ : str
-    default : Any
+    default : object
     name : str
         What people call it; that of the field by default.
     metavar : str
@@ -76,19 +82,24 @@ def option(
         What to give instead of a wrong value.
     own : callable, optional
         Whether a value is the user's to give, on the command line or in the configuration, and nobody else's.
-    folded : bool
-        Its letter case does not matter: small letters are kept.
+    fold : callable
+        Gives the one text that is kept of those that mean the same, where the letter case does not matter.
     """
     about = {"help": help_, "name": name, "metavar": metavar, "choices": choices, "form": form, "give": give}
-    return field(default=default, metadata={**about, "own": own or of_anybody, "folded": folded})
+    return field(default=default, metadata={**about, "own": own or of_anybody, "fold": fold})
 
 
-def of_anybody(value: Any) -> bool:
+def of_anybody(value: object) -> bool:
     """For options that a night may give."""
     return False
 
 
-def of_the_user(value: Any) -> bool:
+def _folded_recipe(text: str) -> str:
+    """The name of a recipe in small letters; that of a file as it is."""
+    return text if names_file(text) else text.lower()
+
+
+def of_the_user(value: object) -> bool:
     """For options that no night may give."""
     return True
 
@@ -179,11 +190,13 @@ class Options:
         choices=("median", "selective", "none"),
     )
     recipe: str | None = option(
-        "The recipe, instead of the instrument's: timeseries, imaging, or what a plugin brings.",
-        metavar="NAME",
-        form=r"[A-Za-z][\w-]*",
-        give="the name of a recipe, as in timeseries",
-        folded=True,
+        "The recipe, instead of the instrument's: timeseries, imaging, what a plugin brings, or a file of Python with"
+        " one of your own.",
+        metavar="NAME|FILE.py",
+        form=r"[A-Za-z][\w-]*|.*\.py",
+        give="the name of a recipe, as in timeseries, or a file of Python with one, as in mine.py",
+        own=names_file,
+        fold=_folded_recipe,
     )
     until: str | None = option(
         "End with this stage of the recipe, such as Calibrate; a wrong name lists them.",
@@ -194,6 +207,14 @@ class Options:
         "Leave this stage of the recipe out, or several; what another stage needs cannot be skipped.",
         metavar="STAGE,...",
         form=r"[A-Za-z][\w-]*(\s*,\s*[A-Za-z][\w-]*)*",
+    )
+    save: str | None = option(
+        "Write images of all frames, too: frames (calibrated) to TARGET/BAND/frames, from which the next run goes on."
+        " --until Calibrate does so by itself.",
+        metavar="WHAT,...",
+        form=r"[a-z]\w*(\s*,\s*[a-z]\w*)*",
+        give="what to save, as in frames",
+        fold=str.lower,
     )
     stars: int = option("Measure so many stars at most.", 150, metavar="N")
     observer: str | None = option(
@@ -220,19 +241,19 @@ class Options:
     def __hash__(self) -> int:
         return hash(tuple(self._said().items()))
 
-    def _said(self) -> dict[str, Any]:
+    def _said(self) -> dict[str, OptionValue]:
         return {name: value for name, value in self.named().items() if value is not None}
 
-    def named(self) -> dict[str, Any]:
+    def named(self) -> dict[str, OptionValue]:
         """The values by the names that people use."""
         return {public_name(item): getattr(self, item.name) for item in fields(self)}
 
-    def merged(self, given: Mapping[str, Any], *, where: str) -> Options:
+    def merged(self, given: Mapping[str, object], *, where: str) -> Options:
         """The same, with the values given under people's names.
 
         Parameters
         ----------
-        given : mapping of str to Any
+        given : mapping of str to object
             Names with - or _; None says nothing.
         where : str
             Where they were given, for the message: `COMMAND_LINE` or a file.
@@ -247,14 +268,12 @@ class Options:
         for name, item in items.items():
             if item is None:
                 raise UsageError(f"{where}: {unknown(name, list(known))}")
-        return replace(
-            self,
-            **{
-                item.name: checked(item, given[name], where)
-                for name, item in items.items()
-                if item is not None and given[name] is not None
-            },
-        )
+        changes: dict[str, Any] = {
+            item.name: checked(item, given[name], where)
+            for name, item in items.items()
+            if item is not None and given[name] is not None
+        }
+        return replace(self, **changes)
 
 
 def options_with(declared: Iterable[Option]) -> type[Options]:
@@ -277,17 +296,22 @@ def unknown(name: str, known: list[str]) -> str:
     return f"there is no option {name!r};{hint} known are {', '.join(known)}"
 
 
-def public_name(item: Field[Any]) -> str:
+def public_name(item: OptionField) -> str:
     """The name on the command line and in reduce.toml, with underscores."""
     return str(item.metadata["name"] or item.name)
 
 
-def value_type(item: Field[Any]) -> type:
+def told_value(name: str, value: object) -> object:
+    """The value of an option as products tell it, which name no folder; run.json does."""
+    return Path(str(value)).name if name == "recipe" and names_file(value) else value
+
+
+def value_type(item: OptionField) -> type:
     """The type of an option's value: bool, int, float or str."""
     return next(kind for kind in (bool, int, float, str) if str(item.type).startswith(kind.__name__))
 
 
-def checked(item: Field[Any], value: Any, where: str) -> Any:
+def checked(item: OptionField, value: object, where: str) -> OptionValue:
     """The value in the option's type.
 
     Raises
@@ -312,13 +336,13 @@ def checked(item: Field[Any], value: Any, where: str) -> Any:
     return result
 
 
-def what_to_give(item: Field[Any]) -> str:
+def what_to_give(item: OptionField) -> str:
     """What a value of the option looks like."""
     usual = {bool: "true or false", int: "a whole number above 0", float: "a number above 0", str: "text"}
     return " or ".join(item.metadata["choices"]) or item.metadata["give"] or usual[value_type(item)]
 
 
-def as_text(item: Field[Any], value: Any) -> str | None:
+def as_text(item: OptionField, value: object) -> str | None:
     """The text of an option, lists joined by commas; None where it cannot be."""
     parts = value if isinstance(value, list | tuple) else [value]
     if not all(isinstance(part, str | int | float) and not isinstance(part, bool) for part in parts):
@@ -327,31 +351,36 @@ def as_text(item: Field[Any], value: Any) -> str | None:
     choices = item.metadata["choices"]
     if choices:
         return text.lower() if text.lower() in choices else None
-    text = text.lower() if item.metadata["folded"] else text
+    text = item.metadata["fold"](text)
     return text if re.fullmatch(item.metadata["form"], text, re.IGNORECASE | re.DOTALL) else None
 
 
-def as_switch(value: Any) -> bool | None:
+def as_switch(value: object) -> bool | None:
     """True or false; None where it is neither."""
     return value if isinstance(value, bool) else None
 
 
-def as_number(value: Any, wanted: type) -> int | float | None:
+def as_number(value: object, wanted: type) -> int | float | None:
     """The number, above 0 and within reason; None where it cannot be."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < LARGEST:
         return None
     return wanted(value) if wanted(value) == value else None
 
 
-_DOES = {"metric": "runs code", "scheduler": "leaves this computer", "online": "leaves this computer"}
+_DOES = {
+    "metric": "runs code",
+    "recipe": "runs code",
+    "scheduler": "leaves this computer",
+    "online": "leaves this computer",
+}
 
 
 def without_authority(
-    given: Mapping[str, Any], where: str, of: type[Options] = Options
-) -> tuple[dict[str, Any], list[str]]:
+    given: Mapping[str, object], where: str, of: type[Options] = Options
+) -> tuple[dict[str, object], list[str]]:
     """What a file of the night may say, and a sentence for each option in it that is the user's to give."""
     own = {public_name(item): item.metadata["own"] for item in fields(of)}
-    kept: dict[str, Any] = {}
+    kept: dict[str, object] = {}
     sentences = []
     for name, value in given.items():
         known = name.replace("-", "_")
@@ -374,7 +403,7 @@ def config_path() -> Path:
     return (base if base.is_absolute() else Path("~/.config").expanduser()) / "potpyri-like" / "config.toml"
 
 
-def read_config(path: Path, night: Path | None = None) -> dict[str, Any]:
+def read_config(path: Path, night: Path | None = None) -> dict[str, OptionValue]:
     """The options in a file.
 
     Parameters

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cache, partial
 from itertools import count, groupby, takewhile
 from pathlib import Path, PurePath
-from typing import Any
 
 import numpy as np
 from astropy.coordinates import SkyCoord
@@ -26,7 +25,7 @@ from potpyri_like.earlier import (
     write_night_table,
 )
 from potpyri_like.edits import Written
-from potpyri_like.encoding import fingerprint
+from potpyri_like.encoding import Kept, fingerprint
 from potpyri_like.errors import (
     DeclarationError,
     NightError,
@@ -37,7 +36,7 @@ from potpyri_like.errors import (
 )
 from potpyri_like.frame import FrameFlag, FrameInfo
 from potpyri_like.identity import code_identity, instrument_identity
-from potpyri_like.instruments import Instrument
+from potpyri_like.instruments import Instrument, pixel_scale
 from potpyri_like.journal import FOLDER, Journal
 from potpyri_like.lightcurves import named_metric
 from potpyri_like.night import (
@@ -48,11 +47,12 @@ from potpyri_like.night import (
     list_files,
     scan,
 )
-from potpyri_like.options import ENGINE, Options, options_with, public_name
+from potpyri_like.options import ENGINE, Options, options_with, public_name, told_value
 from potpyri_like.plugins import Plugins, load_plugins
 from potpyri_like.primitives import Setup, Work
 from potpyri_like.primitives.fields import REGISTRATION
-from potpyri_like.primitives.stage import exposures_of
+from potpyri_like.primitives.saved import SAVABLE, names_of
+from potpyri_like.primitives.stage import AnyStage, exposures_of
 from potpyri_like.primitives.target import located, pixel_set, target_spec
 from potpyri_like.products import (
     Picture,
@@ -66,6 +66,7 @@ from potpyri_like.products import (
     run_json,
     write_content,
 )
+from potpyri_like.recipe_file import CodeFile, names_file
 from potpyri_like.results import Choice, Grade, Problem, Reference, RunReport, SetResult
 from potpyri_like.runner import Progress, Runner, Silent
 from potpyri_like.stages import FrameStage, Recipe, configured
@@ -76,9 +77,11 @@ __all__ = [
     "Memory",
     "Standing",
     "installed",
+    "loaded",
     "options_type",
     "output_of",
     "parse_radec",
+    "plugins_for",
     "recipe_of",
     "reduce_night",
     "standing",
@@ -184,7 +187,7 @@ def reduce_night(
         is_ours = write_night_table(output, journal, night, report.status) and is_ours
         report = write_products(report, runner)
         names = sorted({*output.written, *runner.kept})
-        record(report, output, journal, names, metric=metric_digest(options))
+        record(report, output, journal, names, digests=_digests_of(options))
         if options.target is None:  # what the night does not give any more: a set that got another name
             output.remove(journal.forget_others({*names, RUN_RECORD}))
         output.tidy()  # a run that is noted as finished is not looked at again
@@ -231,10 +234,42 @@ def run_recipes(night: Night, options: Options, runner: Runner) -> RunReport:
     sets = wanted_sets(night, options)
     recipe = recipe_of(night.instrument, options)
     groups = by_target(night, sets, options)
+    runner.saves = _saved_kinds(recipe, options)
+    runner.names = {
+        (kind, label): name
+        for kind in SAVABLE
+        for observed in sets
+        for label, name in names_of(observed.frames, f"{observed.folder}/{kind}").items()
+    }
     taken = {observed.target.casefold() for observed in sets}
     works = in_turn(groups, lambda group: run_fields(recipe.stages, group, runner, taken))
-    works = [gathered(work) for work in works]
-    return replace(report_of(night, works, options), timing=runner.timing, is_part=options.until is not None)
+    plugins = plugins_for(options)
+    works = [gathered(work, plugins) for work in works]
+    report = report_of(night, works, options)
+    there = {*runner.output.written, *runner.kept}
+    images = {name: label for (_, label), name in runner.names.items() if name in there}
+    return replace(report, timing=runner.timing, is_part=options.until is not None, images=images)
+
+
+def _saved_kinds(recipe: Recipe, options: Options) -> frozenset[str]:
+    """The kinds of images that a run saves: those asked for, and that with which it ends where it ends early.
+
+    Raises
+    ------
+    UsageError
+        There is no such kind, or no stage that is run makes it.
+    """
+    asked = [name.strip() for name in (options.save or "").split(",") if name.strip()]
+    for name in asked:
+        if name not in SAVABLE:
+            raise UsageError(f"--save {name}: give {' or '.join(SAVABLE)}")
+        if recipe.giver(SAVABLE[name]) is None:
+            raise UsageError(
+                f"--save {name}: no stage that is run makes them; the stages are"
+                f" {', '.join(stage.name for stage in recipe.stages)}"
+            )
+    at_the_end = recipe.stages[-1].gives if options.until is not None else ()
+    return frozenset({*asked, *(kind for kind, made in SAVABLE.items() if made in at_the_end)})
 
 
 def part_of(recipe: Recipe, options: Options) -> Recipe:
@@ -248,10 +283,40 @@ def part_of(recipe: Recipe, options: Options) -> Recipe:
         raise UsageError(f"{asked}: {error}") from error
 
 
+def loaded(commands: Collection[str] = (), file: CodeFile | None = None) -> Plugins:
+    """What the installed plugins bring, and a file; nothing has the name of a command, or of an option of every run."""
+    return load_plugins(reserved=commands, options={public_name(item) for item in fields(Options)}, file=file)
+
+
 @cache
 def installed() -> Plugins:
-    """What the installed plugins bring; asked once for each process."""
-    return load_plugins(options={public_name(item) for item in fields(Options)})
+    """The same, asked once for each process."""
+    return loaded()
+
+
+@cache
+def _with_file(file: CodeFile) -> Plugins:
+    """The same, and what a file brings."""
+    return loaded(file=file)
+
+
+def plugins_for(options: Options) -> Plugins:
+    """What the installed plugins bring, and the file with the user's own recipe where one is named.
+
+    Raises
+    ------
+    UsageError
+        It cannot be read.
+    PluginError
+        What it brings cannot be used.
+    """
+    file = _own_file(options)
+    return _with_file(CodeFile.read(file)) if file else installed()
+
+
+def _own_file(options: Options) -> str:
+    """The file with the user's own recipe; "" where none is named."""
+    return options.recipe if options.recipe is not None and names_file(options.recipe) else ""
 
 
 @cache
@@ -267,14 +332,17 @@ def recipe_of(instrument: Instrument, options: Options) -> Recipe:
     Raises
     ------
     UsageError
-        No plugin brings it, or the photometer that the options name.
+        No plugin brings it, or the photometer that the options name; or no stage of it makes what is to be saved.
     PluginError
-        The plugin that should bring it failed, or two claim its name.
+        The plugin or the file that should bring it failed, or two claim its name.
     """
-    plugins = installed()
-    recipe = part_of(plugins.recipe(options.recipe or instrument.recipe), options)
+    plugins, file = plugins_for(options), _own_file(options)
+    whole = plugins.recipe_of(file) if file else plugins.recipe(options.recipe or instrument.recipe)
+    recipe = part_of(whole, options)
     values = {**options.named(), "photometer": plugins.photometer(options.photometer)}
-    return replace(recipe, stages=tuple(configured(stage, values) for stage in recipe.stages))
+    recipe = replace(recipe, stages=tuple(configured(stage, values) for stage in recipe.stages))
+    _saved_kinds(recipe, options)
+    return recipe
 
 
 def report_of(night: Night, works: Sequence[Work], options: Options) -> RunReport:
@@ -283,7 +351,7 @@ def report_of(night: Night, works: Sequence[Work], options: Options) -> RunRepor
     asked_for = options.target is not None
     return RunReport(
         instrument=night.instrument.name,
-        recipe=options.recipe or night.instrument.recipe,
+        recipe=recipe_of(night.instrument, options).name,
         night=night,
         sets=results
         if asked_for
@@ -327,9 +395,9 @@ def copies_found(night: Night) -> Iterator[Problem]:
 def write_products(report: RunReport, runner: Runner) -> RunReport:
     """Write the tables, the figures and the page; the report with the products' names, and with what failed."""
     output, sets, problems = runner.output, list(report.sets), list(report.problems)
-    options = {name: value for name, (value, _) in report.options.items() if name not in ENGINE}
+    options = {n: told_value(n, value) for n, (value, _) in report.options.items() if n not in ENGINE}
     pictures: dict[str, Picture] = {}
-    for product in installed().products.values():
+    for product in plugins_for(runner.options).products.values():
         for shown in made_of(product.item, report.sets, options):
             name = shown.path(product.item)
             try:
@@ -369,7 +437,9 @@ def draw(pictures: Mapping[str, Picture], runner: Runner) -> dict[str, bytes]:
     return images
 
 
-def record(report: RunReport, output: Output, journal: Journal, names: Sequence[str], *, metric: str) -> None:
+def record(
+    report: RunReport, output: Output, journal: Journal, names: Sequence[str], *, digests: Mapping[str, str]
+) -> None:
     """Write run.json: what was made from what; and note it in the journal.
 
     Parameters
@@ -379,20 +449,24 @@ def record(report: RunReport, output: Output, journal: Journal, names: Sequence[
     journal : Journal
     names : sequence of str
         All products, those of an earlier run that still stand among them.
-    metric : str
-        The SHA-256 of the user's function of noise; "" where it is none.
+    digests : mapping of str to str
+        The SHA-256 of the user's own code, by the options that name it.
     """
     products = {
-        name: {"sha256": journal.keep_product(name), "bytes": output.signature(name)[0]} for name in names
+        name: {
+            "sha256": journal.unchanged(name) or journal.keep_product(name),
+            "bytes": output.signature(name)[0],
+        }
+        for name in names
     }
     raw = raw_files(report.night, journal)
-    output.write_json(RUN_RECORD, run_json(report, raw=raw, products=products, metric=metric))
+    output.write_json(RUN_RECORD, run_json(report, raw=raw, products=products, digests=digests))
     journal.keep_product(RUN_RECORD)
 
 
-def raw_files(night: Night, journal: Journal) -> dict[str, dict[str, Any]]:
+def raw_files(night: Night, journal: Journal) -> dict[str, dict[str, object]]:
     """SHA-256, size and time of each raw file that is still there, by the names that the night gives its rows."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, dict[str, object]] = {}
     for row in night.rows:
         file = row.info.inside if row.info is not None else row.file
         path = night.root / file
@@ -426,16 +500,16 @@ class Memory:
     instrument: Instrument
     journal: Journal | None = None
     forgetful: bool = False
-    new: dict[str, tuple[str, Any]] = field(default_factory=dict)
+    new: dict[str, tuple[str, object]] = field(default_factory=dict)
 
-    def key(self, path: Path, *more: Any) -> str:
+    def key(self, path: Path, *more: object) -> str:
         """What the description of a file depends on."""
         return fingerprint(code_identity(), instrument_identity(type(self.instrument)), signature(path), more)
 
-    def rows(self, file: str, key: str) -> Any:
+    def rows(self, file: str, key: str) -> Kept:
         return None if self.journal is None or self.forgetful else self.journal.rows(file, key)
 
-    def keep(self, file: str, key: str, rows: Any) -> None:
+    def keep(self, file: str, key: str, rows: object) -> None:
         self.new[file] = key, rows
 
     def hand_over(self, journal: Journal) -> None:
@@ -518,13 +592,16 @@ def run_key(instrument: Instrument, folder: Path, output: Output, options: Optio
     ]
     code = code_identity(whole=True)
     stages = fingerprint(recipe_of(instrument, options).stages)
-    plugins = instrument_identity(type(instrument)), stages, metric_digest(options)
+    plugins = instrument_identity(type(instrument)), stages, _digests_of(options)
     return fingerprint(code, plugins, str(folder.absolute()), named, files)
 
 
-def metric_digest(options: Options) -> str:
-    """The SHA-256 of the source of a metric of the user's own; "" where it is none."""
-    return "" if options.metric is None else named_metric(options.metric).digest
+def _digests_of(options: Options) -> dict[str, str]:
+    """The SHA-256 of the user's own code, by the options that name it."""
+    metric = "" if options.metric is None else named_metric(options.metric).digest
+    file = _own_file(options)
+    digests = {"metric": metric, "recipe": CodeFile.read(file).sha256 if file else ""}
+    return {name: digest for name, digest in digests.items() if digest}
 
 
 def finish(report: RunReport, journal: Journal, names: Sequence[str], key: str) -> None:
@@ -664,7 +741,7 @@ def start(night: Night, observed: ObservationSet, options: Options) -> Work:
     )
     result = SetResult(
         observed,
-        pixel_scale=instrument.pixel_scale(observed.frames[0]),
+        pixel_scale=pixel_scale(instrument, observed.frames[0]),
         choices=(Choice("3x3 filter", mode, f"{asked}; {FILTERED[mode]}"),),
     )
     return Work(observed, setup, result)
@@ -705,7 +782,7 @@ def parse_radec(text: str) -> SkyCoord:
 
 
 def run_fields(
-    stages: Sequence[Any], works: tuple[Work, ...], runner: Runner, taken: Collection[str] = ()
+    stages: Sequence[AnyStage], works: tuple[Work, ...], runner: Runner, taken: Collection[str] = ()
 ) -> tuple[Work, ...]:
     """Stages over the sets of one target; where its frames show two fields, over those of each, as of two targets."""
     done = run_stages(stages, works, runner)
@@ -717,7 +794,7 @@ def run_fields(
     return tuple(in_turn(groups, lambda group: run_stages(stages, group, runner)))
 
 
-def second_field(work: Work, before: Work, stages: Sequence[Any], runner: Runner) -> frozenset[str]:
+def second_field(work: Work, before: Work, stages: Sequence[AnyStage], runner: Runner) -> frozenset[str]:
     """The names of the frames that show another field than the reference, and the same as one another; none mostly."""
     registering = next((stage for stage in stages if REGISTRATION in stage.gives), None)
     if registering is None or work.failed:
@@ -789,9 +866,9 @@ def named_second(work: Work, taken: Collection[str] = ()) -> Work:
     return work.with_(observed=observed, result=replace(work.result, observed=observed))
 
 
-def gathered(work: Work) -> Work:
+def gathered(work: Work, plugins: Plugins) -> Work:
     """The work, with what products of plugins read of it among its results."""
-    read = {one.field for product in installed().products.values() for one in product.item.inputs}
+    read = {one.field for product in plugins.products.values() for one in product.item.inputs}
     more = {one.name: work.setup.get(one) for one in read if one.per != "frame"}
     for one in read:
         if one.per == "frame":
@@ -801,7 +878,7 @@ def gathered(work: Work) -> Work:
     return work.found(more=known_ones) if known_ones else work
 
 
-def run_stages(stages: Sequence[Any], works: tuple[Work, ...], runner: Runner) -> tuple[Work, ...]:
+def run_stages(stages: Sequence[AnyStage], works: tuple[Work, ...], runner: Runner) -> tuple[Work, ...]:
     """Stages over the sets of one target; a set that fails is left behind with its reason."""
     so_far: tuple[FrameStage, ...] = ()
     for per, group in groupby(stages, key=lambda stage: stage.per):
@@ -820,7 +897,7 @@ def run_stages(stages: Sequence[Any], works: tuple[Work, ...], runner: Runner) -
     return works
 
 
-def apply_to_set(stage: Any, work: Work, runner: Runner) -> Work:
+def apply_to_set(stage: AnyStage, work: Work, runner: Runner) -> Work:
     """One stage on one set."""
     name = stage.name
     try:
@@ -833,7 +910,7 @@ def apply_to_set(stage: Any, work: Work, runner: Runner) -> Work:
         return work.found(problems=[Problem(work.observed.name, name, str(error))]).with_(failed=True)
 
 
-def apply_to_exposures(stage: Any, works: tuple[Work, ...], runner: Runner) -> tuple[Work, ...]:
+def apply_to_exposures(stage: AnyStage, works: tuple[Work, ...], runner: Runner) -> tuple[Work, ...]:
     """One stage on each exposure, all its chips and cameras together; what it gives stands with each of the sets."""
     alive = [work for work in works if not work.failed]
     with runner.timed(stage.name):
@@ -846,7 +923,7 @@ def apply_to_exposures(stage: Any, works: tuple[Work, ...], runner: Runner) -> t
     return works
 
 
-def apply_to_group(stage: Any, works: tuple[Work, ...], runner: Runner) -> tuple[Work, ...]:
+def apply_to_group(stage: AnyStage, works: tuple[Work, ...], runner: Runner) -> tuple[Work, ...]:
     """One stage on all sets of a target, a night or the run that have come so far."""
     alive = tuple(work for work in works if not work.failed)
     if not alive:
@@ -858,7 +935,7 @@ def apply_to_group(stage: Any, works: tuple[Work, ...], runner: Runner) -> tuple
 
 def measure(work: Work, stages: Sequence[FrameStage], runner: Runner) -> Work:
     """The frame stages over all frames of a set."""
-    outcomes = runner.run_frames(work.observed.frames, stages, work.setup, what=work.observed.name)
+    outcomes = runner.run_frames(work.observed.frames, stages, work.setup, what=work.observed.name, save=True)
     lost = [o for o in outcomes if o.reason]
     problems = [Problem(o.info.label, o.stage, o.reason, Grade.REMARK) for o in lost]
     if len(lost) > LOST_MANY * len(outcomes):

@@ -20,8 +20,9 @@ import pluggy
 from potpyri_like import hookspecs
 from potpyri_like.errors import DeclarationError, PluginError, UnknownInstrument, UsageError
 from potpyri_like.instruments import Instrument
-from potpyri_like.instruments.base import check_declaration
+from potpyri_like.instruments.checks import check_declaration
 from potpyri_like.photometry import Photometer
+from potpyri_like.recipe_file import CodeFile
 from potpyri_like.stages import Product, Recipe
 
 __all__ = ["Failure", "Plugins", "Registered", "load_plugins"]
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _NAME = re.compile(r"[A-Za-z][\w-]*")
+_OF_A_FILE = "a file"  # the origin of what is not installed
 _VERSION = "potpyri_like_interface"  # where a plugin's module says for which interface it was written
 
 
@@ -105,6 +107,20 @@ class Plugins:
         """The recipe of that name, in any letter case; errors as of `photometer`."""
         return self._found(self.recipes, name.lower(), name, "recipe", UsageError).item
 
+    def recipe_of(self, file: str) -> Recipe:
+        """The recipe that a file of the user's brings.
+
+        Raises
+        ------
+        UsageError
+            It brings several.
+        """
+        found = [one for one in self.recipes.values() if (one.plugin, one.origin) == (file, _OF_A_FILE)]
+        if len(found) != 1:
+            names = ", ".join(one.name for one in found) or "none"
+            raise UsageError(f"--recipe {file}: it brings {len(found)} recipes ({names}) where one is wanted")
+        return found[0].item
+
     def photometer(self, name: str) -> Photometer:
         """The photometer of that name, in any letter case, with its own settings.
 
@@ -146,6 +162,7 @@ def load_plugins(
     block: Collection[str] = (),
     reserved: Collection[str] = (),
     options: Collection[str] = (),
+    file: CodeFile | None = None,
 ) -> Plugins:
     """Load every plugin of the entry-point group, each on its own.
 
@@ -159,6 +176,13 @@ def load_plugins(
         Names of commands, in lower case, that no instrument may have.
     options : collection of str
         Names of options of every run, that no stage may declare.
+    file : CodeFile, optional
+        One that the user named, as a plugin that is not installed; a `Recipe` in it needs no hook.
+
+    Raises
+    ------
+    PluginError
+        What the file brings cannot be used; the message names its line.
     """
     if entry_points is None:
         entry_points = metadata.entry_points(group=hookspecs.PROJECT)
@@ -174,7 +198,48 @@ def load_plugins(
             failures.append(_failure(entry.value, _origin_of(entry), error, entry.module, entry.name.lower()))
         else:
             origins[name] = entry.value, _origin_of(entry)
-    return _gathered(manager, origins, failures, _Reserved(frozenset(reserved), frozenset(options)))
+    names = _Reserved(frozenset(reserved), frozenset(options))
+    if file is None:
+        return _gathered(manager, origins, failures, names)
+    installed = _gathered(manager, origins, list(failures), names)
+    _add_file(manager, file, installed.recipes)
+    found = _gathered(manager, {**origins, file.path: (file.path, _OF_A_FILE)}, failures, names)
+    for failure in found.failures:
+        if (failure.plugin, failure.origin) == (file.path, _OF_A_FILE):
+            raise PluginError(f"--recipe {file.path}: {failure.cause}")
+    return found
+
+
+def _add_file(manager: pluggy.PluginManager, file: CodeFile, installed: Collection[str]) -> None:
+    """Put the module of a file into the manager; its recipe is the one that is not named like one that is installed.
+
+    Raises
+    ------
+    PluginError
+        It fails, or brings no recipe.
+    """
+    try:
+        module = file.module()
+        if not hasattr(module, "register_recipes"):
+            made = [one for one in vars(module).values() if isinstance(one, Recipe)]
+            recipes = [one for one in made if one.name.lower() not in installed]
+            if not recipes:
+                taken = f" ({', '.join(one.name for one in made)} is installed)" if made else ""
+                raise PluginError(f"it brings no recipe: make a Recipe with a name of its own{taken}")
+            vars(module)["register_recipes"] = _hook_giving(recipes)
+        _register(manager, module, file.path)
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"--recipe {file.path}: {_cause(error, file.module_name)}") from error
+
+
+def _hook_giving(recipes: list[Recipe]) -> Callable[[], list[Recipe]]:
+    """The hook of a module that has none."""
+
+    @hookspecs.hookimpl
+    def register_recipes() -> list[Recipe]:
+        return recipes
+
+    return register_recipes
 
 
 def _manager(block: Collection[str]) -> pluggy.PluginManager:
@@ -193,14 +258,19 @@ def _registered(manager: pluggy.PluginManager, entry: metadata.EntryPoint) -> st
     PluginError
         It was written for another interface, implements no hook, or one that does not exist.
     """
-    module = entry.load()
+    name = entry.value if manager.has_plugin(entry.name) else entry.name
+    _register(manager, entry.load(), name)
+    return name
+
+
+def _register(manager: pluggy.PluginManager, module: ModuleType, name: str) -> None:
+    """Put a module into the manager under a name; errors as above."""
     version = getattr(module, _VERSION, hookspecs.INTERFACE)
     if version != hookspecs.INTERFACE:
         raise PluginError(
             f"it was written for version {version} of the plugin interface, and this is version"
             f" {hookspecs.INTERFACE}; install a release of it for this potpyri_like"
         )
-    name = entry.value if manager.has_plugin(entry.name) else entry.name
     manager.register(module, name=name)
     try:
         manager.check_pending()
@@ -212,7 +282,6 @@ def _registered(manager: pluggy.PluginManager, entry: metadata.EntryPoint) -> st
     except PluginError:
         manager.unregister(module)
         raise
-    return name
 
 
 def _gathered(
@@ -409,9 +478,12 @@ def _without_rivals(
 
 def _failure(plugin: str, origin: str, error: BaseException, module: str, mention: str) -> Failure:
     """A plugin that failed, with the line of its own where the error arose."""
-    said = " ".join(str(error).split())
-    cause = f"{type(error).__name__}: {said}{_author_line(error, module)}"
-    return Failure(plugin, origin, cause, mentions=(mention,))
+    return Failure(plugin, origin, _cause(error, module), mentions=(mention,))
+
+
+def _cause(error: BaseException, module: str) -> str:
+    """An error in a line, and the plugin's own line where it arose."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{_author_line(error, module)}"
 
 
 def _author_line(error: BaseException, module: str) -> str:

@@ -10,7 +10,7 @@ import astropy.units as u
 import numpy as np
 
 from potpyri_like.frame import FrameInfo
-from potpyri_like.instruments import Instrument
+from potpyri_like.instruments import Instrument, camera_named, pixel_scale
 
 __all__ = ["field_numbers", "with_fields"]
 
@@ -66,9 +66,9 @@ def places(infos: Sequence[FrameInfo], instrument: Instrument) -> tuple[np.ndarr
 def side_of(info: FrameInfo, instrument: Instrument) -> float:
     """The side of a square as large as the field, degrees; that of all amplifiers together where there are several."""
     rows, columns = info.shape
-    amplifiers = max(1, len(instrument.camera_named(info.camera).amplifiers))
+    amplifiers = max(1, len(camera_named(instrument, info.camera).amplifiers))
     return float(
-        (instrument.pixel_scale(info) * u.arcsec).to_value(u.deg) * np.sqrt(rows * columns * amplifiers)
+        (pixel_scale(instrument, info) * u.arcsec).to_value(u.deg) * np.sqrt(rows * columns * amplifiers)
     )
 
 

@@ -14,9 +14,10 @@ from potpyri_like.lightcurves import named_metric
 from potpyri_like.night import RUN_RECORD, check_is_folder
 from potpyri_like.options import Options, without_authority
 from potpyri_like.pipeline import options_type, output_of
+from potpyri_like.recipe_file import CodeFile, names_file
 from potpyri_like.store import one_line
 
-__all__ = ["LastRun", "last_run", "metric_word", "run_record"]
+__all__ = ["LastRun", "last_run", "metric_word", "recipe_word", "run_record"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class LastRun:
         The night's folder as it was named then.
     metric, metric_sha256 : str
         The function of the user's by which the aperture was chosen, and of its source; "" where it was none.
+    recipe, recipe_sha256 : str
+        The file with the user's own recipe, and of its bytes; "" where it was none.
     """
 
     instrument: str
@@ -50,6 +53,8 @@ class LastRun:
     night: str = ""
     metric: str = ""
     metric_sha256: str = ""
+    recipe: str = ""
+    recipe_sha256: str = ""
 
     def with_own(self, own: Options) -> Options:
         """The options of the run, with what is not for a run.json to say as the user says it now.
@@ -57,8 +62,13 @@ class LastRun:
         Raises
         ------
         UsageError
-            The run chose by a function of the user's, and it was not named again.
+            The run used a function or a recipe of the user's, and it was not named again.
         """
+        if self.recipe and not (own.recipe and names_file(own.recipe)):
+            raise UsageError(
+                f"the run used --recipe {self.recipe}, a file of your own, which is not run because a run.json"
+                f" says so; add --recipe {self.recipe}"
+            )
         if self.metric and own.metric != self.metric:
             raise UsageError(
                 f"the run used --metric {self.metric}, a function of your own, which is not imported because a run.json"
@@ -66,7 +76,14 @@ class LastRun:
             )
         metric = own.metric if self.metric else self.options.metric
         jobs = own.jobs if own.jobs is not None else self.options.jobs
-        return replace(self.options, metric=metric, jobs=jobs, scheduler=own.scheduler, online=own.online)
+        recipe = own.recipe if self.recipe else self.options.recipe
+        return replace(
+            self.options, metric=metric, recipe=recipe, jobs=jobs, scheduler=own.scheduler, online=own.online
+        )
+
+    def recipe_is_other(self, file: str | None) -> bool:
+        """Whether a file, which is read for that and not run, has not the bytes of that of the run."""
+        return bool(self.recipe) and (file is None or CodeFile.read(file).sha256 != self.recipe_sha256)
 
     @property
     def metric_is_other(self) -> bool:
@@ -85,6 +102,17 @@ def metric_word(run: LastRun, again: str | None) -> str:
     return f"{run.metric} is as it was in that run: its source has the same SHA-256"
 
 
+def recipe_word(run: LastRun, again: str | None) -> str:
+    """What is to be said of the file with the user's own recipe."""
+    if not run.recipe:
+        return "the run used no recipe of your own"
+    if again is None:
+        return f"the run used {run.recipe}, a recipe of your own; --recipe {run.recipe} shows whether it is the same"
+    if run.recipe_is_other(again):
+        return f"{again} is not the recipe of that run, {run.recipe}: it has another SHA-256"
+    return f"{again} is the recipe of that run: it has the same SHA-256"
+
+
 def last_run(folder: Path, *, out: Path | None = None) -> LastRun:
     """What the run that wrote a night's products tells of itself.
 
@@ -101,7 +129,7 @@ def run_told(run: Any, where: str) -> LastRun:
     """The run that a run.json tells of."""
     given = {name: (about["value"], about["from"]) for name, about in run["options"].items()}
     values, _ = without_authority({name: value for name, (value, _) in given.items()}, where, options_type())
-    metric = given.get("metric", (None, ""))[0]
+    metric, recipe = (given.get(name, (None, ""))[0] for name in ("metric", "recipe"))
     return LastRun(
         instrument=run["instrument"],
         options=options_type()().merged(values, where=where),
@@ -113,6 +141,8 @@ def run_told(run: Any, where: str) -> LastRun:
         night=run["night"],
         metric=one_line(str(metric)) if metric and "metric" not in values else "",
         metric_sha256=str(run["options"].get("metric", {}).get("sha256", "")),
+        recipe=one_line(str(recipe)) if recipe and "recipe" not in values else "",
+        recipe_sha256=str(run["options"].get("recipe", {}).get("sha256", "")),
     )
 
 

@@ -381,6 +381,8 @@ class RunReport:
         As it was given.
     is_part : bool
         Only a part of the recipe was asked for.
+    images : mapping of str to str
+        The frame in each file in which an image of a single one is saved, by the product's name.
     """
 
     instrument: str
@@ -393,6 +395,7 @@ class RunReport:
     timing: Timing = field(default_factory=Timing)
     command: str = ""
     is_part: bool = False
+    images: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def all_problems(self) -> tuple[Problem, ...]:

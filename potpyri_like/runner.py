@@ -13,18 +13,27 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from potpyri_like.encoding import decode, encode
-from potpyri_like.errors import DeclarationError, FrameError, RegistrationError, UnavailableError
-from potpyri_like.frame import Frame, FrameInfo
+from potpyri_like.encoding import Kept, decode, encode, fingerprint
+from potpyri_like.errors import (
+    DeclarationError,
+    FrameError,
+    ProductError,
+    RegistrationError,
+    UnavailableError,
+)
+from potpyri_like.frame import Frame, FrameInfo, Results
 from potpyri_like.jobs import Job, Step
 from potpyri_like.journal import Journal
 from potpyri_like.night import with_folder
 from potpyri_like.options import Options
 from potpyri_like.primitives import FrameOutcome, Setup
+from potpyri_like.primitives.saved import SAVABLE, SavedImage
+from potpyri_like.recipe_file import line_in_file
 from potpyri_like.results import Timing
 from potpyri_like.stages import FrameStage
 from potpyri_like.store import Output, Reading, is_circumstance
@@ -35,6 +44,7 @@ __all__ = ["Progress", "Runner", "Silent", "run_frame"]
 log = logging.getLogger(__name__)
 
 KEPT = ("results", "stage", "reason", "refused")  # of an outcome
+_READING, _SAVING = "read saved image", "save image"  # in the table of times, beside the stages
 IN_HAND = 8  # tasks given out for each worker, so that none waits for the next
 
 
@@ -73,8 +83,14 @@ class Runner:
         Workers of a cluster that could not read what others could: they get no more frames.
     partly : dict of (str, str) to mapping
         What is known of frames of which not all is: results by stage, by the frame and the job's key.
-    common : dict of str to Any
+    common : dict of str to object
         What stages keep for other sets of the same run.
+    names : dict of (str, str) to str
+        Of the files in which images of frames are saved, by the kind of image (`SAVABLE`) and the frame.
+    saves : frozenset of str
+        The kinds that are to be saved.
+    images : dict of (str, str) to tuple of SavedImage
+        Those to be read or written for frames that are worked on, by the frame and the job's key.
     """
 
     output: Output
@@ -86,8 +102,11 @@ class Runner:
     settled: bool = True
     kept: list[str] = field(default_factory=list)
     blind: set[str] = field(default_factory=set)
-    partly: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+    partly: dict[tuple[str, str], Results] = field(default_factory=dict)
     common: dict[str, Any] = field(default_factory=dict)
+    names: dict[tuple[str, str], str] = field(default_factory=dict)
+    saves: frozenset[str] = frozenset()
+    images: dict[tuple[str, str], tuple[SavedImage, ...]] = field(default_factory=dict)
 
     def __enter__(self) -> Runner:
         return self
@@ -98,10 +117,31 @@ class Runner:
     # -- what stages ask for ---------------------------------------------------------------------------------
 
     def run_frames(
-        self, infos: Sequence[FrameInfo], stages: Sequence[FrameStage], setup: Setup, *, what: str
+        self,
+        infos: Sequence[FrameInfo],
+        stages: Sequence[FrameStage],
+        setup: Setup,
+        *,
+        what: str,
+        save: bool = False,
     ) -> list[FrameOutcome]:
-        """Run stages over frames; failures are outcomes, not exceptions."""
+        """Run stages over frames; failures are outcomes, not exceptions.
+
+        Parameters
+        ----------
+        infos : sequence of FrameInfo
+        stages : sequence of FrameStage
+        setup : Setup
+        what : str
+            What is told of it; "": nothing.
+        save : bool
+            Save the images that the run is asked for, where they were not.
+        """
         job = Job.of(stages, setup)
+        for info in infos:
+            self.images.pop((info.label, job.key), None)
+            if images := tuple(self.images_for(info, job, save=save)):
+                self.images[info.label, job.key] = images
         done = self.known(infos, job, what)
         missing = [index for index in range(len(infos)) if index not in done]
         progress = self.progress if what and missing else Silent()
@@ -118,7 +158,7 @@ class Runner:
             return ("",) * len(infos)
         return tuple(self.journal.content(info.inside, info.path) for info in infos)
 
-    def recall(self, product: str, key: Callable[[], str]) -> Any:
+    def recall(self, product: str, key: Callable[[], str]) -> Kept:
         """What was remembered with a product that stands as it was made under that key; None where it does not.
 
         The key is asked for where it matters only: raw files have to be read for it.
@@ -130,7 +170,7 @@ class Runner:
             self.kept.append(product)
         return memo
 
-    def keep(self, product: str, key: str, memo: Any) -> None:
+    def keep(self, product: str, key: str, memo: object) -> None:
         """Remember a product that was written, and under which key, unless something that it may need was missing."""
         if self.journal is not None and self.settled:
             self.journal.keep_product(product, key, memo)
@@ -149,15 +189,20 @@ class Runner:
 
     def known(self, infos: Sequence[FrameInfo], job: Job, what: str) -> dict[int, FrameOutcome]:
         """The outcomes that the journal has, by index; and a word about why the others have to be done."""
-        if self.journal is None or not job.kept:
+        if self.journal is None:
             return {}
+        if not job.kept:
+            return self.known_images(infos, job, what)
         found: dict[int, FrameOutcome] = {}
         reasons: Counter[str] = Counter()
         for index, info in enumerate(infos):
             steps, why = self.known_steps(info, job)
+            if not why and self.lacks_image(info, job, steps):
+                why = "to be saved"
             if why:
                 reasons[why] += 1
-                self.partly[info.label, job.key] = {name: step["results"] for name, step in steps.items()}
+                good = {name: step["results"] for name, step in steps.items() if not step["reason"]}
+                self.partly[info.label, job.key] = good
             else:
                 found[index] = FrameOutcome(info, **joined(steps.values()))
         if found and what:
@@ -168,10 +213,10 @@ class Runner:
             self.progress.say(f"{what}: all {len(infos)} to do again: {', '.join(reasons)}")
         return found
 
-    def known_steps(self, info: FrameInfo, job: Job) -> tuple[dict[str, dict[str, Any]], str]:
+    def known_steps(self, info: FrameInfo, job: Job) -> tuple[dict[str, dict[str, Kept]], str]:
         """What the journal knows of a frame, by stage, and why that is not all; "" where it is."""
         assert self.journal is not None
-        steps: dict[str, dict[str, Any]] = {}
+        steps: dict[str, dict[str, Kept]] = {}
         why = ""
         for step in job.kept:
             known = self.journal.known(job.task(step, info))
@@ -183,6 +228,60 @@ class Runner:
                 steps[step.stage.name] = known.outcome
         return steps, why
 
+    # -- images that are saved -------------------------------------------------------------------------------
+
+    def images_for(self, info: FrameInfo, job: Job, *, save: bool) -> Iterator[SavedImage]:
+        """The saved images of a frame that a job makes: to be read where they stand, else to be written if so asked."""
+        for step, kind in _savable(job):
+            name, last = self.names.get((kind, info.label), ""), step.stage.name
+            if not name or self.journal is None:
+                continue
+            new = SavedImage(last, name, self.output.for_workers(), job.made_by(last) - {"reading"})
+            memo = self.recall(name, partial(self.image_key, info, job, step))
+            known = None if memo is None else new.known(memo, self.journal.product(name))
+            if known is not None and job.can_start_after(last, known.lost):
+                yield known
+            elif known is None and save and self.is_to_be_saved(kind, name):
+                yield new
+
+    def is_to_be_saved(self, kind: str, name: str) -> bool:
+        """Whether an image is wanted as a product."""
+        return kind in self.saves
+
+    def image_key(self, info: FrameInfo, job: Job, step: Step) -> str:
+        """What the image of a frame after a step depends on."""
+        return fingerprint(step.key, job.task(step, info).described, self.raw([info]))
+
+    def lacks_image(self, info: FrameInfo, job: Job, steps: Mapping[str, Mapping[str, Kept]]) -> bool:
+        """Whether an image of a frame that is known has to be saved, which did not fail before."""
+        failed = {name for name, step in steps.items() if step["reason"]}
+        new = (image for image in self.images_of(info, job) if not image.digest)
+        return any(not failed & job.upto(image.stage) for image in new)
+
+    def known_images(self, infos: Sequence[FrameInfo], job: Job, what: str) -> dict[int, FrameOutcome]:
+        """The outcomes of a job that is done for an image, where this was saved; by index."""
+        last = job.stages[-1].name
+        found = {
+            index: FrameOutcome(info, image.results)
+            for index, info in enumerate(infos)
+            for image in self.images_of(info, job)
+            if image.stage == last and image.digest
+        }
+        if found and what:
+            self.progress.say(f"{what}: {len(found)} of {len(infos)} saved before")
+        return found
+
+    def note_image(self, image: SavedImage, info: FrameInfo, job: Job) -> None:
+        """Remember an image that was saved."""
+        self.output.written.add(image.name)
+        (step,) = (step for step in job.steps if step.stage.name == image.stage)
+        self.keep_image(image.name, self.image_key(info, job, step), image.memo)
+
+    def keep_image(self, name: str, key: str, memo: object) -> None:
+        """Remember it in the journal: what failed elsewhere has no part in it."""
+        if self.journal is not None:
+            self.journal.keep_product(name, key, memo)
+
     def remembered(self, outcome: FrameOutcome, job: Job) -> FrameOutcome:
         """An outcome as it will be known from now on; the log and the clock told."""
         log.debug("%s: %s", outcome.info.label, outcome.reason or "done")
@@ -191,6 +290,8 @@ class Runner:
             log.error("%s: %s\n%s", outcome.info.label, outcome.stage, outcome.trace)
         if outcome.reading is not None:
             self.read(outcome.info, outcome.reading)
+        for image in outcome.saved:
+            self.note_image(image, outcome.info, job)
         if outcome.trace or outcome.died or outcome.passing:
             self.unsettle()
             return outcome
@@ -200,7 +301,9 @@ class Runner:
         """The outcome as it comes back from the journal, which has it now."""
         partly = self.partly.pop((outcome.info.label, job.key), {})
         steps = {step.stage.name: encode(part_of(outcome, step)) for step in job.kept_of(outcome.stage)}
-        if (raw := self.raw_of(outcome, known=bool(partly))) and self.journal is not None:
+        if (
+            raw := self.raw_of(outcome, known=bool(partly) or outcome.read_again)
+        ) and self.journal is not None:
             for step in job.kept_of(outcome.stage):
                 if step.stage.name not in partly:
                     self.journal.keep(job.task(step, outcome.info), raw, steps[step.stage.name])
@@ -246,11 +349,16 @@ class Runner:
     ) -> Iterator[tuple[int, FrameOutcome]]:
         """Outcomes with their indices, from this process."""
         for index in wanted:
-            yield index, run_frame(infos[index], job, self.partly_of(infos[index], job))
+            info = infos[index]
+            yield index, run_frame(info, job, self.partly_of(info, job), self.images_of(info, job))
 
-    def partly_of(self, info: FrameInfo, job: Job) -> Mapping[str, Any]:
+    def partly_of(self, info: FrameInfo, job: Job) -> Results:
         """What is known of a frame before it is worked on, results by stage."""
         return self.partly.get((info.label, job.key), {})
+
+    def images_of(self, info: FrameInfo, job: Job) -> tuple[SavedImage, ...]:
+        """Its images that are to be read or written."""
+        return self.images.get((info.label, job.key), ())
 
     def outcomes_there(
         self, wanted: Sequence[int], tried: Tried, job: Job
@@ -282,7 +390,8 @@ class Runner:
     def submitted(self, info: FrameInfo, shared: Shared, avoided: Collection[str]) -> Future | None:
         """A frame for any worker but some; None where there is no other."""
         assert self.executor is not None
-        what = absolute(info), shared, self.partly_of(info, shared.value)
+        job = shared.value
+        what = absolute(info), shared, self.partly_of(info, job), self.images_of(info, job)
         if avoided and isinstance(self.executor, Cluster):
             return self.executor.submit_but(avoided, run_frame_of_job, *what)
         return self.executor.submit(run_frame_of_job, *what)
@@ -348,7 +457,7 @@ def unavailable(info: FrameInfo, why: str) -> FrameOutcome:
     return FrameOutcome(info, {}, "worker", f"{info.label}: {why}", refused=True, passing=True)
 
 
-def checked(stage: FrameStage, before: Any, after: Frame) -> Frame:
+def checked(stage: FrameStage, before: Frame | FrameInfo, after: Frame) -> Frame:
     """The frame that a stage handed on.
 
     Raises
@@ -366,16 +475,16 @@ def checked(stage: FrameStage, before: Any, after: Frame) -> Frame:
     return after
 
 
-def part_of(outcome: FrameOutcome, step: Step) -> dict[str, Any]:
+def part_of(outcome: FrameOutcome, step: Step) -> dict[str, Kept]:
     """What is kept of an outcome for one of its stages; of a frame that failed, that it did."""
     names = [given.name for given in step.stage.gives if given.kept]
     results = {name: outcome.results[name] for name in names if name in outcome.results}
     return {"results": results, **{name: getattr(outcome, name) for name in KEPT if name != "results"}}
 
 
-def joined(steps: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def joined(steps: Iterable[Mapping[str, Kept]]) -> dict[str, Kept]:
     """The outcome of several stages, from what is kept of each."""
-    whole: dict[str, Any] = {"results": {}, "stage": "", "reason": "", "refused": False}
+    whole: dict[str, Kept] = {"results": {}, "stage": "", "reason": "", "refused": False}
     for step in steps:
         whole["results"] |= step["results"]
         if step["reason"]:
@@ -383,12 +492,38 @@ def joined(steps: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return whole
 
 
-def run_frame_of_job(info: FrameInfo, shared: Shared, partly: Mapping[str, Any]) -> FrameOutcome:
+def run_frame_of_job(
+    info: FrameInfo, shared: Shared, partly: Results, images: Sequence[SavedImage]
+) -> FrameOutcome:
     """`run_frame` in a worker, which is given what its frames share once."""
-    return replace(run_frame(info, shared.value, partly), where=here())
+    return replace(run_frame(info, shared.value, partly, images), where=here())
 
 
-def run_frame(info: FrameInfo, job: Job, partly: Mapping[str, Any] = MappingProxyType({})) -> FrameOutcome:
+def _savable(job: Job) -> Iterator[tuple[Step, str]]:
+    """The steps of a job whose images may be saved, in order, and as which kind."""
+    for step in job.steps:
+        for kind, made in SAVABLE.items():
+            if made in step.stage.gives:
+                yield step, kind
+
+
+def _image_at_hand(
+    info: FrameInfo, job: Job, images: Sequence[SavedImage]
+) -> tuple[SavedImage, Frame] | tuple[None, None]:
+    """The image from which a frame goes on, the last that stands, and the frame; None where there is none."""
+    for image in reversed(images):
+        frame = image.read(info, job.setup.instrument) if image.digest else None
+        if frame is not None:
+            return image, frame
+    return None, None
+
+
+def run_frame(
+    info: FrameInfo,
+    job: Job,
+    partly: Results = MappingProxyType({}),
+    images: Sequence[SavedImage] = (),
+) -> FrameOutcome:
     """The stages of a job on one frame: the one place where a frame's failure is caught.
 
     Parameters
@@ -397,20 +532,42 @@ def run_frame(info: FrameInfo, job: Job, partly: Mapping[str, Any] = MappingProx
     job : Job
     partly : mapping of str to mapping
         Results that are known from before, by stage: what they serve for does not run again.
+    images : sequence of SavedImage
+        To be read or written.
+
+    Raises
+    ------
+    ProductError
+        An image cannot be written.
     """
     frame: Any = info
-    stages = job.needed(partly)
     seconds: dict[str, float] = {}
-    name, failed = "", dict[str, Any]()
+    name, failed = "", dict[str, Kept]()
+    saved: list[SavedImage] = []
+    at_hand, start = None, None
     try:
+        new = {image.stage: image for image in images if not image.digest}
+        begun = time.process_time()
+        at_hand, start = _image_at_hand(info, job, images)
+        if at_hand is not None:
+            seconds[_READING] = time.process_time() - begun
+        stages = job.needed(partly, at_hand=at_hand.stage if at_hand else "", images=new)
         for stage in job.stages:
             name, begun = stage.name, time.process_time()
             if stage in stages:
                 frame = checked(stage, frame, stage(frame, job.setup.showing(stage)))
                 seconds[name] = time.process_time() - begun
+            if at_hand is not None and start is not None and name == at_hand.stage:
+                frame = start if frame is info else start.knowing(frame.results)
             if name in partly:
                 frame = (Frame.without_pixels(info) if frame is info else frame).knowing(partly[name])
+            if name in new:
+                begun = time.process_time()
+                saved.append(new[name].written(frame))
+                seconds[_SAVING] = time.process_time() - begun
         name = ""
+    except ProductError:
+        raise
     except FrameError as error:
         unavailable = isinstance(error, UnavailableError)
         failed = {"reason": with_folder(info.label, str(error)), "refused": True, "passing": unavailable}
@@ -418,10 +575,19 @@ def run_frame(info: FrameInfo, job: Job, partly: Mapping[str, Any] = MappingProx
         failed = {"reason": f"{info.label}: {error}"}
     except Exception as error:  # noqa: BLE001  (the one place; the cause is recorded and shows in the exit status)
         failed = {
-            "reason": f"{info.label}: {type(error).__name__}: {error}",
+            "reason": f"{info.label}: {type(error).__name__}: {error}{line_in_file(error)}",
             "trace": traceback.format_exc(),
             "passing": is_circumstance(error),
         }
     found = {} if frame is info else dict(frame.results)
     reading = found.pop("reading", None)
-    return FrameOutcome(info, {} if failed else found, name, seconds=seconds, reading=reading, **failed)
+    return FrameOutcome(
+        info,
+        {} if failed else found,
+        name,
+        seconds=seconds,
+        reading=reading,
+        read_again=at_hand is not None,
+        saved=tuple(saved),
+        **failed,
+    )

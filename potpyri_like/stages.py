@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
 
 from potpyri_like.errors import DeclarationError
 from potpyri_like.identity import release
+from potpyri_like.recipe_file import file_digest
 
 if TYPE_CHECKING:
     from potpyri_like.frame import Frame
@@ -224,10 +225,15 @@ class Stage:
 
     @property
     def made_by(self) -> dict[str, object]:
-        """What its results depend on besides what it is shown: its own version, and the releases of what computes."""
+        """What its results depend on besides what it is shown: its own version, and the releases of what computes.
+
+        Of one in a file of the user's, whose version nobody raises, all of the file counts.
+        """
+        digest = file_digest(type(self))
         return {
             "stage": self.name,
             "version": self.version,
+            **({"file": digest} if digest else {}),
             **{name: release(name) for name in self.computes},
         }
 

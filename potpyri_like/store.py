@@ -22,7 +22,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, BinaryIO
@@ -549,6 +549,11 @@ class Output:
     def below(self, name: str) -> Output:
         """A folder in it, as an output folder of its own."""
         return Output(self.root / name, own=self.folder.below(name))
+
+    def for_workers(self) -> Output:
+        """The same folder for a process that may have another working directory."""
+        own = None if self.own is None else replace(self.own, path=self.own.path.absolute())
+        return Output(self.root.absolute(), own=own)
 
     def make(self) -> None:
         """Make the folder and prove that it can be written to.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -76,13 +76,13 @@ def verify_night(
     seed : int, optional
         Of the choice of frames; by default another one each time.
     own : Options, optional
-        What is not taken from a run.json: the user's function of noise, cluster and network.
+        What is not taken from a run.json: the user's function of noise and recipe, cluster and network.
     progress : Progress, optional
 
     Raises
     ------
     UsageError
-        The run needs a function of the user's, and it was not named.
+        The run needs a function or a recipe of the user's, and it was not named.
     NightError
         There is no run to verify, or the night cannot be read any more.
     Busy
@@ -150,6 +150,7 @@ def verifier(
         real=output,
         every=every,
         random=random,
+        products=run.products,
     )
     stack.enter_context(again)
     return again
@@ -190,6 +191,8 @@ class Verifier(Runner):
         Those whose outcome is not the same to the bit.
     expected : dict of (str, str) to bytes
         Outcomes that are still to be compared, by frame and job.
+    products : collection of str
+        Names of those that the run left.
     """
 
     real: Output = field(default_factory=lambda: Output(Path()))
@@ -198,14 +201,34 @@ class Verifier(Runner):
     computed: set[str] = field(default_factory=set)
     differing: set[str] = field(default_factory=set)
     expected: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    products: Collection[str] = ()
+
+    def is_to_be_saved(self, kind: str, name: str) -> bool:
+        return name in self.products
+
+    def keep_image(self, name: str, key: str, memo: object) -> None:
+        """Nothing is kept."""
 
     def known(self, infos: Sequence[FrameInfo], job: Job, what: str) -> dict[int, FrameOutcome]:
         found = super().known(infos, job, "")
         again = list(found) if self.every else self.random.sample(sorted(found), min(SAMPLE, len(found)))
         for index in again:
             outcome = found.pop(index)
-            self.expected[outcome.info.label, job.key] = content_of(outcome)
+            frame = outcome.info.label, job.key
+            if job.kept:
+                self.expected[frame] = content_of(outcome)
+            if frame in self.images:  # what stands is not gone on from, but made again
+                self.images[frame] = tuple(replace(image, digest="") for image in self.images[frame])
         return found
+
+    def remembered(self, outcome: FrameOutcome, job: Job) -> FrameOutcome:
+        again = super().remembered(outcome, job)
+        if (
+            not job.kept and (outcome.info.label, job.key) in self.images
+        ):  # what is compared is the saved image
+            self.computed.add(outcome.info.label)
+            self.differing |= {outcome.info.label} if outcome.reason else set()
+        return again
 
     def kept_outcome(self, outcome: FrameOutcome, job: Job) -> FrameOutcome:
         frame = outcome.info.label
@@ -218,7 +241,7 @@ class Verifier(Runner):
 
     def recall(self, product: str, key: Callable[[], str]) -> Kept:
         memo = None if self.every else super().recall(product, key)
-        if memo is not None:
+        if memo is not None and not self.output.has(product):  # once, or what was made again would be lost
             self.output.write(product, partial(self.copy, product))
         return memo
 
@@ -268,4 +291,5 @@ def changed_code(run: LastRun) -> str:
     now = code_identity(whole=True)
     changed = [name for name in now if run.code.get(name) != now[name]]
     changed += [run.metric] * run.metric_is_other
+    changed += [run.recipe] * run.recipe_is_other(run.options.recipe)
     return ", ".join("potpyri_like's source" if name == "source" else name for name in changed)

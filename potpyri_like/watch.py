@@ -34,8 +34,8 @@ from potpyri_like.pipeline import (
     by_target,
     check_understood,
     in_turn,
-    installed,
     output_of,
+    plugins_for,
     recipe_of,
     reduce_night,
     report_of,
@@ -44,6 +44,7 @@ from potpyri_like.pipeline import (
     standing,
     wanted_sets,
 )
+from potpyri_like.plugins import Plugins
 from potpyri_like.primitives import FrameOutcome, Work
 from potpyri_like.primitives.fields import APERTURE
 from potpyri_like.products import (
@@ -533,7 +534,7 @@ class Live:
         pictures: dict[str, Picture] = {}
         for result in report.sets:
             wanted = (*LIVE, FIELD) if self.is_other_field(result) else LIVE
-            for name, content in live(result, wanted):
+            for name, content in live(result, wanted, plugins_for(self.options)):
                 if isinstance(content, Picture):
                     pictures[name] = content
                 else:
@@ -578,9 +579,9 @@ def draw(picture: Picture) -> bytes:
     return picture()
 
 
-def live(result: SetResult, wanted: Collection[str]) -> Iterator[tuple[str, Content]]:
+def live(result: SetResult, wanted: Collection[str], plugins: Plugins) -> Iterator[tuple[str, Content]]:
     """Those of an observation's products that are wanted while it goes on, by their paths."""
-    for product in installed().products.values():
+    for product in plugins.products.values():
         for shown in made_of(product.item, [result], only=wanted):
             content = contents(product.item, shown)
             if content is not None:

@@ -225,7 +225,7 @@ def make_light_curve(series, stars, *, target, aperture, name, band, camera):
 def make_master(rng, kind, *, exposure=0.0, rung="exact", camera="C1", shape=(200, 240)):
     level = 1.0 if kind == "flat" else 100.0
     data = rng.normal(level, 0.01 * level, shape).astype(np.float32)
-    mask = np.zeros(shape, np.uint8)
+    mask = np.zeros(shape, np.uint16)
     mask[3, 4] = 1
     return Master(
         kind=kind,

@@ -117,7 +117,7 @@ def test_a_coded_mosaic_comes_back_with_its_flips_gains_levels_and_gap():
     gap = np.zeros((20, 33), dtype=bool)
     gap[:, 15:18] = True
     np.testing.assert_array_equal(image.mask, np.where(gap, MaskBit.BAD, 0))
-    assert [plane.dtype for plane in image] == [np.float32, np.float32, np.uint8]
+    assert [plane.dtype for plane in image] == [np.float32, np.float32, np.uint16]
     assert all(np.isfinite(plane).all() for plane in image)
 
 

@@ -13,7 +13,7 @@ SIZE = SHAPE[0] * SHAPE[1]
 
 def flat_pixels(value, variance=0.0, *, shape=SHAPE):
     return Pixels(
-        np.full(shape, value, np.float32), np.full(shape, variance, np.float32), np.zeros(shape, np.uint8)
+        np.full(shape, value, np.float32), np.full(shape, variance, np.float32), np.zeros(shape, np.uint16)
     )
 
 
@@ -37,13 +37,13 @@ class Camera:
         electrons = self.rng.poisson(sky * self.flat + self.dark * seconds)
         data = self.bias + electrons + self.rng.normal(0, self.read_noise, SHAPE)
         variance = np.full(SHAPE, self.read_noise**2, np.float32)
-        return Pixels(data.astype(np.float32), variance, np.zeros(SHAPE, np.uint8))
+        return Pixels(data.astype(np.float32), variance, np.zeros(SHAPE, np.uint16))
 
     def known(self, plane, variance):
         """A master with Gaussian errors of the given variance."""
         data = plane + self.rng.normal(0, np.sqrt(variance), SHAPE)
         return Pixels(
-            data.astype(np.float32), np.full(SHAPE, variance, np.float32), np.zeros(SHAPE, np.uint8)
+            data.astype(np.float32), np.full(SHAPE, variance, np.float32), np.zeros(SHAPE, np.uint16)
         )
 
 
@@ -109,7 +109,7 @@ def combine_pixels(frames, *, method):
     done = combine(
         [each.data for each in frames], method=method, variances=[each.variance for each in frames]
     )
-    return Pixels(done.value, done.variance, np.zeros(done.value.shape, np.uint8))
+    return Pixels(done.value, done.variance, np.zeros(done.value.shape, np.uint16))
 
 
 def test_dark_is_scaled_to_the_exposure():
@@ -171,7 +171,7 @@ def test_the_result_is_finite_whatever_comes_in(floor):
     image = calibrate(flat_pixels(100, 9.0), **spoilt, flat_floor=floor)
     assert np.isfinite(image.data).all() and np.isfinite(image.variance).all()
     assert (image.mask[:3, :3] == MaskBit.BAD).all() and image.mask[9, 9] == 0
-    assert [plane.dtype for plane in image] == [np.float32, np.float32, np.uint8]
+    assert [plane.dtype for plane in image] == [np.float32, np.float32, np.uint16]
 
 
 def test_a_master_of_another_shape_is_refused():
@@ -182,7 +182,7 @@ def test_a_master_of_another_shape_is_refused():
 def test_a_flat_is_divided_by_one_number_and_never_per_column(camera):
     structure = camera.flat * (1 + 0.1 * (np.arange(SHAPE[1]) % 2)) * np.linspace(0.9, 1.1, SHAPE[0])[:, None]
     light = Pixels(
-        (30000 * structure).astype(np.float32), np.ones(SHAPE, np.float32), np.zeros(SHAPE, np.uint8)
+        (30000 * structure).astype(np.float32), np.ones(SHAPE, np.float32), np.zeros(SHAPE, np.uint16)
     )
     flat, level = normalise_flat(light)
     ratio = flat.data / structure
@@ -265,7 +265,7 @@ def test_a_pixel_that_is_not_finite_is_bad_and_zero_with_any_masters(value, plan
 @pytest.mark.parametrize("level", [0.0, 900.0])
 def test_the_noise_without_photons_is_that_of_the_readout(rng, level):
     electrons = (rng.poisson(level, (400, 400)) + rng.normal(0, 6, (400, 400))).astype(np.float32)
-    image = Pixels(electrons, np.full(electrons.shape, 36, np.float32), np.zeros(electrons.shape, np.uint8))
+    image = Pixels(electrons, np.full(electrons.shape, 36, np.float32), np.zeros(electrons.shape, np.uint16))
     frame = calibrate(image)
     assert noise_floor(frame, 1.0) == pytest.approx(36, rel=1e-3)
     if level:

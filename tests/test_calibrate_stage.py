@@ -9,7 +9,7 @@ import pytest
 from potpyri_like.frame import Frame, MaskBit
 from potpyri_like.imaging import Pixels
 from potpyri_like.primitives.calibrate import Calibrate
-from potpyri_like.primitives.stage import Setup, to_ccd
+from potpyri_like.primitives.stage import Setup
 from potpyri_like.results import Master, Masters
 
 SHAPE, EXPOSURE = (300, 320), 30.0
@@ -20,7 +20,7 @@ INSTRUMENT = SimpleNamespace(calibration=SimpleNamespace(flat_floor=0.2))
 
 def plane(values, variance=0.0):
     data = np.broadcast_to(np.asarray(values, np.float32), SHAPE).copy()
-    return Pixels(data, np.full(SHAPE, variance, np.float32), np.zeros(SHAPE, np.uint8))
+    return Pixels(data, np.full(SHAPE, variance, np.float32), np.zeros(SHAPE, np.uint16))
 
 
 def vignetting():
@@ -44,7 +44,7 @@ def exposed(rng, *, gain_ratio=1.0, flat=None):
     flat = vignetting() if flat is None else flat
     photons = rng.poisson((SKY * flat + DARK) / gain_ratio, SHAPE)
     data = BIAS + gain_ratio * photons + rng.normal(0, READ_NOISE, SHAPE)
-    return Frame(to_ccd(plane(data, READ_NOISE**2)), INFO)
+    return Frame(plane(data, READ_NOISE**2), INFO)
 
 
 def calibrated(frame, masters):
@@ -75,11 +75,13 @@ def test_the_noise_by_its_causes_is_that_of_a_pixel(rng, gain_ratio):
 
 
 def test_the_rounding_of_the_digits_is_a_part_of_the_read_out(rng):
-    frame = exposed(rng).after("trimmed", digitisation=2.5).after("filtered", poisson_factor=1.2)
+    frame = exposed(rng).after("trimmed", digitisation=2.5)
+    frame = frame.after("filtered", poisson_factor=0.2, covariance=6.0)
     noise = calibrated(frame, masters_of()).results["pixel_noise"]
-    assert noise["digitisation"] == pytest.approx(1.2 * 2.5)
-    assert noise["digitisation"] + noise["read-out"] == pytest.approx(READ_NOISE**2)
-    assert noise["photons"] == pytest.approx(1.2)
+    assert noise["digitisation"] == pytest.approx(6 * 0.2 * 2.5)
+    assert noise["digitisation"] + noise["read-out"] == pytest.approx(6 * READ_NOISE**2)
+    assert noise["photons"] == pytest.approx(6 * 0.2)
+    assert noise["dark current"] == pytest.approx(6 * 0.2 * DARK)
 
 
 def test_a_bad_pixel_gets_the_mean_of_its_good_neighbours_and_stays_marked(rng):

@@ -13,7 +13,7 @@ from headers import make_header
 from toy import Toy
 
 from potpyri_like.imaging import Section
-from potpyri_like.instruments import Readout
+from potpyri_like.instruments import Readout, wcs_of, wcs_trouble
 from potpyri_like.instruments.celestial import celestial_wcs
 
 TAN = {
@@ -177,11 +177,13 @@ def test_an_instrument_tells_why_it_has_no_coordinates():
         {"EXPTIME": 60.0} | TAN | {"CTYPE1": "RA---XYZ", "CTYPE2": "DEC--XYZ"}, shape=(256, 288)
     )
     toy = Toy()
-    assert toy.wcs(header, toy.layout(header)) is None and "XYZ" in toy.wcs_trouble(
-        header, toy.layout(header)
+    assert wcs_of(toy, header, toy.layout(header)) is None and "XYZ" in wcs_trouble(
+        toy, header, toy.layout(header)
     )
     plain = make_header({"EXPTIME": 60.0} | TAN, shape=(256, 288))
-    assert toy.wcs(plain, toy.layout(plain)) is not None and toy.wcs_trouble(plain, toy.layout(plain)) == ""
+    assert (
+        wcs_of(toy, plain, toy.layout(plain)) is not None and wcs_trouble(toy, plain, toy.layout(plain)) == ""
+    )
 
 
 @pytest.mark.parametrize("cards", [SIP, SCAMP, TNX])

@@ -84,7 +84,7 @@ def test_no_stars_give_no_centroids(name):
 @both
 def test_a_masked_pixel_does_not_draw_the_centroid(name):
     image, xy = field(np.random.default_rng(5), 6.0, n=1)
-    mask, (x, y) = np.zeros(image.shape, np.uint8), np.rint(xy[0]).astype(int)
+    mask, (x, y) = np.zeros(image.shape, np.uint16), np.rint(xy[0]).astype(int)
     image[y + 1, x + 2], mask[y + 1, x + 2] = 6e4, 16
     drawn, _ = CENTROIDS[name](image, xy, fwhm=6.0, max_shift=3.0)
     kept, ok = CENTROIDS[name](image, xy, fwhm=6.0, max_shift=3.0, mask=mask)
@@ -107,7 +107,7 @@ def test_a_pixel_that_is_no_number_harms_nobody(name):
 @pytest.mark.parametrize("name", CENTROIDS)
 def test_nothing_given_is_changed(name):
     image, xy = field(np.random.default_rng(7), 4.0, n=4)
-    given = [image, xy, np.zeros(image.shape, np.uint8)]
+    given = [image, xy, np.zeros(image.shape, np.uint16)]
     before = [a.copy() for a in given]
     CENTROIDS[name](image, xy, fwhm=4.0, max_shift=2.0, mask=given[2])
     assert all(np.array_equal(a, b) for a, b in zip(given, before, strict=True))

@@ -273,6 +273,7 @@ def test_every_option_of_the_command_line_reaches_the_pipeline(here, asked):
         "recipe": "imaging",
         "until": "Calibrate",
         "skip": "Animate",
+        "save": "frames",
         "stars": 7,
         "observer": "ABC",
         "animation": "no",
@@ -302,7 +303,7 @@ def test_the_instruments_are_listed_with_origin_and_description():
 def test_a_plugin_that_failed_is_named_with_its_cause_and_exit_3(monkeypatch):
     known = load_plugins().instruments
     lost = Failure("their_module", "their-plugin 2.0", "ImportError: no gears", ("toy",))
-    monkeypatch.setattr(cli, "load_plugins", lambda: Plugins(known, failures=(lost,)))
+    monkeypatch.setattr(cli, "loaded", lambda commands: Plugins(known, failures=(lost,)))
     ran = run("instruments")
     assert ran.status == 3 and "OPTICAM" in ran.out
     assert ran.err == "their_module of their-plugin 2.0 could not be loaded: ImportError: no gears\n"

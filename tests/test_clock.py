@@ -13,7 +13,8 @@ from toy import Toy
 
 from potpyri_like.errors import HeaderError
 from potpyri_like.instruments import FrameKind, HeaderKeywords, Keyword
-from potpyri_like.instruments.clock import open_shutter, read_stamp
+from potpyri_like.instruments.clock import read_stamp
+from potpyri_like.instruments.exposure import open_shutter
 from potpyri_like.instruments.gmos import Gmos
 
 START = Time("2024-03-10T22:00:00", scale="utc", precision=6)

@@ -7,7 +7,7 @@ import pytest
 from astropy.io import fits
 from toy import Toy
 
-from potpyri_like.instruments import Amplifier, Keyword
+from potpyri_like.instruments import Amplifier, Dated, Keyword
 from potpyri_like.instruments.gmos import Gmos
 from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.testing import InstrumentContract, check_instrument
@@ -80,6 +80,20 @@ class Strong(Toy):
     cameras = (replace(MAIN, gain=5000 * u.electron / u.adu),)
 
 
+class StrongOnce(Toy):
+    """A gain that was upside down, years ago."""
+
+    cameras = (
+        replace(
+            MAIN,
+            gain=(
+                Dated(5000 * u.electron / u.adu, until="2001-01-01"),
+                Dated(1.3 * u.electron / u.adu, since="2001-01-01"),
+            ),
+        ),
+    )
+
+
 class Greedy(Toy):
     """Its overscan begins inside the data."""
 
@@ -131,6 +145,7 @@ def test_a_sound_instrument_passes_every_check(instrument):
         (NamelessClock, "a missing card is named", "without DATE-OBS"),
         (BoldGuess, "a missing card is named", "is not refused"),
         (Strong, "constants are plausible", "gain = 5000"),
+        (StrongOnce, "constants are plausible", "gain = 5000"),
         (Greedy, "sections lie inside the detector", "[250:288,1:256] overlap"),
         (Overlapping, "the layout covers the image once", "2048 pixels of the image come from two"),
         (Torn, "the layout covers the image once", "26 % of the image"),

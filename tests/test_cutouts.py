@@ -64,7 +64,7 @@ def test_pixels_outside_are_nan_or_zero():
     values, dx, _ = pixels_around(np.ones((20, 20)), [[0, 10], [np.nan, 3]], 4)
     assert np.array_equal(np.isnan(values[0]), dx < 0)
     assert np.isnan(values[1]).all()
-    marks, dx, _ = pixels_around(np.ones((20, 20), np.uint8), [[0, 10]], 4)
+    marks, dx, _ = pixels_around(np.ones((20, 20), np.uint16), [[0, 10]], 4)
     assert np.array_equal(marks[0] == 0, dx < 0)
 
 
@@ -86,9 +86,9 @@ def test_blocks_hold_every_row_once():
 
 
 def test_a_mask_is_clean_when_nothing_is_marked():
-    mask = np.zeros((9, 9), np.uint8)
+    mask = np.zeros((9, 9), np.uint16)
     assert is_clean(mask)
     mask[8, 8] = 4
     assert not is_clean(mask)
-    assert is_clean(np.broadcast_to(np.uint8(0), (9, 9)))
-    assert not is_clean(np.broadcast_to(np.uint8(4), (9, 9)))
+    assert is_clean(np.broadcast_to(np.uint16(0), (9, 9)))
+    assert not is_clean(np.broadcast_to(np.uint16(4), (9, 9)))

@@ -58,7 +58,7 @@ def test_the_variance_of_a_sum_is_that_of_its_parts(rng):
         t: Pixels(
             rng.normal(level[t], error[t], (200, 200)).astype(np.float32),
             np.full((200, 200), error[t] ** 2, np.float32),
-            np.zeros((200, 200), np.uint8),
+            np.zeros((200, 200), np.uint16),
         )
         for t in level
     }

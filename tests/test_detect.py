@@ -125,7 +125,7 @@ def test_saturated_stars_are_kept_and_flagged():
 def test_masked_pixels_and_nan_are_ignored():
     rng = np.random.default_rng(7)
     clean, xy, _ = field(gaussian, 6.0, rng)
-    image, mask = noisy(clean, rng), np.zeros(clean.shape, np.uint8)
+    image, mask = noisy(clean, rng), np.zeros(clean.shape, np.uint16)
     image[:, 300:304], mask[:, 300:304] = 6e4, 1
     image[200:300, 0:100] = np.nan
     mask[rng.integers(0, 500, 200), rng.integers(0, 500, 200)] = 1

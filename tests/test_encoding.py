@@ -346,7 +346,7 @@ def test_no_class_but_ours_is_made_and_nothing_is_executed(name):
 
 
 def master(**changes):
-    pixels = Pixels(np.ones((3, 4), np.float32), np.zeros((3, 4), np.float32), np.zeros((3, 4), np.uint8))
+    pixels = Pixels(np.ones((3, 4), np.float32), np.zeros((3, 4), np.float32), np.zeros((3, 4), np.uint16))
     return replace(Master("dark", pixels, 30.0, "exact", ("a.fits",)), **changes)
 
 
@@ -409,7 +409,7 @@ def test_a_fingerprint_tells_types_and_shapes_of_the_same_bytes():
         {"inputs": ("b.fits",)},
         {
             "pixels": Pixels(
-                np.ones((3, 4), np.float32), np.zeros((3, 4), np.float32), np.ones((3, 4), np.uint8)
+                np.ones((3, 4), np.float32), np.zeros((3, 4), np.float32), np.ones((3, 4), np.uint16)
             )
         },
     ],

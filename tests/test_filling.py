@@ -38,7 +38,7 @@ def measured(image, mask, **options):
 def masked(where, value=SKY):
     """The star with some pixels lost, which the sky or another value has taken the place of."""
     image, share = star()
-    mask = np.zeros(image.shape, np.uint8)
+    mask = np.zeros(image.shape, np.uint16)
     mask[where], image[where] = MaskBit.BAD, value
     return image, mask, share[where].sum()
 
@@ -74,7 +74,7 @@ def test_a_star_that_lost_most_of_its_light_is_not_measured():
 def test_a_block_darker_than_any_sky_counts_as_bad_pixels_without_a_mask(value):
     image, _ = star()
     image[34:47, 34:47] = value
-    found = measured(image, np.zeros(image.shape, np.uint8))
+    found = measured(image, np.zeros(image.shape, np.uint16))
     assert np.isnan(found.flux).all()
     assert found.flags[0] & StarFlag.FILLED and found.flags[0] & StarFlag.BAD_PIXEL
 
@@ -82,7 +82,7 @@ def test_a_block_darker_than_any_sky_counts_as_bad_pixels_without_a_mask(value):
 def test_a_few_dark_pixels_are_filled_without_a_mask():
     image, _ = star()
     image[41, 41] = 0
-    found = measured(image, np.zeros(image.shape, np.uint8))
+    found = measured(image, np.zeros(image.shape, np.uint16))
     assert found.flags[0] == StarFlag.BAD_PIXEL
     np.testing.assert_allclose(found.flux, FLUX, rtol=0.01)
 
@@ -90,7 +90,7 @@ def test_a_few_dark_pixels_are_filled_without_a_mask():
 @pytest.mark.parametrize("sky", [300.0, 2.0, -3.0])
 def test_a_clean_star_and_its_sky_raise_no_flag(sky):
     image, _ = star()
-    found = measured(image + np.float32(sky - SKY), np.zeros(image.shape, np.uint8))
+    found = measured(image + np.float32(sky - SKY), np.zeros(image.shape, np.uint16))
     assert found.flags[0] == 0
     np.testing.assert_allclose(found.flux, FLUX, rtol=0.01)
 

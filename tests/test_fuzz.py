@@ -16,6 +16,7 @@ from toy import Toy
 
 from potpyri_like.edits import read_edited, read_edits
 from potpyri_like.errors import FrameError, HeaderError, NightError, UsageError
+from potpyri_like.instruments import camera_named, pixel_scale, wcs_of
 from potpyri_like.instruments.gmos import Gmos
 from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.options import Options, read_config
@@ -201,12 +202,12 @@ def test_an_odd_header_is_described_or_refused(instrument, cards, examples):
     def describing(header):
         with contextlib.suppress(FrameError):
             for info in instrument.describe(header):
-                camera = instrument.camera_named(info.camera)
-                assert instrument.pixel_scale(info) > 0
+                camera = camera_named(instrument, info.camera)
+                assert pixel_scale(instrument, info) > 0
                 assert info.exposure.to_value("s") < 1e6 or not np.isfinite(info.exposure)
                 with contextlib.suppress(FrameError):
                     layout = instrument.layout(header, camera)
-                    instrument.wcs(header, layout)
+                    wcs_of(instrument, header, layout)
 
     fuzz(describing, examples)
 

@@ -1,4 +1,5 @@
-from itertools import combinations
+from dataclasses import replace
+from itertools import combinations, product
 
 import astropy.units as u
 import numpy as np
@@ -10,8 +11,10 @@ from potpyri_like.errors import HeaderError
 from potpyri_like.frame import FrameKind, MaskBit
 from potpyri_like.header import RawHeader
 from potpyri_like.imaging import Piece, assemble, parse_section
+from potpyri_like.instruments import camera_named, pixel_scale, site_of
 from potpyri_like.instruments.gmos import Gmos
-from potpyri_like.testing.simulate import a_frame, raw_header
+from potpyri_like.testing.cards import raw_header
+from potpyri_like.testing.simulate import a_frame
 
 GMOS = Gmos()
 PRIMARY = {
@@ -43,7 +46,7 @@ def frame_of(camera, *, binning=(2, 2), size=(512, 200), **cards):
         GMOS,
         a_frame(
             FrameKind.SCIENCE,
-            GMOS.camera_named(camera),
+            camera_named(GMOS, camera),
             band="r",
             target="M51",
             exposure=60.0,
@@ -109,7 +112,7 @@ class TestRealHeaders:
         assert info.target == "M51F2"
         assert info.pointing.ra.deg == pytest.approx(202.48845833)
         assert info.pointing.dec.deg == pytest.approx(47.20578333)
-        assert GMOS.pixel_scale(info) == pytest.approx(2 * 0.0728)
+        assert pixel_scale(GMOS, info) == pytest.approx(2 * 0.0728)
 
     def test_azimuth_and_elevation_are_no_coordinates(self, real):
         for name in ("N20090313S0180", "N20150217S0274", "S20090620S0145"):
@@ -195,9 +198,9 @@ class TestGenerations:
         assert sum(r.data.shape[0] * r.data.shape[1] for r in layout.readouts) == layout.shape[0] * 3072
 
     def test_north_and_south_stand_where_they_stand(self):
-        assert GMOS.site_of("GMOS-N Ham").lat.deg == pytest.approx(19.824, abs=0.001)
-        assert GMOS.site_of("GMOS-S Ham").lat.deg == pytest.approx(-30.241, abs=0.001)
-        assert GMOS.site_of("GMOS-S Ham").height.to_value(u.m) == pytest.approx(2722)
+        assert site_of(GMOS, "GMOS-N Ham").lat.deg == pytest.approx(19.824, abs=0.001)
+        assert site_of(GMOS, "GMOS-S Ham").lat.deg == pytest.approx(-30.241, abs=0.001)
+        assert site_of(GMOS, "GMOS-S Ham").height.to_value(u.m) == pytest.approx(2722)
 
     def test_one_chip_of_four_amplifiers_is_an_image_of_its_own(self):
         whole = frame_of("GMOS-S Ham")
@@ -223,6 +226,21 @@ class TestGenerations:
         assert np.array_equal(image.data[0][good], np.arange(0, 6144, 2))
         assert np.flatnonzero(~good).tolist() == [*range(1024, 1042), *range(2066, 2084)]
         assert set(image.mask[0][~good]) == {MaskBit.BAD}
+
+
+def test_each_card_that_a_camera_declares_is_the_one_that_is_read():
+    """The same files with other names for their cards, and a declaration that says so."""
+    names = {"GAIN": "EGAIN", "RDNOISE": "RON", "DATASEC": "TRIMSEC", "BIASSEC": "OVERSEC"}
+    header = frame_of("GMOS-N Ham")
+    renamed = replace(header, hdus=tuple(fits.Header(hdu, copy=True) for hdu in header.hdus))
+    for hdu, (old, new) in product(renamed.hdus[1:], names.items()):
+        hdu.rename_keyword(old, new)
+    camera = camera_named(GMOS, "GMOS-N Ham")
+    fields = ("gain", "read_noise", "data_section", "overscan_section")
+    cards = {field: getattr(camera, field) for field in fields}
+    other = replace(camera, **{f: replace(card, card=names[card.card]) for f, card in cards.items()})
+    assert GMOS.layout(renamed, other) == GMOS.layout(header)
+    assert len({readout.gain for readout in GMOS.layout(header).readouts}) == 12
 
 
 class TestKind:
@@ -301,6 +319,12 @@ class TestMissing:
         assert GMOS.layout(header).readouts[2].gain == 1.63
         assert "no GAIN in HDU 3: 1.63 assumed" in described(header).notes
         assert not described(frame_of("GMOS-N EEV")).notes
+
+    def test_a_section_that_leaves_its_image_is_refused(self):
+        header = frame_of("GMOS-N EEV")
+        header.hdus[2]["DATASEC"] = "[33:2081,1:512]"
+        with pytest.raises(HeaderError, match=r"\.fits: the data section \[33:2081,1:512\] leaves the image"):
+            GMOS.layout(header)
 
     def test_without_utstart_the_time_is_time_obs(self):
         header = primary()

@@ -7,6 +7,7 @@ from scipy.ndimage import median_filter
 from potpyri_like.errors import PixelError
 from potpyri_like.frame import MaskBit
 from potpyri_like.imaging import (
+    MEDIAN_COVARIANCE,
     MEDIAN_NOISE_FACTOR,
     Counts,
     Pixels,
@@ -22,7 +23,7 @@ def as_pixels(data, variance=READ_NOISE**2):
     return Pixels(
         np.asarray(data, np.float32),
         np.full(np.shape(data), variance, np.float32),
-        np.zeros(np.shape(data), np.uint8),
+        np.zeros(np.shape(data), np.uint16),
     )
 
 
@@ -60,15 +61,16 @@ def test_bad_pixels_are_filled_from_good_neighbours_and_stay_marked(rng):
     np.testing.assert_array_equal(filtered.mask, pixels.mask)
 
 
-def test_the_noise_factor_gives_the_noise_of_apertures_not_of_pixels(rng):
+def test_the_variance_is_that_of_a_pixel_and_with_the_covariance_that_of_an_aperture(rng):
     """Squares of 18 px have the area of a circle of radius 10 px."""
     side, boxes = 18, 100
     image = filter_hot_pixels(as_pixels(rng.normal(0, 10, (side * boxes, side * boxes)), 100.0))
     sums = image.data.reshape(boxes, side, boxes, side).sum(axis=(1, 3))
-    stated = image.variance[:side, :side].sum()
+    stated = MEDIAN_COVARIANCE * image.variance[:side, :side].sum()
     # 3.5 % of the error is 7 % of the variance; the rest is the error of a variance of 10 000 squares
     assert sums.var() == pytest.approx(stated, rel=0.07 + 4 * np.sqrt(2 / boxes**2))
     assert stated == pytest.approx(MEDIAN_NOISE_FACTOR * 100 * side**2, rel=1e-4)
+    assert image.data.var() == pytest.approx(image.variance.mean(), rel=0.02)
     assert image.data.std() == pytest.approx(0.41 * 10, rel=0.01)  # published: the pixel noise drops to 0.41
 
 
@@ -186,7 +188,7 @@ def test_bad_pixels_become_the_mean_of_the_nearest_good_ones(rng, blocks):
     bad[0, 0] = bad[59, 59] = True
     bad[20:29, 30:39] |= blocks == "hole"
     bad[:, 15:50] |= blocks == "half"
-    pixels.mask[bad] |= np.uint8(MaskBit.BAD)
+    pixels.mask[bad] |= np.uint16(MaskBit.BAD)
     np.testing.assert_allclose(fill_bad(pixels, MaskBit.BAD), brute_fill(pixels, bad), rtol=1e-6)
 
 

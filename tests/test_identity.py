@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 import potpyri_like
-from potpyri_like.identity import code_identity, hash_of, instrument_identity, source_of, sources, versions
+from potpyri_like.identity import (
+    code_identity,
+    hash_of,
+    instrument_identity,
+    source_of,
+    sources,
+    versions,
+    with_contract,
+)
 from potpyri_like.instruments import Instrument
 from potpyri_like.instruments.opticam import Opticam
 
@@ -165,6 +173,14 @@ def test_our_own_instruments_are_part_of_the_code():
     name, digest = instrument_identity(Opticam).split(" ")
     assert name == "potpyri_like.instruments.opticam.Opticam" and len(digest) == 64
     assert source_of(Instrument.__module__) == HOME
+
+
+def test_an_instrument_of_ours_is_also_the_modules_that_its_contract_is_spread_over():
+    found = with_contract({"potpyri_like.instruments.opticam", "potpyri_like.instruments.base"})
+    names = {name.rpartition(".")[2] for name in found}
+    assert {"layout", "cameras", "dates", "clock", "exposure", "keywords", "pointing", "description"} < names
+    assert "gmos" not in names, "another instrument is not part of it"
+    assert with_contract({"potpyri_like.photometry.photometers"}) == {"potpyri_like.photometry.photometers"}
 
 
 def test_what_comes_with_python_has_no_source_to_watch():

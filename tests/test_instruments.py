@@ -23,7 +23,15 @@ from potpyri_like.instruments import (
     Keyword,
     PixelFilter,
     Rule,
+    Simulated,
+    SimulatedCamera,
+    camera_named,
+    image_hdus,
+    pixel_scale,
+    site_of,
+    wcs_of,
 )
+from potpyri_like.testing.cards import blank_headers, cards_of
 
 MAIN = Toy.cameras[0]
 E_PER_ADU = u.electron / u.adu
@@ -303,15 +311,15 @@ class TestCameras:
     def test_a_frame_that_a_person_gave_a_camera_is_laid_out_for_it(self):
         header = frame({"FILTER": "clear"})
         assert described(Twin(), header, camera="RED").camera == "red"
-        assert Twin().layout(header, Twin().camera_named("red")).readouts[0].gain == 2
-        assert Twin().layout(header, Twin().camera_named("blue")).readouts[0].gain == 1.3
+        assert Twin().layout(header, camera_named(Twin(), "red")).readouts[0].gain == 2
+        assert Twin().layout(header, camera_named(Twin(), "blue")).readouts[0].gain == 1.3
 
     def test_each_has_its_scale_its_gain_and_its_site(self):
         blue, red = (described(Twin(), frame({"FILTER": band, "BIN": "2x2"})) for band in "gr")
-        assert Twin().pixel_scale(blue) == pytest.approx(1.24)
-        assert Twin().pixel_scale(red) == pytest.approx(1.0)
-        assert Twin().site_of("blue") == Toy.site
-        assert Twin().site_of("red").lon.deg == pytest.approx(20)
+        assert pixel_scale(Twin(), blue) == pytest.approx(1.24)
+        assert pixel_scale(Twin(), red) == pytest.approx(1.0)
+        assert site_of(Twin(), "blue") == Toy.site
+        assert site_of(Twin(), "red").lon.deg == pytest.approx(20)
 
     def test_a_flat_without_a_filter_is_of_the_camera_s_only_band(self):
         cards = {"IMAGETYP": "flat", "FILTER": "", "DETECTOR": "B34"}
@@ -319,7 +327,7 @@ class TestCameras:
 
     def test_an_unknown_name_is_told_with_those_that_are_there(self):
         with pytest.raises(HeaderError, match="TWIN has no camera 'green': it has blue, red"):
-            Twin().camera_named("green")
+            camera_named(Twin(), "green")
 
 
 class TestLayout:
@@ -432,8 +440,8 @@ class TestAmplifiers:
         assert [readout.gain for readout in readouts] == [1, 2, 3, 4]
         assert [readout.read_noise for readout in readouts] == [6, 6, 6, 9]
         assert [readout.overscan is None for readout in readouts] == [False, True, True, True]
-        assert Quad().image_hdus(self.header()) == (1, 2, 3, 4)
-        assert Quad().wcs(self.header(), Quad().layout(self.header())) is None
+        assert image_hdus(Quad(), self.header()) == (1, 2, 3, 4)
+        assert wcs_of(Quad(), self.header(), Quad().layout(self.header())) is None
 
     @pytest.mark.parametrize("binning", [1, 2])
     def test_a_coded_image_is_assembled_with_flips_and_gaps(self, binning):
@@ -474,6 +482,31 @@ class TestAmplifiers:
             flip_y=readout.flip_y,
         )
 
+    def test_where_the_headers_tell_the_places_the_rest_is_the_camera_s(self):
+        class Tiled(Quad):
+            name = "TILED"
+            cameras = (
+                camera(data_section=Keyword("DATA"), overscan_section=None, gain=Keyword("GAIN", E_PER_ADU)),
+            )
+
+            def amplifiers_in(self, header, camera):
+                return tuple(Amplifier(hdu=hdu, x0=header.of(hdu)["AT"], y0=0) for hdu in header.images)
+
+        def tiles(*places, **cards):
+            chip = {"NAXIS": 2, "NAXIS1": 44, "NAXIS2": 20, "GAIN": 2.0, "DATA": "[5:44,1:20]"} | cards
+            return make_header(CARDS, extensions=[chip | {"AT": at} for at in places])
+
+        layout = Tiled().layout(tiles(0, 40, 100))
+        assert layout.shape == (20, 140)
+        assert [(r.hdu, r.x0, r.gain, r.data.fits()) for r in layout.readouts] == [
+            (hdu, x0, 2, "[5:44,1:20]") for hdu, x0 in ((1, 0), (2, 40), (3, 100))
+        ]
+        assert image_hdus(Tiled(), tiles(0, 40)) == (1, 2)
+        with pytest.raises(HeaderError, match=r"frame\.fits: no DATA card in HDU 1; the frame is left out"):
+            Tiled().layout(tiles(0, 40, DATA=""))
+        with pytest.raises(HeaderError, match=r"frame\.fits: no image in it"):
+            Tiled().layout(make_header(CARDS, extensions=[{"NAXIS": 0}]))
+
     def test_a_blank_file_has_room_for_all_amplifiers_of_one_hdu(self):
         halves = tuple(
             Amplifier(hdu=0, data_section=data, overscan_section=over, x0=x0, y0=0)
@@ -483,7 +516,7 @@ class TestAmplifiers:
             )
         )
         toy = declare(cameras=(camera(data_section=None, overscan_section=None, amplifiers=halves),))()
-        (blank,) = toy.blank(toy.cameras[0], size=(10, 10), binning=(1, 1))
+        (blank,) = blank_headers(toy, toy.cameras[0], size=(10, 10), binning=(1, 1))
         assert (blank["NAXIS1"], blank["NAXIS2"]) == (120, 20)
 
     def test_a_blank_file_puts_amplifiers_with_cards_side_by_side(self):
@@ -494,7 +527,7 @@ class TestAmplifiers:
             for n, x0 in ((1, 0), (2, 30))
         )
         toy = declare(cameras=(camera(data_section=None, overscan_section=None, amplifiers=halves),))()
-        (blank,) = toy.blank(toy.cameras[0], size=(30, 10), binning=(1, 1))
+        (blank,) = blank_headers(toy, toy.cameras[0], size=(30, 10), binning=(1, 1))
         assert [blank[card] for card in ("TRIM1", "BIAS1", "TRIM2", "BIAS2", "NAXIS1")] == [
             "[1:30,1:10]",
             "[31:62,1:10]",
@@ -534,6 +567,7 @@ class TestDeclarations:
             ({"pixel_filter": "median"}, "Mine: pixel_filter = 'median' is not of type PixelFilter"),
             ({"band_names": ("R",)}, "Mine: band_names = .* is not of type Mapping"),
             ({"recipe": "time series"}, "Mine: recipe = 'time series'; give the name of a recipe"),
+            ({"simulated": None}, "Mine: simulated = None is not of type Simulated"),
             ({"telescope_diameter": 2.1}, "Mine: telescope_diameter = 2.1 has no unit; give it in m"),
             ({"telescope_diameter": 2.1 * u.s}, "Mine: telescope_diameter = 2.1 s has the unit s"),
         ],
@@ -541,6 +575,19 @@ class TestDeclarations:
     def test_a_class_is_checked_when_it_is_made(self, attributes, culprit):
         with pytest.raises(DeclarationError, match=culprit):
             declare(**attributes)
+
+    @pytest.mark.parametrize(
+        ("declared", "given", "culprit"),
+        [
+            (Simulated, {"equinox": 2000}, "Simulated: equinox = 2000 has no unit; give it in yr"),
+            (Simulated, {"headers": "blank"}, "Simulated: headers = 'blank' is no function"),
+            (SimulatedCamera, {"rotation": 3}, "SimulatedCamera: rotation = 3 has no unit"),
+            (SimulatedCamera, {"dark_current": 1 * u.adu}, "SimulatedCamera: dark_current = 1.0 adu"),
+        ],
+    )
+    def test_what_only_simulated_nights_use_has_units_too(self, declared, given, culprit):
+        with pytest.raises(DeclarationError, match=culprit):
+            declared(**given)
 
     def test_a_table_of_kinds_needs_its_card(self):
         with pytest.raises(DeclarationError, match="Mine: kinds is a table, so keywords needs kind="):
@@ -600,6 +647,7 @@ class TestDeclarations:
             ({"pedestal": 100}, "Camera 'main': pedestal = 100 has no unit"),
             ({"rotation": 0.2}, "Camera 'main': rotation = 0.2 has no unit"),
             ({"dark_current": 1 * u.adu}, "Camera 'main': dark_current"),
+            ({"simulated": {"flipped": True}}, r"Camera 'main': simulated = .*; give SimulatedCamera\("),
             ({"data_section": "[1:10]"}, r"Camera 'main': data_section = '\[1:10\]'"),
             ({"data_section": "[0:10,1:10]"}, "Camera 'main': data_section .* starts before pixel 1"),
             ({"overscan_section": "[9:1,1:10]"}, "Camera 'main': overscan_section .* runs backwards"),
@@ -687,7 +735,7 @@ class TestCards:
 
     def test_a_frame_s_cards_describe_the_frame(self):
         before = described(Toy(), frame())
-        after = described(Toy(), make_header(Toy().cards(before), shape=(256, 288)))
+        after = described(Toy(), make_header(cards_of(Toy(), before), shape=(256, 288)))
         assert after.pointing.separation(before.pointing) < 0.05 * u.arcsec
         assert abs((after.mid_time - before.mid_time).to_value(u.s)) < 1e-3
         for attribute in ("kind", "camera", "band", "target", "binning", "exposure"):
@@ -697,8 +745,8 @@ class TestCards:
         rules = (Rule(FrameKind.FLAT, Is("OBJECT", "skyflat")), Rule(FrameKind.SCIENCE, Always()))
         toy = declare(kinds=rules)()
         flat = described(toy, frame({"OBJECT": "SKYFLAT"}))
-        assert toy.cards(flat)["OBJECT"] == "SKYFLAT"
-        assert toy.cards(described(toy, frame()))["OBJECT"] == "WASP-12"
+        assert cards_of(toy, flat)["OBJECT"] == "SKYFLAT"
+        assert cards_of(toy, described(toy, frame()))["OBJECT"] == "WASP-12"
 
 
 class TestSky:
@@ -718,7 +766,7 @@ class TestSky:
     def test_a_wcs_is_that_of_the_trimmed_image_even_where_its_numbers_are_text(self):
         toy = declare(cameras=(camera(data_section="[11:250,21:250]", overscan_section=None),))()
         header = frame(self.WCS)
-        wcs = toy.wcs(header, toy.layout(header))
+        wcs = wcs_of(toy, header, toy.layout(header))
         # pixel 100, 120 of the file, from 1, is 89, 99 of the trimmed image, from 0
         sky = wcs.pixel_to_world(89, 99)
         assert (sky.ra.deg, sky.dec.deg) == pytest.approx((124.6, 25.3), abs=1e-9)
@@ -727,4 +775,4 @@ class TestSky:
     def test_a_header_without_a_usable_one_has_none(self, cards):
         header = frame(self.WCS | cards if cards else {})
         toy = Toy()
-        assert toy.wcs(header, toy.layout(header)) is None
+        assert wcs_of(toy, header, toy.layout(header)) is None

@@ -1,6 +1,7 @@
 """The ladder of darks, and masters made of a night's own frames."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ def dark(exposure, *, rate=2.0, level=5.0, error=0.5):
     pixels = Pixels(
         np.full(SHAPE, level + rate * exposure, np.float32),
         np.full(SHAPE, error**2, np.float32),
-        np.zeros(SHAPE, np.uint8),
+        np.zeros(SHAPE, np.uint16),
     )
     return Master("dark", pixels, exposure, "exact", (f"dark_{exposure:g}.fits",))
 
@@ -123,6 +124,36 @@ def test_the_masters_of_a_night_say_what_they_are_made_of(tmp_path):
     }
     for master in (masters.bias, masters.darks[30.0], masters.flat):
         assert (output.root / master.product).is_file()
+
+
+@pytest.mark.parametrize("number", [1, 6])
+@pytest.mark.parametrize("mode", ["none", "median"])
+def test_two_masters_of_other_frames_differ_by_the_variance_of_their_pixels(tmp_path, mode, number):
+    """From one frame or six, of filtered pixels or raw ones; and so do the planes that are written."""
+    taken = dict.fromkeys(("biases", "darks", "flats"), 2 * number)
+    plan = NightPlan(
+        frames=2, size=(160, 128), stars=5, comparisons=2, flip=None, response=0.0, exposure=30.0, **taken
+    )
+    simulate_night(Toy(), tmp_path, plan)
+    found = scan(tmp_path, Toy())
+    made = []
+    for half in (slice(number), slice(number, None)):
+        output = Output(tmp_path / f"red_{half.start}")
+        output.make()
+        work = start(found, found.sets()[0], Options())
+        some = {name: getattr(work.observed, name)[half] for name in ("biases", "darks", "flats")}
+        work = work.with_(shared=work.shared.with_(filter_mode=mode), observed=replace(work.observed, **some))
+        masters = MakeMasters()(work, Runner(output, Options(), Silent())).result.masters
+        made.append((masters.bias, masters.flat))
+        for master in made[-1]:
+            with fits.open(output.root / master.product) as hdus:
+                assert hdus["MASK"].data.dtype.newbyteorder("=") == np.uint16
+                np.testing.assert_array_equal(hdus["MASK"].data, master.pixels.mask)
+                np.testing.assert_allclose(hdus["ERR"].data ** 2, master.pixels.variance, rtol=1e-6)
+    for one, other in zip(*made, strict=True):
+        stated = (one.pixels.variance + other.pixels.variance).mean()
+        # up to 8 % are lost where one value of six is clipped
+        assert (one.pixels.data - other.pixels.data).var() == pytest.approx(stated, rel=0.1)
 
 
 def test_what_a_night_lacks_is_a_problem_with_its_name(tmp_path):

@@ -57,7 +57,7 @@ def observe(clean, rng):
     """The field on a sky of 200 electrons read with 5 electrons: image, its variance, an empty mask."""
     image = rng.poisson(clean + SKY) + rng.normal(0, READ_NOISE, clean.shape)
     variance = clean + SKY + READ_NOISE**2
-    return image.astype(np.float32), variance.astype(np.float32), np.zeros(clean.shape, np.uint8)
+    return image.astype(np.float32), variance.astype(np.float32), np.zeros(clean.shape, np.uint16)
 
 
 def annulus_mean(image, xy, inner, outer):
@@ -106,7 +106,7 @@ def test_the_sky_is_as_well_known_from_squares_of_pixels(binning):
     for _ in range(12):
         image = rng.normal(1000, 20, (900, 900)).astype(np.float32)
         skies.append(
-            sky_between_stars(image, xy, (30, 50), mask=np.zeros(image.shape, np.uint8), binning=binning)
+            sky_between_stars(image, xy, (30, 50), mask=np.zeros(image.shape, np.uint16), binning=binning)
         )
     level, scatter = (np.concatenate([getattr(s, name) for s in skies]) for name in ("level", "scatter"))
     area = np.pi * (50**2 - 30**2)
@@ -118,7 +118,7 @@ def test_the_sky_is_as_well_known_from_squares_of_pixels(binning):
 
 
 def test_a_masked_pixel_hides_its_square():
-    image, mask = np.full((120, 120), 10.0, np.float32), np.zeros((120, 120), np.uint8)
+    image, mask = np.full((120, 120), 10.0, np.float32), np.zeros((120, 120), np.uint16)
     image[::9, ::9], mask[::9, ::9] = 9000, MaskBit.HOT
     for binning in (1, 2, 3):
         sky = sky_between_stars(image, [[60.0, 60.0]], (20, 40), mask=mask, binning=binning)
@@ -149,7 +149,7 @@ def test_stars_in_the_annulus_hardly_move_the_sky():
 
 
 def test_masked_and_outside_pixels_are_left_out_of_the_sky():
-    image, mask = np.full((80, 80), 10.0), np.zeros((80, 80), np.uint8)
+    image, mask = np.full((80, 80), 10.0), np.zeros((80, 80), np.uint16)
     image[:, 45:], mask[:, 45:] = 9999, MaskBit.BAD
     sky = annulus_sky(image, [[40, 40], [0, 40], [200, 40]], inner=8, outer=15, mask=mask)
     assert sky.level[:2] == pytest.approx([10, 10])
@@ -203,7 +203,7 @@ def test_a_centroid_does_not_depend_on_the_other_stars():
 
 
 def test_a_masked_hot_pixel_does_not_draw_the_centroid():
-    image, mask = 1e4 * gaussian((60, 60), 30.3, 29.8, 6.0), np.zeros((60, 60), np.uint8)
+    image, mask = 1e4 * gaussian((60, 60), 30.3, 29.8, 6.0), np.zeros((60, 60), np.uint16)
     image[34, 33], mask[34, 33] = 5000, MaskBit.HOT
     drawn, _ = refine_positions(image, [[30, 30]], fwhm=6, max_shift=3)
     kept, ok = refine_positions(image, [[30, 30]], fwhm=6, max_shift=3, mask=mask)
@@ -222,21 +222,21 @@ def test_a_masked_hot_pixel_does_not_draw_the_centroid():
     ],
 )
 def test_a_masked_pixel_flags_the_aperture_that_holds_it(bit, flag):
-    mask = np.zeros((50, 50), np.uint8)
+    mask = np.zeros((50, 50), np.uint16)
     mask[20, 26] = bit
     flags = aperture_flags(mask, [[20, 20], [19, 20], [26, 20], [20, 44]], 5.6)
     assert flags.tolist() == [flag, 0, flag, StarFlag.EDGE]
 
 
 def test_several_bits_make_several_flags_and_the_edge_another():
-    mask = np.zeros((50, 50), np.uint8)
+    mask = np.zeros((50, 50), np.uint16)
     mask[2, 2] = MaskBit.HOT | MaskBit.SATURATED
     expected = StarFlag.HOT_PIXEL | StarFlag.SATURATED | StarFlag.EDGE
     assert aperture_flags(mask, [[2, 2], [-20, 3]], 4).tolist() == [expected, StarFlag.EDGE]
 
 
 def test_a_star_outside_or_at_the_edge_is_flagged_and_never_silently_cut():
-    frame = np.full((100, 100), 50.0), np.full((100, 100), 50.0), np.zeros((100, 100), np.uint8)
+    frame = np.full((100, 100), 50.0), np.full((100, 100), 50.0), np.zeros((100, 100), np.uint16)
     xy = [[50, 50], [-40, 50], [15, 50], [3, 50]]
     measured = measure_stars(*frame, xy, fwhm=4, radii=[4, 6], annulus=(10, 20))
     assert measured.flags.tolist() == [0, StarFlag.EDGE, StarFlag.EDGE, StarFlag.EDGE]
@@ -246,7 +246,7 @@ def test_a_star_outside_or_at_the_edge_is_flagged_and_never_silently_cut():
 
 
 def test_a_star_that_is_not_there_keeps_its_position_and_says_so():
-    frame = np.full((90, 90), 50.0), np.full((90, 90), 50.0), np.zeros((90, 90), np.uint8)
+    frame = np.full((90, 90), 50.0), np.full((90, 90), 50.0), np.zeros((90, 90), np.uint16)
     measured = measure_stars(*frame, [[45.25, 40]], fwhm=4, radii=[4], annulus=(10, 20), recentre=2)
     assert measured.flags.tolist() == [StarFlag.NO_CENTROID]
     assert measured.xy.tolist() == [[45.25, 40]]
@@ -264,7 +264,7 @@ def test_positions_follow_the_stars_only_when_asked():
 
 
 def test_no_stars_make_an_empty_measurement():
-    frame = np.full((90, 90), 50.0), np.full((90, 90), 50.0), np.zeros((90, 90), np.uint8)
+    frame = np.full((90, 90), 50.0), np.full((90, 90), 50.0), np.zeros((90, 90), np.uint16)
     measured = measure_stars(*frame, np.empty((0, 2)), fwhm=4, radii=[4, 5], annulus=(10, 20), recentre=1)
     assert measured.flux.shape == (0, 2)
     assert measured.flags.shape == (0,)
@@ -280,7 +280,7 @@ def test_any_byte_order_and_layout_gives_the_same_numbers(make):
     settings = {"fwhm": 4, "radii": [5], "annulus": (15, 30), "recentre": 2}
     plain = measure_stars(image, variance, mask, xy, **settings)
     other = measure_stars(
-        make(image), make(variance), make(mask.astype(np.float32)).astype(np.uint8), xy, **settings
+        make(image), make(variance), make(mask.astype(np.float32)).astype(np.uint16), xy, **settings
     )
     assert np.array_equal(plain.flux, other.flux)
     assert native_float32(image) is image
@@ -304,7 +304,7 @@ def test_the_sky_of_a_star_leaves_its_neighbours_out(rng):
     image = rng.normal(100.0, 10.0, (size, size))
     for x0, y0 in xy[1:]:
         image += 2e6 / (np.pi * core**2) * 2 * (1 + ((x - x0) ** 2 + (y - y0) ** 2) / core**2) ** -3
-    mask = np.zeros((size, size), np.uint8)
+    mask = np.zeros((size, size), np.uint16)
     whole = sky_between_stars(image, xy[:1], (32.0, 48.0), mask=mask)
     between = sky_between_stars(image, xy[:1], (32.0, 48.0), mask=mask | disks(mask.shape, xy[1:], 25))
     reached = sky_between_stars(image, xy, (32.0, 48.0), mask=mask, reach=[0.0, 25.0, 25.0, 25.0])
@@ -314,7 +314,7 @@ def test_the_sky_of_a_star_leaves_its_neighbours_out(rng):
 
 def test_where_stars_cover_the_annulus_it_is_used_all_the_same(rng):
     image = rng.normal(50.0, 5.0, (120, 120))
-    mask = np.zeros(image.shape, np.uint8)
+    mask = np.zeros(image.shape, np.uint16)
     xy = [[60.0, 60.0], [60.0, 61.0]]
     covered = sky_between_stars(image, xy, (10.0, 20.0), mask=mask, reach=[40.0, 40.0])
     assert np.isfinite(covered.level).all()
@@ -329,7 +329,7 @@ def test_planes_of_one_value_and_read_only_ones_are_taken_as_they_are():
     variance[:], settings = 225, {"fwhm": 5, "radii": [5, 8], "annulus": (15, 30), "recentre": 2}
     full = measure_stars(image, variance, mask, xy, reach=[9.0] * 4, **settings)
     image.flags.writeable = False
-    planes = np.broadcast_to(np.float32(225), image.shape), np.broadcast_to(np.uint8(0), image.shape)
+    planes = np.broadcast_to(np.float32(225), image.shape), np.broadcast_to(np.uint16(0), image.shape)
     constant = measure_stars(image, *planes, xy, reach=[9.0] * 4, **settings)
     assert np.array_equal(full.flux, constant.flux)
     assert constant.flux_err == pytest.approx(full.flux_err, rel=1e-9)

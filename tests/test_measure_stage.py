@@ -22,7 +22,7 @@ from potpyri_like.primitives import Measure, imaging, timeseries
 from potpyri_like.primitives.fields import MEASUREMENT
 from potpyri_like.primitives.lightcurve import GatherSeries
 from potpyri_like.primitives.measure import radii_of, sizes_of
-from potpyri_like.primitives.stage import Setup, to_ccd
+from potpyri_like.primitives.stage import Setup
 from potpyri_like.registration import Registration
 from potpyri_like.results import Reference
 from potpyri_like.stages import configured
@@ -41,9 +41,9 @@ def light(profile, xy, flux):
 def frame_of(clean, rng, profile, transform):
     """A calibrated and registered frame."""
     data = (rng.poisson(clean + SKY) + rng.normal(0, READ_NOISE, clean.shape)).astype(np.float32)
-    pixels = Pixels(data, np.maximum(data, 0) + np.float32(READ_NOISE**2), np.zeros(data.shape, np.uint8))
+    pixels = Pixels(data, np.maximum(data, 0) + np.float32(READ_NOISE**2), np.zeros(data.shape, np.uint16))
     known = Registration(transform, 10, 0.1, profile.fwhm, profile)
-    return Frame(to_ccd(pixels), INFO, results={"registration": known})
+    return Frame(pixels, INFO, results={"registration": known})
 
 
 def setup_of(rng, forced=()):

@@ -20,7 +20,8 @@ from potpyri_like.frame import FrameInfo, FrameKind
 from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.night import FrameRow, Night, edits_by_file, scan, slug, with_folder
 from potpyri_like.store import Output
-from potpyri_like.testing.simulate import a_frame, raw_header
+from potpyri_like.testing.cards import raw_header
+from potpyri_like.testing.simulate import a_frame
 
 TOY = Toy()
 SHAPE = (6, 8)

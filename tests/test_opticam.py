@@ -5,16 +5,19 @@ from dataclasses import replace
 import astropy.units as u
 import numpy as np
 import pytest
-from astropy.coordinates import SkyCoord
+from astropy.coordinates import Angle, SkyCoord
 from astropy.io import fits
 from astropy.time import Time
 from headers import make_header
 
 from potpyri_like.errors import HeaderError
 from potpyri_like.frame import FrameKind
+from potpyri_like.instruments import camera_named, image_hdus, pixel_scale
 from potpyri_like.instruments.opticam import DATE_DOUBTFUL, DATE_SETTLED, Opticam
 from potpyri_like.night import scan
 from potpyri_like.store import read_header
+from potpyri_like.testing.cards import raw_header
+from potpyri_like.testing.simulate import a_frame
 
 OPTICAM = Opticam()
 # A frame of 2023-11-22, as the camera's software writes it (the cards that matter).
@@ -410,7 +413,7 @@ class TestCamera:
     def test_scale_follows_camera_and_binning(self):
         for serial, scale in (("VSC-05535", 0.1397), ("VSC-05530", 0.1406), ("VSC-05522", 0.1661)):
             info = described(RAW | {"SERIALN": serial})
-            assert OPTICAM.pixel_scale(info) == pytest.approx(2 * scale)
+            assert pixel_scale(OPTICAM, info) == pytest.approx(2 * scale)
 
 
 class TestKind:
@@ -597,9 +600,9 @@ class TestReadout:
         header = make_header(without(RAW, "SERIALN", "FILTER"), inside="x.fit")
         with pytest.raises(HeaderError):
             OPTICAM.layout(header)
-        camera = OPTICAM.camera_named("C2")
+        camera = camera_named(OPTICAM, "C2")
         assert OPTICAM.layout(header, camera).shape == (64, 64)
-        assert OPTICAM.image_hdus(header, camera) == (0,)
+        assert image_hdus(OPTICAM, header, camera) == (0,)
         assert OPTICAM.pedestal(header, camera) == (100, 20)
 
 
@@ -676,7 +679,7 @@ class TestRealFrames:
         assert (info.clock, info.target, info.pointing) == ("PC", "", None)
         assert info.exposure == 5 * u.s
         assert info.shape == (1024, 1024)
-        assert OPTICAM.pixel_scale(info) == pytest.approx(2 * scale)
+        assert pixel_scale(OPTICAM, info) == pytest.approx(2 * scale)
         assert not flagged(info)
         assert OPTICAM.layout(header).readouts[0].read_noise == pytest.approx(2.6)
 
@@ -684,3 +687,14 @@ class TestRealFrames:
         night = scan(real_data / "opticam", OPTICAM)
         assert [frame.camera for frame in night.frames] == ["C1", "C2", "C3"]
         assert len({frame.mid_time.isot for frame in night.frames}) == 1
+
+
+def test_a_simulated_header_states_the_pointing_of_date_and_it_is_read_back():
+    pointing = SkyCoord(153.5 * u.deg, 16.05 * u.deg)
+    info = a_frame(FrameKind.SCIENCE, camera_named(OPTICAM, "C1"), band="g", target="X", pointing=pointing)
+    header = raw_header(OPTICAM, info, size=(64, 64))
+    (found,) = OPTICAM.describe(header)
+    assert found.pointing.separation(pointing) < 0.05 * u.arcsec
+    assert header["EQUINOX"] == pytest.approx(2024.8)
+    # 24.8 years of precession: about 46 arcsec cos(declination) a year in right ascension
+    assert Angle(header["RA"], u.hourangle) - pointing.ra > 15 * u.arcmin

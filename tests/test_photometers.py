@@ -55,7 +55,7 @@ def observed(rng, clean):
     """Image, variance and mask of what a camera sees of that light."""
     image = rng.poisson(clean + SKY) + rng.normal(0, READ_NOISE, clean.shape)
     variance = np.maximum(image, 0) + READ_NOISE**2
-    return image.astype(np.float32), variance.astype(np.float32), np.zeros(clean.shape, np.uint8)
+    return image.astype(np.float32), variance.astype(np.float32), np.zeros(clean.shape, np.uint16)
 
 
 def measured(photometer, frame, xy, profile, template=None, **options):
@@ -85,7 +85,7 @@ def test_fluxes_deviate_from_their_mean_by_their_errors(photometer, fwhm, binnin
         (
             (clean + SKY).astype(np.float32),
             np.full(clean.shape, NOISE**2, np.float32),
-            np.zeros(clean.shape, np.uint8),
+            np.zeros(clean.shape, np.uint16),
         ),
         xy,
         profile,
@@ -201,7 +201,7 @@ def test_profiles_fitted_together_separate_blends_that_apertures_mix():
 def test_the_contour_moves_with_the_star_by_parts_of_pixels_and_turns_with_the_field():
     profile, turn = Profile(6.0, 0.4, 25.0, 3.0), np.deg2rad(130)
     matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    flat = np.full((121, 121), 25.0, np.float32), np.zeros((121, 121), np.uint8)
+    flat = np.full((121, 121), 25.0, np.float32), np.zeros((121, 121), np.uint16)
     here, there = np.array([[60.0, 60.0]]), np.array([[61.37, 58.81]])
     reference = (light_of(profile, (121, 121), here, [1e5])).astype(np.float32)
     turned = replace(profile, angle=profile.angle + 130 - 180)
@@ -293,7 +293,7 @@ def test_large_apertures_on_larger_squares_lose_nothing():
         frame = (
             (clean + SKY).astype(np.float32),
             np.full(clean.shape, NOISE**2, np.float32),
-            clean.astype(np.uint8) * 0,
+            clean.astype(np.uint16) * 0,
         )
         grid = (1.0, 2.6, 3.5, 5.0)
         fine.append(measured(Aperture(grid, wide=np.inf), frame, xy, profile))

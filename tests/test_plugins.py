@@ -7,8 +7,9 @@ import sys
 from textwrap import dedent
 
 import pytest
+from small_night import run
 
-from potpyri_like import pipeline
+from potpyri_like import cli, pipeline
 from potpyri_like.errors import PluginError, UnknownInstrument, UsageError
 from potpyri_like.identity import instrument_identity
 from potpyri_like.instruments.opticam import Opticam
@@ -302,6 +303,13 @@ class TestDoor:
         install("plugin_of_mine", INSTRUMENT.replace('"MINE"', '"WATCH"') + HOOK, entry="mine")
         assert "is that of a command of reduce" in failure_of(load_plugins(reserved=["watch", "batch"]))
         assert "WATCH" in load_plugins(reserved=["batch"]).instruments
+
+    @pytest.mark.parametrize("command", sorted(cli.cli.commands))
+    def test_the_command_line_refuses_an_instrument_that_is_named_like_a_command(self, install, command):
+        install("plugin_of_mine", INSTRUMENT.replace('"MINE"', repr(command.upper())) + HOOK, entry="mine")
+        done = run("instruments")
+        assert done.status == 3 and f"name = '{command.upper()}' is that of a command of reduce" in done.err
+        assert "OPTICAM" in done.out and command.upper() not in done.out
 
     def test_the_order_of_products_is_that_of_pluggy_s_calls(self, install):
         product = dedent(

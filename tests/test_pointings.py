@@ -8,6 +8,7 @@ from astropy.coordinates import SkyCoord
 from astropy.time import Time
 from fake_report import frame_info
 
+from potpyri_like.instruments import pixel_scale
 from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.pointings import field_numbers, side_of, with_fields
 
@@ -79,4 +80,4 @@ def test_a_night_at_one_pointing_or_without_coordinates_stays_as_it_is():
 
 def test_the_field_is_that_of_the_pixels():
     side = side_of(frames([None])[0], Opticam())
-    assert side == pytest.approx(np.sqrt(200 * 240) * Opticam().pixel_scale(frames([None])[0]) / 3600)
+    assert side == pytest.approx(np.sqrt(200 * 240) * pixel_scale(Opticam(), frames([None])[0]) / 3600)

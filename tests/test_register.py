@@ -15,7 +15,7 @@ from potpyri_like.plugins import load_plugins
 from potpyri_like.primitives import register
 from potpyri_like.primitives.fields import REGISTRATION
 from potpyri_like.primitives.register import Find, Register, detected_stars, expected_stars
-from potpyri_like.primitives.stage import Setup, to_ccd
+from potpyri_like.primitives.stage import Setup
 from potpyri_like.results import Reference
 
 SKY, READ_NOISE, SIZE = 200.0, 5.0, 640
@@ -85,9 +85,9 @@ def exposed(rng, sky, weather):
     image = rng.poisson(clean) + rng.normal(0, READ_NOISE, clean.shape)
     hot = rng.integers(0, SIZE, (2, int(weather.hot * SIZE**2)))
     image[hot[0], hot[1]] += 10 ** rng.uniform(2, 4, hot.shape[1])
-    mask = np.where(image > weather.full, MaskBit.SATURATED, 0).astype(np.uint8)
+    mask = np.where(image > weather.full, MaskBit.SATURATED, 0).astype(np.uint16)
     data = np.minimum(image, weather.full).astype(np.float32)
-    return Frame(to_ccd(Pixels(data, np.abs(data) + np.float32(25), mask)), INFO)
+    return Frame(Pixels(data, np.abs(data) + np.float32(25), mask), INFO)
 
 
 def reference_of(rng, sky, fwhm):
@@ -205,7 +205,7 @@ def test_masked_pixels_do_no_harm():
     data, mask = frame.data.copy(), frame.mask.copy()
     data[:, 300:306], mask[:, 300:306] = np.float32(SKY), MaskBit.BAD
     data[400:460, 100:180], mask[400:460, 100:180] = 0, MaskBit.BAD
-    masked = Frame(to_ccd(Pixels(data, frame.variance, mask)), INFO)
+    masked = Frame(Pixels(data, frame.variance, mask), INFO)
     match, _ = expected_stars(masked, reference)
     assert error_of(match.transform, weather.transform) < 0.2
 
@@ -240,7 +240,7 @@ def test_a_frame_without_stars_is_refused(level):
     reference, frame = scene(7, 3.0, Weather(3.0))
     noise = np.random.default_rng(7).normal(0, 5, frame.data.shape) if level == SKY else 0
     data = (level + noise) * np.ones(frame.data.shape, np.float32)
-    empty = Frame(to_ccd(Pixels(data.astype(np.float32), frame.variance, frame.mask)), INFO)
+    empty = Frame(Pixels(data.astype(np.float32), frame.variance, frame.mask), INFO)
     with pytest.raises(RegistrationError):
         registered(empty, reference)
 
@@ -260,8 +260,8 @@ def test_what_is_found_depends_on_nothing_but_the_frame_and_its_reference():
 
 def test_pixels_that_cannot_be_written_are_taken_as_they_are():
     reference, frame = scene(9, 6.0, Weather(6.0))
-    planes = np.broadcast_to(np.float32(225), (SIZE, SIZE)), np.broadcast_to(np.uint8(0), (SIZE, SIZE))
-    constant = Frame(to_ccd(Pixels(frame.data, *planes)), INFO)
+    planes = np.broadcast_to(np.float32(225), (SIZE, SIZE)), np.broadcast_to(np.uint16(0), (SIZE, SIZE))
+    constant = Frame(Pixels(frame.data, *planes), INFO)
     assert registered(constant, reference).fwhm == registered(frame, reference).fwhm
 
 

@@ -22,7 +22,7 @@ def image_of(rng, fwhm, *, light=3e5, neighbours=()):
 
 @pytest.mark.parametrize("fwhm", [3.0, 6.0, 11.0])
 def test_the_width_of_gaussian_stars_is_theirs(rng, fwhm):
-    image, mask = image_of(rng, fwhm), np.zeros((SIZE, SIZE), np.uint8)
+    image, mask = image_of(rng, fwhm), np.zeros((SIZE, SIZE), np.uint16)
     assert fwhm_at(image, mask, PLACES, 1.2 * fwhm) == pytest.approx(fwhm, rel=0.03)
     assert fwhm_of(image, detect_stars(image)) == pytest.approx(fwhm, rel=0.03)
     profile = profile_at(image, mask, PLACES, fwhm)
@@ -31,7 +31,7 @@ def test_the_width_of_gaussian_stars_is_theirs(rng, fwhm):
 
 
 def test_saturated_stars_have_no_say(rng):
-    image, mask = image_of(rng, 6.0), np.zeros((SIZE, SIZE), np.uint8)
+    image, mask = image_of(rng, 6.0), np.zeros((SIZE, SIZE), np.uint16)
     for x, y in PLACES[:4].astype(int):
         image[y - 5 : y + 6, x - 5 : x + 6] = 60000
         mask[y - 5 : y + 6, x - 5 : x + 6] = MaskBit.SATURATED

@@ -23,7 +23,7 @@ from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.photometry.psf import Profile
 from potpyri_like.primitives.fields import CALIBRATED
 from potpyri_like.primitives.stack import Stack
-from potpyri_like.primitives.stage import FrameOutcome, Setup, Work, to_ccd
+from potpyri_like.primitives.stage import FrameOutcome, Setup, Work
 from potpyri_like.registration import Registration
 from potpyri_like.stages import FrameStage
 from potpyri_like.store import Output
@@ -57,7 +57,7 @@ def test_one_variable_star_and_one_never_measured_do_not_change_the_scale():
 
 def test_the_sky_is_subtracted_and_a_bad_pixel_has_no_value(rng):
     data = rng.normal(SKY, 5, SHAPE).astype(np.float32)
-    mask = np.zeros(SHAPE, np.uint8)
+    mask = np.zeros(SHAPE, np.uint16)
     mask[5, 6], mask[7, 8] = MaskBit.BAD, MaskBit.SATURATED
     data[5, 6] = 1e6
     above = without_sky(Pixels(data, np.ones(SHAPE, np.float32), mask))
@@ -98,9 +98,9 @@ class Expose(FrameStage):
         for (x0, y0), light in zip(PLACES + shift_of(number), LIGHT * CLEAR[number], strict=True):
             sky += light * gaussian(x - x0, y - y0)
         data = rng.poisson(sky).astype(np.float32)
-        mask = np.zeros(SHAPE, np.uint8)
+        mask = np.zeros(SHAPE, np.uint16)
         mask[BAD], data[BAD] = MaskBit.BAD, 6e4
-        return Frame(to_ccd(Pixels(data, np.maximum(data, 1), mask)), info)
+        return Frame(Pixels(data, np.maximum(data, 1), mask), info)
 
 
 def gaussian(dx, dy):

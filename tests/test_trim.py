@@ -10,7 +10,7 @@ from potpyri_like.imaging import filter_hot_pixels
 from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.night import scan
 from potpyri_like.primitives import HotPixels, Trim
-from potpyri_like.primitives.stage import Setup, pixels_of
+from potpyri_like.primitives.stage import Setup
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,6 @@ def test_the_filter_gives_the_same_bits_whether_or_not_it_knows_the_counts(info,
     setup = Setup(Opticam(), filter_mode=mode)
     trimmed = Trim()(info, setup)
     assert trimmed.results["counts"] is not None
-    wanted = filter_hot_pixels(pixels_of(trimmed), mode=mode)
-    for plane, expected in zip(pixels_of(HotPixels()(trimmed, setup)), wanted, strict=True):
+    wanted = filter_hot_pixels(trimmed.pixels, mode=mode)
+    for plane, expected in zip(HotPixels()(trimmed, setup).pixels, wanted, strict=True):
         np.testing.assert_array_equal(plane, expected)

@@ -1,4 +1,3 @@
-import hashlib
 import json
 import os
 import shutil
@@ -14,7 +13,7 @@ from potpyri_like import verify
 from potpyri_like.encoding import decode, encode
 from potpyri_like.errors import NightError
 from potpyri_like.instruments.opticam import Opticam
-from potpyri_like.journal import Journal
+from potpyri_like.journal import Journal, sealed, unsealed
 from potpyri_like.record import last_run
 from potpyri_like.verify import verify_night
 
@@ -239,13 +238,11 @@ def tampered(folder, number):
             "SELECT frame, chain, outcome FROM outcomes WHERE chain LIKE '%Measure%' ORDER BY frame"
         ).fetchall()
         frame, chain, content = rows[number]
-        outcome = decode(content)
+        outcome = decode(unsealed(content))
         outcome["results"]["measurement"].flux[0] *= 1.01
-        content = encode(outcome)
-        digest = hashlib.sha256(content).hexdigest()
         database.execute(
-            "UPDATE outcomes SET outcome = ?, sha256 = ? WHERE frame = ? AND chain = ?",
-            (content, digest, frame, chain),
+            "UPDATE outcomes SET outcome = ? WHERE frame = ? AND chain = ?",
+            (sealed(encode(outcome)), frame, chain),
         )
     database.close()
     return frame

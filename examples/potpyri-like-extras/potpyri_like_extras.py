@@ -74,8 +74,8 @@ class Square(Photometer):
             if area < (2 * self.half + 1) ** 2:
                 continue
             flux[star] = scene.image[rows, columns].sum() - area * scene.sky.level[star]
-            noise = scene.variance[rows, columns].sum() + area**2 * scene.sky.variance_of_level[star]
-            error[star] = np.sqrt(noise)
+            noise = scene.context.covariance * scene.variance[rows, columns].sum()
+            error[star] = np.sqrt(noise + area**2 * scene.sky.variance_of_level[star])
         return flux, error
 
 

@@ -1,5 +1,6 @@
 """Numerics on pixels: arrays in, new arrays out; they know no file and no instrument."""
 
+from potpyri_like.frame import Pixels
 from potpyri_like.imaging.assemble import (
     OverscanLevel,
     Piece,
@@ -36,6 +37,7 @@ from potpyri_like.imaging.darks import (
 )
 from potpyri_like.imaging.dimming import Dimming, dimmed, dimming_radius
 from potpyri_like.imaging.hot_pixels import (
+    MEDIAN_COVARIANCE,
     MEDIAN_NOISE_FACTOR,
     MEDIAN_PIXEL_FACTOR,
     fill_bad,
@@ -44,7 +46,7 @@ from potpyri_like.imaging.hot_pixels import (
 )
 from potpyri_like.imaging.medians import median3x3
 from potpyri_like.imaging.networks import median_network, sorting_network
-from potpyri_like.imaging.pixels import Counts, Pixels
+from potpyri_like.imaging.pixels import Counts
 from potpyri_like.imaging.resample import warp
 from potpyri_like.imaging.sections import Section, parse_section
 from potpyri_like.imaging.snapshots import Snapshot, snapshot
@@ -57,6 +59,7 @@ from potpyri_like.imaging.stacking import (
 from potpyri_like.imaging.transfer import Transfer, photon_transfer, sample_boxes
 
 __all__ = [
+    "MEDIAN_COVARIANCE",
     "MEDIAN_NOISE_FACTOR",
     "MEDIAN_PIXEL_FACTOR",
     "Agreement",

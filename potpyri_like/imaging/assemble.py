@@ -12,9 +12,9 @@ import numpy as np
 from numpy.polynomial import Chebyshev
 
 from potpyri_like.errors import DeclarationError, PixelError
-from potpyri_like.frame import MaskBit
+from potpyri_like.frame import MaskBit, Pixels
 from potpyri_like.imaging.bands import row_bands
-from potpyri_like.imaging.pixels import Counts, Pixels
+from potpyri_like.imaging.pixels import Counts
 
 __all__ = ["OverscanLevel", "Piece", "assemble", "counts_of", "overscan_level", "rounding_variance"]
 
@@ -141,7 +141,7 @@ def assemble(pieces: Sequence[Piece], *, shape: tuple[int, int]) -> Pixels:
     _check_places(pieces, shape)
     covered = sum(piece.data.size for piece in pieces) == shape[0] * shape[1]
     data = np.empty(shape, np.float32) if covered else np.zeros(shape, np.float32)
-    mask = np.zeros(shape, np.uint8) if covered else np.full(shape, MaskBit.BAD, np.uint8)
+    mask = np.zeros(shape, np.uint16) if covered else np.full(shape, MaskBit.BAD, np.uint16)
     for piece in pieces:
         _fill(piece, *(plane[piece.place][_flips(piece)] for plane in (data, mask)))
     return Pixels(data, _variance(pieces, shape), mask)
@@ -220,11 +220,11 @@ def _mark(raw: np.ndarray, limit: float | None, electrons: np.ndarray, *, out: n
         limit = math.ceil(limit)  # integers are compared with an integer four times faster
     out[:] = 0
     if limit is not None and not (integers and raw.max() < limit):
-        np.multiply(raw >= limit, np.uint8(MaskBit.SATURATED), out=out)
+        np.multiply(raw >= limit, np.uint16(MaskBit.SATURATED), out=out)
     if not integers:
         lost = ~np.isfinite(electrons)
         electrons[lost] = 0
-        out[lost] |= np.uint8(MaskBit.BAD)
+        out[lost] |= np.uint16(MaskBit.BAD)
 
 
 def _clipped_means(strip: np.ndarray) -> np.ndarray:

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from potpyri_like.errors import CalibrationError
-from potpyri_like.frame import MaskBit
+from potpyri_like.frame import MaskBit, Pixels
 from potpyri_like.imaging.bands import row_bands
-from potpyri_like.imaging.pixels import Pixels
 
 __all__ = ["calibrate", "noise_floor", "normalise_flat", "photon_factor", "pixel_noise", "typical"]
 
-_BAD = np.uint8(MaskBit.BAD)
+_BAD = np.uint16(MaskBit.BAD)
 _SAMPLED = 37  # every so many rows and columns tell what is typical
 _Planes = tuple[np.ndarray, np.ndarray]  # data and variance of a band
 
@@ -41,8 +40,8 @@ def calibrate(
     flat_floor : float
         Where the flat is lower, or not finite, the pixel is BAD and not divided.
     poisson_factor : float
-        Multiplies the Poisson term: `MEDIAN_NOISE_FACTOR` for an image that went through the
-        3x3 median.
+        Multiplies the Poisson term: `MEDIAN_PIXEL_FACTOR` for an image that went through the
+        3x3 median; see `photon_factor`.
 
     Returns
     -------
@@ -107,7 +106,7 @@ def photon_factor(*, of_filter: float, of_gain: float) -> float:
     Parameters
     ----------
     of_filter : float
-        `MEDIAN_NOISE_FACTOR` for an image that went through the 3x3 median, else 1.
+        `MEDIAN_PIXEL_FACTOR` for an image that went through the 3x3 median, else 1.
     of_gain : float
         The declared gain over the true one, both in electron / ADU: n photons are counted as `of_gain` x n, with a
         variance of `of_gain`^2 x n, which is `of_gain` times what is counted.
@@ -119,11 +118,12 @@ def pixel_noise(
     variance: np.ndarray,
     *,
     photons: float,
+    covariance: float = 1.0,
     digitisation: float = 0.0,
     dark: np.ndarray | None = None,
     flat_variance: np.ndarray | None = None,
 ) -> dict[str, float]:
-    """The variance of a typical pixel by what makes it, electron^2.
+    """The variance of a typical pixel by what makes it, as it counts in a sum over many, electron^2.
 
     Parameters
     ----------
@@ -131,6 +131,8 @@ def pixel_noise(
         Of the image before it is calibrated: of read-out and digitisation.
     photons : float
         See `photon_factor`.
+    covariance : float
+        Of the image; see `Frame.covariance`.
     digitisation : float, electron^2
         Its part of `variance`.
     dark : ndarray, shape (rows, columns), electron, optional
@@ -141,15 +143,17 @@ def pixel_noise(
     Returns
     -------
     dict of str to float
-        "read-out", "digitisation", "dark current"; "flat", relative; and "photons" as given.
+        "read-out", "digitisation", "dark current"; "flat", relative; and "photons", what multiplies the variance of
+        photons.
     """
-    return {
+    of_pixel = {
         "photons": photons,
         "digitisation": digitisation,
         "read-out": max(typical(variance) - digitisation, 0.0),
         "dark current": photons * max(typical(dark), 0.0) if dark is not None else 0.0,
         "flat": typical(flat_variance) if flat_variance is not None else 0.0,
     }
+    return {name: covariance * value for name, value in of_pixel.items()}
 
 
 def noise_floor(pixels: Pixels, per_level: float) -> float:

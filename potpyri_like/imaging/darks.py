@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from potpyri_like.imaging.pixels import Pixels
+from potpyri_like.frame import Pixels
 
 __all__ = ["DarkShares", "dark_shares", "group_exposures", "near_exposure", "same_exposure", "weighted_sum"]
 

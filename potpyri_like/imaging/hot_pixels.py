@@ -6,19 +6,31 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 
 from potpyri_like.errors import PixelError
-from potpyri_like.frame import MaskBit
+from potpyri_like.frame import MaskBit, Pixels
 from potpyri_like.imaging.bands import row_bands
 from potpyri_like.imaging.medians import masked_median_at, median3x3
-from potpyri_like.imaging.pixels import Counts, Pixels, flagged, times
+from potpyri_like.imaging.pixels import Counts, flagged, times
 
-__all__ = ["MEDIAN_NOISE_FACTOR", "MEDIAN_PIXEL_FACTOR", "fill_bad", "filter_hot_pixels", "flux_cost"]
+__all__ = [
+    "MEDIAN_COVARIANCE",
+    "MEDIAN_NOISE_FACTOR",
+    "MEDIAN_PIXEL_FACTOR",
+    "fill_bad",
+    "filter_hot_pixels",
+    "flux_cost",
+]
 
 # Variance of the flux in an aperture on white noise after the 3x3 median, over that before it. By
 # simulation: 1.05, 1.12, 1.18, 1.21, 1.25 and 1.26 for radii of 4, 6, 10, 14, 28 and 40 px. With this
 # one number the error of a flux is right within 3.5 % from 6 px up; from the filtered pixel alone
 # (its variance is 0.166 of the raw one) it would be 2.6 times too small.
 MEDIAN_NOISE_FACTOR = 1.2
-MEDIAN_PIXEL_FACTOR = 0.166  # variance of the median of nine Gaussian values over that of one
+# Variance of the median of nine Gaussian values over that of one; where a star's slope outruns the noise
+# of a pixel, fewer than nine compete, and it is more.
+MEDIAN_PIXEL_FACTOR = 0.166
+MEDIAN_COVARIANCE = (
+    MEDIAN_NOISE_FACTOR / MEDIAN_PIXEL_FACTOR
+)  # of the pixels of a filtered image: `Frame.covariance`
 
 _BOX = 64  # pixels: side of the boxes whose medians are the coarse background
 _SAMPLES = 16  # rows and columns looked at in each box
@@ -31,7 +43,6 @@ def filter_hot_pixels(
     mode: str = "median",
     k: float = 5.0,
     contrast: float = 2.0,
-    noise_factor: float = MEDIAN_NOISE_FACTOR,
     counts: Counts | None = None,
     dark: np.ndarray | None = None,
 ) -> Pixels:
@@ -44,7 +55,8 @@ def filter_hot_pixels(
     mode : {"median", "selective", "none"}
         "median": every pixel becomes the median of its 3x3 neighbourhood (Paez et al. 2026), which
         also costs a star the fraction `flux_cost` of its flux. A BAD pixel becomes the median of its
-        good neighbours and stays marked.
+        good neighbours and stays marked. The variance is that of a filtered pixel, `MEDIAN_PIXEL_FACTOR` of
+        what it was, and sums over the image have the covariance `MEDIAN_COVARIANCE`.
         "selective": only pixels far above that median become it, and are marked HOT.
         "none": `pixels` itself.
     k : float
@@ -54,9 +66,6 @@ def filter_hot_pixels(
         "selective": how many times it exceeds the median by more than the median exceeds the
         background. This is what spares the peaks of stars: 2 for any star, 1 suffices from a FWHM
         of 4 px up.
-    noise_factor : float
-        "median": multiplies the variance; see `MEDIAN_NOISE_FACTOR`. `calibrate` wants it too, for
-        the Poisson term.
     counts : Counts, optional
         What the image was counted in: see `median3x3`.
     dark : ndarray, shape (rows, cols), electron, optional
@@ -71,7 +80,7 @@ def filter_hot_pixels(
     if mode == "none":
         return pixels
     if mode == "median":
-        return _filter_all(pixels, counts, noise_factor)
+        return _filter_all(pixels, counts)
     if mode == "selective":
         return _filter_outstanding(pixels, counts, k, contrast, dark)
     raise PixelError(f"no hot-pixel filter {mode!r}; choose 'median', 'selective' or 'none'")
@@ -113,7 +122,7 @@ def fill_bad(pixels: Pixels, bits: int, *, out: np.ndarray | None = None) -> np.
         return pixels.data
     if rows.size == pixels.mask.size:
         raise PixelError("every pixel is bad; there is nothing to fill them from")
-    good = (pixels.mask & np.uint8(bits)) == 0
+    good = (pixels.mask & np.uint16(bits)) == 0
     filled, sums, half = pixels.data.copy() if out is None else out, None, 1
     while rows.size:
         if sums is None and rows.size * (2 * half + 1) ** 2 > good.size:
@@ -128,14 +137,14 @@ def fill_bad(pixels: Pixels, bits: int, *, out: np.ndarray | None = None) -> np.
     return filled
 
 
-def _filter_all(pixels: Pixels, counts: Counts | None, noise_factor: float) -> Pixels:
+def _filter_all(pixels: Pixels, counts: Counts | None) -> Pixels:
     medians = median3x3(pixels.data, counts=counts)
     rows, cols = flagged(pixels.mask, MaskBit.BAD)
     if rows.size:
-        good = (pixels.mask & np.uint8(MaskBit.BAD)) == 0
+        good = (pixels.mask & np.uint16(MaskBit.BAD)) == 0
         inner = masked_median_at(pixels.data, good, rows, cols)
         medians[rows, cols] = np.where(np.isnan(inner), medians[rows, cols], inner)
-    return Pixels(medians, times(pixels.variance, noise_factor), pixels.mask)
+    return Pixels(medians, times(pixels.variance, MEDIAN_PIXEL_FACTOR), pixels.mask)
 
 
 def _filter_outstanding(
@@ -150,7 +159,7 @@ def _filter_outstanding(
         return Pixels(data, pixels.variance, done.mask)
     medians = median3x3(pixels.data, counts=counts)
     rows, cols = np.divmod(np.flatnonzero(_far_above(pixels, medians, k)), medians.shape[1])
-    good = (pixels.mask[rows, cols] & np.uint8(MaskBit.BAD)) == 0
+    good = (pixels.mask[rows, cols] & np.uint16(MaskBit.BAD)) == 0
     rows, cols = rows[good], cols[good]
     background = _coarse_background(pixels.data, rows, cols)
     middle = medians[rows, cols]
@@ -158,7 +167,7 @@ def _filter_outstanding(
     rows, cols = rows[hot], cols[hot]
     data, mask = pixels.data.copy(), pixels.mask.copy()
     data[rows, cols] = medians[rows, cols]
-    mask[rows, cols] |= np.uint8(MaskBit.HOT)
+    mask[rows, cols] |= np.uint16(MaskBit.HOT)
     return Pixels(data, pixels.variance, mask)
 
 

@@ -1,4 +1,4 @@
-"""The three planes that travel together through the numerics."""
+"""Small tools for planes of pixels, and what an image was counted in."""
 
 from __future__ import annotations
 
@@ -6,26 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Counts", "Pixels", "flagged", "times"]
-
-
-class Pixels(NamedTuple):
-    """An image, what it is worth, and what is wrong with it.
-
-    Attributes
-    ----------
-    data : ndarray, shape (rows, cols), float32, electron
-        Finite everywhere.
-    variance : ndarray, shape (rows, cols), float32, electron^2
-        Stated so that its sum over an aperture is the variance of the aperture's flux: where a
-        step correlates neighbouring pixels, the covariance is counted in.
-    mask : ndarray, shape (rows, cols), uint8
-        Bits of `potpyri_like.frame.MaskBit`; 0 is a good pixel.
-    """
-
-    data: np.ndarray
-    variance: np.ndarray
-    mask: np.ndarray
+__all__ = ["Counts", "flagged", "times"]
 
 
 class Counts(NamedTuple):
@@ -45,7 +26,7 @@ def flagged(mask: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns of the pixels that have any of some bits; a glance where none has."""
     if not np.bitwise_or.reduce(mask, axis=None) & bits:
         return np.empty(0, np.intp), np.empty(0, np.intp)
-    rows, cols = np.divmod(np.flatnonzero((mask & np.uint8(bits)) != 0), mask.shape[1])
+    rows, cols = np.divmod(np.flatnonzero((mask & np.uint16(bits)) != 0), mask.shape[1])
     return rows, cols
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from potpyri_like.frame import MaskBit
+from potpyri_like.frame import MaskBit, Pixels
 from potpyri_like.imaging.combine import Combined
-from potpyri_like.imaging.pixels import Pixels
 
 __all__ = ["scale_to_typical", "sharpest_frames", "stacked_pixels", "without_sky"]
 
@@ -74,5 +73,5 @@ def stacked_pixels(stacked: Combined) -> Pixels:
     return Pixels(
         np.where(empty, 0, stacked.value),
         np.where(unknown, 0, stacked.variance),
-        np.where(empty, np.uint8(MaskBit.BAD), np.uint8(0)),
+        np.where(empty, np.uint16(MaskBit.BAD), np.uint16(0)),
     )

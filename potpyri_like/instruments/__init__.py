@@ -3,10 +3,16 @@
 from potpyri_like.frame import FrameInfo, FrameKind
 from potpyri_like.header import RawHeader
 from potpyri_like.hookspecs import hookimpl
-from potpyri_like.instruments.base import Calibration, Instrument, PixelFilter
-from potpyri_like.instruments.cameras import Amplifier, Camera, Layout, Readout
+from potpyri_like.instruments.base import Instrument
+from potpyri_like.instruments.calibration import Calibration
+from potpyri_like.instruments.cameras import Amplifier, Camera, camera_named, pixel_scale, site_of
+from potpyri_like.instruments.celestial import wcs_of, wcs_trouble
+from potpyri_like.instruments.dates import Dated
 from potpyri_like.instruments.keywords import Compound, HeaderKeywords, Keyword
+from potpyri_like.instruments.layout import Layout, Readout, image_hdus
+from potpyri_like.instruments.pixel_filter import PixelFilter
 from potpyri_like.instruments.rules import Above, Always, Below, Condition, Has, InPath, Is, Matches, Rule
+from potpyri_like.instruments.simulated import Simulated, SimulatedCamera
 
 __all__ = [
     "Above",
@@ -17,6 +23,7 @@ __all__ = [
     "Camera",
     "Compound",
     "Condition",
+    "Dated",
     "FrameInfo",
     "FrameKind",
     "Has",
@@ -31,5 +38,13 @@ __all__ = [
     "RawHeader",
     "Readout",
     "Rule",
+    "Simulated",
+    "SimulatedCamera",
+    "camera_named",
     "hookimpl",
+    "image_hdus",
+    "pixel_scale",
+    "site_of",
+    "wcs_of",
+    "wcs_trouble",
 ]

@@ -1,19 +1,62 @@
-"""What a camera is made of: scale, bands, amplifiers; and how one raw file of it is laid out."""
+"""What a camera is made of: scale, bands, amplifiers; and which of an instrument's cameras took a frame."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import InitVar, dataclass, field, replace
+from typing import TYPE_CHECKING, TypeVar
 
 import astropy.units as u
+import numpy as np
 from astropy.coordinates import EarthLocation
+from astropy.time import Time
 
 from potpyri_like.errors import DeclarationError, HeaderError
-from potpyri_like.imaging import Section, parse_section
-from potpyri_like.instruments.keywords import Keyword
+from potpyri_like.frame import FrameInfo
+from potpyri_like.header import RawHeader
+from potpyri_like.imaging import parse_section
+from potpyri_like.instruments.clock import date_of
+from potpyri_like.instruments.dates import (
+    Constant,
+    Dated,
+    check_constant,
+    check_unit,
+    periods,
+    value_at,
+)
+from potpyri_like.instruments.former import once_a_method
+from potpyri_like.instruments.keywords import Keyword, read_keyword
+from potpyri_like.instruments.layout import Layout, Readout
+from potpyri_like.instruments.simulated import SimulatedCamera
 
-__all__ = ["Amplifier", "Camera", "Layout", "Readout"]
+if TYPE_CHECKING:
+    from potpyri_like.instruments.base import Instrument
+
+__all__ = [  # Layout and Readout: where plugins have them from
+    "Amplifier",
+    "Camera",
+    "Layout",
+    "Readout",
+    "camera_at",
+    "camera_by_header",
+    "camera_named",
+    "camera_of_date",
+    "check_pattern",
+    "dated_constants",
+    "parts_of",
+    "pixel_scale",
+    "site_of",
+]
+
+
+_CONSTANTS = (
+    "pixel_scale",
+    "gain",
+    "read_noise",
+    "saturation",
+    "pedestal",
+    "pedestal_error",
+)  # that may change
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +73,7 @@ class Amplifier:
         Where its lower left pixel comes to lie in the assembled image, in unbinned pixels from 0.
     flip_x, flip_y : bool
         Mirrored before it is placed.
-    gain, read_noise : Quantity, Keyword or None
+    gain, read_noise : Quantity, Keyword, tuple of Dated, or None
     """
 
     hdu: int
@@ -40,16 +83,18 @@ class Amplifier:
     y0: int
     flip_x: bool = False
     flip_y: bool = False
-    gain: u.Quantity | Keyword | None = None
-    read_noise: u.Quantity | Keyword | None = None
+    gain: Constant | None = None
+    read_noise: Constant | None = None
 
     def __post_init__(self) -> None:
-        check_amplifier(f"Amplifier of HDU {self.hdu}", self, optional=True)
+        _check_amplifier(f"Amplifier of HDU {self.hdu}", self, optional=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Camera:
     """One camera of an instrument. Constants carry units and have no defaults.
+
+    A constant that changed is a tuple of `Dated`: its values, each with the dates between which it holds.
 
     Attributes
     ----------
@@ -74,55 +119,68 @@ class Camera:
     binned_after_reading : bool
         Binning adds pixels that were each read with `read_noise` (CMOS): it grows with the root of their
         number.
-    rotation, centre : Quantity, (float, float)
-        Relative to the first camera: the angle of its field, counter-clockwise in the array, and where the
-        first camera's centre falls, in unbinned pixels from this one's.
-    flipped : bool
-        It sees the field mirrored in x, relative to the first camera.
     amplifiers : tuple of Amplifier
         For an image that is read through several; () for one.
-    dark_current : Quantity or None
-        electron/s of an unbinned pixel; only simulated nights use it.
     site : EarthLocation or None
         Where it stands, if not at the instrument's site.
+    simulated : SimulatedCamera
+        What only simulated nights use.
+    rotation, centre, flipped, dark_current : optional
+        Those of `simulated`, which were the camera's own before.
     """
 
     name: str
-    pixel_scale: u.Quantity
-    gain: u.Quantity | Keyword
-    read_noise: u.Quantity | Keyword
-    saturation: u.Quantity | Keyword
+    pixel_scale: u.Quantity | Dated | tuple[Dated, ...]
+    gain: Constant
+    read_noise: Constant
+    saturation: Constant
     data_section: str | Keyword | None = None
     overscan_section: str | Keyword | None = None
     bands: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
     folder: str = ""
     size: tuple[int, int] | None = None
-    pedestal: u.Quantity | None = None
-    pedestal_error: u.Quantity | None = None
+    pedestal: u.Quantity | Dated | tuple[Dated, ...] | None = None
+    pedestal_error: u.Quantity | Dated | tuple[Dated, ...] | None = None
     binned_after_reading: bool = False
-    rotation: u.Quantity = 0 * u.deg
-    centre: tuple[float, float] = (0.0, 0.0)
-    flipped: bool = False
     amplifiers: tuple[Amplifier, ...] = ()
-    dark_current: u.Quantity | None = None
     site: EarthLocation | None = None
+    simulated: SimulatedCamera = field(default_factory=SimulatedCamera)
+    rotation: InitVar[u.Quantity | None] = None
+    centre: InitVar[tuple[float, float] | None] = None
+    flipped: InitVar[bool | None] = None
+    dark_current: InitVar[u.Quantity | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(
+        self,
+        rotation: u.Quantity | None,
+        centre: tuple[float, float] | None,
+        flipped: bool | None,
+        dark_current: u.Quantity | None,
+    ) -> None:
         where = f"Camera {self.name!r}"
-        check_unit(where, "pixel_scale", self.pixel_scale, u.arcsec / u.pix)
-        check_unit(where, "saturation", self.saturation, u.adu, card=True)
-        for name, unit in {
-            "pedestal": u.adu,
-            "pedestal_error": u.adu,
-            "rotation": u.deg,
-            "dark_current": u.electron / u.s,
-        }.items():
+        check_constant(where, "pixel_scale", self.pixel_scale, u.arcsec / u.pix)
+        check_constant(where, "saturation", self.saturation, u.adu, card=True)
+        for name in ("pedestal", "pedestal_error"):
             if getattr(self, name) is not None:
-                check_unit(where, name, getattr(self, name), unit)
-        check_amplifier(where, self)
+                check_constant(where, name, getattr(self, name), u.adu)
+        _check_amplifier(where, self)
         check_pattern(where, "folder", self.folder)
         self.check_size(where)
+        self._take_over(rotation=rotation, centre=centre, flipped=flipped, dark_current=dark_current)
+
+    def _take_over(self, **given: u.Quantity | tuple[float, float] | bool | None) -> None:
+        """Put what was given to the camera, as it could before `simulated`, into `simulated`."""
+        units = {"rotation": u.deg, "dark_current": u.electron / u.s}
+        values = {name: value for name, value in given.items() if value is not None}
+        if not isinstance(self.simulated, SimulatedCamera):
+            raise DeclarationError(
+                f"Camera {self.name!r}: simulated = {self.simulated!r}; give SimulatedCamera(rotation=...)"
+            )
+        for name in units.keys() & values.keys():
+            check_unit(f"Camera {self.name!r}", name, values[name], units[name])
+        if values:
+            object.__setattr__(self, "simulated", replace(self.simulated, **values))  # type: ignore[arg-type]
 
     def check_size(self, where: str) -> None:
         """A declared data section fits the size that is declared beside it."""
@@ -135,82 +193,17 @@ class Camera:
                 )
 
 
-@dataclass(frozen=True)
-class Readout:
-    """One amplifier in one file: numbers, no longer cards.
-
-    Attributes
-    ----------
-    hdu : int
-    data, overscan : Section, Section or None
-    gain : float
-        electron/adu
-    read_noise : float
-        electron, of a pixel as it is in the file.
-    saturation : float
-        adu
-    x0, y0 : int
-        Place of its lower left pixel in the assembled image, in pixels of the file.
-    flip_x, flip_y : bool
-    """
-
-    hdu: int
-    data: Section
-    overscan: Section | None
-    gain: float
-    read_noise: float
-    saturation: float
-    x0: int = 0
-    y0: int = 0
-    flip_x: bool = False
-    flip_y: bool = False
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How the image of one file is put together.
-
-    Attributes
-    ----------
-    shape : (int, int)
-        Rows, columns of the assembled image.
-    readouts : tuple of Readout
-    """
-
-    shape: tuple[int, int]
-    readouts: tuple[Readout, ...]
-
-    @property
-    def has_overscan(self) -> bool:
-        return all(readout.overscan is not None for readout in self.readouts)
-
-
-def check_amplifier(where: str, declared: Any, *, optional: bool = False) -> None:
+def _check_amplifier(where: str, declared: Camera | Amplifier, *, optional: bool = False) -> None:
     """Raise a DeclarationError unless gain, read noise and sections are of the right sort."""
     for name, unit in {"gain": u.electron / u.adu, "read_noise": u.electron}.items():
         value = getattr(declared, name)
         if value is not None or not optional:
-            check_unit(where, name, value, unit, card=True)
+            check_constant(where, name, value, unit, card=True)
     for name in ("data_section", "overscan_section"):
-        check_section(where, name, getattr(declared, name))
+        _check_section(where, name, getattr(declared, name))
 
 
-def check_unit(where: str, name: str, value: Any, unit: u.UnitBase, *, card: bool = False) -> None:
-    """Raise a DeclarationError unless this is a quantity of that unit or, where allowed, a card of it."""
-    if isinstance(value, Keyword) and not card:
-        raise DeclarationError(f"{where}: {name} = {value!r} is a card; give a number in {unit}")
-    if isinstance(value, Keyword) and value.optional:
-        raise DeclarationError(
-            f"{where}: {name} = {value!r} is optional; a frame without {name} has no errors"
-        )
-    found = value.unit if isinstance(value, Keyword | u.Quantity) else None
-    if found is None or not found.is_equivalent(unit):
-        got = "no unit" if found is None else f"the unit {found}"
-        shown = str(value) if isinstance(value, u.Quantity) else repr(value)
-        raise DeclarationError(f"{where}: {name} = {shown} has {got}; give it in {unit}")
-
-
-def check_section(where: str, name: str, section: Any) -> None:
+def _check_section(where: str, name: str, section: object) -> None:
     """Raise a DeclarationError unless this is a FITS section, a card, or None."""
     if not isinstance(section, str | Keyword | None):
         raise DeclarationError(f"{where}: {name} = {section!r}; give '[x1:x2,y1:y2]' or Keyword('DATASEC')")
@@ -227,3 +220,127 @@ def check_pattern(where: str, name: str, pattern: str) -> None:
         re.compile(pattern)
     except re.error as error:
         raise DeclarationError(f"{where}: {name} = {pattern!r} is no regular expression: {error}") from error
+
+
+def parts_of(camera: Camera) -> tuple[Camera | Amplifier, ...]:
+    """What has constants of its own: the camera, and each of its amplifiers."""
+    return (camera, *camera.amplifiers)
+
+
+def dated_constants(declared: Camera | Amplifier) -> tuple[str, ...]:
+    """The constants that changed, by the names of their fields."""
+    return tuple(name for name in _CONSTANTS if periods(getattr(declared, name, None)))
+
+
+def camera_at(camera: Camera, time: Time | None, *, frame: str) -> Camera:
+    """The camera as it was at a time: of each constant that changed, the value that held; its amplifiers likewise.
+
+    Parameters
+    ----------
+    camera : Camera
+    time : Time or None
+        Mid-exposure; None where the frame has none.
+    frame : str
+        The file's name, for the message.
+
+    Raises
+    ------
+    HeaderError
+        A constant changed, and the frame has no date, or one of which no value is declared.
+    """
+    of = f"of camera {camera.name!r}"
+    amplifiers = tuple(
+        _at(one, time, f"{of}, amplifier of HDU {one.hdu}", frame) for one in camera.amplifiers
+    )
+    changed = any(new is not old for new, old in zip(amplifiers, camera.amplifiers, strict=True))
+    return _at(replace(camera, amplifiers=amplifiers) if changed else camera, time, of, frame)
+
+
+def camera_of_date(instrument: Instrument, header: RawHeader, camera: Camera) -> Camera:
+    """The camera as it was when a frame was taken, by the time in its header.
+
+    Raises
+    ------
+    HeaderError
+        A constant changed, and the frame has no date, or one of which no value is declared.
+    """
+    if not any(map(dated_constants, parts_of(camera))):
+        return camera
+    return camera_at(camera, date_of(instrument, header), frame=header.path.name)
+
+
+_Declared = TypeVar("_Declared", Camera, Amplifier)
+
+
+def _at(declared: _Declared, time: Time | None, of: str, frame: str) -> _Declared:
+    values = {
+        name: value_at(getattr(declared, name), time, name=f"{name} {of}", frame=frame)
+        for name in dated_constants(declared)
+    }
+    return replace(declared, **values) if values else declared  # type: ignore[arg-type]
+
+
+@once_a_method("camera_named")
+def camera_named(instrument: Instrument, name: str) -> Camera:
+    """The camera of that name, in any letter case.
+
+    Raises
+    ------
+    HeaderError
+        There is none.
+    """
+    for camera in instrument.cameras:
+        if camera.name.lower() == name.lower():
+            return camera
+    names = ", ".join(camera.name for camera in instrument.cameras)
+    raise HeaderError(f"{instrument.name} has no camera {name!r}: it has {names}")
+
+
+@once_a_method("site_of")
+def site_of(instrument: Instrument, camera: str) -> EarthLocation:
+    """Where the camera of that name stands."""
+    own = camera_named(instrument, camera).site
+    return instrument.site if own is None else own
+
+
+@once_a_method("pixel_scale")
+def pixel_scale(instrument: Instrument, info: FrameInfo) -> float:
+    """Arcsec per pixel of a frame's file, the mean of both axes, by the scale that held at its time.
+
+    Raises
+    ------
+    HeaderError
+        The scale changed, and none is declared for the frame's time.
+    """
+    camera = camera_named(instrument, info.camera)
+    name = f"pixel_scale of camera {camera.name!r}"
+    scale = value_at(camera.pixel_scale, info.mid_time, name=name, frame=info.path.name)
+    return float(u.Quantity(scale).to_value(u.arcsec / u.pix) * np.sqrt(info.binning[0] * info.binning[1]))
+
+
+def camera_by_header(instrument: Instrument, header: RawHeader) -> Camera:
+    """The camera that took a frame: by its card, else by the band, else by folder or file name.
+
+    Raises
+    ------
+    HeaderError
+        None of them tells.
+    """
+    cameras = instrument.cameras
+    if len(cameras) == 1:
+        return cameras[0]
+    says = str(read_keyword(instrument, "camera", header, optional=True) or "").lower()
+    band = instrument.band_of(header, None)
+    for found in (
+        [c for c in cameras if says and says in (c.name.lower(), *map(str.lower, c.ids))],
+        [c for c in cameras if band and band in c.bands],
+        [c for c in cameras if c.folder and re.search(c.folder, header.inside, re.IGNORECASE)],
+    ):
+        if len(found) == 1:
+            return found[0]
+    looked_at = [k for q, k in instrument.keywords.items().items() if q in ("camera", "band")]
+    cards = [f"{card}: {header.get(card, 'absent')}" for keyword in looked_at for card in keyword.cards]
+    raise HeaderError(
+        f"{header.path.name}: it does not tell which of {', '.join(c.name for c in cameras)} took it"
+        f" ({'; '.join(cards)}); the frame is left out (or name it in the camera column of night.ecsv)"
+    )

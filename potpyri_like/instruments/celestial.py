@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from astropy.io import fits
@@ -12,20 +12,24 @@ from astropy.wcs import WCS, FITSFixedWarning, NoConvergence
 from astropy.wcs.utils import wcs_to_celestial_frame
 
 from potpyri_like.header import RawHeader, card_value
-from potpyri_like.instruments.cameras import Readout
+from potpyri_like.instruments.former import once_a_method
+from potpyri_like.instruments.layout import Layout, Readout
 
-__all__ = ["Solution", "celestial_wcs"]
+if TYPE_CHECKING:
+    from potpyri_like.instruments.base import Instrument
 
-TEXT = r"CTYPE[12]|CUNIT[12]|RADESYS|RADECSYS|PS[12]_\d+|WAT[0-2]_\d+"
-NUMBERS = (
+__all__ = ["Solution", "celestial_wcs", "wcs_of", "wcs_trouble"]
+
+_TEXT = r"CTYPE[12]|CUNIT[12]|RADESYS|RADECSYS|PS[12]_\d+|WAT[0-2]_\d+"
+_NUMBERS = (
     r"(CRVAL|CRPIX|CDELT|CROTA)[12]|(CD|PC)[12]_[12]|PV[12]_\d+|LONPOLE|LATPOLE|EQUINOX|EPOCH"
     r"|[AB]P?_(ORDER|\d+_\d+)|[AB]_DMAX"
 )
-CARDS = re.compile(f"(?P<text>{TEXT})$|({NUMBERS})$")
-SCALE = re.compile(r"(CD|PC)[12]_[12]$|CDELT[12]$")
-TABLES = re.compile(r"(CPDIS|CQDIS|D2IMDIS)[12]$|D2IM(ARR|EXT|ERR)|AXISCORR$")
-CELESTIAL = re.compile(r"(RA|DEC|[GEHS]LON|[GEHS]LAT)(-|$)")
-UNITS = {
+_CARDS = re.compile(f"(?P<text>{_TEXT})$|({_NUMBERS})$")
+_SCALE = re.compile(r"(CD|PC)[12]_[12]$|CDELT[12]$")
+_TABLES = re.compile(r"(CPDIS|CQDIS|D2IMDIS)[12]$|D2IM(ARR|EXT|ERR)|AXISCORR$")
+_CELESTIAL = re.compile(r"(RA|DEC|[GEHS]LON|[GEHS]LAT)(-|$)")
+_UNITS = {
     "degree": "deg",
     "degrees": "deg",
     "deg": "deg",
@@ -33,8 +37,8 @@ UNITS = {
     "radians": "rad",
     "radian": "rad",
 }
-FAITHFUL = 0.05  # pixels; to the sky and back
-FAULTS = (ValueError, KeyError, MemoryError, TypeError, ArithmeticError, NoConvergence)
+_FAITHFUL = 0.05  # pixels; to the sky and back
+_FAULTS = (ValueError, KeyError, MemoryError, TypeError, ArithmeticError, NoConvergence)
 
 
 class Solution(NamedTuple):
@@ -51,23 +55,23 @@ def celestial_wcs(header: RawHeader, readout: Readout) -> Solution:
     polynomials of SCAMP, galactic and ecliptic axes, FK4 and FK5. Numbers written as text are read as numbers, and
     units that are spelled out as units.
     """
-    raw = cards_of(header, readout.hdu)
-    if not any(CELESTIAL.match(str(raw.get(f"CTYPE{axis}", "")).strip().upper()) for axis in (1, 2)):
+    raw = _cards_of(header, readout.hdu)
+    if not any(_CELESTIAL.match(str(raw.get(f"CTYPE{axis}", "")).strip().upper()) for axis in (1, 2)):
         return Solution(None, "")
-    if tables := [card for card in raw if TABLES.match(card)]:
+    if tables := [card for card in raw if _TABLES.match(card)]:
         return Solution(None, f"{tables[0]} = {raw[tables[0]]!r}: distortion tables are not read")
-    if lacking := lacking_cards(raw):
+    if lacking := _lacking_cards(raw):
         return Solution(None, lacking)
     try:
-        return Solution(tried(placed(clean_cards(raw), readout), readout.data.shape), "")
-    except FAULTS as error:
+        return Solution(_tried(_placed(_clean_cards(raw), readout), readout.data.shape), "")
+    except _FAULTS as error:
         said = " ".join(str(error).split())
         return Solution(None, re.sub(r"ERROR \d+ in \w+\(\) at line \d+ of file \S+: ", "", said)[:200])
 
 
-def lacking_cards(raw: fits.Header) -> str:
+def _lacking_cards(raw: fits.Header) -> str:
     """What the coordinates lack that their cards promise; "" where they are whole."""
-    if not any(SCALE.match(card) for card in raw):
+    if not any(_SCALE.match(card) for card in raw):
         return "no CD, PC or CDELT card gives a scale"
     kind = str(raw["CTYPE1"]).strip().upper() if "CTYPE1" in raw else ""
     for suffix, card in (("-SIP", "A_ORDER"), ("-TNX", "WAT1_001"), ("-ZPX", "WAT1_001")):
@@ -76,18 +80,18 @@ def lacking_cards(raw: fits.Header) -> str:
     return ""
 
 
-def cards_of(header: RawHeader, hdu: int) -> fits.Header:
+def _cards_of(header: RawHeader, hdu: int) -> fits.Header:
     """The cards on coordinates, as they are: those of the image's HDU, or the primary header's where it has none."""
     own = header.hdus[hdu]
     source = own if hdu == 0 or "CTYPE1" in own else header.hdus[0]
     wanted = fits.Header()
     for card in source:
-        if (CARDS.match(card) or TABLES.match(card)) and card_value(source, card) is not None:
+        if (_CARDS.match(card) or _TABLES.match(card)) and card_value(source, card) is not None:
             wanted[card] = source[card]  # IRAF's coefficients need the blanks at their ends
     return wanted
 
 
-def clean_cards(raw: fits.Header) -> fits.Header:
+def _clean_cards(raw: fits.Header) -> fits.Header:
     """The cards with numbers for numbers, units by their names and a suffix that tells of SIP terms.
 
     Raises
@@ -97,17 +101,17 @@ def clean_cards(raw: fits.Header) -> fits.Header:
     """
     clean = fits.Header()
     for card, value in raw.items():
-        clean[card] = value if CARDS.match(card)["text"] else number(card, value)  # type: ignore[index]
+        clean[card] = value if _CARDS.match(card)["text"] else _number(card, value)  # type: ignore[index]
     for axis in (1, 2):
         unit, kind = (str(clean.get(f"{name}{axis}", "")).strip() for name in ("CUNIT", "CTYPE"))
         if unit:
-            clean[f"CUNIT{axis}"] = UNITS.get(unit.lower().rstrip("."), unit)
+            clean[f"CUNIT{axis}"] = _UNITS.get(unit.lower().rstrip("."), unit)
         if "A_ORDER" in clean and kind.endswith("-TAN"):
             clean[f"CTYPE{axis}"] = f"{kind}-SIP"
     return clean
 
 
-def number(card: str, value: object) -> float | int:
+def _number(card: str, value: object) -> float | int:
     """The value as a number, whole where it was."""
     try:
         return value if isinstance(value, int) else float(str(value))
@@ -115,7 +119,7 @@ def number(card: str, value: object) -> float | int:
         raise ValueError(f"{card} = {value!r} is not a number") from error
 
 
-def placed(cards: fits.Header, readout: Readout) -> WCS:
+def _placed(cards: fits.Header, readout: Readout) -> WCS:
     """The coordinates of the trimmed image, flipped and placed as the amplifier is."""
     for axis, (low, flip, size, start) in enumerate(
         (
@@ -126,15 +130,15 @@ def placed(cards: fits.Header, readout: Readout) -> WCS:
     ):
         at = cards.get(f"CRPIX{axis}", 0.0) - low
         if flip:
-            cards = flipped(cards, axis)
+            cards = _flipped(cards, axis)
             at = size + 1 - at
         cards[f"CRPIX{axis}"] = at + start
-    return wcs_of(cards)
+    return _wcs_of_cards(cards)
 
 
-def flipped(cards: fits.Header, axis: int) -> fits.Header:
+def _flipped(cards: fits.Header, axis: int) -> fits.Header:
     """The cards of the image mirrored along one axis, but for the place of its reference pixel."""
-    matrix = wcs_of(cards).pixel_scale_matrix.copy()
+    matrix = _wcs_of_cards(cards).pixel_scale_matrix.copy()
     matrix[:, axis - 1] *= -1
     kept = [(card, value) for card, value in cards.items() if not re.match(r"(CD|PC)\d_|CDELT|CROTA", card)]
     mirrored = fits.Header(kept)
@@ -148,13 +152,13 @@ def flipped(cards: fits.Header, axis: int) -> fits.Header:
     return mirrored
 
 
-def wcs_of(cards: fits.Header) -> WCS:
+def _wcs_of_cards(cards: fits.Header) -> WCS:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FITSFixedWarning)
         return WCS(cards, naxis=2)
 
 
-def tried(wcs: WCS, shape: tuple[int, int]) -> WCS:
+def _tried(wcs: WCS, shape: tuple[int, int]) -> WCS:
     """The coordinates, if a way to the sky and back ends where it began, in the middle of the image and around it.
 
     Raises
@@ -168,6 +172,23 @@ def tried(wcs: WCS, shape: tuple[int, int]) -> WCS:
     wcs_to_celestial_frame(wcs)
     back = wcs.all_world2pix(wcs.all_pix2world(there, 0), 0)
     off = np.abs(back - there).max()
-    if not off < FAITHFUL:
+    if not off < _FAITHFUL:
         raise ValueError(f"a way to the sky and back ends {off:.2g} pixels off")
     return wcs
+
+
+@once_a_method("wcs")
+def wcs_of(instrument: Instrument, header: RawHeader, layout: Layout) -> WCS | None:
+    """The celestial coordinates of a trimmed image, if its header has them; else None."""
+    return None if len(layout.readouts) > 1 else celestial_wcs(header, layout.readouts[0]).wcs
+
+
+@once_a_method("wcs_trouble")
+def wcs_trouble(instrument: Instrument, header: RawHeader, layout: Layout) -> str:
+    """Why the celestial coordinates that a header has are not used; "" where they are, or where it has none."""
+    found = celestial_wcs(header, layout.readouts[0])
+    if len(layout.readouts) == 1 or found == (None, ""):
+        return found.why
+    return (
+        f"the image is put together from {len(layout.readouts)} amplifiers, each with coordinates of its own"
+    )

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
@@ -19,13 +19,18 @@ from astropy.time import Time, TimeDelta
 
 from potpyri_like.astrometry import SCALES, utc_of
 from potpyri_like.errors import HeaderError
-from potpyri_like.header import RawHeader, comment_of
-from potpyri_like.instruments.keywords import Compound, Keyword
+from potpyri_like.frame import FrameKind
+from potpyri_like.header import CardValue, RawHeader, comment_of
+from potpyri_like.instruments.exposure import RELATIVE_SLACK, exposure_of, positive
+from potpyri_like.instruments.former import once_a_method
 
-__all__ = ["Duration", "Reading", "Stamp", "open_shutter", "read_stamp", "read_time"]
+if TYPE_CHECKING:
+    from potpyri_like.instruments.base import Instrument
 
-DATE_CARDS = ("DATE-OBS", "DATE-BEG", "DATE-AVG", "DATE-END")
-TIME_CARDS = (
+__all__ = ["FAULTS", "Reading", "Stamp", "date_of", "read_stamp", "read_time", "time_of"]
+
+_DATE_CARDS = ("DATE-OBS", "DATE-BEG", "DATE-AVG", "DATE-END")
+_TIME_CARDS = (
     "UTSTART",
     "UTCSTART",
     "UTC-STRT",
@@ -36,30 +41,30 @@ TIME_CARDS = (
     "UT",
     "UTC",
 )
-DAY_CARDS = ("MJD-OBS", "MJD-BEG", "MJD-AVG", "MJD-END", "MJD", "JD", "JD-OBS", "JD-BEG", "JD_UTC", "JULIAN")
-ZONE_CARDS = ("TIMEZONE", "TZ", "ZONE", "UTCOFFST", "UTOFFSET", "TIMEOFFS")
-COUNTS = ("COADDS", "NCOADDS", "EXPCOAD", "STACKCNT", "NCOMBINE", "SNAPSHOT")
-UTC = ("UTC", "UT", "GMT", "Z", "ZULU", "NTP")
-UNSAID = ("", "UNKNOWN", "N/A", "NONE", "UNDEFINED")
+_DAY_CARDS = ("MJD-OBS", "MJD-BEG", "MJD-AVG", "MJD-END", "MJD", "JD", "JD-OBS", "JD-BEG", "JD_UTC", "JULIAN")
+_ZONE_CARDS = ("TIMEZONE", "TZ", "ZONE", "UTCOFFST", "UTOFFSET", "TIMEOFFS")
+_UTC = ("UTC", "UT", "GMT", "Z", "ZULU", "NTP")
+_UNSAID = ("", "UNKNOWN", "N/A", "NONE", "UNDEFINED")
 
-CLOCK = r"(\d{1,2}):(\d{2})(?::(\d{2}(?:[.,]\d*)?))?\s*([ap]\.?m\.?)?"
-ZONE = r"\s*(Z|UTC?|GMT|[+-]\d{2}:?\d{2}|[+-]\d{2})?"
-DATED = re.compile(rf"(\d{{4}})[-/.](\d{{1,2}})[-/.](\d{{1,2}})(?:[T\s]+{CLOCK}{ZONE})?\s*", re.IGNORECASE)
-SLASHED = re.compile(rf"(\d{{1,2}})/(\d{{1,2}})/(\d{{2}}|\d{{4}})(?:[T\s]+{CLOCK}{ZONE})?\s*", re.IGNORECASE)
-TIMED = re.compile(rf"{CLOCK}{ZONE}\s*", re.IGNORECASE)
-OFFSET = re.compile(r"(?:UTC?|GMT)?\s*([+-]?)(\d{1,2})(?::?(\d{2}))?(?:\.0*)?", re.IGNORECASE)
-IS_END = re.compile(r"\b(end|stop|finish)\b|frame (grabbed|received)", re.IGNORECASE)
-IS_MIDDLE = re.compile(r"\bmid(dle|point)?\b|mid-?(exp|time|obs)", re.IGNORECASE)
-IS_START = re.compile(r"\b(start|begin|beginning|begins|open)\b", re.IGNORECASE)
-IS_LOCAL = re.compile(r"\blocal\b", re.IGNORECASE)
-IN_MS = re.compile(r"\[ms\]|\(ms\)|\bin ms\b|^\s*ms\s*$|milli-?sec", re.IGNORECASE)
-IN_S = re.compile(r"\[s\]|\(s\)|\bsec(ond)?s?\b", re.IGNORECASE)
+_CLOCK = r"(\d{1,2}):(\d{2})(?::(\d{2}(?:[.,]\d*)?))?\s*([ap]\.?m\.?)?"
+_ZONE = r"\s*(Z|UTC?|GMT|[+-]\d{2}:?\d{2}|[+-]\d{2})?"
+_DATED = re.compile(rf"(\d{{4}})[-/.](\d{{1,2}})[-/.](\d{{1,2}})(?:[T\s]+{_CLOCK}{_ZONE})?\s*", re.IGNORECASE)
+_SLASHED = re.compile(
+    rf"(\d{{1,2}})/(\d{{1,2}})/(\d{{2}}|\d{{4}})(?:[T\s]+{_CLOCK}{_ZONE})?\s*", re.IGNORECASE
+)
+_TIMED = re.compile(rf"{_CLOCK}{_ZONE}\s*", re.IGNORECASE)
+_OFFSET = re.compile(r"(?:UTC?|GMT)?\s*([+-]?)(\d{1,2})(?::?(\d{2}))?(?:\.0*)?", re.IGNORECASE)
+_IS_END = re.compile(r"\b(end|stop|finish)\b|frame (grabbed|received)", re.IGNORECASE)
+_IS_MIDDLE = re.compile(r"\bmid(dle|point)?\b|mid-?(exp|time|obs)", re.IGNORECASE)
+_IS_START = re.compile(r"\b(start|begin|beginning|begins|open)\b", re.IGNORECASE)
+_IS_LOCAL = re.compile(r"\blocal\b", re.IGNORECASE)
 
-A_MOMENT = 0.005  # s; two readings of one card
-DAY_CARD_ERROR = 60.0  # s; MJD-OBS is 2 s early at LCO, 29 s late at Gemini
-READOUT = 30.0  # s; DATE-END may be that of the file
-SLACK, RELATIVE_SLACK = 0.5, 0.02  # s; of the exposure
-OLDEST = 47892.0  # MJD of 1990: an earlier date is that of a clock that was never set
+_A_MOMENT = 0.005  # s; two readings of one card
+_DAY_CARD_ERROR = 60.0  # s; MJD-OBS is 2 s early at LCO, 29 s late at Gemini
+_READOUT = 30.0  # s; DATE-END may be that of the file
+_SLACK = 0.5  # s, beside the part of the exposure
+_OLDEST = 47892.0  # MJD of 1990: an earlier date is that of a clock that was never set
+# What reading a header may raise where it says what nobody thought of.
 FAULTS = (HeaderError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
@@ -107,43 +112,43 @@ class Stamp:
         days, micro = divmod(micro, 86_400_000_000)
         seconds, micro = divmod(micro, 1_000_000)
         clock = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{micro:06d}"
-        return date.fromordinal(self.day + days + MJD_0).isoformat(), clock
+        return date.fromordinal(self.day + days + _MJD_0).isoformat(), clock
 
 
-MJD_0 = date(1858, 11, 17).toordinal()
+_MJD_0 = date(1858, 11, 17).toordinal()
 
 
-def read_stamp(says: Any) -> Stamp | None:
+def read_stamp(says: CardValue) -> Stamp | None:
     """What a card says of date and time: ISO dates, '31/12/96', zones, am and pm; None where it is neither.
 
     Of 03/04/2024 nobody knows which is the month.
     """
     text = str(says).strip()
     try:
-        if found := DATED.fullmatch(text):
+        if found := _DATED.fullmatch(text):
             year, month, day, *clock = found.groups()
             plain = "/" not in text and "." not in text[:10]
-            return stamp(date(int(year), int(month), int(day)), clock, plain=plain)
-        if found := SLASHED.fullmatch(text):
+            return _stamp(date(int(year), int(month), int(day)), clock, plain=plain)
+        if found := _SLASHED.fullmatch(text):
             first, second, year, *clock = found.groups()
-            return slashed(int(first), int(second), year, clock)
-        found = TIMED.fullmatch(text)
-        return stamp(None, list(found.groups())) if found else None
+            return _slashed(int(first), int(second), year, clock)
+        found = _TIMED.fullmatch(text)
+        return _stamp(None, list(found.groups())) if found else None
     except ValueError:  # there is no such day or hour
         return None
 
 
-def slashed(first: int, second: int, year: str, clock: list[str | None]) -> Stamp | None:
+def _slashed(first: int, second: int, year: str, clock: list[str | None]) -> Stamp | None:
     """Of day/month/year of the last century, as FITS was until 1999, or of a date whose order shows."""
     if len(year) == 2:
-        return stamp(date(1900 + int(year), second, first), clock, plain=False)
+        return _stamp(date(1900 + int(year), second, first), clock, plain=False)
     if first <= 12 and second <= 12 and first != second:
         return None
     day, month = (first, second) if first > 12 else (second, first)
-    return stamp(date(int(year), month, day), clock, plain=False)
+    return _stamp(date(int(year), month, day), clock, plain=False)
 
 
-def stamp(day: date | None, clock: list[str | None], *, plain: bool = True) -> Stamp:
+def _stamp(day: date | None, clock: list[str | None], *, plain: bool = True) -> Stamp:
     """Of a day and hours, minutes, seconds, half of the day and zone as they are written.
 
     Raises
@@ -152,7 +157,7 @@ def stamp(day: date | None, clock: list[str | None], *, plain: bool = True) -> S
         There is no such hour.
     """
     hours, minutes, seconds, half, zone = clock
-    number = None if day is None else day.toordinal() - MJD_0
+    number = None if day is None else day.toordinal() - _MJD_0
     if hours is None:
         return Stamp(number, None, plain=plain)
     hour = int(hours)
@@ -163,11 +168,11 @@ def stamp(day: date | None, clock: list[str | None], *, plain: bool = True) -> S
     if hour > 24 or int(minutes or 0) > 59:
         raise ValueError(f"{hour}:{minutes}")
     total = 3600 * hour + 60 * int(minutes or 0) + float((seconds or "0").replace(",", "."))
-    offset = zone_of(zone)
+    offset = _zone_of(zone)
     return Stamp(number, total, offset, plain and not half and not zone)
 
 
-def zone_of(text: str | None) -> float | None:
+def _zone_of(text: str | None) -> float | None:
     """Hours east of Greenwich; None where nothing is said."""
     if not text:
         return None
@@ -177,83 +182,14 @@ def zone_of(text: str | None) -> float | None:
     return float(f"{text[0]}1") * (int(digits[:2]) + int(digits[2:] or 0) / 60)
 
 
-# -- the exposure ----------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
-class Duration:
-    """An exposure in seconds, None where no card gives one, and what is to be said of it."""
-
-    seconds: float | None
-    note: str = ""
-
-
-def open_shutter(header: RawHeader, keyword: Keyword | Compound) -> Duration:
-    """The exposure by a card declared in seconds, as its comment and the other cards of that name bear it out.
-
-    A comment says milliseconds; a thousand times another card is milliseconds, too; whatever else differs is a doubt.
-    """
-    if not isinstance(keyword, Keyword) or keyword.unit != u.s:
-        return Duration(None)
-    names = dict.fromkeys(
-        (*keyword.cards, *({"EXPTIME", "EXPOSURE"} if {"EXPTIME", "EXPOSURE"} & {*keyword.cards} else ()))
-    )
-    known = {card: value for card in names if (value := positive(header.get(card))) is not None}
-    first = next((card for card in keyword.cards if card in header), None)
-    if first not in known:
-        return Duration(None)
-    seconds = {
-        card: value / 1000 if in_milliseconds(header, card) else value for card, value in known.items()
-    }
-    here = seconds[first]
-    if here != known[first]:
-        return Duration(here, f"exposure: {first} = {known[first]:g} is in milliseconds, as its comment says")
-    for card, other in seconds.items():
-        if abs(here / other / 1000 - 1) < RELATIVE_SLACK:
-            return Duration(
-                other, f"exposure: {first} = {here:g} is in milliseconds, as {card} = {other:g} says"
-            )
-    said = [f"{card} = {value:g}" for card, value in known.items()]
-    if any(differ(here, other, header) for other in seconds.values()):
-        return Duration(
-            here, f"time: {' and '.join(said)} contradict each other; {here:g} s is taken for the exposure"
-        )
-    return Duration(here)
-
-
-def in_milliseconds(header: RawHeader, card: str) -> bool:
-    """Whether the comment of a card says so."""
-    comment = comment_of(header, card)
-    return bool(IN_MS.search(comment)) and not IN_S.search(comment)
-
-
-def positive(value: Any) -> float | None:
-    """A number above 0; None for what is none."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if number > 0 and np.isfinite(number) else None
-
-
-def differ(one: float, other: float, header: RawHeader) -> bool:
-    """Whether two exposures are not one: not within 2 %, in milliseconds, or that of a sum and of its parts."""
-    low, high = sorted((one, other))
-    counts = (1.0, 1000.0, *(number for card in COUNTS if (number := positive(header.get(card))) is not None))
-    return not any(abs(high - low * count) <= 0.05 + RELATIVE_SLACK * high for count in counts)
-
-
-# -- the time --------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Watched(RawHeader):
+class _Watched(RawHeader):
     """A header that notes which cards were asked for, and may say some of them otherwise."""
 
     instead: Mapping[str, str] = field(default_factory=dict)
     read: set[str] = field(default_factory=set)
 
-    def __getitem__(self, card: str) -> Any:
+    def __getitem__(self, card: str) -> CardValue:
         value = super().__getitem__(card)
         self.read.add(card)
         return self.instead.get(card, value)
@@ -294,11 +230,11 @@ def read_time(
     ------
     Whatever `mid_time` raises.
     """
-    return Clock(mid_time, header, exposure, longitude).read(scale)
+    return _Clock(mid_time, header, exposure, longitude).read(scale)
 
 
 @dataclass
-class Clock:
+class _Clock:
     """One frame's cards on time, and how its instrument reads them."""
 
     mid_time: Callable[[RawHeader, u.Quantity], Time]
@@ -307,7 +243,7 @@ class Clock:
     longitude: float
     notes: list[str] = field(default_factory=list)
     asked: set[str] = field(default_factory=set)
-    view: Watched | None = None
+    view: _Watched | None = None
 
     def read(self, scale: str | None) -> Reading:
         """The time, by one question after the other."""
@@ -317,13 +253,13 @@ class Clock:
         found = self.by_zone(found)
         self.check_days(found, more=70.0 * own_scale)
         found = found if own_scale else self.by_scale(found)
-        if found.utc.mjd < OLDEST:
+        if found.utc.mjd < _OLDEST:
             self.notes.append(f"time: {found.utc.isot[:19]}, {self.told()}: the clock was not set")
         return Reading(found.utc, tuple(dict.fromkeys(self.notes)), self.view or self.header)
 
     def told(self) -> str:
         """The card on the date, as it stands."""
-        card = next((card for card in DATE_CARDS if card in self.asked), "DATE-OBS")
+        card = next((card for card in _DATE_CARDS if card in self.asked), "DATE-OBS")
         return f"{card} = {self.header.get(card, 'absent')!r}"
 
     # -- what the instrument reads
@@ -343,7 +279,7 @@ class Clock:
             self.view = self.watched(instead)
             before, found = found, self.mid_time(self.view, self.exposure)
             self.asked |= self.view.read
-            if before is None or abs((found - before).to_value(u.s)) > A_MOMENT:
+            if before is None or abs((found - before).to_value(u.s)) > _A_MOMENT:
                 changed = ((card, text) for card, text in instead.items() if card in self.asked)
                 self.notes += [
                     f"clock: {card} = {self.header[card]!r} is {text} UTC" for card, text in changed
@@ -355,13 +291,13 @@ class Clock:
         self.check_time_of_day(found, stamps)
         return found
 
-    def watched(self, instead: Mapping[str, str]) -> Watched:
+    def watched(self, instead: Mapping[str, str]) -> _Watched:
         header = self.header
-        return Watched(header.path, header.hdus, header.inside, instead)
+        return _Watched(header.path, header.hdus, header.inside, instead)
 
     def stamps(self) -> dict[str, Stamp]:
         """What the cards on date and time say, where it can be read."""
-        cards = [card for card in (*DATE_CARDS, *TIME_CARDS) if card in self.header]
+        cards = [card for card in (*_DATE_CARDS, *_TIME_CARDS) if card in self.header]
         return {card: found for card in cards if (found := read_stamp(self.header[card])) is not None}
 
     def plain_text(self, stamps: Mapping[str, Stamp]) -> Iterator[tuple[str, str]]:
@@ -372,14 +308,14 @@ class Clock:
         day = stamps.get("DATE-OBS")
         if day is None or day.day is None or day.seconds is not None:
             return
-        clocks = [card for card in TIME_CARDS if card in stamps and stamps[card].day is None]
+        clocks = [card for card in _TIME_CARDS if card in stamps and stamps[card].day is None]
         if not clocks:
             if not day.plain:
-                yield "DATE-OBS", date.fromordinal(day.day + MJD_0).isoformat()
+                yield "DATE-OBS", date.fromordinal(day.day + _MJD_0).isoformat()
             return
         clock = stamps[clocks[0]]
         whole = day.joined(clock).texts()
-        if not set(TIME_CARDS) & self.asked:
+        if not set(_TIME_CARDS) & self.asked:
             yield "DATE-OBS", "T".join(whole)
         elif not (day.plain and clock.plain):
             yield "DATE-OBS", whole[0]
@@ -402,9 +338,9 @@ class Clock:
         day = stamps.get("DATE-OBS")
         if day is None or day.seconds is not None or day.day is None or "DATE-OBS" not in self.asked:
             return
-        if set(TIME_CARDS) & self.asked:
+        if set(_TIME_CARDS) & self.asked:
             return
-        if not self.view and abs(self.reading(found) - day.day) * 86400 < A_MOMENT:
+        if not self.view and abs(self.reading(found) - day.day) * 86400 < _A_MOMENT:
             self.notes.append(f"time: {self.told()} has no time of day, and no other card has one")
 
     def reading(self, found: Time) -> float:
@@ -422,14 +358,14 @@ class Clock:
     def by_meaning(self, found: Time) -> Time:
         """The time, moved where DATE-OBS is not the moment of the exposure that the instrument takes it for."""
         here = self.mjd_of("DATE-OBS")
-        others = {card: mjd for card in DATE_CARDS[1:] if (mjd := self.mjd_of(card)) is not None}
+        others = {card: mjd for card in _DATE_CARDS[1:] if (mjd := self.mjd_of(card)) is not None}
         if here is None or "DATE-OBS" not in self.asked or set(others) & self.asked:
             return found
         meant = self.meant_by_comment()
         if not others and meant is None:
             return found
         part = self.part()
-        if abs((found.mjd - here) * 86400 - part * self.seconds) > A_MOMENT:
+        if abs((found.mjd - here) * 86400 - part * self.seconds) > _A_MOMENT:
             return found  # it comes from another card
         if others:
             return self.by_other_dates(found, here, others, 0.5 - part)
@@ -452,15 +388,15 @@ class Clock:
     def meant_by_comment(self) -> tuple[float, str] | None:
         """Which moment the comment of DATE-OBS says it is."""
         comment = comment_of(self.header, "DATE-OBS")
-        if IS_START.search(comment):
+        if _IS_START.search(comment):
             return None
-        if IS_MIDDLE.search(comment):
+        if _IS_MIDDLE.search(comment):
             return 0.5, "middle"
-        return (1.0, "end") if IS_END.search(comment) else None
+        return (1.0, "end") if _IS_END.search(comment) else None
 
     def by_other_dates(self, found: Time, here: float, others: Mapping[str, float], assumed: float) -> Time:
         """The time, by DATE-BEG, DATE-AVG and DATE-END where DATE-OBS is another moment than was assumed."""
-        exposure, slack = self.seconds, SLACK + RELATIVE_SLACK * self.seconds
+        exposure, slack = self.seconds, _SLACK + RELATIVE_SLACK * self.seconds
         moments = {"DATE-BEG": 0.0, "DATE-AVG": 0.5, "DATE-END": 1.0}
 
         def off(meaning: float) -> float:
@@ -468,7 +404,7 @@ class Clock:
                 card: (mjd - here) * 86400 - (moments[card] - meaning) * exposure
                 for card, mjd in others.items()
             }
-            allowed = {"DATE-END": READOUT if meaning == 0 else 0.0}
+            allowed = {"DATE-END": _READOUT if meaning == 0 else 0.0}
             return max(abs(s) if s < 0 else max(0.0, s - allowed.get(card, 0.0)) for card, s in late.items())
 
         wrong = {meaning: off(meaning) for meaning in (0.0, 0.5, 1.0)}
@@ -500,21 +436,21 @@ class Clock:
 
     def by_zone(self, found: Time) -> Time:
         """The time in UTC where the card on the date is said to be local time."""
-        offset = OFFSET.fullmatch(str(self.header.get("TIMESYS", "")).strip())
+        offset = _OFFSET.fullmatch(str(self.header.get("TIMESYS", "")).strip())
         zoned = offset is not None and re.search(r"[+-]", offset[0]) and "TIMESYS" not in self.asked
-        local = "DATE-OBS" in self.asked and IS_LOCAL.search(comment_of(self.header, "DATE-OBS"))
+        local = "DATE-OBS" in self.asked and _IS_LOCAL.search(comment_of(self.header, "DATE-OBS"))
         if zoned and offset is not None:
-            return self.moved(found, hours_of(offset), f"TIMESYS = {self.header['TIMESYS']!r}")
+            return self.moved(found, _hours_of(offset), f"TIMESYS = {self.header['TIMESYS']!r}")
         if not local or self.view is not None:
             return found
         for card, mjd, _ in self.days():
             hours = round((found.mjd - mjd) * 96) / 4
             if (
-                abs((found.mjd - mjd) * 86400 - 3600 * hours) <= DAY_CARD_ERROR + self.seconds
+                abs((found.mjd - mjd) * 86400 - 3600 * hours) <= _DAY_CARD_ERROR + self.seconds
                 and abs(hours) <= 14
             ):
                 return self.moved(found, hours, f"{card} = {self.header[card]!r}") if hours else found
-        for card in ZONE_CARDS:
+        for card in _ZONE_CARDS:
             if (hours := self.zone_in(card)) is not None:
                 return self.moved(found, hours, f"{card} = {self.header[card]!r}")
         self.notes.append(
@@ -524,10 +460,10 @@ class Clock:
 
     def zone_in(self, card: str) -> float | None:
         """Hours east of Greenwich by a card whose sign the site tells; None where it does not."""
-        text = OFFSET.fullmatch(str(self.header.get(card, "")).strip())
+        text = _OFFSET.fullmatch(str(self.header.get(card, "")).strip())
         if text is None or not np.isfinite(self.longitude):
             return None
-        fitting = [h for h in {hours_of(text), -hours_of(text)} if abs(h - self.longitude / 15) < 2.5]
+        fitting = [h for h in {_hours_of(text), -_hours_of(text)} if abs(h - self.longitude / 15) < 2.5]
         return fitting[0] if len(fitting) == 1 else None
 
     def moved(self, found: Time, hours: float, why: str) -> Time:
@@ -536,12 +472,12 @@ class Clock:
 
     def days(self) -> Iterator[tuple[str, float, float]]:
         """What MJD and JD cards say, as MJD, and the seconds that they are good to; zeros say nothing."""
-        for card in DAY_CARDS:
+        for card in _DAY_CARDS:
             value = positive(self.header.get(card))
             if value is not None:
                 mjd = value - 2400000.5 if value > 2400000.5 else value
-                if OLDEST / 2 < mjd < 2 * OLDEST:
-                    yield card, mjd, 86400 * step_of(value)
+                if _OLDEST / 2 < mjd < 2 * _OLDEST:
+                    yield card, mjd, 86400 * _step_of(value)
 
     def check_days(self, found: Time, *, more: float) -> None:
         """Note MJD and JD cards that lie outside the exposure."""
@@ -549,9 +485,9 @@ class Clock:
             return
         for card, mjd, coarse in self.days():
             off = abs(found.mjd - mjd) * 86400 - self.seconds / 2
-            if off > DAY_CARD_ERROR + coarse + more and card not in self.asked:
+            if off > _DAY_CARD_ERROR + coarse + more and card not in self.asked:
                 self.notes.append(
-                    f"time: {self.told()} and {card} = {self.header[card]!r} are {apart(off)} apart"
+                    f"time: {self.told()} and {card} = {self.header[card]!r} are {_apart(off)} apart"
                 )
                 return
 
@@ -559,7 +495,7 @@ class Clock:
         """The time in UTC where TIMESYS names another scale."""
         says = str(self.header.get("TIMESYS", "")).strip()
         name = re.split(r"[(\s]", says.upper())[0]
-        if name in UTC or name in UNSAID or OFFSET.fullmatch(says):
+        if name in _UTC or name in _UNSAID or _OFFSET.fullmatch(says):
             return found
         if name not in SCALES:
             self.notes.append(
@@ -572,7 +508,7 @@ class Clock:
         return utc
 
 
-def step_of(days: float) -> float:
+def _step_of(days: float) -> float:
     """How coarse a number of days is: whole, or in the single precision that some programs know; 0 for others."""
     if days.is_integer():
         return 1.0
@@ -580,15 +516,59 @@ def step_of(days: float) -> float:
     return float(np.spacing(single)) if float(single) == days else 0.0
 
 
-def hours_of(offset: re.Match[str]) -> float:
+def _hours_of(offset: re.Match[str]) -> float:
     """Hours of "+05:30", "-8" or "UTC+2"."""
     sign, hours, minutes = offset.groups()
     return (-1.0 if sign == "-" else 1.0) * (int(hours) + int(minutes or 0) / 60)
 
 
-def apart(seconds: float) -> str:
+def _apart(seconds: float) -> str:
     """A span of time in words."""
     for unit, name in ((86400, "days"), (3600, "hours"), (60, "minutes")):
         if seconds >= 1.5 * unit:
             return f"{seconds / unit:.1f} {name}"
     return f"{seconds:.0f} seconds"
+
+
+# -- the frames of an instrument ----------------------------------------------------------------------------
+
+
+@once_a_method("time_of")
+def time_of(
+    instrument: Instrument, header: RawHeader, exposure: u.Quantity, kind: FrameKind
+) -> Reading | None:
+    """The mid-exposure time of a frame, or of the first plane of a cube; None for a calibration frame without one.
+
+    Raises
+    ------
+    HeaderError
+        A science frame has none.
+    """
+    duration = exposure if np.isfinite(exposure) else 0 * u.s
+
+    def first(header: RawHeader, exposure: u.Quantity) -> Time:
+        return instrument.plane_time(header, exposure, 0)
+
+    read = first if len(header.image_shape) > 2 else instrument.mid_time
+    longitude = instrument.site.lon.wrap_at("180d").deg
+    try:
+        return read_time(read, header, duration, scale=instrument.time_scale, longitude=longitude)
+    except FAULTS as error:
+        if kind is not FrameKind.SCIENCE:
+            return None
+        missing = f"no {error} card" if isinstance(error, KeyError) else str(error)
+        raise HeaderError(
+            f"{header.path.name}: no believable time in the header ({missing}); the frame is left out"
+        ) from error
+
+
+def date_of(instrument: Instrument, header: RawHeader) -> Time | None:
+    """The mid-exposure time of a frame of any kind; None where its header has none.
+
+    Raises
+    ------
+    HeaderError
+        Its exposure cannot be.
+    """
+    reading = time_of(instrument, header, exposure_of(instrument, header, FrameKind.OTHER), FrameKind.OTHER)
+    return None if reading is None else reading.time

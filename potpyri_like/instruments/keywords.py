@@ -1,17 +1,35 @@
-"""Which card holds which quantity."""
+"""Which card holds which quantity, and how it is read."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import astropy.units as u
 
 from potpyri_like.errors import DeclarationError, HeaderError
-from potpyri_like.header import RawHeader
+from potpyri_like.header import CardValue, RawHeader
+from potpyri_like.instruments.former import once_a_method
 
-__all__ = ["Compound", "HeaderKeywords", "Keyword"]
+if TYPE_CHECKING:
+    from potpyri_like.instruments.base import Instrument
+
+__all__ = [
+    "Compound",
+    "HeaderKeywords",
+    "Keyword",
+    "Value",
+    "check_binning",
+    "number",
+    "parse_binning",
+    "read_keyword",
+]
+
+Value: TypeAlias = u.Quantity | CardValue | None  # of a quantity in a header
+
+_MOST_BINNED = 64
 
 
 @dataclass(frozen=True)
@@ -40,13 +58,13 @@ class Keyword:
         return (self.card, *self.also)
 
     def __post_init__(self) -> None:
-        check_cards(f"Keyword({self.card!r})", self.cards if isinstance(self.also, tuple) else self.also)
+        _check_cards(f"Keyword({self.card!r})", self.cards if isinstance(self.also, tuple) else self.also)
         if self.unit is not None and not isinstance(self.unit, u.UnitBase):
             raise DeclarationError(
                 f"Keyword({self.card!r}): unit = {self.unit!r}; give astropy's, as in u.s, or none for text"
             )
 
-    def read(self, header: RawHeader) -> Any:
+    def read(self, header: RawHeader) -> Value:
         """The value: a Quantity where a unit is declared, else text; None where an optional card is absent.
 
         Raises
@@ -61,7 +79,7 @@ class Keyword:
             raise HeaderError(f"{header.path.name}: no {' or '.join(self.cards)} card")
         return str(header[card]).strip() if self.unit is None else number(header, card) * self.unit
 
-    def write(self, value: Any) -> dict[str, Any]:
+    def write(self, value: Value) -> dict[str, CardValue]:
         """The card that a frame with this value has: `read` backwards."""
         return {self.card: str(value) if self.unit is None else float(u.Quantity(value).to_value(self.unit))}
 
@@ -83,14 +101,14 @@ class Compound:
     """
 
     cards: tuple[str, ...]
-    combine: Callable[..., Any]
-    split: Callable[[Any], tuple[Any, ...]]
+    combine: Callable[..., Value]
+    split: Callable[[Any], tuple[CardValue, ...]]
     optional: bool = False
 
     def __post_init__(self) -> None:
-        check_cards("Compound", self.cards)
+        _check_cards("Compound", self.cards)
 
-    def read(self, header: RawHeader) -> Any:
+    def read(self, header: RawHeader) -> Value:
         """The combined value; None where an optional one is incomplete.
 
         Raises
@@ -109,7 +127,7 @@ class Compound:
             found = ", ".join(f"{card} = {header[card]!r}" for card in self.cards)
             raise HeaderError(f"{header.path.name}: {found} cannot be combined ({error})") from error
 
-    def write(self, value: Any) -> dict[str, Any]:
+    def write(self, value: Value) -> dict[str, CardValue]:
         """The cards that a frame with this value has: `read` backwards."""
         return dict(zip(self.cards, self.split(value), strict=True))
 
@@ -178,7 +196,61 @@ def number(header: RawHeader, card: str) -> float:
         raise HeaderError(f"{header.path.name}: {card} = {header[card]!r} is not a number") from error
 
 
-def check_cards(where: str, cards: Any) -> None:
+def _check_cards(where: str, cards: object) -> None:
     """Raise a DeclarationError unless these are the names of header cards."""
     if not isinstance(cards, tuple) or not cards or not all(isinstance(c, str) and c.strip() for c in cards):
         raise DeclarationError(f"{where}: {cards!r} are no cards; give a tuple of names, as in ('UT', 'UTC')")
+
+
+@once_a_method("read")
+def read_keyword(
+    instrument: Instrument, quantity: str, header: RawHeader, *, optional: bool = False
+) -> Value:
+    """The value of a declared keyword; None where none is declared, or where it may be absent and is.
+
+    Raises
+    ------
+    HeaderError
+        The card is missing; the message says what to do.
+    """
+    keyword = getattr(instrument.keywords, quantity)
+    if keyword is None:
+        return None
+    try:
+        return keyword.read(header)
+    except HeaderError as error:
+        if optional:
+            return None
+        raise HeaderError(
+            f"{error}, which {instrument.name} frames need; the frame is left out"
+            f" (reduce instruments {instrument.name} lists the cards)"
+        ) from error
+
+
+def parse_binning(header: RawHeader, says: Value) -> tuple[int, int]:
+    """Columns and rows that were added, from "2x2", "2 2", "2,2", "22" or "2".
+
+    Raises
+    ------
+    HeaderError
+        That cannot be.
+    """
+    factors = [int(n) for n in re.findall(r"\d{1,20}", str(says))]
+    if len(factors) == 1:
+        factors = factors * 2 if factors[0] < 10 else [factors[0] // 10, factors[0] % 10]
+    return check_binning(header, says, factors)
+
+
+def check_binning(header: RawHeader, says: Value, factors: list[int]) -> tuple[int, int]:
+    """Columns and rows that were added.
+
+    Raises
+    ------
+    HeaderError
+        That cannot be.
+    """
+    if len(factors) != 2 or not all(1 <= factor <= _MOST_BINNED for factor in factors):
+        raise HeaderError(
+            f"{header.path.name}: a binning of {says!r} is not understood; the frame is left out"
+        )
+    return factors[0], factors[1]

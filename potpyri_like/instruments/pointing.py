@@ -5,31 +5,35 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
-from astropy.coordinates import FK4, FK5, ICRS, BaseCoordinateFrame, SkyCoord
+from astropy.coordinates import FK4, FK5, ICRS, BaseCoordinateFrame, SkyCoord, angular_separation
 from astropy.time import Time
 
 from potpyri_like.header import RawHeader, comment_of
-from potpyri_like.instruments.keywords import Compound, Keyword
+from potpyri_like.instruments.former import once_a_method
+from potpyri_like.instruments.keywords import Compound, Keyword, Value, read_keyword
 
-__all__ = ["Direction", "angle", "frame_of_cards", "read_direction", "sky"]
+if TYPE_CHECKING:
+    from potpyri_like.instruments.base import Instrument
 
-NEAR = 3.0  # degrees; the mount, the object and the solution of one frame lie within
-CLOSE = 0.01  # degrees; two readings that far apart are one
-PLAIN = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)(e[+-]?\d+)?", re.IGNORECASE)
-SEXAGESIMAL = re.compile(
+__all__ = ["Direction", "angle", "direction_of", "equinox_of", "frame_of_cards", "pointing", "read_direction"]
+
+_NEAR = 3.0  # degrees; the mount, the object and the solution of one frame lie within
+_CLOSE = 0.01  # degrees; two readings that far apart are one
+_PLAIN = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)(e[+-]?\d+)?", re.IGNORECASE)
+_SEXAGESIMAL = re.compile(
     r"([+-]?)\s*(\d{1,3})\s*([hd°: ])\s*(\d{1,2}(?:[.,]\d*)?)?\s*(?:[m'′: ]\s*(\d{1,2}(?:[.,]\d*)?)?\s*[s\"″]?)?",
     re.IGNORECASE,
 )
-SAYS_HOURS = re.compile(
+_SAYS_HOURS = re.compile(
     r"\[\s*(h|hr|hrs|hour|hours)\s*\]|\bin hours\b|\(\s*hours?\s*\)|\bdecimal hours\b", re.I
 )
-EQUINOXES = (1875, 1900, 1950, 2000)  # EPOCH may as well be the date of the observation
-PRECESSED = {"FK4": FK4, "FK4-NO-E": FK4, "FK5": FK5}
-CHECKED_BY = ("OBJCTRA", "OBJCTDEC")
+_EQUINOXES = (1875, 1900, 1950, 2000)  # EPOCH may as well be the date of the observation
+_PRECESSED = {"FK4": FK4, "FK4-NO-E": FK4, "FK5": FK5}
+_CHECKED_BY = ("OBJCTRA", "OBJCTDEC")
 
 
 @dataclass(frozen=True)
@@ -53,39 +57,39 @@ def read_direction(
     """
     if ra is None or dec is None:
         return Direction()
-    says, height = raw_value(header, ra), raw_value(header, dec)
+    says, height = _raw_value(header, ra), _raw_value(header, dec)
     if says is None or height is None:
         return Direction()
-    cards = f"{told(ra, says)} and {told(dec, height)}"
-    down = declinations(height)
-    readings = [(value, down) for value in right_ascensions(header, ra, says) if down is not None]
+    cards = f"{_told(ra, says)} and {_told(dec, height)}"
+    down = _declinations(height)
+    readings = [(value, down) for value in _right_ascensions(header, ra, says) if down is not None]
     if not readings:
         return Direction(note=f"coordinates: {cards} cannot be; none are taken")
     if (0.0, 0.0) in readings:
         return Direction(note=f"coordinates: {cards} are placeholders; none are taken")
-    found = chosen(readings, list(witnesses(header, {*ra.cards, *dec.cards})), cards)
-    if not found.note and is_beyond(header, ra, says):
+    found = _chosen(readings, list(_witnesses(header, {*ra.cards, *dec.cards})), cards)
+    if not found.note and _is_beyond(header, ra, says):
         return replace(found, note=f"coordinates: {cards}: above 24, so not in hours; read in degrees")
     return found
 
 
-def chosen(
+def _chosen(
     readings: list[tuple[float, float]], others: list[tuple[str, float, float]], cards: str
 ) -> Direction:
     """The reading that the other cards bear out, the first where there are none."""
     if not others:
         return Direction(*readings[0])
-    apart = [min(separation(*reading, *other[1:]) for other in others) for reading in readings]
-    best = int(np.argmin(apart)) if min(apart) < apart[0] - CLOSE else 0
+    apart = [min(_separation(*reading, *other[1:]) for other in others) for reading in readings]
+    best = int(np.argmin(apart)) if min(apart) < apart[0] - _CLOSE else 0
     against = " and ".join(name for name, *_ in others)
-    if apart[best] > NEAR:
+    if apart[best] > _NEAR:
         far = f"contradict {against} by {apart[best]:.0f} degrees"
         return Direction(note=f"coordinates: {cards} {far}; none are taken (--radec gives them)")
     note = f"coordinates: {cards}: {readings[best][0]:.4f} degrees of right ascension, as {against} says"
     return Direction(*readings[best], note=note if best else "")
 
 
-def raw_value(header: RawHeader, keyword: Keyword | Compound) -> Any:
+def _raw_value(header: RawHeader, keyword: Keyword | Compound) -> Value:
     """What the card says, as it stands; None where there is none."""
     if isinstance(keyword, Compound):
         return None if any(card not in header for card in keyword.cards) else keyword.read(header)
@@ -93,59 +97,59 @@ def raw_value(header: RawHeader, keyword: Keyword | Compound) -> Any:
     return None if card is None else header[card]
 
 
-def told(keyword: Keyword | Compound, value: Any) -> str:
+def _told(keyword: Keyword | Compound, value: Value) -> str:
     """The card and what it says."""
     return f"{keyword.cards[0]} = {value!r}"
 
 
-def right_ascensions(header: RawHeader, keyword: Keyword | Compound, says: Any) -> list[float]:
+def _right_ascensions(header: RawHeader, keyword: Keyword | Compound, says: Value) -> list[float]:
     """The right ascension in degrees as it must be read, then as it might be meant, too."""
     if isinstance(says, u.Quantity):
-        return within([float(says.to_value(u.deg))])
+        return _within([float(says.to_value(u.deg))])
     found = angle(says)
     if found is None:
         return []
     value, unit = found
-    if unit is not None or not is_plain(says):
+    if unit is not None or not _is_plain(says):
         hours = unit != "d" and 0 <= value <= 24
-        return within([15 * value if hours else value])
-    both = [15 * value, value] if in_hours(header, keyword) else [value, 15 * value]
-    return within([one for one in both if one <= 360])
+        return _within([15 * value if hours else value])
+    both = [15 * value, value] if _in_hours(header, keyword) else [value, 15 * value]
+    return _within([one for one in both if one <= 360])
 
 
-def is_beyond(header: RawHeader, keyword: Keyword | Compound, says: Any) -> bool:
+def _is_beyond(header: RawHeader, keyword: Keyword | Compound, says: Value) -> bool:
     """Whether the right ascension should be in hours, and is more than there are."""
     found = None if isinstance(says, u.Quantity) else angle(says)
     if found is None or found[0] <= 24:
         return False
-    return in_hours(header, keyword) if is_plain(says) else found[1] != "d"
+    return _in_hours(header, keyword) if _is_plain(says) else found[1] != "d"
 
 
-def in_hours(header: RawHeader, keyword: Keyword | Compound) -> bool:
+def _in_hours(header: RawHeader, keyword: Keyword | Compound) -> bool:
     """Whether a plain number of that card is in hours."""
     unit = getattr(keyword, "unit", None)
     if unit is not None:
         return bool(unit == u.hourangle)
-    return any(SAYS_HOURS.search(comment_of(header, card)) for card in keyword.cards if card in header)
+    return any(_SAYS_HOURS.search(comment_of(header, card)) for card in keyword.cards if card in header)
 
 
-def within(values: list[float]) -> list[float]:
+def _within(values: list[float]) -> list[float]:
     """Those that can be a right ascension, from 0 to 360."""
     return [value % 360 for value in values if np.isfinite(value) and -180 <= value <= 360]
 
 
-def declinations(says: Any) -> float | None:
+def _declinations(says: Value) -> float | None:
     """The declination in degrees; None for what cannot be one."""
     found = (float(says.to_value(u.deg)), None) if isinstance(says, u.Quantity) else angle(says)
     return found[0] if found is not None and found[1] != "h" and -90 <= found[0] <= 90 else None
 
 
-def is_plain(says: Any) -> bool:
+def _is_plain(says: Value) -> bool:
     """Whether it is a number, or text of one."""
-    return not isinstance(says, str) or PLAIN.fullmatch(says.strip()) is not None
+    return not isinstance(says, str) or _PLAIN.fullmatch(says.strip()) is not None
 
 
-def angle(says: Any) -> tuple[float, str | None] | None:
+def angle(says: Value) -> tuple[float, str | None] | None:
     """A plain or sexagesimal number, and "h" or "d" where it says so; None for what is neither.
 
     Examples
@@ -156,9 +160,9 @@ def angle(says: Any) -> tuple[float, str | None] | None:
     text = str(says).strip()
     if isinstance(says, bool):
         return None
-    if PLAIN.fullmatch(text):
+    if _PLAIN.fullmatch(text):
         return float(text.replace(",", ".")), None
-    parts = SEXAGESIMAL.fullmatch(text)
+    parts = _SEXAGESIMAL.fullmatch(text)
     if parts is None:
         return None
     sign, whole, mark, *minor = parts.groups()
@@ -169,17 +173,17 @@ def angle(says: Any) -> tuple[float, str | None] | None:
     return (-value if sign == "-" else value), {":": None, " ": None, "°": "d"}.get(mark, mark.lower())
 
 
-def witnesses(header: RawHeader, but: set[str]) -> Iterator[tuple[str, float, float]]:
+def _witnesses(header: RawHeader, but: set[str]) -> Iterator[tuple[str, float, float]]:
     """What else says where the telescope looked: its words, right ascension and declination in degrees."""
-    ra, dec = (header.get(card) for card in CHECKED_BY)
-    if ra is not None and dec is not None and not but & set(CHECKED_BY):
-        hours, degrees = angle(ra), declinations(dec)
-        if hours is not None and not is_plain(ra) and degrees is not None and (hours[0] or degrees):
+    ra, dec = (header.get(card) for card in _CHECKED_BY)
+    if ra is not None and dec is not None and not but & set(_CHECKED_BY):
+        hours, degrees = angle(ra), _declinations(dec)
+        if hours is not None and not _is_plain(ra) and degrees is not None and (hours[0] or degrees):
             yield f"OBJCTRA = {ra!r}, OBJCTDEC = {dec!r}", 15 * hours[0] % 360, degrees
-    yield from image_centre(header)
+    yield from _image_centre(header)
 
 
-def image_centre(header: RawHeader) -> Iterator[tuple[str, float, float]]:
+def _image_centre(header: RawHeader) -> Iterator[tuple[str, float, float]]:
     """The place of the reference pixel, where the first image has equatorial coordinates in degrees."""
     own = header.of(header.images[0]) if header.images else header
     kinds = [str(own.get(f"CTYPE{axis}", ""))[:4] for axis in (1, 2)]
@@ -195,11 +199,9 @@ def image_centre(header: RawHeader) -> Iterator[tuple[str, float, float]]:
             yield f"the image's coordinates (CRVAL {ra:.3f}, {dec:.3f})", ra % 360, dec
 
 
-def separation(ra: float, dec: float, other_ra: float, other_dec: float) -> float:
+def _separation(ra: float, dec: float, other_ra: float, other_dec: float) -> float:
     """Degrees between two directions."""
-    a, d, b, e = np.radians([ra, dec, other_ra, other_dec])
-    cosine = np.sin(d) * np.sin(e) + np.cos(d) * np.cos(e) * np.cos(a - b)
-    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
+    return float(np.degrees(angular_separation(*np.radians([ra, dec, other_ra, other_dec]))))
 
 
 def frame_of_cards(header: RawHeader) -> BaseCoordinateFrame:
@@ -208,25 +210,48 @@ def frame_of_cards(header: RawHeader) -> BaseCoordinateFrame:
     An EPOCH that is no customary equinox is the date of the observation, as at Gemini.
     """
     system = str(header.get("RADESYS", header.get("RADECSYS", ""))).upper()
-    year = year_of(header.get("EQUINOX"))
-    if year is None and year_of(header.get("EPOCH")) in EQUINOXES:
-        year = year_of(header.get("EPOCH"))
-    if system == "ICRS" or (year is None and system not in PRECESSED):
+    year = _year_of(header.get("EQUINOX"))
+    if year is None and _year_of(header.get("EPOCH")) in _EQUINOXES:
+        year = _year_of(header.get("EPOCH"))
+    if system == "ICRS" or (year is None and system not in _PRECESSED):
         return ICRS()
-    kind = PRECESSED.get(system, FK4 if year is not None and year < 1984 else FK5)
+    kind = _PRECESSED.get(system, FK4 if year is not None and year < 1984 else FK5)
     if kind is FK4:
         return FK4(equinox=Time(year or 1950.0, format="byear"))
     return FK5(equinox=Time(year or 2000.0, format="jyear"))
 
 
-def year_of(says: Any) -> float | None:
+def _year_of(says: Value) -> float | None:
     """A year that can be an equinox, from 2000.0, 'J2000' or 'B1950.0'; else None."""
     found = re.fullmatch(r"[JB]?\s*(\d{4}(?:\.\d*)?)", str(says).strip(), re.IGNORECASE)
     return float(found[1]) if found and 1850 < float(found[1]) < 2150 else None
 
 
-def sky(direction: Direction, frame: BaseCoordinateFrame) -> SkyCoord | None:
-    """The direction in ICRS."""
-    if direction.ra is None or direction.dec is None:
+@once_a_method("direction_of")
+def direction_of(instrument: Instrument, header: RawHeader) -> Direction:
+    """What the declared `ra` and `dec` cards say, as the other cards bear it out."""
+    return read_direction(header, instrument.keywords.ra, instrument.keywords.dec)
+
+
+@once_a_method("equinox_of")
+def equinox_of(instrument: Instrument, header: RawHeader) -> BaseCoordinateFrame | None:
+    """The frame of the coordinates: FK5 of the declared equinox; None where it cannot be.
+
+    Where no equinox is declared, RADESYS, EQUINOX and EPOCH tell; where these are absent, too, it is ICRS.
+    """
+    if instrument.keywords.equinox is None:
+        return frame_of_cards(header)
+    equinox = read_keyword(instrument, "equinox", header, optional=True)
+    if equinox is None:
+        return ICRS()
+    year = float(u.Quantity(equinox, u.yr).value)
+    return FK5(equinox=Time(year, format="jyear")) if 1850 < year < 2150 else None
+
+
+def pointing(instrument: Instrument, header: RawHeader) -> SkyCoord | None:
+    """Where the telescope looked, ICRS; None where the header says nothing believable."""
+    frame = equinox_of(instrument, header)
+    found = direction_of(instrument, header)
+    if frame is None or found.ra is None or found.dec is None:
         return None
-    return SkyCoord(direction.ra * u.deg, direction.dec * u.deg, frame=frame).transform_to(ICRS())
+    return SkyCoord(found.ra * u.deg, found.dec * u.deg, frame=frame).transform_to(ICRS())

@@ -5,14 +5,32 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
-from potpyri_like.errors import DeclarationError
+from potpyri_like.errors import DeclarationError, HeaderError
 from potpyri_like.frame import FrameKind
-from potpyri_like.header import RawHeader
+from potpyri_like.header import CardValue, RawHeader
 from potpyri_like.instruments.cameras import check_pattern
+from potpyri_like.instruments.former import once_a_method
+from potpyri_like.instruments.keywords import Keyword, read_keyword
 
-__all__ = ["Above", "Always", "Below", "Condition", "Has", "InPath", "Is", "Matches", "Rule"]
+if TYPE_CHECKING:
+    from potpyri_like.instruments.base import Instrument
+
+__all__ = [
+    "Above",
+    "Always",
+    "Below",
+    "Condition",
+    "Has",
+    "InPath",
+    "Is",
+    "Matches",
+    "Rule",
+    "declared_rules",
+    "kind_of",
+    "numeric",
+]
 
 
 class Condition:
@@ -21,18 +39,18 @@ class Condition:
     def __call__(self, header: RawHeader) -> bool:
         raise NotImplementedError
 
-    def example(self) -> dict[str, Any]:
+    def example(self) -> dict[str, CardValue]:
         """Cards that make it true, for simulated frames."""
         return {}
 
     def __and__(self, other: Condition) -> Condition:
-        return All((self, other))
+        return _All((self, other))
 
     def __or__(self, other: Condition) -> Condition:
-        return Any_((self, other))
+        return _AnyOf((self, other))
 
     def __invert__(self) -> Condition:
-        return Not(self)
+        return _Not(self)
 
 
 @dataclass(frozen=True)
@@ -43,7 +61,7 @@ class Is(Condition):
     values: tuple[str, ...]
     absent: bool
 
-    def __init__(self, card: str, *values: Any, absent: bool = False) -> None:
+    def __init__(self, card: str, *values: CardValue, absent: bool = False) -> None:
         object.__setattr__(self, "card", card)
         object.__setattr__(self, "values", tuple(str(value).strip().lower() for value in values))
         object.__setattr__(self, "absent", absent)
@@ -52,9 +70,9 @@ class Is(Condition):
 
     def __call__(self, header: RawHeader) -> bool:
         value = header.get(self.card)
-        return self.absent if value is None else any(same(value, wanted) for wanted in self.values)
+        return self.absent if value is None else any(_same(value, wanted) for wanted in self.values)
 
-    def example(self) -> dict[str, Any]:
+    def example(self) -> dict[str, CardValue]:
         return {self.card: self.values[0].upper()}
 
     def __str__(self) -> str:
@@ -77,7 +95,7 @@ class Matches(Condition):
         value = header.get(self.card)
         return self.absent if value is None else bool(re.search(self.pattern, str(value), re.IGNORECASE))
 
-    def example(self) -> dict[str, Any]:
+    def example(self) -> dict[str, CardValue]:
         return {self.card: self.like} if self.like else {}
 
     def __str__(self) -> str:
@@ -95,7 +113,7 @@ class Below(Condition):
         value = numeric(header.get(self.card))
         return value is not None and value <= self.limit
 
-    def example(self) -> dict[str, Any]:
+    def example(self) -> dict[str, CardValue]:
         return {self.card: self.limit}
 
     def __str__(self) -> str:
@@ -113,7 +131,7 @@ class Above(Condition):
         value = numeric(header.get(self.card))
         return value is not None and value > self.limit
 
-    def example(self) -> dict[str, Any]:
+    def example(self) -> dict[str, CardValue]:
         return {self.card: self.limit + 1}
 
     def __str__(self) -> str:
@@ -161,27 +179,27 @@ class Always(Condition):
 
 
 @dataclass(frozen=True)
-class All(Condition):
+class _All(Condition):
     parts: tuple[Condition, ...]
 
     def __call__(self, header: RawHeader) -> bool:
         return all(part(header) for part in self.parts)
 
-    def example(self) -> dict[str, Any]:
+    def example(self) -> dict[str, CardValue]:
         return {card: value for part in self.parts for card, value in part.example().items()}
 
     def __str__(self) -> str:
-        return " and ".join(f"({p})" if isinstance(p, Any_) else str(p) for p in self.parts)
+        return " and ".join(f"({p})" if isinstance(p, _AnyOf) else str(p) for p in self.parts)
 
 
 @dataclass(frozen=True)
-class Any_(Condition):
+class _AnyOf(Condition):
     parts: tuple[Condition, ...]
 
     def __call__(self, header: RawHeader) -> bool:
         return any(part(header) for part in self.parts)
 
-    def example(self) -> dict[str, Any]:
+    def example(self) -> dict[str, CardValue]:
         return self.parts[0].example()
 
     def __str__(self) -> str:
@@ -189,7 +207,7 @@ class Any_(Condition):
 
 
 @dataclass(frozen=True)
-class Not(Condition):
+class _Not(Condition):
     part: Condition
 
     def __call__(self, header: RawHeader) -> bool:
@@ -228,20 +246,59 @@ class Rule:
         return f"{self.kind}: {self.when}" + (f" ({self.why})" if self.why else "")
 
 
-def rules_from_table(card: str, table: Mapping[str, FrameKind]) -> tuple[Rule, ...]:
+def _rules_from_table(card: str, table: Mapping[str, FrameKind]) -> tuple[Rule, ...]:
     """One rule for each value of the card that says a frame's type."""
     return tuple(Rule(kind, Is(card, value)) for value, kind in table.items())
 
 
-def same(value: Any, wanted: str) -> bool:
+def _same(value: CardValue, wanted: str) -> bool:
     """Whether a card's value is the one wanted, as text or as a number."""
     number = numeric(value)
     return str(value).strip().lower() == wanted or (number is not None and number == numeric(wanted))
 
 
-def numeric(value: Any) -> float | None:
+def numeric(value: CardValue | None) -> float | None:
     """A number, also from text; None for what is none."""
     try:
-        return float(value)
+        return None if value is None else float(value)
     except (TypeError, ValueError):
         return None
+
+
+def declared_rules(cls: type[Instrument]) -> tuple[Rule, ...]:
+    """The rules that decide the kind of a frame; those of a table look at the `kind` card."""
+    if not cls.kinds:
+        raise DeclarationError(f"{cls.__name__}: kinds is empty; no frame would be of any kind")
+    if not isinstance(cls.kinds, Mapping):
+        if not all(isinstance(rule, Rule) for rule in cls.kinds):
+            raise DeclarationError(f"{cls.__name__}: kinds is neither a table nor a tuple of Rule")
+        return tuple(cls.kinds)
+    if not isinstance(cls.keywords.kind, Keyword):
+        raise DeclarationError(
+            f"{cls.__name__}: kinds is a table, so keywords needs kind=Keyword('IMAGETYP')"
+        )
+    try:
+        return _rules_from_table(cls.keywords.kind.card, cls.kinds)
+    except DeclarationError as error:
+        raise DeclarationError(f"{cls.__name__}: kinds: {error}") from error
+
+
+@once_a_method("kind_of")
+def kind_of(instrument: Instrument, header: RawHeader) -> tuple[FrameKind, str]:
+    """The kind of a frame, and the rule that decided it.
+
+    Raises
+    ------
+    HeaderError
+        No rule applies.
+    """
+    for rule in instrument.rules:
+        if rule.when(header):
+            return rule.kind, f"{rule.why}: {rule.when}" if rule.why else str(rule.when)
+    card = instrument.keywords.kind
+    found = read_keyword(instrument, "kind", header, optional=True)
+    says = f" ({' or '.join(card.cards)}: {found})" if card else ""
+    raise HeaderError(
+        f"{header.path.name}: no rule of {instrument.name} says what kind of frame this is{says};"
+        " the frame is left out (say what it is in the kind column of night.ecsv)"
+    )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from potpyri_like.frame import MaskBit
+from potpyri_like.frame import UNUSABLE
 from potpyri_like.photometry.cutouts import Ring, in_blocks, is_clean
 from potpyri_like.photometry.psf import Profile
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["HALF_LOST", "MUCH_LOST", "PROFILE_ERROR", "filled", "stars_on_bad_pixels"]
 
-_UNUSABLE = np.uint8(MaskBit.BAD | MaskBit.COSMIC_RAY)  # their values are not the sky's
 MUCH_LOST = 0.1  # of a star's light: what its profile puts back is off by up to half a per cent
 HALF_LOST = 0.5  # from here on a star is not measured
 PROFILE_ERROR = 0.05  # of the light put back
@@ -50,7 +49,7 @@ def stars_on_bad_pixels(
             noise = np.sqrt(np.maximum(disk.pixels(variance, xy[some]), 0))
             dark &= values < level - _DARK_SIGMA * noise
         if not clean:
-            dark |= (disk.pixels(mask, xy[some]) & _UNUSABLE) > 0
+            dark |= (disk.pixels(mask, xy[some]) & np.uint16(UNUSABLE)) > 0
         found = dark.any(axis=1)
         stars.append(some[found])
         bad.append(dark[found])

@@ -126,8 +126,9 @@ def measure_stars(
     Parameters
     ----------
     image, variance : array_like, shape (ny, nx)
-        Bad pixels already filled; electron and electron squared for honest errors.
-    mask : ndarray of uint8, shape (ny, nx)
+        Bad pixels already filled; electron and electron squared for honest errors. The variance is that of each
+        pixel by itself; what correlates them is in the context.
+    mask : ndarray of uint16, shape (ny, nx)
         Bits of `MaskBit`. Masked pixels are left out of the sky, and flag the stars. The light that bad pixels and
         cosmic rays hid is put back from the star's profile: FILLED beyond a tenth of it, NaN beyond a half.
     xy : array_like, shape (n_star, 2), pixels
@@ -370,7 +371,7 @@ def aperture_flags(mask: np.ndarray, xy: np.ndarray, radius: float) -> np.ndarra
 
     Parameters
     ----------
-    mask : ndarray of uint8, shape (ny, nx)
+    mask : ndarray of uint16, shape (ny, nx)
         Bits of `MaskBit`.
     xy : array_like, shape (n, 2), pixels
     radius : float, pixels

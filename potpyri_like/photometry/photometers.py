@@ -35,6 +35,7 @@ from potpyri_like.photometry.cutouts import (
     to_squares,
 )
 from potpyri_like.photometry.masks import Template, circles, contours, layered_sums, parts
+from potpyri_like.photometry.noise import nan_median
 from potpyri_like.photometry.psf import Profile
 
 if TYPE_CHECKING:
@@ -75,11 +76,17 @@ class Context:
         The reference with its stars, in the same order.
     matrix : ndarray, shape (2, 2)
         The linear part of the transform from the reference's pixels to the frame's.
+    covariance : float
+        What multiplies sums of the variance, since neighbours are correlated; see `Frame.covariance`.
+    photons : float
+        The variance of a pixel, electron^2, for each electron in it: less than 1 after the 3x3 median.
     """
 
     psf: Profile | None = None
     template: Template | None = None
     matrix: np.ndarray = field(default_factory=lambda: np.eye(2))
+    covariance: float = 1.0
+    photons: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +96,8 @@ class Scene:
     Attributes
     ----------
     image, variance : ndarray, shape (ny, nx)
-        Bad pixels filled.
-    mask : ndarray of uint8, shape (ny, nx)
+        Bad pixels filled; the variance is that of each pixel by itself, and its sums count `context.covariance` times.
+    mask : ndarray of uint16, shape (ny, nx)
         Bits of `MaskBit`.
     xy : ndarray, shape (n_star, 2), pixels
         The stars' centroids.
@@ -126,11 +133,19 @@ class Scene:
         return np.full((len(self.xy), sizes), np.nan), np.full((len(self.xy), sizes), np.nan)
 
     def above_sky(
-        self, sums: np.ndarray, variances: np.ndarray, area: np.ndarray | float
+        self,
+        sums: np.ndarray,
+        variances: np.ndarray,
+        area: np.ndarray | float,
+        *,
+        some: np.ndarray | slice = slice(None),
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Flux and error, given sums and their variances, shape (n_star, n_size), over some pixels of the image."""
-        flux = sums - self.sky.level[:, None] * area
-        return flux, np.sqrt(variances + area**2 * self.sky.variance_of_level[:, None])
+        """Flux and error, given sums of the image and of the variance, shape (n_star, n_size), over some of its pixels.
+
+        `some` are the stars that they are of. The covariance of the pixels is counted in.
+        """
+        level, uncertain = self.sky.level[some, None], self.sky.variance_of_level[some, None]
+        return sums - level * area, np.sqrt(self.context.covariance * variances + area**2 * uncertain)
 
 
 class Photometer(ABC):
@@ -285,9 +300,7 @@ def _masked(
     sums, variances, area = layered_sums(
         scene.squared, scene.variance, low, within, count, binning=scene.binning
     )
-    area *= scene.binning**2
-    level, uncertain = scene.sky.level[some, None], scene.sky.variance_of_level[some, None]
-    return sums - level * area, np.sqrt(variances + area**2 * uncertain)
+    return scene.above_sky(sums, variances, area * scene.binning**2, some=some)
 
 
 @dataclass(frozen=True)
@@ -323,12 +336,14 @@ class Optimal(Photometer):
         whole, square = (profile**2).sum(axis=(1, 2)), (seen**2).sum(axis=(1, 2))
         enough = np.where(square >= _ENOUGH_LIGHT * whole, square, np.nan)
         first = (seen * stamps.data).sum(axis=(1, 2)) / enough
-        variance = stamps.noise2[:, None, None] + np.maximum(first, 0)[:, None, None] * profile
+        light = np.maximum(first, 0)[:, None, None] * profile
+        variance = stamps.noise2[:, None, None] + scene.context.photons * light
         weight = seen / np.maximum(variance, 1e-9)
         weight /= (weight * profile).sum(axis=(1, 2))[:, None, None]
         flux = (weight * stamps.data).sum(axis=(1, 2))
         sky = weight.sum(axis=(1, 2)) ** 2 * scene.binning**4 * scene.sky.variance_of_level[some]
-        return flux, np.sqrt((weight**2 * stamps.variance).sum(axis=(1, 2)) + sky)
+        of_pixels = scene.context.covariance * (weight**2 * stamps.variance).sum(axis=(1, 2))
+        return flux, np.sqrt(of_pixels + sky)
 
 
 @dataclass(frozen=True)
@@ -372,13 +387,21 @@ class Psf(Photometer):
         prior = np.zeros(len(terms))
         prior[-1] = 1 / max(pixels.sky_variance, 1e-12)
         found, noise2 = np.zeros(len(terms)), max(pixels.noise2, 1e-9)
+        covariance, photons = scene.context.covariance, scene.context.photons
         for _ in range(2):
-            weight = 1 / (noise2 + np.maximum(found[:-1], 0) @ terms[:-1])
-            inverse = np.linalg.pinv((terms * weight) @ terms.T + np.diag(prior), hermitian=True)
+            light = np.maximum(found[:-1], 0) @ terms[:-1]
+            weight = 1 / (covariance * (noise2 + photons * light))
+            inverse = _inverse((terms * weight) @ terms.T + np.diag(prior))
             found = inverse @ ((terms * weight) @ data)
-        spread = (terms * weight**2 * pixels.variance[used]) @ terms.T + np.diag(prior)
+        spread = (terms * weight**2 * covariance * pixels.variance[used]) @ terms.T + np.diag(prior)
         error = np.sqrt(np.diag(inverse @ spread @ inverse)[:-1])
         return np.where(few, np.nan, found[:-1]), np.where(few, np.nan, error)
+
+
+def _inverse(normal: np.ndarray) -> np.ndarray:
+    """The inverse of a normal matrix, whatever the units of its unknowns: a sky may be known far better than stars."""
+    scale = np.sqrt(np.maximum(np.diag(normal), np.finfo(float).tiny))
+    return np.linalg.pinv(normal / np.outer(scale, scale), hermitian=True) / np.outer(scale, scale)
 
 
 def _groups(xy: np.ndarray, reach: float) -> list[np.ndarray]:
@@ -429,7 +452,7 @@ class _Pixels:
     good: np.ndarray
     x: np.ndarray
     y: np.ndarray
-    noise2: float
+    noise2: float  # the variance of a square without the stars' photons
     sky_variance: float
 
     @classmethod
@@ -439,13 +462,16 @@ class _Pixels:
         high = np.ceil(xy.max(axis=0) + reach).astype(int)
         data, variance, good, first = _cut(scene, low, tuple((high - low + 1)[::-1]))
         y, x = np.indices(data.shape).reshape(2, 1, -1)
+        level = factor**2 * sky.level[members].mean()
+        data -= level
+        stamp = (variance[None], data[None], good[None])
         return cls(
-            data=(data - factor**2 * sky.level[members].mean()).ravel(),
+            data=data.ravel(),
             variance=np.asarray(variance, float).ravel(),
             good=good.ravel(),
             x=x + first[0] - xy[:, :1],
             y=y + first[1] - xy[:, 1:],
-            noise2=float(factor**2 * np.mean(sky.scatter[members] ** 2)),
+            noise2=float(_without_light(*stamp, sky=level, photons=scene.context.photons)[0]),
             sky_variance=float(factor**4 * sky.variance_of_level[members].mean()),
         )
 
@@ -459,7 +485,7 @@ class _Stamps:
     good: np.ndarray
     x: np.ndarray
     y: np.ndarray
-    noise2: np.ndarray
+    noise2: np.ndarray  # the variance of a square without the star's photons
 
     @classmethod
     def of(cls, scene: Scene, some: np.ndarray, half: int) -> _Stamps:
@@ -473,10 +499,23 @@ class _Stamps:
             good &= ~square_sums(squares_from(scene.mask, low * factor, side * factor) != 0, factor)
         data -= factor**2 * scene.sky.level[some, None, None]
         x, y = ((low[:, n, None] + np.arange(side) - xy[:, n, None]) for n in (0, 1))
-        noise2 = factor**2 * scene.sky.scatter[some] ** 2
-        return cls(
-            np.where(good, data, 0), square_sums(fine, factor), good, x[:, None, :], y[:, :, None], noise2
-        )
+        data, variance = np.where(good, data, 0), square_sums(fine, factor)
+        sky = factor**2 * scene.sky.level[some]
+        noise2 = _without_light(variance, data, good, sky=sky, photons=scene.context.photons)
+        return cls(data, variance, good, x[:, None, :], y[:, :, None], noise2)
+
+
+def _without_light(
+    variance: np.ndarray, above_sky: np.ndarray, good: np.ndarray, *, sky: np.ndarray, photons: float
+) -> np.ndarray:
+    """The variance of a typical good square of each stamp, shape (n_star,), when the stars' photons are taken off.
+
+    Of a very bright star a flat that is not 1 leaves some, or takes too many: it is never below that of the sky's
+    photons, `sky` of them in a square.
+    """
+    rest = np.where(good, variance - photons * above_sky, np.nan)
+    typical = nan_median(rest.reshape(len(rest), np.prod(rest.shape[1:], dtype=int)).T)
+    return np.fmax(typical, photons * sky)
 
 
 BUILT_IN: tuple[type[Photometer], ...] = (Aperture, Optimal, Psf, Shape, Mask)

@@ -35,8 +35,9 @@ class Series:
     scintillation : ndarray, shape (n_frames,)
         Relative; 0 where the telescope's diameter is not declared. It is in `flux_err`.
     pixel_noise : mapping of str to ndarray, shape (n_frames,), electron^2
-        Variance of a pixel by what makes it: "read-out", "digitisation", "dark current"; and "flat", relative.
-        "photons" is what multiplies the variance of photons, 1 without the 3x3 median.
+        Variance of a pixel, as it counts in a sum over many, by what makes it: "read-out", "digitisation",
+        "dark current"; and "flat", relative. "photons" is what multiplies the variance of photons, 1 without the 3x3
+        median.
     shift : ndarray, shape (n_frames, 2), pixel
         Where the reference's centre lies in the frame, minus that centre: dx, dy.
     rotation : ndarray, shape (n_frames,), degrees

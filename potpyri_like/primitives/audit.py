@@ -12,7 +12,7 @@ from astropy.time import Time
 
 from potpyri_like.astrometry import altitude, cadence, contradicted, outlasting, sharing, sun_altitude
 from potpyri_like.frame import FrameFlag, FrameInfo
-from potpyri_like.instruments import Instrument
+from potpyri_like.instruments import Instrument, site_of
 from potpyri_like.primitives.fields import AUDIT, SERIES
 from potpyri_like.primitives.stage import TargetStage, Tools, Work
 from potpyri_like.results import Choice, Grade, Problem
@@ -129,7 +129,7 @@ def of_the_sky(work: Work, frames: Sequence[FrameInfo], mid: np.ndarray) -> Iter
     """What the Sun and the target say of the times; a simulator's clock knows no sky."""
     if not frames or all(info.clock == SIMULATED for info in frames):
         return
-    site, target = work.setup.instrument.site_of(work.observed.camera), work.setup.coordinates
+    site, target = site_of(work.setup.instrument, work.observed.camera), work.setup.coordinates
     times = Time(mid, format="mjd", scale="utc")
     where = f"the site ({site.lon.deg:+.2f}, {site.lat.deg:+.2f}), the clock"
     sun = sun_altitude(times, site)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from potpyri_like.frame import Frame, MaskBit
+from potpyri_like.frame import UNUSABLE, Frame
 from potpyri_like.imaging import calibrate, fill_bad, photon_factor, pixel_noise, typical
 from potpyri_like.primitives.fields import (
     CALIBRATED,
@@ -17,13 +15,11 @@ from potpyri_like.primitives.fields import (
     POISSON_FACTOR,
     TRIMMED,
 )
-from potpyri_like.primitives.stage import Setup, exposure_of, pixels_of, to_ccd
+from potpyri_like.primitives.stage import Setup, exposure_of
 from potpyri_like.results import Masters
 from potpyri_like.stages import FrameStage, Input
 
-__all__ = ["UNUSABLE", "Calibrate", "typical"]
-
-UNUSABLE = np.uint8(MaskBit.BAD | MaskBit.COSMIC_RAY)
+__all__ = ["Calibrate", "typical"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +45,7 @@ class Calibrate(FrameStage):
         masters = setup.masters.of_night(frame.info.night)
         dark = masters.dark_of(exposure_of(frame.info))
         pixels = calibrate(
-            pixels_of(frame),
+            frame.pixels,
             bias=masters.bias.pixels if masters.bias else None,
             dark=dark.pixels if dark else None,
             flat=masters.flat.pixels if masters.flat else None,
@@ -60,7 +56,7 @@ class Calibrate(FrameStage):
         used = [f"{m.kind} ({m.rung})" for m in (masters.bias, dark, masters.flat) if m is not None]
         return frame.after(
             f"calibrated with {', '.join(used) or 'nothing'}",
-            ccd=to_ccd(pixels, frame.ccd.wcs),
+            pixels=pixels,
             pixel_noise=_noise_of(frame, masters),
         )
 
@@ -71,6 +67,7 @@ def _noise_of(frame: Frame, masters: Masters) -> dict[str, float]:
     return pixel_noise(
         frame.variance,
         photons=_photons(frame, masters),
+        covariance=frame.covariance,
         digitisation=frame.results.get("poisson_factor", 1.0) * frame.results.get("digitisation", 0.0),
         dark=dark.pixels.data if dark else None,
         flat_variance=flat.pixels.variance if flat else None,

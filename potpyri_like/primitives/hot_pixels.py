@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from potpyri_like.frame import Frame
-from potpyri_like.imaging import MEDIAN_NOISE_FACTOR, filter_hot_pixels
+from potpyri_like.imaging import MEDIAN_COVARIANCE, MEDIAN_PIXEL_FACTOR, filter_hot_pixels
 from potpyri_like.primitives.fields import COUNTS, FILTER_MODE, FILTERED, MASTERS, POISSON_FACTOR, TRIMMED
-from potpyri_like.primitives.stage import Setup, exposure_of, pixels_of, to_ccd
+from potpyri_like.primitives.stage import Setup, exposure_of
 from potpyri_like.stages import FrameStage, Input
 
 __all__ = ["HotPixels"]
@@ -18,8 +18,8 @@ class HotPixels(FrameStage):
     """Filter a trimmed frame in the mode that the set's setup names; a frame filtered before is left alone.
 
     The full median is for science frames and calibrations alike. The selective filter is for science frames alone, and
-    their dark tells it what is no accident. What the filter does to the noise of an aperture is handed on, since the
-    photons' noise is not known yet.
+    their dark tells it what is no accident. What the filter does to the noise of a pixel is handed on, since the
+    photons' noise is not known yet; how it correlates them stands in the frame.
     """
 
     reads = (
@@ -28,6 +28,7 @@ class HotPixels(FrameStage):
         FILTER_MODE,
         Input(MASTERS, required=False),
     )
+    version = 2
     gives = (
         FILTERED,
         POISSON_FACTOR,
@@ -41,10 +42,15 @@ class HotPixels(FrameStage):
             else None
         )
         pixels = filter_hot_pixels(
-            pixels_of(frame),
+            frame.pixels,
             mode=mode,
             counts=frame.results.get("counts"),
             dark=dark.pixels.data if dark else None,
         )
-        factor = MEDIAN_NOISE_FACTOR if mode == "median" else 1.0
-        return frame.after(f"3x3 filter: {mode}", ccd=to_ccd(pixels, frame.ccd.wcs), poisson_factor=factor)
+        factor, covariance = (MEDIAN_PIXEL_FACTOR, MEDIAN_COVARIANCE) if mode == "median" else (1.0, 1.0)
+        return frame.after(
+            f"3x3 filter: {mode}",
+            pixels=pixels,
+            covariance=covariance * frame.covariance,
+            poisson_factor=factor,
+        )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from potpyri_like.frame import Frame
 from potpyri_like.imaging import Dimming, dimmed
 from potpyri_like.primitives.fields import DIMMED, TRIMMED
-from potpyri_like.primitives.stage import Setup, pixels_of, to_ccd
+from potpyri_like.primitives.stage import Setup
 from potpyri_like.stages import FrameStage
 
 __all__ = ["Inject"]
@@ -35,8 +35,7 @@ class Inject(FrameStage):
     gives = (DIMMED,)
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
-        pixels = pixels_of(frame)
-        data = pixels.data.copy()
+        data = frame.data.copy()
         for dimming in self.dimmings.get(frame.info.label, ()):
             dimmed(data, dimming, radius=self.radius, out=data)
-        return frame.after("stars dimmed", ccd=to_ccd(pixels._replace(data=data), frame.ccd.wcs))
+        return frame.after("stars dimmed", pixels=frame.pixels._replace(data=data))

@@ -13,6 +13,7 @@ from astropy.time import Time
 from potpyri_like.astrometry import airmass, bjd_tdb, jd_utc
 from potpyri_like.errors import RegistrationError, UsageError
 from potpyri_like.frame import STAR_FLAG_SHIFT, FrameFlag, Purpose, StarFlag, excluded
+from potpyri_like.instruments import site_of
 from potpyri_like.lightcurves import Metric, named_metric
 from potpyri_like.options import Options
 from potpyri_like.photometry import (
@@ -307,7 +308,7 @@ def no_figures(work: Work, curve: LightCurve) -> Problem:
 def series_of(outcomes: Sequence[FrameOutcome], setup: Setup, reference: Reference, stage: Measure) -> Series:
     """The series of some frames that were registered and measured, or tell why not."""
     times = Time([o.info.mid_time for o in outcomes])
-    site, coordinates = setup.instrument.site_of(outcomes[0].info.camera), setup.coordinates
+    site, coordinates = site_of(setup.instrument, outcomes[0].info.camera), setup.coordinates
     radii_fwhm = sizes_of(stage, reference)
     stars, grid = len(reference.xy) + len(setup.forced), len(radii_fwhm)
     centre = (np.array(reference.image.shape[::-1]) - 1) / 2

@@ -18,8 +18,6 @@ from potpyri_like.evenings import by_nearness, days_between
 from potpyri_like.frame import Frame, FrameInfo, MaskBit
 from potpyri_like.identity import instrument_identity
 from potpyri_like.imaging import (
-    MEDIAN_NOISE_FACTOR,
-    MEDIAN_PIXEL_FACTOR,
     Noise,
     Pixels,
     Sample,
@@ -40,10 +38,10 @@ from potpyri_like.imaging import (
 )
 from potpyri_like.instruments import Calibration
 from potpyri_like.night import ObservationSet, dated, slug, with_folder
-from potpyri_like.primitives.fields import FILTER_MODE, MASTERS, READING
+from potpyri_like.primitives.fields import FILTER_MODE, MASTERS, POISSON_FACTOR, READING
 from potpyri_like.primitives.hot_pixels import HotPixels
 from potpyri_like.primitives.odd_frames import judge
-from potpyri_like.primitives.stage import SetStage, Setup, Tools, Work, exposure_of, pixels_of
+from potpyri_like.primitives.stage import SetStage, Setup, Tools, Work, exposure_of
 from potpyri_like.primitives.trim import Trim
 from potpyri_like.results import Candidate, Choice, Grade, Master, Masters, Problem
 from potpyri_like.store import Output, Scratch, ascii_text
@@ -68,6 +66,7 @@ class Made(NamedTuple):
 class MakeMasters(SetStage):
     """Combine the calibration frames of a set; sets that need the same master share it."""
 
+    version = 2
     reads = (FILTER_MODE,)
     gives = (MASTERS,)
 
@@ -183,7 +182,12 @@ class Maker:
     def bias(self, frames: Sequence[FrameInfo]) -> Master | None:
         """The master bias, from frames without the overscan or, where there is none, with the level in it."""
         raw = self.setup.with_(masters=Masters(bias=PLACEHOLDER)) if frames else self.setup
-        return self.combined("bias", frames, 0.0, lambda f: Prepared(self.trimmed(f, raw), 0.0), ())
+
+        def read(info: FrameInfo) -> Prepared:
+            frame = self.trimmed(info, raw)
+            return Prepared(frame.pixels, 0.0, covariance=frame.covariance)
+
+        return self.combined("bias", frames, 0.0, read, ())
 
     def darks(self, frames: Sequence[FrameInfo], wanted: Iterable[float]) -> dict[float, Master]:
         """A master dark for each exposure wanted, as far as the ladder reaches."""
@@ -218,8 +222,8 @@ class Maker:
         self.tools.read(info, frame[READING])
         return frame
 
-    def trimmed(self, info: FrameInfo, setup: Setup) -> Pixels:
-        return pixels_of(HotPixels()(self.opened(info, setup), setup))
+    def trimmed(self, info: FrameInfo, setup: Setup) -> Frame:
+        return HotPixels()(self.opened(info, setup), setup)
 
     def transfer(self, flats: Sequence[tuple[np.ndarray, float]]) -> Transfer:
         """What flats say of the gain: boxes of each, with the bias in them, and its variance before photons."""
@@ -229,9 +233,10 @@ class Maker:
         return photon_transfer([boxes - level for boxes, _ in flats], read_variance=variance)
 
     def debiased(self, info: FrameInfo) -> Prepared:
-        bias = self.setup.masters.bias
-        pixels = calibrate(self.trimmed(info, self.setup), bias=bias.pixels if bias else None)
-        return Prepared(pixels, 1.0, level=typical(pixels.data))
+        bias, frame = self.setup.masters.bias, self.trimmed(info, self.setup)
+        photons = frame[POISSON_FACTOR]
+        pixels = calibrate(frame.pixels, bias=bias.pixels if bias else None, poisson_factor=photons)
+        return Prepared(pixels, photons, level=typical(pixels.data), covariance=frame.covariance)
 
     def levelled(self, info: FrameInfo, darks: Mapping[float, Master]) -> Prepared:
         """One flat, relative to its own level.
@@ -243,10 +248,13 @@ class Maker:
         """
         bias, dark = self.setup.masters.bias, Masters(darks=darks).dark_of(exposure_of(info))
         raw = self.opened(info, self.setup)
+        filtered = HotPixels()(raw, self.setup)
+        photons = filtered[POISSON_FACTOR]
         pixels = calibrate(
-            pixels_of(HotPixels()(raw, self.setup)),
+            filtered.pixels,
             bias=bias.pixels if bias else None,
             dark=dark.pixels if dark else None,
+            poisson_factor=photons,
         )
         full = np.count_nonzero(pixels.mask & MaskBit.SATURATED) / pixels.mask.size
         if full > SATURATED_FLAT:
@@ -261,7 +269,8 @@ class Maker:
             raise FrameError(
                 f"{info.label}: a flat with only {level:.0f} electrons per pixel; it is rejected"
             )
-        return Prepared(flat, 1 / level, (sample_boxes(raw.data), typical(raw.variance)), level)
+        before = sample_boxes(raw.data), typical(raw.variance)
+        return Prepared(flat, photons / level, before, level, filtered.covariance)
 
     def combined(
         self,
@@ -359,8 +368,6 @@ class Maker:
             if not chosen:
                 return None
             pixels = pile.combined(chosen, self.setup.instrument.calibration.combine, read)
-            if self.setup.filter_mode == "median" and len(chosen) > 1:
-                pixels = with_hidden_noise(pixels)
         photons = 1.0
         if kind == "flat":
             pixels, _ = normalise_flat(pixels)
@@ -438,12 +445,15 @@ class Prepared(NamedTuple):
     transfer : (ndarray, float) or None
         Of a flat: boxes of it with the bias in them, and its variance before photons.
     level : float, electron
+    covariance : float
+        See `Frame.covariance`.
     """
 
     pixels: Pixels
     per_level: float
     transfer: tuple[np.ndarray, float] | None = None
     level: float = 0.0
+    covariance: float = 1.0
 
 
 @dataclass
@@ -477,7 +487,7 @@ class Pile:
         self.scratch = self.scratch or Scratch(data.shape, self.output)
         self.scratch.append(good)
         self.infos.append(info)
-        self.samples.append(sample_frame(good, typical(variance)))
+        self.samples.append(sample_frame(good, frame.covariance * typical(variance)))
         self.floors.append(noise_floor(frame.pixels, frame.per_level))
         self.prepared.append(frame._replace(pixels=NOTHING))
 
@@ -503,17 +513,8 @@ def combine_frames(frames: Subset, method: str, noise: Noise) -> Pixels:
     return Pixels(
         np.where(empty, 0, combined.value).astype(np.float32),
         np.where(empty, 0, combined.variance).astype(np.float32),
-        np.where(empty, np.uint8(MaskBit.BAD), np.uint8(0)),
+        np.where(empty, np.uint16(MaskBit.BAD), np.uint16(0)),
     )
-
-
-def with_hidden_noise(pixels: Pixels) -> Pixels:
-    """A master of median filtered frames with the variance that counts in an aperture.
-
-    It was told from the scatter of its pixels, which the filter has made smaller and alike.
-    """
-    hidden = np.float32(MEDIAN_NOISE_FACTOR / MEDIAN_PIXEL_FACTOR)
-    return pixels._replace(variance=pixels.variance * hidden)
 
 
 def dark_ladder(exact: dict[float, Master], exposure: float, *, has_bias: bool) -> Master | None:

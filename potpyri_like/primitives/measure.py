@@ -26,10 +26,11 @@ from potpyri_like.primitives.fields import (
     CALIBRATED,
     FORCED,
     MEASUREMENT,
+    PIXEL_NOISE,
     REFERENCE,
     REGISTRATION,
 )
-from potpyri_like.primitives.stage import Setup, pixels_of
+from potpyri_like.primitives.stage import Setup
 from potpyri_like.results import Reference
 from potpyri_like.stages import FrameStage, Input
 
@@ -76,9 +77,11 @@ class Measure(FrameStage):
     reads = (
         CALIBRATED,
         REGISTRATION,
+        Input(PIXEL_NOISE, required=False),
         REFERENCE,
         Input(FORCED, required=False),
     )
+    version = 2
     gives = (MEASUREMENT,)
     takes = ("photometer", "centroid", "radii")
     computes = ("astropy", "numpy", "photutils", "scipy", "sep")
@@ -100,7 +103,7 @@ class Measure(FrameStage):
         inner, outer = annulus_of(self, reference)
         flux = np.concatenate([reference.flux, np.zeros(len(setup.forced))])
         measured = measure_stars(
-            *pixels_of(frame),
+            *frame.pixels,
             transform(template.xy),
             fwhm=fwhm,
             radii=scale * self.photometer.sizes(template) * reference.fwhm,
@@ -112,7 +115,9 @@ class Measure(FrameStage):
             sky_binning=binning * max(1, int(reference.fwhm / binning / self.sky_sampling)),
             centroid=CENTROIDS[self.centroid],
             photometer=self.photometer,
-            context=Context(registration.psf, template, transform.matrix),
+            context=Context(
+                registration.psf, template, transform.matrix, frame.covariance, _photons_of(frame)
+            ),
         )
         return frame.after(
             f"{len(template.xy)} stars measured" + f", binned by {binning}" * (binning > 1),
@@ -124,6 +129,12 @@ def _template_of(reference: Reference, forced: np.ndarray) -> Template:
     """What masks are made from: the reference, its stars and the forced places after them."""
     digest = reference.digest if not len(forced) else fingerprint(reference.digest, forced)
     return Template(digest, reference.image, np.vstack([reference.xy, forced]), reference.fwhm)
+
+
+def _photons_of(frame: Frame) -> float:
+    """The variance of a pixel for each electron in it; what `Calibrate` tells is that of a sum over pixels."""
+    noise = frame.get(PIXEL_NOISE)
+    return 1.0 if noise is None else float(noise["photons"]) / frame.covariance
 
 
 def sizes_of(stage: Measure, reference: Reference) -> np.ndarray:

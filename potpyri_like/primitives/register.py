@@ -28,7 +28,6 @@ from potpyri_like.photometry import (
     stars_at,
     typical_width,
 )
-from potpyri_like.primitives.calibrate import UNUSABLE
 from potpyri_like.primitives.fields import (
     CALIBRATED,
     FILTER_MODE,
@@ -82,9 +81,9 @@ class Find(FrameStage):
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
         stars = detect_stars(
             frame.data,
-            mask=frame.mask & UNUSABLE,
+            mask=frame.unusable,
             max_stars=self.stars,
-            saturated=(frame.mask & np.uint8(MaskBit.SATURATED)) > 0,
+            saturated=(frame.mask & np.uint16(MaskBit.SATURATED)) > 0,
             fwhm=setup.reference.fwhm if setup.reference is not None else None,
         )
         return frame.after(f"{len(stars)} stars found", stars=stars)
@@ -98,7 +97,7 @@ class Open(Find):
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
         found = super().__call__(frame, setup)
-        return found.after("image handed on", image=frame.data, wcs=frame.ccd.wcs)
+        return found.after("image handed on", image=frame.data, wcs=frame.wcs)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from potpyri_like.primitives.fields import (
     SERIES,
     STACK,
 )
-from potpyri_like.primitives.stage import SetStage, Setup, Tools, Work, pixels_of
+from potpyri_like.primitives.stage import SetStage, Setup, Tools, Work
 from potpyri_like.results import Choice, Reference
 from potpyri_like.stages import FrameStage
 from potpyri_like.store import Scratch, ascii_text
@@ -67,8 +67,8 @@ class Align(FrameStage):
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
         to_reference = self.transforms[frame.info.label].inverse()
-        pixels = warp(
-            pixels_of(frame), to_reference.matrix, to_reference.offset, shape=setup[REFERENCE].image.shape
+        pixels, _ = warp(
+            frame.pixels, to_reference.matrix, to_reference.offset, shape=setup[REFERENCE].image.shape
         )
         return frame.after("resampled to the reference", aligned=without_sky(pixels))
 

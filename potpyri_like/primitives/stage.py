@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from astropy.coordinates import SkyCoord
-from astropy.nddata import CCDData, VarianceUncertainty
-from astropy.wcs import WCS
 
 from potpyri_like.encoding import Kept
 from potpyri_like.errors import DeclarationError
-from potpyri_like.frame import Frame, FrameInfo, Results
-from potpyri_like.imaging import Pixels
+from potpyri_like.frame import FrameInfo, Results
 from potpyri_like.instruments import Instrument
 from potpyri_like.night import ObservationSet
 from potpyri_like.options import Options
@@ -23,9 +20,13 @@ from potpyri_like.results import Choice, Masters, Problem, Reference, SetResult
 from potpyri_like.stages import AnyField, Field, FrameStage, Stage
 from potpyri_like.store import Output, Reading
 
+if TYPE_CHECKING:
+    from potpyri_like.primitives.saved import SavedImage
+
 T = TypeVar("T")
 
 __all__ = [
+    "AnyStage",
     "Exposure",
     "ExposureStage",
     "FrameOutcome",
@@ -36,9 +37,10 @@ __all__ = [
     "Tools",
     "Work",
     "exposures_of",
-    "pixels_of",
-    "to_ccd",
 ]
+
+
+AnyStage: TypeAlias = Any  # one of any grouping; with what it is called, its grouping says
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,10 @@ class FrameOutcome:
         Processor time of each stage.
     reading : Reading or None
         Of the raw file.
+    read_again : bool
+        Its pixels were not made, but read from an image that was saved.
+    saved : tuple of SavedImage
+        The images that were saved.
     """
 
     info: FrameInfo
@@ -151,6 +157,8 @@ class FrameOutcome:
     where: str = ""
     seconds: Mapping[str, float] = field(default_factory=dict)
     reading: Reading | None = None
+    read_again: bool = False
+    saved: tuple[SavedImage, ...] = ()
 
     def get(self, wanted: Field[T]) -> T | None:
         """What a stage found out; None where it did not."""
@@ -369,25 +377,6 @@ def exposures_of(works: Sequence[Work], stage: Stage) -> list[Exposure]:
         for group in groups
         if instrument is not None
     ]
-
-
-def to_ccd(pixels: Pixels, wcs: WCS | None = None) -> CCDData:
-    """Pixels as the frame people know; nothing is copied.
-
-    The bits go to `flags`, since `mask` would make them true or false.
-    """
-    return CCDData(
-        pixels.data,
-        unit="electron",
-        flags=pixels.mask,
-        uncertainty=VarianceUncertainty(pixels.variance, copy=False),
-        wcs=wcs,
-    )
-
-
-def pixels_of(frame: Frame) -> Pixels:
-    """Data, variance and mask of a frame; nothing is copied."""
-    return Pixels(frame.data, frame.variance, frame.mask)
 
 
 def exposure_of(info: FrameInfo) -> float:

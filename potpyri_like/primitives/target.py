@@ -14,9 +14,9 @@ from potpyri_like.astrometry import Match, match_stars
 from potpyri_like.errors import RegistrationError, UsageError
 from potpyri_like.frame import Frame, FrameInfo
 from potpyri_like.imaging import Pixels
+from potpyri_like.instruments import camera_named, wcs_of, wcs_trouble
 from potpyri_like.night import ObservationSet
 from potpyri_like.photometry import SIGMA_STAR, combined_significance, forced_flux
-from potpyri_like.primitives.calibrate import UNUSABLE
 from potpyri_like.primitives.fields import (
     CALIBRATED,
     CAMERA_MATCH,
@@ -31,7 +31,7 @@ from potpyri_like.primitives.fields import (
     TARGET,
 )
 from potpyri_like.primitives.register import Register, sample_of
-from potpyri_like.primitives.stage import FrameOutcome, Located, Setup, TargetStage, Tools, Work, to_ccd
+from potpyri_like.primitives.stage import FrameOutcome, Located, Setup, TargetStage, Tools, Work
 from potpyri_like.registration import Place, Probe
 from potpyri_like.results import Choice, Grade, Problem, Reference
 from potpyri_like.stages import FrameStage
@@ -96,15 +96,15 @@ class SkyPlace(FrameStage):
     def __call__(self, info: FrameInfo, setup: Setup) -> Frame:
         instrument = setup.instrument
         header = read_header(info.path, inside=info.inside)
-        layout = instrument.layout(header, instrument.camera_named(info.camera))
-        wcs = instrument.wcs(header, layout)
+        layout = instrument.layout(header, camera_named(instrument, info.camera))
+        wcs = wcs_of(instrument, header, layout)
         place, doubt = None, ""
         if wcs is not None and setup.coordinates is not None:
             place, doubt = pixel_of(wcs, setup.coordinates)
         elif wcs is None:
-            doubt = instrument.wcs_trouble(header, layout)
+            doubt = wcs_trouble(instrument, header, layout)
         nothing = np.zeros((1, 1), np.float32)
-        frame = Frame(to_ccd(Pixels(nothing, nothing, nothing.astype(np.uint8))), info)
+        frame = Frame(Pixels(nothing, nothing, nothing.astype(np.uint16)), info)
         return frame.after("its WCS looked at", place=Place(place, doubt))
 
 
@@ -128,7 +128,7 @@ class ProbePlace(FrameStage):
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
         registration = frame[REGISTRATION]
         places = registration.transform(np.vstack([[self.xy], setup[REFERENCE].xy]))
-        image = np.where(frame.mask & UNUSABLE, np.nan, frame.data)
+        image = np.where(frame.unusable, np.nan, frame.data)
         flux, error = forced_flux(image, places[0], places[1:], profile=registration.psf)
         return frame.after("a place looked at", probe=Probe(flux, error))
 

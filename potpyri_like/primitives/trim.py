@@ -10,9 +10,9 @@ import numpy as np
 from potpyri_like.errors import PixelError
 from potpyri_like.frame import Frame, FrameInfo
 from potpyri_like.imaging import Piece, assemble, counts_of, overscan_level, rounding_variance
-from potpyri_like.instruments import Instrument, Layout, Readout
+from potpyri_like.instruments import Instrument, Layout, Readout, camera_named, image_hdus, wcs_of
 from potpyri_like.primitives.fields import COUNTS, DIGITISATION, MASTERS, READING, TRIMMED, WCS_TROUBLE
-from potpyri_like.primitives.stage import Setup, to_ccd
+from potpyri_like.primitives.stage import Setup
 from potpyri_like.stages import FrameStage, Input
 from potpyri_like.store import read_raw
 
@@ -37,8 +37,8 @@ class Trim(FrameStage):
 
     def __call__(self, info: FrameInfo, setup: Setup) -> Frame:
         instrument = setup.instrument
-        camera = instrument.camera_named(info.camera)
-        wanted = partial(instrument.image_hdus, camera=camera)
+        camera = camera_named(instrument, info.camera)
+        wanted = partial(image_hdus, instrument, camera=camera)
         header, images, reading = read_raw(info.path, wanted, plane=info.plane, inside=info.inside)
         if header.image_shape[-2:] != info.shape:
             raise PixelError(
@@ -48,7 +48,7 @@ class Trim(FrameStage):
         pedestal = (0.0, 0.0) if setup.masters.bias else instrument.pedestal(header, camera)
         pieces = [_piece(r, images[r.hdu], instrument, pedestal) for r in layout.readouts]
         pixels = assemble(pieces, shape=layout.shape)
-        frame = Frame(to_ccd(pixels, instrument.wcs(header, layout)), info)
+        frame = Frame(pixels, info, wcs_of(instrument, header, layout))
         counts = counts_of(pieces, shape=layout.shape)
         rounding = rounding_variance([readout.gain for readout in layout.readouts])
         return frame.after(_said(layout, pedestal), reading=reading, counts=counts, digitisation=rounding)

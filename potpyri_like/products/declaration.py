@@ -9,6 +9,7 @@ from astropy.coordinates import EarthLocation
 from astropy.time import Time
 
 from potpyri_like.instruments import Camera, Compound, Instrument, Keyword
+from potpyri_like.instruments.dates import Constant, periods
 
 __all__ = ["instrument_page"]
 
@@ -96,8 +97,10 @@ def constant_lines(instrument: Instrument) -> Iterator[str]:
     yield f"  {'recipe':<17}{instrument.recipe}"
 
 
-def in_words(value: object) -> str:
-    """A constant, a place, or the card that holds a constant."""
+def in_words(value: Constant | EarthLocation | str | int) -> str:
+    """A constant, its values by date, a place, or the card that holds a constant."""
+    if changed := periods(value):
+        return "; ".join(f"{in_words(period.value)} {period.dates}" for period in changed)
     if isinstance(value, Keyword):
         return f"from the card {card_words(value)}"
     if isinstance(value, EarthLocation):

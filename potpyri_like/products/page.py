@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from potpyri_like.lightcurves import BandFit, TransitFit
 from potpyri_like.night import FrameRow
-from potpyri_like.options import ENGINE
+from potpyri_like.options import ENGINE, told_value
 from potpyri_like.photometry.budget import NoiseBudget
 from potpyri_like.photometry.noise import nan_median
 from potpyri_like.products.colours import band_colour
@@ -177,7 +177,7 @@ def page_view(report: RunReport, images: Mapping[str, bytes]) -> dict[str, objec
         "remarked": [row_view(row) for row in remarked],
         "remarks_open": len(remarked) <= MOST_OPEN_ROWS,
         "options": [
-            (name, str(value), origin)
+            (name, str(told_value(name, value)), origin)
             for name, (value, origin) in sorted(report.options.items())
             if name not in ENGINE
         ],

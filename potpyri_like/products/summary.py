@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -192,7 +192,7 @@ def run_json(
     *,
     raw: Mapping[str, Mapping[str, object]] | None = None,
     products: Mapping[str, Mapping[str, object]] | None = None,
-    metric: str = "",
+    digests: Mapping[str, str] | None = None,
 ) -> dict[str, object]:
     """The run in plain JSON types: NaN is null, times are UTC, quantities have their unit.
 
@@ -203,10 +203,10 @@ def run_json(
         SHA-256, size and time of the raw files, by their path within the night.
     products : mapping of str to mapping, optional
         SHA-256 and size of the products, by their path within the output folder.
-    metric : str
-        SHA-256 of the source of the user's own function of noise.
+    digests : mapping of str to str, optional
+        SHA-256 of the user's own code, by the options that name it.
     """
-    raw = raw or {}
+    raw, digests = raw or {}, digests or {}
     told = {
         "software": "potpyri_like",
         "versions": versions(),
@@ -220,7 +220,7 @@ def run_json(
             key: {
                 "value": v,
                 "from": origin,
-                **({"sha256": metric} if key == "metric" and metric else {}),
+                **({"sha256": digests[key]} if key in digests else {}),
             }
             for key, (v, origin) in report.options.items()
         },
@@ -248,9 +248,10 @@ def inputs_of(report: RunReport, product: str) -> list[str]:
             if master.product == product:
                 return list(master.inputs)
         if product.startswith(f"{observed.folder}/"):
+            only = report.images.get(product)
             return [
                 *(master.product for master in masters),
-                *(frame_file(report, info) for info in observed.frames),
+                *(frame_file(report, info) for info in observed.frames if only in (None, info.label)),
             ]
     folder = PurePath(product).parent
     sets = [result for result in report.sets if PurePath(result.observed.folder).parent == folder]
@@ -526,6 +527,7 @@ def closing_lines(report: RunReport, *, folder: str | Path = "red") -> list[str]
     lines += variable_lines(shown)
     lines += unmeasured_lines(shown)
     lines += few_line(few)
+    lines += _saved_lines(report, folder)
     told = {(name, why) for _, frames in unmeasured(report) for name, why in frames}
     told |= {(p.what, p.why) for r in few for p in (named_after(r.observed.name, p) for p in r.problems)}
     found = [p for p in missing(report) if (p.what, p.why) not in told]
@@ -534,6 +536,12 @@ def closing_lines(report: RunReport, *, folder: str | Path = "red") -> list[str]
         lines.append("no science frames were reduced")
     lines += naming_lines(shown)
     return [*map(one_line, lines), f"page: {Path(folder) / 'report.html'}"]
+
+
+def _saved_lines(report: RunReport, folder: str | Path) -> list[str]:
+    """How many images of single frames each folder has."""
+    counts = Counter(PurePath(name).parent for name in report.images)
+    return [f"{plural(count, 'saved image')}: {Path(folder) / inside}" for inside, count in counts.items()]
 
 
 def few_line(sets: Iterable[SetResult]) -> list[str]:

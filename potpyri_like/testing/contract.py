@@ -13,31 +13,46 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations, product
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import astropy.units as u
 import numpy as np
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
+from astropy.table import Table
 from astropy.time import Time, TimeDelta
 
 from potpyri_like.errors import HeaderError, ReductionError
 from potpyri_like.frame import FrameInfo, FrameKind
 from potpyri_like.header import RawHeader
 from potpyri_like.imaging import Section
-from potpyri_like.instruments import Amplifier, Camera, Instrument, Keyword, Readout
+from potpyri_like.instruments import Camera, Instrument, Keyword, Readout, camera_named
+from potpyri_like.instruments.cameras import camera_at, parts_of
+from potpyri_like.instruments.dates import values_of
 from potpyri_like.store import is_raw_name, read_header
-from potpyri_like.testing.simulate import NightPlan, Truth, a_frame, raw_header, simulate_night, usual_band
+from potpyri_like.testing.cards import raw_header
+from potpyri_like.testing.simulate import (
+    NightPlan,
+    Truth,
+    a_frame,
+    arcsec_per_pixel,
+    evening_for,
+    simulate_night,
+    usual_band,
+)
 from potpyri_like.testing.sky import rotation_matrix
+
+if TYPE_CHECKING:
+    from potpyri_like.results import Reference, RunReport, SetResult
 
 __all__ = ["CheckResult", "InstrumentContract", "check_instrument"]
 
 # What a plugin's own code may raise: an instrument that fails so is reported, check by check.
-FAILURES = (
+_FAILURES = (
     AssertionError,
     ReductionError,
     ArithmeticError,
@@ -48,11 +63,11 @@ FAILURES = (
     TypeError,
     ValueError,
 )
-SIZE = (256, 192)
-MILLISECOND = 1e-3
-STARTS = ("2025-02-23T03:02:49.123", "2024-12-31T23:59:59.500", "2025-02-28T23:59:59.999")
-EXPOSURES = (0.0, 0.033, 1.0, 30.5, 1200.0)
-PLAUSIBLE = {
+_SIZE = (256, 192)
+_MILLISECOND = 1e-3
+_STARTS = ("2025-02-23T03:02:49.123", "2024-12-31T23:59:59.500", "2025-02-28T23:59:59.999")
+_EXPOSURES = (0.0, 0.033, 1.0, 30.5, 1200.0)
+_PLAUSIBLE = {
     "gain": (0.01, 1000.0, u.electron / u.adu),
     "read_noise": (0.0, 200.0, u.electron),
     "saturation": (200.0, 4.3e9, u.adu),
@@ -88,31 +103,31 @@ def check_instrument(
     Returns
     -------
     list of CheckResult
-        In the order of `CHECKS`.
+        In the order in which they were run.
     """
-    subject = made(instrument)
-    checks: dict[str, Callable[[Instrument], None]] = dict(CHECKS)
+    subject = _made(instrument)
+    checks: dict[str, Callable[[Instrument], None]] = dict(_CHECKS)
     for path, time in (real_headers or {}).items():
-        checks[f"the time of the real header {Path(path).name}"] = a_real_time(path, time)
+        checks[f"the time of the real header {Path(path).name}"] = _a_real_time(path, time)
     if night:
-        checks["a synthetic night is reduced to its truth"] = check_synthetic_night
-    return [outcome(name, check, subject) for name, check in checks.items()]
+        checks["a synthetic night is reduced to its truth"] = _check_synthetic_night
+    return [_outcome(name, check, subject) for name, check in checks.items()]
 
 
-def outcome(name: str, check: Callable[[Instrument], None], instrument: Instrument) -> CheckResult:
+def _outcome(name: str, check: Callable[[Instrument], None], instrument: Instrument) -> CheckResult:
     """A check's result, whatever it raises."""
     try:
         check(instrument)
     except (AssertionError, ReductionError) as error:
         return CheckResult(name, False, str(error))
-    except FAILURES as error:
+    except _FAILURES as error:
         return CheckResult(name, False, f"{type(error).__name__}: {error}")
     return CheckResult(name, True)
 
 
-def a_real_time(path: str | Path, time: str) -> Callable[[Instrument], None]:
+def _a_real_time(path: str | Path, time: str) -> Callable[[Instrument], None]:
     """The check of one real header."""
-    return lambda instrument: check_real_time(instrument, path, time)
+    return lambda instrument: _check_real_time(instrument, path, time)
 
 
 class InstrumentContract:
@@ -129,111 +144,109 @@ class InstrumentContract:
     real_headers: ClassVar[Mapping[str | Path, str]] = {}
 
     def test_declared_cards_are_written_and_read_back(self) -> None:
-        check_cards(made(self.instrument))
+        _check_cards(_made(self.instrument))
 
     def test_a_missing_card_is_named(self) -> None:
-        check_missing_cards(made(self.instrument))
+        _check_missing_cards(_made(self.instrument))
 
     def test_constants_are_plausible(self) -> None:
-        check_constants(made(self.instrument))
+        _check_constants(_made(self.instrument))
 
     def test_sections_lie_inside_the_detector(self) -> None:
-        check_sections(made(self.instrument))
+        _check_sections(_made(self.instrument))
 
     def test_the_layout_covers_the_image_once(self) -> None:
-        check_layout(made(self.instrument))
+        _check_layout(_made(self.instrument))
 
     def test_mid_time_is_start_plus_half_the_exposure(self) -> None:
-        check_mid_time(made(self.instrument))
+        _check_mid_time(_made(self.instrument))
 
     def test_real_headers_give_their_times(self) -> None:
         for path, time in self.real_headers.items():
-            check_real_time(made(self.instrument), path, time)
+            _check_real_time(_made(self.instrument), path, time)
 
     def test_a_synthetic_night_is_reduced_to_its_truth(self) -> None:
-        check_synthetic_night(made(self.instrument))
+        _check_synthetic_night(_made(self.instrument))
 
 
 # -- the checks ---------------------------------------------------------------------------------------------
 
 
-def check_cards(instrument: Instrument) -> None:
+def _check_cards(instrument: Instrument) -> None:
     """Cards written for a frame of each kind, camera, band and binning describe that frame."""
-    require(
+    _require(
         any(rule.kind is FrameKind.SCIENCE for rule in instrument.rules),
         f"no rule of {instrument.name} makes a frame a science frame",
     )
-    for wanted in frames_of(instrument):
-        found = instrument.describe(raw_header(instrument, wanted, size=SIZE))
+    for wanted in _frames_of(instrument):
+        found = instrument.describe(raw_header(instrument, wanted, size=_SIZE))
         what = f"a {wanted.kind} frame of camera {wanted.camera}" + (f" in {wanted.band}" * bool(wanted.band))
-        require(len(found) == 1, f"{what} is described as {len(found)} frames")
+        _require(len(found) == 1, f"{what} is described as {len(found)} frames")
         for attribute in ("kind", "camera", "band", "target", "binning"):
             ours, theirs = getattr(wanted, attribute), getattr(found[0], attribute)
-            require(ours == theirs, f"{what}: {attribute} {ours!r} is read back as {theirs!r}")
-        require(
+            _require(ours == theirs, f"{what}: {attribute} {ours!r} is read back as {theirs!r}")
+        _require(
             bool(np.isclose(found[0].exposure.to_value(u.s), wanted.exposure.to_value(u.s), rtol=1e-6)),
             f"{what}: an exposure of {wanted.exposure} is read back as {found[0].exposure}",
         )
 
 
-def check_missing_cards(instrument: Instrument) -> None:
+def _check_missing_cards(instrument: Instrument) -> None:
     """Without exposure or time a science frame is refused; a refusal names the file and the missing card."""
-    for info in frames_of(instrument, kinds=(FrameKind.SCIENCE,)):
-        header = raw_header(instrument, info, size=SIZE)
+    for info in _frames_of(instrument, kinds=(FrameKind.SCIENCE,)):
+        header = raw_header(instrument, info, size=_SIZE)
         start = info.mid_time - info.exposure / 2
         needed = {
             "exposure": instrument.keywords.exposure.cards,
             "time": tuple(instrument.time_cards(start, info.exposure)),
         }
         for what, cards in needed.items():
-            error = refusal(instrument, without(header, cards))
-            require(
+            error = _refusal(instrument, _without(header, cards))
+            _require(
                 error is not None,
                 f"without {' and '.join(cards)} a science frame is not refused, as its {what} asks",
             )
-            require_named(error, header, cards)
-        for cards in optional_cards(instrument, info):
-            require_named(refusal(instrument, without(header, cards)), header, cards)
+            _require_named(error, header, cards)
+        for cards in _optional_cards(instrument, info):
+            _require_named(_refusal(instrument, _without(header, cards)), header, cards)
 
 
-def check_constants(instrument: Instrument) -> None:
+def _check_constants(instrument: Instrument) -> None:
     """Gains, read noises, scales, the site and the telescope are those of a telescope on the Earth."""
     for camera in instrument.cameras:
-        for part, (name, (least, most, unit)) in product((camera, *camera.amplifiers), PLAUSIBLE.items()):
-            value = getattr(part, name, None)
-            if isinstance(value, u.Quantity):
-                plausible = least <= value.to_value(unit) <= most and value.to_value(unit) > 0
-                require(
-                    plausible,
-                    f"camera {camera.name}: {name} = {value}; plausible is {least:g} to {most:g} {unit}",
-                )
+        for part, (name, (least, most, unit)) in product(parts_of(camera), _PLAUSIBLE.items()):
+            for value in values_of(getattr(part, name, None)):
+                if isinstance(value, u.Quantity):
+                    plausible = least <= value.to_value(unit) <= most and value.to_value(unit) > 0
+                    said = f"camera {camera.name}: {name} = {value}"
+                    _require(plausible, f"{said}; plausible is {least:g} to {most:g} {unit}")
     height = instrument.site.height.to_value(u.m)
-    require(-500 < height < 9000, f"the site is {height:.0f} m above the sea")
+    _require(-500 < height < 9000, f"the site is {height:.0f} m above the sea")
     diameter = instrument.telescope_diameter
-    require(
+    _require(
         diameter is None or 0.01 < diameter.to_value(u.m) < 50,
         f"telescope_diameter = {diameter} is no telescope's",
     )
 
 
-def check_sections(instrument: Instrument) -> None:
+def _check_sections(instrument: Instrument) -> None:
     """Data and overscan lie inside their images and share no pixel with each other or another amplifier."""
-    for header, readouts in layouts_of(instrument):
+    for header, readouts in _layouts_of(instrument):
         for readout in readouts:
             own = header.hdus[readout.hdu]
             shape = int(own["NAXIS2"]), int(own["NAXIS1"])
-            for name, section in named_sections(readout):
+            for name, section in _named_sections(readout):
                 inside = section.inside(shape)
-                require(inside, f"{name} {section.fits()} leaves an image of {shape[1]} x {shape[0]} pixels")
-        sections = [(r.hdu, name, s) for r in readouts for name, s in named_sections(r)]
+                _require(inside, f"{name} {section.fits()} leaves an image of {shape[1]} x {shape[0]} pixels")
+        sections = [(r.hdu, name, s) for r in readouts for name, s in _named_sections(r)]
         for (hdu, name, one), (other_hdu, other_name, other) in combinations(sections, 2):
-            apart = hdu != other_hdu or not overlap(one, other)
-            require(apart, f"{name} {one.fits()} and {other_name} {other.fits()} overlap")
+            apart = hdu != other_hdu or not _overlap(one, other)
+            _require(apart, f"{name} {one.fits()} and {other_name} {other.fits()} overlap")
 
 
-def check_layout(instrument: Instrument) -> None:
+def _check_layout(instrument: Instrument) -> None:
     """Each pixel of the assembled image comes from one amplifier, but for gaps of less than 5 % of it."""
-    for header, readouts in layouts_of(instrument):
+    for header, readouts in _layouts_of(instrument):
         layout = instrument.layout(header)
         covered = np.zeros(layout.shape, int)
         for readout in readouts:
@@ -241,52 +254,52 @@ def check_layout(instrument: Instrument) -> None:
             inside = (
                 0 <= readout.y0 <= layout.shape[0] - rows and 0 <= readout.x0 <= layout.shape[1] - columns
             )
-            require(
+            _require(
                 inside, f"the amplifier of HDU {readout.hdu} leaves the image of {layout.shape} rows, columns"
             )
             covered[readout.y0 : readout.y0 + rows, readout.x0 : readout.x0 + columns] += 1
-        require(covered.max() == 1, f"{np.sum(covered > 1)} pixels of the image come from two amplifiers")
+        _require(covered.max() == 1, f"{np.sum(covered > 1)} pixels of the image come from two amplifiers")
         gaps = float(np.mean(covered == 0))
-        require(
+        _require(
             gaps < 0.05,
             f"{100 * gaps:.0f} % of the image of {layout.shape} rows, columns come from no amplifier",
         )
 
 
-def check_mid_time(instrument: Instrument) -> None:
+def _check_mid_time(instrument: Instrument) -> None:
     """`mid_time` undoes `time_cards`, to a millisecond, on either side of midnight."""
-    info = next(frames_of(instrument, kinds=(FrameKind.SCIENCE,)))
-    for text, seconds in product(STARTS, EXPOSURES):
+    info = next(_frames_of(instrument, kinds=(FrameKind.SCIENCE,)))
+    for text, seconds in product(_STARTS, _EXPOSURES):
         start, exposure = Time(text, scale="utc", precision=3), seconds * u.s
         middle = start + TimeDelta(exposure / 2)
         frame = replace(info, exposure=exposure, mid_time=middle)
-        found = instrument.mid_time(raw_header(instrument, frame, size=SIZE), exposure)
+        found = instrument.mid_time(raw_header(instrument, frame, size=_SIZE), exposure)
         off = (found - middle).to_value(u.s)
-        require(
-            abs(off) <= MILLISECOND,
+        _require(
+            abs(off) <= _MILLISECOND,
             f"an exposure of {seconds} s that began at {text} has its middle at {middle.isot};"
             f" mid_time reads {found.utc.isot} from the cards of time_cards, {off:+.3f} s off",
         )
 
 
-def check_real_time(instrument: Instrument, path: str | Path, time: str) -> None:
+def _check_real_time(instrument: Instrument, path: str | Path, time: str) -> None:
     """The mid-time that `describe` reads from a real header."""
-    header = real_header(Path(path))
+    header = _real_header(Path(path))
     found = instrument.describe(header)[0].mid_time
-    require(found is not None, f"{header.path.name}: no mid-time is read from it; it is {time}")
+    _require(found is not None, f"{header.path.name}: no mid-time is read from it; it is {time}")
     off = (found - Time(time, scale="utc")).to_value(u.s)  # type: ignore[operator]
-    require(
-        abs(off) <= MILLISECOND, f"{header.path.name}: its mid-time is {time}; {off:+.3f} s off that is read"
+    _require(
+        abs(off) <= _MILLISECOND, f"{header.path.name}: its mid-time is {time}; {off:+.3f} s off that is read"
     )
 
 
-def check_synthetic_night(instrument: Instrument) -> None:
+def _check_synthetic_night(instrument: Instrument) -> None:
     """A small night, with all that the instrument does to the light, gives back the light."""
     with tempfile.TemporaryDirectory() as folder:
-        truth = simulate_night(instrument, Path(folder, "night"), small_night(instrument))
+        truth = simulate_night(instrument, Path(folder, "night"), _small_night(instrument))
         out = Path(folder, "red")
-        report = reduced(instrument, truth, out)
-        check = check_light_curve if report.recipe == "timeseries" else check_fluxes
+        report = _reduced(instrument, truth, out)
+        check = _check_light_curve if report.recipe == "timeseries" else _check_fluxes
         for result in report.sets:
             check(truth, result, out / result.observed.folder)
 
@@ -294,14 +307,15 @@ def check_synthetic_night(instrument: Instrument) -> None:
 # -- the synthetic night ------------------------------------------------------------------------------------
 
 
-def small_night(instrument: Instrument) -> NightPlan:
+def _small_night(instrument: Instrument) -> NightPlan:
     """A few small frames: a deep transit, a drift, a meridian flip; stars of 4 pixels, of 7 for the median of nine.
 
     What that takes from sharper stars goes with their place within a pixel, and is no fault of the declaration.
     """
     camera = instrument.cameras[0]
     pixels = 7 if instrument.pixel_filter.mode == "median" else 4
-    fwhm = pixels * camera.pixel_scale.to_value(u.arcsec / u.pix)
+    tonight = Time(evening_for(camera), scale="utc")
+    fwhm = pixels * arcsec_per_pixel(camera_at(camera, tonight, frame="a simulated night"))
     return NightPlan(
         frames=20 if instrument.recipe == "timeseries" else 6,
         size=(360, 360),
@@ -316,7 +330,7 @@ def small_night(instrument: Instrument) -> NightPlan:
     )
 
 
-def reduced(instrument: Instrument, truth: Truth, out: Path) -> Any:
+def _reduced(instrument: Instrument, truth: Truth, out: Path) -> RunReport:
     """The report of the night's reduction."""
     from potpyri_like.options import Options
     from potpyri_like.pipeline import reduce_night
@@ -329,32 +343,32 @@ def reduced(instrument: Instrument, truth: Truth, out: Path) -> Any:
     )
     report = reduce_night(instrument, truth.folder, out=out, options=options)
     problems = [f"{p.what}: {p.why}" for p in report.all_problems]
-    require(not problems, f"the synthetic night was not reduced without problems: {'; '.join(problems[:3])}")
+    _require(not problems, f"the synthetic night was not reduced without problems: {'; '.join(problems[:3])}")
     return report
 
 
-def check_light_curve(truth: Truth, result: Any, folder: Path) -> None:
+def _check_light_curve(truth: Truth, result: SetResult, folder: Path) -> None:
     """The transit has the depth and the times of the truth, and the scatter is what the errors say."""
     from potpyri_like.products.tables import read_light_curve
 
     curve = read_light_curve(folder / "lightcurve.ecsv")
-    rows = truth_of(truth, result.observed.camera, curve.frames)
+    rows = _truth_of(truth, result.observed.camera, curve.frames)
     where = f"{result.observed.name}: "
     good = np.isfinite(curve.flux) & np.isfinite(curve.flux_err)
-    require(good.mean() >= 0.9, f"{where}only {good.sum()} of {good.size} frames were measured")
-    require(curve.time_name == "bjd_tdb", f"{where}its times are {curve.time_name}, not bjd_tdb")
+    _require(good.mean() >= 0.9, f"{where}only {good.sum()} of {good.size} frames were measured")
+    _require(curve.time_name == "bjd_tdb", f"{where}its times are {curve.time_name}, not bjd_tdb")
     off = 86400 * np.max(np.abs(curve.time - rows["bjd_tdb"]))
-    require(off < 2 * MILLISECOND, f"{where}a time is {off:.3f} s off")
+    _require(off < 2 * _MILLISECOND, f"{where}a time is {off:.3f} s off")
     depth = truth.depth[result.observed.band]
-    found, error, scatter = fitted_depth(
+    found, error, scatter = _fitted_depth(
         curve.flux[good], curve.flux_err[good], (1 - np.asarray(rows["target_factor"])[good]) / depth
     )
     told = f"the depth is {found:.5f} +- {error:.5f}, in truth {depth:.5f}"
-    require(abs(found - depth) < 4 * error and error < depth / 5, where + told)
-    require(0.5 < scatter < 2, f"{where}the scatter is {scatter:.1f} times what the errors say")
+    _require(abs(found - depth) < 4 * error and error < depth / 5, where + told)
+    _require(0.5 < scatter < 2, f"{where}the scatter is {scatter:.1f} times what the errors say")
 
 
-def fitted_depth(flux: np.ndarray, error: np.ndarray, shape: np.ndarray) -> tuple[float, float, float]:
+def _fitted_depth(flux: np.ndarray, error: np.ndarray, shape: np.ndarray) -> tuple[float, float, float]:
     """Depth, its error, and the scatter in units of the errors, of flux = level (1 - depth shape)."""
     design = np.stack([np.ones_like(flux), -shape], axis=1) / error[:, None]
     solution, *_ = np.linalg.lstsq(design, flux / error, rcond=None)
@@ -364,39 +378,41 @@ def fitted_depth(flux: np.ndarray, error: np.ndarray, shape: np.ndarray) -> tupl
     return float(solution[1] / solution[0]), float(depth_error), float(scatter)
 
 
-def check_fluxes(truth: Truth, result: Any, folder: Path) -> None:
+def _check_fluxes(truth: Truth, result: SetResult, folder: Path) -> None:
     """The stars' fluxes are those of the truth, over the whole image."""
     from potpyri_like.products.tables import read_measurements
 
     found = read_measurements(folder / "measurements.fits")
-    where, camera = f"{result.observed.name}: ", result.observed.camera
-    rows = truth_of(truth, camera, [str(name) for name in found.frames["file"]])
+    where, camera, reference = f"{result.observed.name}: ", result.observed.camera, result.reference
+    if reference is None:
+        raise AssertionError(f"{where}no frame could be its reference")
+    rows = _truth_of(truth, camera, [str(name) for name in found.frames["file"]])
     stars = truth.stars[(truth.stars["camera"] == camera) & (truth.stars["band"] == result.observed.band)]
     stars = stars[stars["flux"] > 0.1 * np.max(stars["flux"])]
-    wanted = moved_to(truth, camera, result.reference, np.stack([stars["x"], stars["y"]], axis=1))
+    wanted = _moved_to(truth, camera, reference, np.stack([stars["x"], stars["y"]], axis=1))
     distance = np.hypot(*(wanted[:, None] - np.stack([found.stars["x"], found.stars["y"]], axis=1)).T)
     nearest = np.argmin(distance, axis=0)
     near = distance.min(axis=0) < 2
-    require(near.sum() >= 5, f"{where}only {near.sum()} of {len(stars)} bright stars were found")
+    _require(near.sum() >= 5, f"{where}only {near.sum()} of {len(stars)} bright stars were found")
     light = truth.plan.exposure * np.asarray(rows["transparency"]) * np.asarray(stars["flux"])[near, None]
     changing = np.where(np.asarray(stars["star"])[near, None] == 0, np.asarray(rows["target_factor"]), 1.0)
     wide = int(np.searchsorted(found.apertures["radius_fwhm"], 2.0).clip(max=len(found.apertures) - 1))
     ratio = np.nanmedian(found.flux[nearest[near], wide] / (light * changing), axis=1)
-    require(
+    _require(
         bool(np.all(np.abs(ratio - 1) < 0.02)),
         f"{where}the stars' fluxes are {ratio.min():.3f} to {ratio.max():.3f} of the truth",
     )
 
 
-def truth_of(truth: Truth, camera: str, frames: Any) -> Any:
+def _truth_of(truth: Truth, camera: str, frames: Iterable[str]) -> Table:
     """The rows of the truth for these frames of a camera, in their order."""
     rows = {Path(row["file"]).name: i for i, row in enumerate(truth.frames) if row["camera"] == camera}
     return truth.frames[[rows[Path(name).name] for name in frames]]
 
 
-def moved_to(truth: Truth, camera: str, reference: Any, xy: np.ndarray) -> np.ndarray:
+def _moved_to(truth: Truth, camera: str, reference: Reference, xy: np.ndarray) -> np.ndarray:
     """Positions of the first frame, in the frame that the others were registered to."""
-    row = truth_of(truth, camera, [reference.info.path.name])[0]
+    row = _truth_of(truth, camera, [reference.info.path.name])[0]
     centre = (np.array(reference.image.shape[::-1]) - 1) / 2
     turn = rotation_matrix(np.radians(row["rotation"]))
     return (xy - centre) @ turn.T + centre + [row["dx"], row["dy"]]
@@ -405,12 +421,12 @@ def moved_to(truth: Truth, camera: str, reference: Any, xy: np.ndarray) -> np.nd
 # -- frames and headers to check with -----------------------------------------------------------------------
 
 
-def frames_of(instrument: Instrument, *, kinds: tuple[FrameKind, ...] | None = None) -> Iterator[FrameInfo]:
+def _frames_of(instrument: Instrument, *, kinds: tuple[FrameKind, ...] | None = None) -> Iterator[FrameInfo]:
     """A frame of each kind that the rules know, camera, band and binning."""
     known = dict.fromkeys(rule.kind for rule in instrument.rules if rule.kind is not FrameKind.OTHER)
-    for kind, camera, binning in product(kinds or known, instrument.cameras, binnings(instrument)):
+    for kind, camera, binning in product(kinds or known, instrument.cameras, _binnings(instrument)):
         lit = kind in (FrameKind.SCIENCE, FrameKind.FLAT)
-        for band in bands_of(instrument, camera) if lit else ("",):
+        for band in _bands_of(instrument, camera) if lit else ("",):
             yield a_frame(
                 kind,
                 camera,
@@ -422,49 +438,46 @@ def frames_of(instrument: Instrument, *, kinds: tuple[FrameKind, ...] | None = N
             )
 
 
-def bands_of(instrument: Instrument, camera: Camera) -> tuple[str, ...]:
+def _bands_of(instrument: Instrument, camera: Camera) -> tuple[str, ...]:
     return camera.bands or (usual_band(instrument, camera),)
 
 
-def binnings(instrument: Instrument) -> tuple[tuple[int, int], ...]:
+def _binnings(instrument: Instrument) -> tuple[tuple[int, int], ...]:
     return ((1, 1), (2, 2)) if instrument.keywords.binning is not None else ((1, 1),)
 
 
-def layouts_of(instrument: Instrument) -> Iterator[tuple[RawHeader, tuple[Readout, ...]]]:
+def _layouts_of(instrument: Instrument) -> Iterator[tuple[RawHeader, tuple[Readout, ...]]]:
     """The header of a science frame of each camera and binning, and its amplifiers."""
-    for info in frames_of(instrument, kinds=(FrameKind.SCIENCE,)):
-        header = raw_header(instrument, info, size=SIZE)
+    for info in _frames_of(instrument, kinds=(FrameKind.SCIENCE,)):
+        header = raw_header(instrument, info, size=_SIZE)
         yield header, instrument.layout(header).readouts
 
 
-def named_sections(readout: Readout) -> Iterator[tuple[str, Section]]:
+def _named_sections(readout: Readout) -> Iterator[tuple[str, Section]]:
     yield f"the data section of HDU {readout.hdu}", readout.data
     if readout.overscan is not None:
         yield f"the overscan section of HDU {readout.hdu}", readout.overscan
 
 
-def overlap(one: Section, other: Section) -> bool:
+def _overlap(one: Section, other: Section) -> bool:
     """Whether two sections share a pixel."""
     across = max(one.x0, other.x0) < min(one.x1, other.x1)
     return across and max(one.y0, other.y0) < min(one.y1, other.y1)
 
 
-def optional_cards(instrument: Instrument, info: FrameInfo) -> Iterator[tuple[str, ...]]:
+def _optional_cards(instrument: Instrument, info: FrameInfo) -> Iterator[tuple[str, ...]]:
     """The cards of each declared quantity but the exposure, and of each constant taken from the header."""
     for quantity, keyword in instrument.keywords.items().items():
         if quantity != "exposure":
             yield keyword.cards
-    camera = instrument.camera_named(info.camera)
-    parts: tuple[Camera | Amplifier, ...] = (camera, *camera.amplifiers)
-    for part, name in product(
-        parts, ("gain", "read_noise", "saturation", "data_section", "overscan_section")
-    ):
-        value = getattr(part, name, None)
-        if isinstance(value, Keyword):
-            yield value.cards
+    constants = ("gain", "read_noise", "saturation", "data_section", "overscan_section")
+    for part, name in product(parts_of(camera_named(instrument, info.camera)), constants):
+        for value in values_of(getattr(part, name, None)):
+            if isinstance(value, Keyword):
+                yield value.cards
 
 
-def without(header: RawHeader, cards: tuple[str, ...]) -> RawHeader:
+def _without(header: RawHeader, cards: tuple[str, ...]) -> RawHeader:
     """A header that lacks these cards in every HDU."""
     hdus = tuple(hdu.copy() for hdu in header.hdus)
     for hdu, card in product(hdus, cards):
@@ -472,7 +485,7 @@ def without(header: RawHeader, cards: tuple[str, ...]) -> RawHeader:
     return replace(header, hdus=hdus)
 
 
-def refusal(instrument: Instrument, header: RawHeader) -> HeaderError | None:
+def _refusal(instrument: Instrument, header: RawHeader) -> HeaderError | None:
     """The error with which a header is refused; None where it is accepted."""
     try:
         instrument.describe(header)
@@ -482,26 +495,26 @@ def refusal(instrument: Instrument, header: RawHeader) -> HeaderError | None:
     return None
 
 
-def require_named(error: HeaderError | None, header: RawHeader, cards: tuple[str, ...]) -> None:
+def _require_named(error: HeaderError | None, header: RawHeader, cards: tuple[str, ...]) -> None:
     """Where a frame is refused for a missing card, the message has the file's name and the card's."""
     if error is not None:
         named = header.path.name in str(error) and any(card in str(error) for card in cards)
-        require(
+        _require(
             named,
             f"without {' and '.join(cards)} a frame is refused without naming file and card: {error}",
         )
 
 
-def real_header(path: Path) -> RawHeader:
+def _real_header(path: Path) -> RawHeader:
     """The header of a FITS file, or of a text with one card per line and HDUs parted by ``--- HDU n ---``."""
     if is_raw_name(path.name):
         return read_header(path)
     text = path.read_text(encoding="ascii", errors="replace")
     parts = re.split(r"^--- HDU \d+ ---\s*$", text, flags=re.MULTILINE)
-    return RawHeader(path, tuple(text_header(part) for part in parts[1:] or parts), path.name)
+    return RawHeader(path, tuple(_text_header(part) for part in parts[1:] or parts), path.name)
 
 
-def text_header(text: str) -> fits.Header:
+def _text_header(text: str) -> fits.Header:
     """The cards among the lines of a text."""
     cards = [
         line for line in text.splitlines() if re.match(r"[A-Z0-9_-]{1,8} *=|COMMENT|HISTORY|CONTINUE", line)
@@ -509,21 +522,21 @@ def text_header(text: str) -> fits.Header:
     return fits.Header.fromstring("\n".join(cards), sep="\n")
 
 
-def made(instrument: Instrument | type[Instrument]) -> Instrument:
+def _made(instrument: Instrument | type[Instrument]) -> Instrument:
     return instrument() if isinstance(instrument, type) else instrument
 
 
-def require(condition: bool, sentence: str) -> None:
+def _require(condition: bool, sentence: str) -> None:
     """Raise an AssertionError with that sentence unless the condition holds."""
     if not condition:
         raise AssertionError(sentence)
 
 
-CHECKS: Mapping[str, Callable[[Instrument], None]] = {
-    "declared cards are written and read back": check_cards,
-    "a missing card is named": check_missing_cards,
-    "constants are plausible": check_constants,
-    "sections lie inside the detector": check_sections,
-    "the layout covers the image once": check_layout,
-    "mid-time is start plus half the exposure": check_mid_time,
+_CHECKS: Mapping[str, Callable[[Instrument], None]] = {
+    "declared cards are written and read back": _check_cards,
+    "a missing card is named": _check_missing_cards,
+    "constants are plausible": _check_constants,
+    "sections lie inside the detector": _check_sections,
+    "the layout covers the image once": _check_layout,
+    "mid-time is start plus half the exposure": _check_mid_time,
 }

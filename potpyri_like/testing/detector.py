@@ -11,7 +11,7 @@ from potpyri_like.instruments import Layout, Readout
 
 __all__ = ["Electronics", "dark_rates", "electronics", "flat_field", "photon_noise", "read_out"]
 
-EXACT_BELOW = 100.0  # electron; above, a Poisson number is a normal one with its skewness put in
+_EXACT_BELOW = 100.0  # electron; above, a Poisson number is a normal one with its skewness put in
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,11 @@ def flat_field(
     for _ in range(rings):
         radius, depth = optics.uniform(0.02, 0.04) * max(shape), optics.uniform(0.02, 0.06)
         centre = optics.uniform(0, 1, 2) * [rows, columns]
-        flat -= depth * dust_ring(shape, centre, radius)
+        flat -= depth * _dust_ring(shape, centre, radius)
     return (flat / flat.mean()).astype(np.float32)
 
 
-def dust_ring(shape: tuple[int, int], centre: np.ndarray, radius: float) -> np.ndarray:
+def _dust_ring(shape: tuple[int, int], centre: np.ndarray, radius: float) -> np.ndarray:
     """The shadow of a mote: 1 on a ring, 0 away from it."""
     y, x = np.arange(shape[0])[:, None] - centre[0], np.arange(shape[1])[None, :] - centre[1]
     return np.exp(-(((np.sqrt(x**2 + y**2) - radius) / (0.3 * radius)) ** 2))
@@ -95,7 +95,7 @@ def photon_noise(rng: np.random.Generator, mean: np.ndarray) -> np.ndarray:
     Exact below 100; above, mean + sqrt(mean) z + (z^2 - 1) / 6 with z normal, the first terms of the
     Cornish-Fisher expansion: mean and skewness are Poisson's, the variance is too high by 1/18.
     """
-    low = mean < EXACT_BELOW
+    low = mean < _EXACT_BELOW
     if low.all():
         return rng.poisson(mean).astype(np.float32)
     z = rng.standard_normal(mean.shape, dtype=np.float32)
@@ -127,21 +127,21 @@ def electronics(
         Scatter of the bias from row to row, and from column to column.
     """
     return {
-        hdu: hdu_electronics(
-            structured(rng, shape, level, structure),
+        hdu: _hdu_electronics(
+            _structured(rng, shape, level, structure),
             [(17.0 * i, readout) for i, readout in enumerate(layout.readouts) if readout.hdu == hdu],
         )
         for hdu, shape in shapes.items()
     }
 
 
-def structured(rng: np.random.Generator, shape: tuple[int, int], level: float, scatter: float) -> np.ndarray:
+def _structured(rng: np.random.Generator, shape: tuple[int, int], level: float, scatter: float) -> np.ndarray:
     """A level with rows and columns a little off it, float32."""
     rows, columns = rng.standard_normal((shape[0], 1)), rng.standard_normal((1, shape[1]))
     return (level + scatter * (rows + columns)).astype(np.float32)
 
 
-def hdu_electronics(bias: np.ndarray, amplifiers: list[tuple[float, Readout]]) -> Electronics:
+def _hdu_electronics(bias: np.ndarray, amplifiers: list[tuple[float, Readout]]) -> Electronics:
     """The electronics of one HDU; what lies outside all sections is the first amplifier's."""
     parts = [np.empty_like(bias) for _ in range(3)]
     whole = (slice(None), slice(None))
@@ -183,12 +183,12 @@ def read_out(
         )
         raw += np.float32(wander)
         for readout in (r for r in layout.readouts if r.hdu == hdu):
-            raw[readout.data.slices] += amplifier_part(electrons, readout) / np.float32(readout.gain)
+            raw[readout.data.slices] += _amplifier_part(electrons, readout) / np.float32(readout.gain)
         images[hdu] = np.clip(np.rint(raw), 0, electronic.limit).astype(np.uint16)
     return images
 
 
-def amplifier_part(image: np.ndarray, readout: Readout) -> np.ndarray:
+def _amplifier_part(image: np.ndarray, readout: Readout) -> np.ndarray:
     """The part of the assembled image that one amplifier reads, turned as it is in the file."""
     rows, columns = readout.data.shape
     part = image[readout.y0 : readout.y0 + rows, readout.x0 : readout.x0 + columns]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import astropy.units as u
 import numpy as np
@@ -21,13 +21,16 @@ from astropy.time import Time, TimeDelta
 from potpyri_like.astrometry import Transform, airmass, bjd_tdb
 from potpyri_like.errors import UsageError
 from potpyri_like.frame import FrameInfo, FrameKind
-from potpyri_like.header import RawHeader
-from potpyri_like.instruments import Camera, Instrument, Layout
+from potpyri_like.header import CardValue
+from potpyri_like.instruments import Camera, Instrument, Layout, camera_named, site_of
+from potpyri_like.instruments.cameras import camera_of_date, dated_constants, parts_of
+from potpyri_like.instruments.dates import Dated, periods
 from potpyri_like.lightcurves.limb_darkening import limb_darkening
 from potpyri_like.night import slug
 from potpyri_like.photometry import scintillation
 from potpyri_like.store import Output
 from potpyri_like.testing import sky
+from potpyri_like.testing.cards import raw_header
 from potpyri_like.testing.detector import (
     Electronics,
     dark_rates,
@@ -37,11 +40,21 @@ from potpyri_like.testing.detector import (
     read_out,
 )
 
-__all__ = ["NightPlan", "Truth", "raw_header", "simulate_night"]
+__all__ = [
+    "NightPlan",
+    "Truth",
+    "a_frame",
+    "arcsec_per_pixel",
+    "evening_for",
+    "simulate_night",
+    "usual_band",
+]
 
-BAD = ("truncated", "zeros", "no exposure", "shape")
-FIELD, WEATHER, CHIP, FRAME = range(4)  # what a stream of random numbers is for
-EVENING = "2025-02-22"
+_BAD = ("truncated", "zeros", "no exposure", "shape")
+_FIELD, _WEATHER, _CHIP, _FRAME = range(4)  # what a stream of random numbers is for
+_EVENING = "2025-02-22"
+
+_Metadata: TypeAlias = CardValue | list["_Metadata"] | dict[str, "_Metadata"] | None  # of a table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,8 +192,8 @@ class NightPlan:
         if self.profile not in sky.PROFILES:
             raise UsageError(f"profile = {self.profile!r}; it is one of {', '.join(sky.PROFILES)}")
         for kind in self.bad:
-            if kind not in BAD:
-                raise UsageError(f"bad = {kind!r}; it is one of {', '.join(BAD)}")
+            if kind not in _BAD:
+                raise UsageError(f"bad = {kind!r}; it is one of {', '.join(_BAD)}")
 
     @property
     def step(self) -> float:
@@ -202,10 +215,10 @@ class NightPlan:
         """Of the transit."""
         return float(self.depth.get(band, 0.0) if isinstance(self.depth, Mapping) else self.depth)
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> _Metadata:
         """The plan as it goes into a table's metadata."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
-        return {name: plain(value) for name, value in values.items()}
+        return {name: _plain(value) for name, value in values.items()}
 
 
 @dataclass(frozen=True)
@@ -248,7 +261,7 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class Detector:
+class _Detector:
     """A camera as it is tonight.
 
     Attributes
@@ -294,7 +307,7 @@ class Detector:
 
 
 @dataclass(frozen=True)
-class Scene:
+class _Scene:
     """The sky of the night: arrays have one entry for each exposure.
 
     Attributes
@@ -365,17 +378,19 @@ def simulate_night(instrument: Instrument, folder: Path, plan: NightPlan | None 
         The folder cannot be written to.
     """
     plan = plan or NightPlan()
-    detectors = tuple(
-        make_detector(instrument, camera, bands, plan) for camera, bands in chosen_cameras(instrument, plan)
-    )
-    scene = make_scene(instrument, detectors, plan)
+    chosen = tuple(_chosen_cameras(instrument, plan))
+    camera = chosen[0][0]
+    site = site_of(instrument, camera.name)
+    start = _first_exposure(site, evening_for(camera), plan)
+    detectors = tuple(_make_detector(instrument, camera, bands, plan, start) for camera, bands in chosen)
+    scene = _make_scene(instrument, site, start, detectors, plan)
     output = Output(Path(folder))
     output.make()
     for detector in detectors:
-        write_calibrations(output, instrument, detector, scene)
-        write_science(output, instrument, detector, scene)
-    bad = write_bad(output, instrument, detectors[0], scene)
-    truth = tell_truth(output.root, detectors, scene, bad)
+        _write_calibrations(output, instrument, detector, scene)
+        _write_science(output, instrument, detector, scene)
+    bad = _write_bad(output, instrument, detectors[0], scene)
+    truth = _tell_truth(output.root, detectors, scene, bad)
     output.write_table("truth.ecsv", truth.frames)
     output.write_table("stars.ecsv", truth.stars)
     return truth
@@ -384,9 +399,9 @@ def simulate_night(instrument: Instrument, folder: Path, plan: NightPlan | None 
 # -- what is simulated -------------------------------------------------------------------------------------
 
 
-def chosen_cameras(instrument: Instrument, plan: NightPlan) -> Iterator[tuple[Camera, tuple[str, ...]]]:
+def _chosen_cameras(instrument: Instrument, plan: NightPlan) -> Iterator[tuple[Camera, tuple[str, ...]]]:
     """The cameras of the night, and the bands that each observes in."""
-    cameras = tuple(instrument.camera_named(name) for name in plan.cameras) or simultaneous(instrument)
+    cameras = tuple(camera_named(instrument, name) for name in plan.cameras) or _simultaneous(instrument)
     found = False
     for camera in cameras:
         own = tuple(band for band in plan.bands if band in camera.bands or not camera.bands)
@@ -398,7 +413,7 @@ def chosen_cameras(instrument: Instrument, plan: NightPlan) -> Iterator[tuple[Ca
         raise UsageError(f"{instrument.name}: no camera of {names} has {', '.join(plan.bands)}")
 
 
-def simultaneous(instrument: Instrument) -> tuple[Camera, ...]:
+def _simultaneous(instrument: Instrument) -> tuple[Camera, ...]:
     """Cameras with bands of their own share one beam; others are one another's alternatives."""
     return (
         instrument.cameras if all(camera.bands for camera in instrument.cameras) else instrument.cameras[:1]
@@ -414,7 +429,7 @@ def usual_band(instrument: Instrument, camera: Camera) -> str:
     return next(reversed(tuple(instrument.band_names.values())), "R")
 
 
-def image_size(camera: Camera, plan: NightPlan) -> tuple[int, int]:
+def _image_size(camera: Camera, plan: NightPlan) -> tuple[int, int]:
     """Columns and rows that a file's image shall have."""
     if plan.size is not None:
         return plan.size
@@ -422,48 +437,51 @@ def image_size(camera: Camera, plan: NightPlan) -> tuple[int, int]:
     return min(columns // plan.binning[0], 1024), min(rows // plan.binning[1], 1024)
 
 
-def make_detector(
-    instrument: Instrument, camera: Camera, bands: tuple[str, ...], plan: NightPlan
-) -> Detector:
+def _make_detector(
+    instrument: Instrument, camera: Camera, bands: tuple[str, ...], plan: NightPlan, start: Time
+) -> _Detector:
     """A camera with the flats, hot pixels and bias that it has tonight."""
-    size, index = image_size(camera, plan), instrument.cameras.index(camera)
-    info = a_frame(FrameKind.SCIENCE, camera, band=bands[0], target=plan.target, binning=plan.binning)
+    size, index = _image_size(camera, plan), instrument.cameras.index(camera)
+    info = a_frame(
+        FrameKind.SCIENCE, camera, band=bands[0], target=plan.target, binning=plan.binning, start=start
+    )
     header = raw_header(instrument, info, size=size)
     layout = instrument.layout(header)
+    camera = camera_of_date(instrument, header, camera)
     pixels = plan.binning[0] * plan.binning[1]
-    current = 0.0 if camera.dark_current is None else camera.dark_current.to_value(u.electron / u.s)
-    scale = camera.pixel_scale.to_value(u.arcsec / u.pix) * np.array(plan.binning)
-    return Detector(
+    current = camera.simulated.dark_current.to_value(u.electron / u.s)
+    scale = arcsec_per_pixel(camera) * np.array(plan.binning)
+    return _Detector(
         camera=camera,
         index=index,
         bands=bands,
         size=size,
         layout=layout,
         amplifiers=electronics(
-            stream(plan, CHIP, index, 0),
-            {hdu: image_shape(header.hdus[hdu]) for hdu in header.images},
+            _stream(plan, _CHIP, index, 0),
+            {hdu: _image_shape(header.hdus[hdu]) for hdu in header.images},
             layout,
             level=plan.bias_level if camera.pedestal is None else instrument.pedestal(header)[0],
             structure=plan.bias_structure,
         ),
         dark=dark_rates(
-            stream(plan, CHIP, index, 1),
+            _stream(plan, _CHIP, index, 1),
             layout.shape,
             dark_current=current * pixels,
             hot_fraction=plan.hot,
             hot_rate=plan.hot_rate,
         ),
-        flats={band: make_flat(plan, index, band, layout.shape) for band in bands},
+        flats={band: _make_flat(plan, index, band, layout.shape) for band in bands},
         scale=(float(scale[0]), float(scale[1])),
-        to_pixels=field_to_pixels(camera, layout.shape, plan.binning),
+        to_pixels=_field_to_pixels(camera, layout.shape, plan.binning),
     )
 
 
-def make_flat(plan: NightPlan, camera: int, band: str, shape: tuple[int, int]) -> np.ndarray:
+def _make_flat(plan: NightPlan, camera: int, band: str, shape: tuple[int, int]) -> np.ndarray:
     """Pixels answer alike in all bands; the dust is on the filter."""
     return flat_field(
-        stream(plan, CHIP, camera, 2),
-        stream(plan, CHIP, camera, 3, zlib.crc32(band.encode())),
+        _stream(plan, _CHIP, camera, 2),
+        _stream(plan, _CHIP, camera, 3, zlib.crc32(band.encode())),
         shape,
         response=plan.response,
         vignetting=plan.vignetting,
@@ -471,72 +489,99 @@ def make_flat(plan: NightPlan, camera: int, band: str, shape: tuple[int, int]) -
     )
 
 
-def field_to_pixels(camera: Camera, shape: tuple[int, int], binning: tuple[int, int]) -> Transform:
+def _field_to_pixels(camera: Camera, shape: tuple[int, int], binning: tuple[int, int]) -> Transform:
     """From arcsec about the field's centre, oriented as in the first camera, to pixels of the trimmed image.
 
     Mirrored first, where the camera is `flipped`; then turned, scaled and shifted by its `centre`.
     """
-    mirror = np.diag([-1.0 if camera.flipped else 1.0, 1.0])
-    turn = sky.rotation_matrix(camera.rotation.to_value(u.rad)) @ mirror
-    scale = camera.pixel_scale.to_value(u.arcsec / u.pix) * np.array(binning)
+    placed = camera.simulated
+    mirror = np.diag([-1.0 if placed.flipped else 1.0, 1.0])
+    turn = sky.rotation_matrix(placed.rotation.to_value(u.rad)) @ mirror
+    scale = arcsec_per_pixel(camera) * np.array(binning)
     middle = (np.array(shape[::-1]) - 1) / 2
-    return Transform(turn / scale[:, None], middle + np.array(camera.centre) / binning)
+    return Transform(turn / scale[:, None], middle + np.array(placed.centre) / binning)
 
 
-def make_scene(instrument: Instrument, detectors: tuple[Detector, ...], plan: NightPlan) -> Scene:
-    """The sky over the instrument's site."""
-    site = instrument.site_of(detectors[0].camera.name)
-    start = first_exposure(site, plan) + TimeDelta(np.round(np.arange(plan.frames) * plan.step, 3) * u.s)
-    radec = plan.radec or transiting(start[0] + TimeDelta(plan.days / 2 * u.day), site)
-    field = make_field(detectors, plan)
-    weather = [stream(plan, WEATHER, k) for k in range(plan.frames)]
+def arcsec_per_pixel(camera: Camera) -> float:
+    """The unbinned pixel scale of a camera as it is tonight."""
+    return float(u.Quantity(camera.pixel_scale).to_value(u.arcsec / u.pix))
+
+
+def _make_scene(
+    instrument: Instrument,
+    site: EarthLocation,
+    begin: Time,
+    detectors: tuple[_Detector, ...],
+    plan: NightPlan,
+) -> _Scene:
+    """The sky over the site, from the first exposure on."""
+    start = begin + TimeDelta(np.round(np.arange(plan.frames) * plan.step, 3) * u.s)
+    radec = plan.radec or _transiting(start[0] + TimeDelta(plan.days / 2 * u.day), site)
+    field = _make_field(detectors, plan)
+    weather = [_stream(plan, _WEATHER, k) for k in range(plan.frames)]
     jitter = plan.jitter * np.array([rng.standard_normal(2) for rng in weather])
     flicker = np.array([rng.standard_normal() for rng in weather])
     unit = float(np.mean(detectors[0].scale))
     height = airmass(start, radec, site)
-    phase = stream(plan, WEATHER).uniform(size=3)
-    middle = float(bjd_tdb(mid_transit(start, plan), radec, site))
-    return Scene(
+    phase = _stream(plan, _WEATHER).uniform(size=3)
+    middle = float(bjd_tdb(_mid_transit(start, plan), radec, site))
+    return _Scene(
         plan=plan,
         start=start,
         radec=radec,
         site=site,
         field=field,
-        motions=tuple(move(plan, k, unit, jitter[k], 2 * np.pi * phase[0]) for k in range(plan.frames)),
+        motions=tuple(_move(plan, k, unit, jitter[k], 2 * np.pi * phase[0]) for k in range(plan.frames)),
         seeing=sky.v_shaped(plan.fraction, best=plan.seeing[0], worst=plan.seeing[1]) * (1 + 0.02 * flicker),
         brightness=plan.sky * sky.smooth_change(plan.fraction, amplitude=0.15, phase=phase[1]),
         transparency=sky.extinction(height, coefficient=plan.extinction)
         * sky.smooth_change(plan.fraction, amplitude=plan.transparency, phase=phase[2])
         * sky.cloud_passage(plan.fraction, loss=plan.cloud),
-        twinkle=make_twinkle(instrument, height, site, field, plan, weather),
-        transits={band: make_transit(plan, band, middle) for band in field.flux},
+        twinkle=_make_twinkle(instrument, height, site, field, plan, weather),
+        transits={band: _make_transit(plan, band, middle) for band in field.flux},
     )
 
 
-def mid_transit(start: Time, plan: NightPlan) -> Time:
+def _mid_transit(start: Time, plan: NightPlan) -> Time:
     """At the observatory."""
     return start[0] + TimeDelta(plan.middle * plan.days * u.day)
 
 
-def make_transit(plan: NightPlan, band: str, middle: float) -> sky.Transit:
+def _make_transit(plan: NightPlan, band: str, middle: float) -> sky.Transit:
     """The transit in one band, around that moment."""
     t14 = 0.45 * plan.days if plan.t14 is None else plan.t14 / 24
     (u1, _), (u2, _) = limb_darkening(band)
     of_band = zlib.crc32(band.encode())
-    away = plan.darkening * np.random.default_rng([plan.seed, WEATHER, of_band]).uniform(-1, 1, 2)
+    away = plan.darkening * np.random.default_rng([plan.seed, _WEATHER, of_band]).uniform(-1, 1, 2)
     return sky.Transit(plan.depth_in(band), middle, t14, plan.impact, u1 + away[0], u2 + away[1])
 
 
-def first_exposure(site: EarthLocation, plan: NightPlan) -> Time:
+def evening_for(camera: Camera) -> str:
+    """The date on which nights and frames of a camera are made: one of which all its constants are declared."""
+    changed = [periods(getattr(part, name)) for part in parts_of(camera) for name in dated_constants(part)]
+    for date in (_EVENING, *(_begin_of(period) for values in changed for period in values)):
+        mjd = Time(date, scale="utc").mjd
+        if all(any(p.first <= mjd and mjd + 2 < p.end for p in values) for values in changed):
+            return date
+    return _EVENING
+
+
+def _begin_of(period: Dated) -> str:
+    """Its first whole day; of what always held until a date, a day shortly before."""
+    mjd = period.first + 1 if np.isfinite(period.first) else period.end - 3
+    return str(Time(np.floor(mjd), format="mjd", scale="utc").strftime("%Y-%m-%d"))
+
+
+def _first_exposure(site: EarthLocation, evening: str, plan: NightPlan) -> Time:
     """As planned, or half a run before local midnight."""
     if plan.start is not None:
         return Time(plan.start, scale="utc", precision=3)
     midnight = 1 - site.lon.wrap_at(180 * u.deg).deg / 360
     seconds = np.rint((midnight - plan.days / 2) * 86400)
-    return Time(EVENING, scale="utc", precision=3) + TimeDelta(seconds * u.s)
+    return Time(evening, scale="utc", precision=3) + TimeDelta(seconds * u.s)
 
 
-def transiting(time: Time, site: EarthLocation) -> SkyCoord:
+def _transiting(time: Time, site: EarthLocation) -> SkyCoord:
     """A place on the meridian, 15 degrees from the zenith on the side of the equator, in whole minutes.
 
     The mean sidereal time of Meeus, Astronomical Algorithms (12.4), with UTC for UT1: good to 15 arcsec.
@@ -546,32 +591,32 @@ def transiting(time: Time, site: EarthLocation) -> SkyCoord:
     return SkyCoord(ra=np.rint(sidereal * 4) / 4 % 360 * u.deg, dec=np.rint(dec * 60) / 60 * u.deg)
 
 
-def make_field(detectors: tuple[Detector, ...], plan: NightPlan) -> sky.StarField:
+def _make_field(detectors: tuple[_Detector, ...], plan: NightPlan) -> sky.StarField:
     """Stars over all cameras' fields, wherever they drift, and the target near the middle."""
     first = detectors[0]
-    reach = [d.half_size + np.abs(d.camera.centre) * d.scale / plan.binning for d in detectors]
+    reach = [d.half_size + np.abs(d.camera.simulated.centre) * d.scale / plan.binning for d in detectors]
     half = 1.15 * np.max(reach, axis=0) + plan.drift * np.max(first.scale)
     core = 0.7 * np.min([d.half_size for d in detectors], axis=0)
     return sky.star_field(
-        stream(plan, FIELD),
+        _stream(plan, _FIELD),
         bands=tuple(dict.fromkeys(band for d in detectors for band in d.bands)),
         half_size=(float(half[0]), float(half[1])),
         core=(float(core[0]), float(core[1])),
         faint=round(plan.stars * float(np.prod(half) / np.prod(first.half_size))),
         comparisons=plan.comparisons,
-        target_flux=plan.target_flux or min(fitting_flux(d, plan) for d in detectors),
+        target_flux=plan.target_flux or min(_fitting_flux(d, plan) for d in detectors),
         target_xy=(0.12 * float(core.min()), -0.08 * float(core.min())),
         separation=4 * max(plan.seeing),
     )
 
 
-def fitting_flux(detector: Detector, plan: NightPlan) -> float:
+def _fitting_flux(detector: _Detector, plan: NightPlan) -> float:
     """The star whose peak comes to 35 % of saturation in the best seeing, electron/s."""
-    peak = sky.peak_fraction(widths(detector, min(plan.seeing)), profile=plan.profile)
+    peak = sky.peak_fraction(_widths(detector, min(plan.seeing)), profile=plan.profile)
     return 0.35 * detector.full_well / (peak * max(plan.exposure, 0.001))
 
 
-def make_twinkle(
+def _make_twinkle(
     instrument: Instrument,
     height: np.ndarray,
     site: EarthLocation,
@@ -587,7 +632,7 @@ def make_twinkle(
     return 1 + scintillation(plan.exposure, height, diameter=diameter, altitude=altitude)[:, None] * draws
 
 
-def move(plan: NightPlan, k: int, unit: float, jitter: np.ndarray, direction: float) -> Transform:
+def _move(plan: NightPlan, k: int, unit: float, jitter: np.ndarray, direction: float) -> Transform:
     """Where the field is in frame k, arcsec; a pixel of the first camera's files has `unit` arcsec."""
     return sky.field_motion(
         plan.fraction[k],
@@ -603,21 +648,21 @@ def move(plan: NightPlan, k: int, unit: float, jitter: np.ndarray, direction: fl
 # -- frames ------------------------------------------------------------------------------------------------
 
 
-def write_science(output: Output, instrument: Instrument, detector: Detector, scene: Scene) -> None:
+def _write_science(output: Output, instrument: Instrument, detector: _Detector, scene: _Scene) -> None:
     """All science frames of one camera."""
     for k in range(scene.plan.frames):
-        info = science_frame(detector, scene, k)
-        images = science_images(detector, scene, k)
-        write_raw(output, instrument, detector, info, images)
+        info = _science_frame(detector, scene, k)
+        images = _science_images(detector, scene, k)
+        _write_raw(output, instrument, detector, info, images)
 
 
-def science_frame(detector: Detector, scene: Scene, k: int) -> FrameInfo:
+def _science_frame(detector: _Detector, scene: _Scene, k: int) -> FrameInfo:
     """The k-th science frame; k may go on beyond the last."""
     plan, band = scene.plan, detector.bands[k % len(detector.bands)]
     return a_frame(
         FrameKind.SCIENCE,
         detector.camera,
-        path=file_name(scene, detector, band, k + 1),
+        path=_file_name(scene, detector, band, k + 1),
         band=band,
         target=plan.target,
         exposure=plan.exposure,
@@ -627,37 +672,37 @@ def science_frame(detector: Detector, scene: Scene, k: int) -> FrameInfo:
     )
 
 
-def science_images(detector: Detector, scene: Scene, k: int) -> dict[int, np.ndarray]:
+def _science_images(detector: _Detector, scene: _Scene, k: int) -> dict[int, np.ndarray]:
     """The pixels of the k-th science frame, by HDU."""
     plan, band = scene.plan, detector.bands[k % len(detector.bands)]
-    light = sky_light(detector, scene, k) * detector.flats[band]
-    return exposed(detector, plan, light, plan.exposure, stream(plan, FRAME, detector.index, 0, k))
+    light = _sky_light(detector, scene, k) * detector.flats[band]
+    return _exposed(detector, plan, light, plan.exposure, _stream(plan, _FRAME, detector.index, 0, k))
 
 
-def sky_light(detector: Detector, scene: Scene, k: int) -> np.ndarray:
+def _sky_light(detector: _Detector, scene: _Scene, k: int) -> np.ndarray:
     """Electrons that stars and sky leave in each pixel in frame k, before the flat and without noise."""
     plan, band = scene.plan, detector.bands[k % len(detector.bands)]
     flux = scene.field.flux[band] * scene.twinkle[k] * scene.transparency[k] * plan.exposure
     flux[0] *= scene.target_factor(band)[k]
     xy = scene.motions[k].then(detector.to_pixels)(scene.field.xy)
     image = sky.star_image(
-        detector.layout.shape, xy, flux, fwhm=widths(detector, scene.seeing[k]), profile=plan.profile
+        detector.layout.shape, xy, flux, fwhm=_widths(detector, scene.seeing[k]), profile=plan.profile
     )
-    return image + np.float32(sky_level(detector, scene, k))
+    return image + np.float32(_sky_level(detector, scene, k))
 
 
-def sky_level(detector: Detector, scene: Scene, k: int) -> float:
+def _sky_level(detector: _Detector, scene: _Scene, k: int) -> float:
     """Of the sky in frame k, electron/pixel."""
     return float(scene.brightness[k] * scene.plan.exposure * detector.scale[0] * detector.scale[1])
 
 
-def widths(detector: Detector, seeing: float) -> tuple[float, float]:
+def _widths(detector: _Detector, seeing: float) -> tuple[float, float]:
     """FWHM along x and y, in pixels of the file, before the integration over pixels."""
     return float(seeing / detector.scale[0]), float(seeing / detector.scale[1])
 
 
-def exposed(
-    detector: Detector, plan: NightPlan, light: np.ndarray | float, exposure: float, rng: np.random.Generator
+def _exposed(
+    detector: _Detector, plan: NightPlan, light: np.ndarray | float, exposure: float, rng: np.random.Generator
 ) -> dict[int, np.ndarray]:
     """Light and dark current of one exposure, with photon noise, read out."""
     electrons = photon_noise(rng, light + detector.dark * np.float32(exposure))
@@ -665,12 +710,12 @@ def exposed(
     return read_out(rng, electrons, detector.layout, detector.amplifiers, wander=wander)
 
 
-def write_calibrations(output: Output, instrument: Instrument, detector: Detector, scene: Scene) -> None:
+def _write_calibrations(output: Output, instrument: Instrument, detector: _Detector, scene: _Scene) -> None:
     """Biases and darks in the afternoon, flats in the twilight, one every minute."""
     plan = scene.plan
-    shots = list(calibration_shots(instrument, detector, plan))
+    shots = list(_calibration_shots(instrument, detector, plan))
     for number, (kind, band, exposure) in enumerate(shots, start=1):
-        rng = stream(plan, FRAME, detector.index, 1, number)
+        rng = _stream(plan, _FRAME, detector.index, 1, number)
         light: np.ndarray | float = 0.0
         if kind is FrameKind.FLAT:
             light = np.float32(rng.uniform(0.5, 0.75) * detector.full_well) * detector.flats[band]
@@ -678,18 +723,18 @@ def write_calibrations(output: Output, instrument: Instrument, detector: Detecto
         info = a_frame(
             kind,
             detector.camera,
-            path=file_name(scene, detector, f"{kind}_{band}" if band else str(kind), number),
+            path=_file_name(scene, detector, f"{kind}_{band}" if band else str(kind), number),
             band=band,
             exposure=exposure,
             start=scene.start[0] - TimeDelta(ahead * u.s),
             binning=plan.binning,
             pointing=scene.radec,
         )
-        write_raw(output, instrument, detector, info, exposed(detector, plan, light, exposure, rng))
+        _write_raw(output, instrument, detector, info, _exposed(detector, plan, light, exposure, rng))
 
 
-def calibration_shots(
-    instrument: Instrument, detector: Detector, plan: NightPlan
+def _calibration_shots(
+    instrument: Instrument, detector: _Detector, plan: NightPlan
 ) -> Iterator[tuple[FrameKind, str, float]]:
     """Kind, band and exposure of each calibration frame of one camera."""
     asked, known = instrument.calibration, {rule.kind for rule in instrument.rules}
@@ -704,16 +749,16 @@ def calibration_shots(
                 yield from [(kind, band, exposure)] * count
 
 
-def write_bad(output: Output, instrument: Instrument, detector: Detector, scene: Scene) -> dict[str, str]:
+def _write_bad(output: Output, instrument: Instrument, detector: _Detector, scene: _Scene) -> dict[str, str]:
     """The hostile frames, after the good ones; their names, by what is wrong with them."""
     names = {}
     for k, kind in enumerate(scene.plan.bad, start=scene.plan.frames):
-        info = science_frame(detector, scene, k)
-        hdus = raw_file(instrument, detector, info, spoilt(science_images(detector, scene, 0), kind))
+        info = _science_frame(detector, scene, k)
+        hdus = _raw_file(instrument, detector, info, _spoilt(_science_images(detector, scene, 0), kind))
         if kind == "no exposure":
             for hdu, card in product(hdus, instrument.keywords.exposure.cards):
                 hdu.header.remove(card, ignore_missing=True)
-        content = as_bytes(hdus)
+        content = _as_bytes(hdus)
         keep = len(content) * 6 // 10 if kind == "truncated" else len(content)
         names[kind] = (
             output.write_bytes(info.path.as_posix(), content[:keep]).relative_to(output.root).as_posix()
@@ -721,7 +766,7 @@ def write_bad(output: Output, instrument: Instrument, detector: Detector, scene:
     return names
 
 
-def spoilt(images: Mapping[int, np.ndarray], kind: str) -> dict[int, np.ndarray]:
+def _spoilt(images: Mapping[int, np.ndarray], kind: str) -> dict[int, np.ndarray]:
     """Pixels that are all 0, or without their last rows, where that is asked for."""
     if kind == "zeros":
         return {hdu: np.zeros_like(image) for hdu, image in images.items()}
@@ -730,27 +775,27 @@ def spoilt(images: Mapping[int, np.ndarray], kind: str) -> dict[int, np.ndarray]
     return dict(images)
 
 
-def as_bytes(hdus: fits.HDUList) -> bytes:
+def _as_bytes(hdus: fits.HDUList) -> bytes:
     """The file, in memory."""
     file = io.BytesIO()
     hdus.writeto(file)
     return file.getvalue()
 
 
-def write_raw(
+def _write_raw(
     output: Output,
     instrument: Instrument,
-    detector: Detector,
+    detector: _Detector,
     info: FrameInfo,
     images: Mapping[int, np.ndarray],
 ) -> None:
     """One raw file, without the checksums of our products: an instrument's own files have none."""
-    hdus = raw_file(instrument, detector, info, images)
+    hdus = _raw_file(instrument, detector, info, images)
     output.write(info.path.as_posix(), hdus.writeto)
 
 
-def raw_file(
-    instrument: Instrument, detector: Detector, info: FrameInfo, images: Mapping[int, np.ndarray]
+def _raw_file(
+    instrument: Instrument, detector: _Detector, info: FrameInfo, images: Mapping[int, np.ndarray]
 ) -> fits.HDUList:
     """Headers and pixels of one raw file."""
     headers = raw_header(instrument, info, size=detector.size).hdus
@@ -758,29 +803,7 @@ def raw_file(
     return fits.HDUList([fits.PrimaryHDU(images.get(0), headers[0]), *extensions])
 
 
-def raw_header(instrument: Instrument, info: FrameInfo, *, size: tuple[int, int]) -> RawHeader:
-    """The headers that the instrument gives to such a frame.
-
-    Parameters
-    ----------
-    instrument : Instrument
-    info : FrameInfo
-    size : (int, int)
-        Columns, rows of the image, where the declaration leaves them open.
-    """
-    blank = instrument.blank(instrument.camera_named(info.camera), size=size, binning=info.binning)
-    headers = tuple(with_axes(header) for header in blank)
-    headers[0].update(instrument.cards(info))
-    return RawHeader(info.path, headers, info.path.as_posix())
-
-
-def with_axes(header: fits.Header) -> fits.Header:
-    """A header that says how many axes its image has."""
-    cards = [card for card in header.cards if card.keyword not in ("SIMPLE", "XTENSION", "BITPIX", "NAXIS")]
-    return fits.Header([("BITPIX", 16), ("NAXIS", 2 if "NAXIS1" in header else 0), *cards])
-
-
-def image_shape(header: fits.Header) -> tuple[int, int]:
+def _image_shape(header: fits.Header) -> tuple[int, int]:
     """Rows, columns."""
     return int(header["NAXIS2"]), int(header["NAXIS1"])
 
@@ -798,7 +821,7 @@ def a_frame(
     pointing: SkyCoord | None = None,
 ) -> FrameInfo:
     """The description of a frame to be made; exposure in s."""
-    begin = Time(EVENING, scale="utc") if start is None else start
+    begin = Time(evening_for(camera), scale="utc") if start is None else start
     return FrameInfo(
         path=path,
         kind=kind,
@@ -813,7 +836,7 @@ def a_frame(
     )
 
 
-def file_name(scene: Scene, detector: Detector, what: str, number: int) -> Path:
+def _file_name(scene: _Scene, detector: _Detector, what: str, number: int) -> Path:
     """Date of the evening, camera, what it is, and the number, which simultaneous frames share."""
     evening = scene.start[0] + TimeDelta((scene.site.lon.wrap_at(180 * u.deg).deg / 360 - 0.5) * u.day)
     camera = slug(detector.camera.name)
@@ -822,7 +845,7 @@ def file_name(scene: Scene, detector: Detector, what: str, number: int) -> Path:
     return Path(camera, name) if scene.plan.folders else Path(name)
 
 
-def stream(plan: NightPlan, *key: int) -> np.random.Generator:
+def _stream(plan: NightPlan, *key: int) -> np.random.Generator:
     """Random numbers for one purpose, whatever else is simulated."""
     return np.random.default_rng(np.random.SeedSequence(plan.seed, spawn_key=key))
 
@@ -830,14 +853,16 @@ def stream(plan: NightPlan, *key: int) -> np.random.Generator:
 # -- the truth ---------------------------------------------------------------------------------------------
 
 
-def tell_truth(folder: Path, detectors: tuple[Detector, ...], scene: Scene, bad: Mapping[str, str]) -> Truth:
+def _tell_truth(
+    folder: Path, detectors: tuple[_Detector, ...], scene: _Scene, bad: Mapping[str, str]
+) -> Truth:
     """The tables and numbers that a reduction is to find again."""
     a_transit = next(iter(scene.transits.values()))
-    places = {d.camera.name: pixels_in(d, scene, 0) for d in detectors}
+    places = {d.camera.name: _pixels_in(d, scene, 0) for d in detectors}
     target_xy = {name: (float(xy[0, 0]), float(xy[0, 1])) for name, xy in places.items()}
     depth = {band: transit.depth for band, transit in scene.transits.items()}
-    frames = Table(rows=[truth_row(d, scene, k) for d in detectors for k in range(scene.plan.frames)])
-    stars = Table(rows=[row for d in detectors for row in star_rows(d, scene, places[d.camera.name])])
+    frames = Table(rows=[_truth_row(d, scene, k) for d in detectors for k in range(scene.plan.frames)])
+    stars = Table(rows=[row for d in detectors for row in _star_rows(d, scene, places[d.camera.name])])
     for name, unit in {
         "mid_time": "",
         "jd_utc": "d",
@@ -855,16 +880,16 @@ def tell_truth(folder: Path, detectors: tuple[Detector, ...], scene: Scene, bad:
         radec=scene.radec,
         depth=depth,
         tc=a_transit.centre,
-        tc_utc=float(mid_transit(scene.start, scene.plan).jd),
+        tc_utc=float(_mid_transit(scene.start, scene.plan).jd),
         t14=a_transit.t14 * 24,
         t12=a_transit.t12 * 24,
         bad=bad,
     )
-    frames.meta.update(truth_meta(truth))
+    frames.meta.update(_truth_meta(truth))
     return truth
 
 
-def truth_meta(truth: Truth) -> dict[str, Any]:
+def _truth_meta(truth: Truth) -> dict[str, _Metadata]:
     """What truth.ecsv says of the whole night."""
     return {
         "seed": truth.plan.seed,
@@ -880,12 +905,12 @@ def truth_meta(truth: Truth) -> dict[str, Any]:
     }
 
 
-def pixels_in(detector: Detector, scene: Scene, k: int) -> np.ndarray:
+def _pixels_in(detector: _Detector, scene: _Scene, k: int) -> np.ndarray:
     """Where the stars are in frame k of a camera."""
     return scene.motions[k].then(detector.to_pixels)(scene.field.xy)
 
 
-def truth_row(detector: Detector, scene: Scene, k: int) -> dict[str, Any]:
+def _truth_row(detector: _Detector, scene: _Scene, k: int) -> dict[str, CardValue]:
     """One row of truth.ecsv: dx, dy is where the first frame's centre went."""
     band = detector.bands[k % len(detector.bands)]
     first, now = (scene.motions[i].then(detector.to_pixels) for i in (0, k))
@@ -894,25 +919,25 @@ def truth_row(detector: Detector, scene: Scene, k: int) -> dict[str, Any]:
     dx, dy = (moved(centre) - centre)[0]
     plan = scene.plan
     return {
-        "file": science_frame(detector, scene, k).path.as_posix(),
+        "file": _science_frame(detector, scene, k).path.as_posix(),
         "camera": detector.camera.name,
         "band": band,
         "mid_time": Time(scene.mid_time[k], precision=6).isot,
         "jd_utc": float(scene.mid_time[k].jd),
         "bjd_tdb": float(scene.bjd[k]),
         "airmass": float(scene.airmass[k]),
-        "fwhm_pix": float(np.sqrt(np.prod(widths(detector, scene.seeing[k])))),
+        "fwhm_pix": float(np.sqrt(np.prod(_widths(detector, scene.seeing[k])))),
         "dx": float(dx),
         "dy": float(dy),
         "rotation": moved.rotation,
         "flipped": bool(plan.flip is not None and plan.fraction[k] >= plan.flip),
         "target_factor": float(scene.target_factor(band)[k]),
-        "sky": sky_level(detector, scene, k),
+        "sky": _sky_level(detector, scene, k),
         "transparency": float(scene.transparency[k]),
     }
 
 
-def star_rows(detector: Detector, scene: Scene, xy: np.ndarray) -> Iterator[dict[str, Any]]:
+def _star_rows(detector: _Detector, scene: _Scene, xy: np.ndarray) -> Iterator[dict[str, CardValue]]:
     """The stars inside a camera's first frame."""
     rows, columns = detector.layout.shape
     for band in detector.bands:
@@ -929,10 +954,12 @@ def star_rows(detector: Detector, scene: Scene, xy: np.ndarray) -> Iterator[dict
                 }
 
 
-def plain(value: Any) -> Any:
+def _plain(value: object) -> _Metadata:
     """A value as a table's metadata can hold it."""
     if isinstance(value, tuple):
-        return [plain(item) for item in value]
+        return [_plain(item) for item in value]
     if isinstance(value, SkyCoord):
         return value.to_string("hmsdms", precision=3)
-    return dict(value) if isinstance(value, Mapping) else value
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    return value if value is None or isinstance(value, CardValue) else str(value)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import erf
 
 from potpyri_like.astrometry.transform import Transform
@@ -23,6 +24,7 @@ __all__ = [
     "extinction",
     "field_motion",
     "peak_fraction",
+    "rotation_matrix",
     "smooth_change",
     "star_field",
     "star_image",
@@ -30,9 +32,9 @@ __all__ = [
 ]
 
 PROFILES = ("moffat", "gauss")
-FWHM_TO_SIGMA = 1 / np.sqrt(8 * np.log(2))
-FWHM_TO_ALPHA = 0.5 / np.sqrt(2 ** (1 / 3) - 1)  # of a Moffat profile of beta = 3
-STAMP = 4.5  # half a stamp, in FWHM: 0.2 % of a Moffat star of beta = 3 lies beyond, and is put inside
+_FWHM_TO_SIGMA = 1 / np.sqrt(8 * np.log(2))
+_FWHM_TO_ALPHA = 0.5 / np.sqrt(2 ** (1 / 3) - 1)  # of a Moffat profile of beta = 3
+_STAMP = 4.5  # half a stamp, in FWHM: 0.2 % of a Moffat star of beta = 3 lies beyond, and is put inside
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class Transit:
         """From first to second contact, day."""
         return float(ingress_duration(k=self.k, t14=self.t14, b=self.b))
 
-    def mean_flux(self, time, exposure) -> np.ndarray:
+    def mean_flux(self, time: ArrayLike, exposure: float) -> np.ndarray:
         """Relative flux averaged over exposures (1 out of transit).
 
         Parameters
@@ -134,9 +136,9 @@ def star_field(
     """
     xy = np.array([target_xy], float)
     wide = max(separation, min(2 * separation, 0.5 * min(core)))
-    xy = with_stars(rng, xy, comparisons, half_size=core, apart=wide, among=wide)
+    xy = _with_stars(rng, xy, comparisons, half_size=core, apart=wide, among=wide)
     bright = len(xy)
-    xy = with_stars(rng, xy, faint, half_size=half_size, apart=separation, among=separation / 2)
+    xy = _with_stars(rng, xy, faint, half_size=half_size, apart=separation, among=separation / 2)
     flux = np.ones(len(xy))
     flux[1:bright] = rng.uniform(0.5, 1.2, bright - 1)
     least, most = 0.003**-0.75, 0.4**-0.75
@@ -150,7 +152,7 @@ def star_field(
     return StarField(xy, tilted)
 
 
-def with_stars(
+def _with_stars(
     rng: np.random.Generator,
     xy: np.ndarray,
     count: int,
@@ -199,20 +201,20 @@ def star_image(
     ndarray, float32
     """
     image = np.zeros(shape, np.float32)
-    half = [int(np.ceil(STAMP * width)) + 1 for width in fwhm]
+    half = [int(np.ceil(_STAMP * width)) + 1 for width in fwhm]
     for (x, y), light in zip(xy, flux, strict=True):
         column, row = int(np.rint(x)) - half[0], int(np.rint(y)) - half[1]
         columns = slice(max(column, 0), min(column + 2 * half[0] + 1, shape[1]))
         rows = slice(max(row, 0), min(row + 2 * half[1] + 1, shape[0]))
         if columns.start < columns.stop and rows.start < rows.stop:
-            stamp = light * unit_stamp(x - column, y - row, half, fwhm, profile)
+            stamp = light * _unit_stamp(x - column, y - row, half, fwhm, profile)
             image[rows, columns] += stamp[
                 rows.start - row : rows.stop - row, columns.start - column : columns.stop - column
             ]
     return image
 
 
-def unit_stamp(x: float, y: float, half: list[int], fwhm: tuple[float, float], profile: str) -> np.ndarray:
+def _unit_stamp(x: float, y: float, half: list[int], fwhm: tuple[float, float], profile: str) -> np.ndarray:
     """A star of flux 1 at (x, y) of a stamp of 2 half + 1 pixels.
 
     A Gaussian is integrated exactly; a Moffat profile by Gauss-Legendre points in each pixel, to 1e-4 of its
@@ -220,24 +222,24 @@ def unit_stamp(x: float, y: float, half: list[int], fwhm: tuple[float, float], p
     """
     offsets = [np.arange(2 * n + 1) - centre for n, centre in zip(half, (x, y), strict=True)]
     if profile == "gauss":
-        across, up = (gauss_integral(o, width) for o, width in zip(offsets, fwhm, strict=True))
+        across, up = (_gauss_integral(o, width) for o, width in zip(offsets, fwhm, strict=True))
         stamp = np.outer(up, across)
     else:
-        stamp = moffat_integral(offsets[0], offsets[1], fwhm)
+        stamp = _moffat_integral(offsets[0], offsets[1], fwhm)
     return stamp / stamp.sum()
 
 
-def gauss_integral(offset: np.ndarray, fwhm: float) -> np.ndarray:
+def _gauss_integral(offset: np.ndarray, fwhm: float) -> np.ndarray:
     """Integral of a Gaussian over pixels at these distances, along one axis."""
-    edges = np.append(offset - 0.5, offset[-1] + 0.5) / (np.sqrt(2) * FWHM_TO_SIGMA * fwhm)
+    edges = np.append(offset - 0.5, offset[-1] + 0.5) / (np.sqrt(2) * _FWHM_TO_SIGMA * fwhm)
     return np.diff(erf(edges))
 
 
-def moffat_integral(across: np.ndarray, up: np.ndarray, fwhm: tuple[float, float]) -> np.ndarray:
+def _moffat_integral(across: np.ndarray, up: np.ndarray, fwhm: tuple[float, float]) -> np.ndarray:
     """Integral of a Moffat profile of beta = 3 over pixels, not normalised."""
     nodes, weights = np.polynomial.legendre.leggauss(3 if min(fwhm) < 5 else 2)
     x2, y2 = (
-        np.square((offset + nodes[:, None] / 2) / (FWHM_TO_ALPHA * width))
+        np.square((offset + nodes[:, None] / 2) / (_FWHM_TO_ALPHA * width))
         for offset, width in zip((across, up), fwhm, strict=True)
     )
     stamp = np.zeros((up.size, across.size))
@@ -250,8 +252,8 @@ def moffat_integral(across: np.ndarray, up: np.ndarray, fwhm: tuple[float, float
 
 def peak_fraction(fwhm: tuple[float, float], *, profile: str = "moffat") -> float:
     """The part of a star's light in its brightest pixel, when centred on it."""
-    half = [int(np.ceil(STAMP * width)) + 1 for width in fwhm]
-    return float(unit_stamp(half[0], half[1], half, fwhm, profile).max())
+    half = [int(np.ceil(_STAMP * width)) + 1 for width in fwhm]
+    return float(_unit_stamp(half[0], half[1], half, fwhm, profile).max())
 
 
 def v_shaped(fraction: np.ndarray, *, best: float, worst: float) -> np.ndarray:

@@ -13,7 +13,7 @@ from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.options import Options
 from potpyri_like.photometry import Context, measure_stars
 from potpyri_like.pipeline import installed, options_type, reduce_night
-from potpyri_like.primitives.stage import Exposure, Setup, to_ccd
+from potpyri_like.primitives.stage import Exposure, Setup
 from potpyri_like.testing import NightPlan, simulate_night
 from potpyri_like.verify import verify_night
 
@@ -21,7 +21,7 @@ RNG = np.random.default_rng(4)
 
 
 def frame_of(image, info=None):
-    return Frame(to_ccd(Pixels(image, np.ones_like(image), np.zeros(image.shape, np.uint8))), info)
+    return Frame(Pixels(image, np.ones_like(image), np.zeros(image.shape, np.uint16)), info)
 
 
 def test_it_brings_a_recipe_products_and_a_photometer_through_the_door():
@@ -55,7 +55,7 @@ def test_a_square_holds_the_light_of_a_star():
     image = np.full((64, 64), 50.0, np.float32)
     image[30:33, 28:31] += 1000
     measured = measure_stars(
-        *(image, np.ones_like(image), np.zeros(image.shape, np.uint8), np.array([[29.0, 31.0]])),
+        *(image, np.ones_like(image), np.zeros(image.shape, np.uint16), np.array([[29.0, 31.0]])),
         fwhm=3.0,
         radii=np.array([5.0]),
         annulus=(12.0, 18.0),

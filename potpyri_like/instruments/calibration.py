@@ -1,0 +1,39 @@
+"""How an instrument's frames are calibrated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from potpyri_like.errors import DeclarationError
+
+__all__ = ["Calibration"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """How an instrument's frames are calibrated.
+
+    Attributes
+    ----------
+    bias, dark, flat : bool
+        Frames that its nights should hold: where they do not, the run says so. What is there is used.
+    combine : str
+        "clipped mean" or, a quarter noisier, "median": how the masters are made.
+    overscan_degree : int or None
+        Degree of the polynomial in row number fitted to the overscan; None: one level for the frame.
+    flat_floor : float
+        Pixels with less than this part of the typical light (dust, vignetting) are masked.
+    """
+
+    bias: bool = True
+    dark: bool = True
+    flat: bool = True
+    combine: str = "clipped mean"
+    overscan_degree: int | None = None
+    flat_floor: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.combine not in ("median", "clipped mean"):
+            raise DeclarationError(
+                f"Calibration: combine = {self.combine!r}; it is 'median' or 'clipped mean'"
+            )

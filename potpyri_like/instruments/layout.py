@@ -1,0 +1,170 @@
+"""Where in a raw file the pixels of the image are, amplifier by amplifier, and what each of them is worth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import astropy.units as u
+import numpy as np
+
+from potpyri_like.errors import HeaderError
+from potpyri_like.header import RawHeader
+from potpyri_like.imaging import Section, parse_section
+from potpyri_like.instruments.dates import Constant
+from potpyri_like.instruments.former import once_a_method
+from potpyri_like.instruments.keywords import Keyword, Value
+
+if TYPE_CHECKING:
+    from potpyri_like.instruments.base import Instrument
+    from potpyri_like.instruments.cameras import Amplifier, Camera
+
+__all__ = ["Layout", "Readout", "image_hdus", "laid_out"]
+
+
+@dataclass(frozen=True)
+class Readout:
+    """One amplifier in one file: numbers, no longer cards.
+
+    Attributes
+    ----------
+    hdu : int
+    data, overscan : Section, Section or None
+    gain : float
+        electron/adu
+    read_noise : float
+        electron, of a pixel as it is in the file.
+    saturation : float
+        adu
+    x0, y0 : int
+        Place of its lower left pixel in the assembled image, in pixels of the file.
+    flip_x, flip_y : bool
+    """
+
+    hdu: int
+    data: Section
+    overscan: Section | None
+    gain: float
+    read_noise: float
+    saturation: float
+    x0: int = 0
+    y0: int = 0
+    flip_x: bool = False
+    flip_y: bool = False
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the image of one file is put together.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        Rows, columns of the assembled image.
+    readouts : tuple of Readout
+    """
+
+    shape: tuple[int, int]
+    readouts: tuple[Readout, ...]
+
+    @property
+    def has_overscan(self) -> bool:
+        return all(readout.overscan is not None for readout in self.readouts)
+
+
+def laid_out(header: RawHeader, camera: Camera, binning: tuple[int, int]) -> Layout:
+    """The layout of a file that a camera wrote, its declared sections and constants brought to numbers.
+
+    Parameters
+    ----------
+    header : RawHeader
+    camera : Camera
+        As it was at the time (`camera_at`), with the amplifiers that the file holds; without any, the first image
+        is read through one.
+    binning : (int, int)
+        Columns, rows.
+
+    Raises
+    ------
+    HeaderError
+        A card that the declaration needs is missing, or a section leaves its image.
+    """
+    if not camera.amplifiers:
+        if not header.images:
+            raise HeaderError(f"{header.path.name}: no image in it; the file is left out")
+        readout = _readout(header, header.images[0], camera, camera, binning)
+        return Layout(readout.data.shape, (readout,))
+    readouts = tuple(_readout(header, a.hdu, camera, a, binning) for a in camera.amplifiers)
+    rows = max(r.y0 + r.data.shape[0] for r in readouts)
+    columns = max(r.x0 + r.data.shape[1] for r in readouts)
+    return Layout((rows, columns), readouts)
+
+
+@once_a_method("image_hdus")
+def image_hdus(instrument: Instrument, header: RawHeader, camera: Camera | None = None) -> tuple[int, ...]:
+    """The HDUs that the image is made of."""
+    return tuple(dict.fromkeys(readout.hdu for readout in instrument.layout(header, camera).readouts))
+
+
+def _readout(
+    header: RawHeader, hdu: int, camera: Camera, declared: Camera | Amplifier, binning: tuple[int, int]
+) -> Readout:
+    """An amplifier's numbers, from the declaration and the header of its HDU."""
+    own = header.of(hdu)
+    gain = declared.gain if declared.gain is not None else camera.gain
+    noise = declared.read_noise if declared.read_noise is not None else camera.read_noise
+    read_noise = _number(noise, own, u.electron, hdu)
+    if camera.binned_after_reading:
+        read_noise *= float(np.sqrt(binning[0] * binning[1]))
+    shape = int(header.hdus[hdu]["NAXIS2"]), int(header.hdus[hdu]["NAXIS1"])
+    data = _section(declared.data_section or camera.data_section, own, binning, hdu)
+    overscan = _section(declared.overscan_section or camera.overscan_section, own, binning, hdu)
+    data = data or Section(0, shape[1], 0, shape[0])
+    for name, section in (("data", data), ("overscan", overscan)):
+        if section is not None and not section.inside(shape):
+            raise HeaderError(
+                f"{header.path.name}: the {name} section {section.fits()} leaves the image of"
+                f" {shape[1]} x {shape[0]} pixels; the frame is left out"
+            )
+    return Readout(
+        hdu=hdu,
+        data=data,
+        overscan=overscan,
+        gain=_number(gain, own, u.electron / u.adu, hdu),
+        read_noise=read_noise,
+        saturation=_number(camera.saturation, own, u.adu, hdu),
+        x0=getattr(declared, "x0", 0) // binning[0],
+        y0=getattr(declared, "y0", 0) // binning[1],
+        flip_x=getattr(declared, "flip_x", False),
+        flip_y=getattr(declared, "flip_y", False),
+    )
+
+
+def _number(declared: Constant, header: RawHeader, unit: u.UnitBase, hdu: int) -> float:
+    """A constant's number in that unit, from the header where the declaration says so."""
+    quantity = _card(declared, header, hdu) if isinstance(declared, Keyword) else declared
+    return float(u.Quantity(quantity).to_value(unit))
+
+
+def _section(
+    declared: str | Keyword | None, header: RawHeader, binning: tuple[int, int], hdu: int
+) -> Section | None:
+    """A section in pixels of the file; None where there is none."""
+    if declared is None:
+        return None
+    if isinstance(declared, str):
+        return parse_section(declared).binned(*binning)
+    text = _card(declared, header, hdu)
+    try:
+        return None if text is None else parse_section(str(text))
+    except HeaderError as error:
+        cards = " or ".join(declared.cards)
+        raise HeaderError(f"{header.path.name}: {cards}: {error}; the frame is left out") from error
+
+
+def _card(declared: Keyword, header: RawHeader, hdu: int) -> Value:
+    """What the card of an amplifier says; the message on a missing one names the HDU."""
+    try:
+        return declared.read(header)
+    except HeaderError as error:
+        raise HeaderError(f"{error} in HDU {hdu}; the frame is left out") from error
