@@ -28,24 +28,16 @@ from potpyri_like.errors import ReductionError, UnknownInstrument, UsageError
 from potpyri_like.inject import Trial, inject_transits, recovery_of
 from potpyri_like.instruments import Instrument
 from potpyri_like.options import (
-    COMMAND_LINE,
-    TIMES,
     OptionField,
-    Options,
     OptionValue,
-    config_path,
     public_name,
-    read_config,
-    read_times,
     value_type,
-    without_authority,
 )
 from potpyri_like.pipeline import (
     Standing,
     loaded,
     options_type,
     output_of,
-    parse_radec,
     reduce_night,
     standing,
 )
@@ -55,6 +47,7 @@ from potpyri_like.products.declaration import instrument_page
 from potpyri_like.record import last_run, metric_word, recipe_word, run_record
 from potpyri_like.results import STATUS_WORDS, Timing
 from potpyri_like.runner import Progress
+from potpyri_like.settings import gather_options, user_options
 from potpyri_like.store import is_raw_name
 from potpyri_like.testing import NightPlan, check_instrument, simulate_night
 from potpyri_like.verify import Check, verify_night
@@ -273,6 +266,10 @@ def _say_and_exit(lines: Sequence[str], status: int, words: Mapping[int, str] = 
     raise SystemExit(status)
 
 
+def _warn(sentence: str) -> None:
+    click.echo(sentence, err=True)
+
+
 def _say(lines: Sequence[str]) -> None:
     for line in lines:
         click.echo(line)
@@ -290,7 +287,7 @@ def reduce_one(
     executor: Executor | None = None,
 ) -> Standing:
     """Reduce a night where anything has changed since the last run."""
-    options, origins = _gather_options(night, config, given)
+    options, origins = gather_options(night, config, given, say=_warn)
     output = output_of(night, out).root
     before = None if flags.redo else standing(instrument, night, out=out, options=options)
     if before is not None:
@@ -320,79 +317,6 @@ def reduce_one(
 def _with_timings(done: Standing, timing: Timing) -> Standing:
     """What a run came to, with where its time went among its last lines."""
     return replace(done, lines=(*done.lines, *timing_lines(timing)))
-
-
-def _gather_options(
-    night: Path, config: Path | None, given: dict[str, OptionValue]
-) -> tuple[Options, dict[str, str]]:
-    """The options in force, and where those that were given came from.
-
-    Raises
-    ------
-    UsageError
-        One of them cannot be.
-    """
-    path = config or night / "reduce.toml"
-    from_file = _options_of_file(path, night, named=config is not None)
-    from_user, from_line = _user_config(), _line_options(given)
-    times = night / TIMES
-    from_times = {"out_of_transit": read_times(times)} if times.is_file() else {}
-    options = _with_good_radec(
-        options_type()()
-        .merged(from_user, where=str(config_path()))
-        .merged(from_times, where=str(times))
-        .merged(from_file, where=str(path))
-        .merged(from_line, where=COMMAND_LINE)
-    )
-    origins = {name.replace("-", "_"): "configuration" for name in from_user}
-    origins |= dict.fromkeys(from_times, TIMES) | {name.replace("-", "_"): path.name for name in from_file}
-    return options, origins | dict.fromkeys(from_line, COMMAND_LINE)
-
-
-def _options_of_file(path: Path, night: Path, *, named: bool) -> Mapping[str, object]:
-    """The options in a reduce.toml, or in the file that was named; one in the night gives what a night may.
-
-    What it may not is passed over, with a sentence on the screen.
-    """
-    if not named and not path.is_file():
-        return {}
-    if named and not _lies_in(night, path):
-        return read_config(path)
-    given, sentences = without_authority(read_config(path, night), str(path), options_type())
-    for sentence in sentences:
-        click.echo(sentence, err=True)
-    return given
-
-
-def _lies_in(night: Path, path: Path) -> bool:
-    """Whether a file is one of the night: by its name, or by where a link leads."""
-    top = night.resolve()
-    return (path.parent.resolve() / path.name).is_relative_to(top) or path.resolve().is_relative_to(top)
-
-
-def _user_config() -> dict[str, OptionValue]:
-    """The options in the user's configuration."""
-    path = config_path()
-    return read_config(path) if path.is_file() else {}
-
-
-def _user_options(given: dict[str, OptionValue]) -> Options:
-    """What the user says, on the command line or in the configuration, whatever the night."""
-    options = options_type()().merged(_user_config(), where=str(config_path()))
-    return _with_good_radec(options.merged(_line_options(given), where=COMMAND_LINE))
-
-
-def _line_options(given: dict[str, OptionValue]) -> dict[str, OptionValue]:
-    """The options that the command line gives, by their public names."""
-    names = {item.name: public_name(item) for item in fields(options_type())}
-    return {names[name]: value for name, value in given.items() if value is not None}
-
-
-def _with_good_radec(options: Options) -> Options:
-    """The same options; a UsageError where there are coordinates that cannot be read."""
-    if options.radec is not None:
-        parse_radec(options.radec)
-    return options
 
 
 # -- reduce instruments --------------------------------------------------------------------------------------
@@ -470,7 +394,7 @@ def batch(
     entries = [replace(e, instrument=e.instrument or instrument or "") for e in nights_in(nights)]
     for name in {entry.instrument for entry in entries} - {""}:
         _known_instrument(registry, name)
-    own = _user_options(options)
+    own = user_options(options)
     outcomes: list[Outcome] = []
     with (
         interruptible(plain=flags.verbose, tell=lambda: _say(_batch_table(outcomes))) as progress,
@@ -554,7 +478,7 @@ def watch(
     in which `reduce INSTRUMENT NIGHT` leaves them. Ctrl-C ends the watch.
     """
     known = _known_instrument(_registry_of(ctx), instrument)
-    options, origins = _gather_options(night, config, given)
+    options, origins = gather_options(night, config, given, say=_warn)
     with interruptible(plain=verbose) as progress, ExitStack() as stack:
         stack.enter_context(Log(output_of(night, out), screen=verbose))
         done = watch_night(
@@ -610,7 +534,7 @@ def verify(
             out=out,
             every=every,
             seed=seed,
-            own=_user_options(given),
+            own=user_options(given),
             progress=progress,
         ):
             progress.end()
@@ -721,7 +645,7 @@ def inject(
             depths=wanted,
             stars=stars,
             seed=seed,
-            own=_user_options(given),
+            own=user_options(given),
             progress=progress,
         ):
             progress.end()
