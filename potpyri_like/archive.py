@@ -19,7 +19,7 @@ import numpy as np
 from potpyri_like.errors import ArchiveError, ProductError
 from potpyri_like.store import Output
 
-__all__ = ["Ephemeris", "cache_folder", "planet_ephemeris"]
+__all__ = ["COLUMNS", "ENVIRONMENT", "TIMEOUT", "Ephemeris", "cache_folder", "planet_ephemeris"]
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +34,8 @@ COLUMNS = (
     "pl_ratror",
     "pl_imppar",
 )
-TABLE = "pscomppars"
-ARCHIVE = "https://exoplanetarchive.ipac.caltech.edu/TAP"
+_TABLE = "pscomppars"
+_ARCHIVE = "https://exoplanetarchive.ipac.caltech.edu/TAP"
 TIMEOUT = 20  # s
 ENVIRONMENT = "POTPYRI_LIKE_CACHE"
 
@@ -160,11 +160,11 @@ def _ask(name: str, url: str | None) -> dict[str, object]:
     """The archive's row of a planet."""
     dal = importlib.import_module("pyvo.dal")  # takes half a second to load
     quoted = name.replace("'", "''").casefold()
-    query = f"select {','.join(COLUMNS)} from {TABLE} where lower(pl_name)='{quoted}'"
+    query = f"select {','.join(COLUMNS)} from {_TABLE} where lower(pl_name)='{quoted}'"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the service warns of its own tables
-            rows = _rows(url or ARCHIVE, query)
+            rows = _rows(url or _ARCHIVE, query)
     except (OSError, KeyError, dal.DALServiceError, dal.DALQueryError, dal.DALFormatError) as error:
         raise ArchiveError(
             f"the NASA Exoplanet Archive gave no answer for {name!r} ({_short(error)}); try again with a network, or"
@@ -204,7 +204,7 @@ def _of_row(name: str, row: dict[str, object]) -> Ephemeris:
         t14_error=number["pl_trandurerr1"] / 24,
         k=number["pl_ratror"],
         b=number["pl_imppar"],
-        source=f"NASA Exoplanet Archive, table {TABLE}",
+        source=f"NASA Exoplanet Archive, table {_TABLE}",
     )
 
 

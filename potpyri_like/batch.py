@@ -26,8 +26,8 @@ __all__ = ["Entry", "Outcome", "instrument_of", "nights_in", "output_folders", "
 
 log = logging.getLogger(__name__)
 
-LOOKED_AT = 6  # files of a night by which its instrument is known
-COMMENT = re.compile(r"(^|\s)#.*")
+_LOOKED_AT = 6  # files of a night by which its instrument is known
+_COMMENT = re.compile(r"(^|\s)#.*")
 
 
 @dataclass(frozen=True)
@@ -72,17 +72,17 @@ def nights_in(arguments: Sequence[str]) -> Iterator[Entry]:
         entries = [
             entry
             for number, line in enumerate(lines, start=1)
-            for entry in entries_of(line, path.parent, f"{path}, line {number}")
+            for entry in _entries_of(line, path.parent, f"{path}, line {number}")
         ]
         if not entries:
             raise UsageError(f"{path}: it names no night; give NIGHT or INSTRUMENT NIGHT in each line")
         yield from entries
 
 
-def entries_of(line: str, home: Path, where: str) -> list[Entry]:
+def _entries_of(line: str, home: Path, where: str) -> list[Entry]:
     """The night that a line names, if any; its path begins in the folder of the file."""
     try:
-        words = shlex.split(COMMENT.sub("", line))
+        words = shlex.split(_COMMENT.sub("", line))
     except ValueError as error:
         raise UsageError(f"{where}: a quotation mark has no partner: {line.strip()}") from error
     if len(words) > 2:
@@ -119,7 +119,7 @@ def output_folders(entries: Sequence[Entry], out: Path | None) -> dict[Path, Pat
     return {night: out / names[place] for night, place in places.items()}
 
 
-def run_before(night: Path, output: Path | None) -> LastRun | None:
+def _run_before(night: Path, output: Path | None) -> LastRun | None:
     """The last run on a night, where there was one."""
     try:
         return last_run(night, out=output)
@@ -139,12 +139,12 @@ def instrument_of(entry: Entry, registry: Plugins, *, output: Path | None = None
     """
     if entry.instrument:
         return registry[entry.instrument]
-    if (run := run_before(entry.night, output)) is not None:
+    if (run := _run_before(entry.night, output)) is not None:
         return registry[run.instrument]
     files = list_files(entry.night, output).files
-    some = [files[i] for i in np.unique(np.linspace(0, len(files) - 1, LOOKED_AT).round().astype(int))]
+    some = [files[i] for i in np.unique(np.linspace(0, len(files) - 1, _LOOKED_AT).round().astype(int))]
     known = registry.instruments
-    understood = {name: understands(item.item, some, entry.night) for name, item in known.items()}
+    understood = {name: _understands(item.item, some, entry.night) for name, item in known.items()}
     best = [name for name, count in understood.items() if count and count == max(understood.values())]
     if len(best) == 1:
         return registry[best[0]]
@@ -154,7 +154,7 @@ def instrument_of(entry: Entry, registry: Plugins, *, output: Path | None = None
     )
 
 
-def understands(instrument: Instrument, files: Sequence[Path], root: Path) -> int:
+def _understands(instrument: Instrument, files: Sequence[Path], root: Path) -> int:
     """How many of some files an instrument can use."""
     return sum(any(row.status == USE for row in rows_of(path, None, root, instrument, {})) for path in files)
 
@@ -186,13 +186,13 @@ def run_batch(
             done = reduce(instrument, entry.night, output)
         except (ReductionError, OSError) as error:
             status = 2 if isinstance(error, UsageError) else 1
-            yield Outcome(entry.night, name, status, word=reason(entry.night, error))
+            yield Outcome(entry.night, name, status, word=_reason(entry.night, error))
         else:
             word = STATUS_WORDS[done.exit_status] + (", nothing has changed" if done.is_old else "")
             yield Outcome(entry.night, name, done.exit_status, done.measured, done.frames, word)
 
 
-def reason(night: Path, error: Exception) -> str:
+def _reason(night: Path, error: Exception) -> str:
     """Why a night failed, in a line that does not name it again."""
     first = str(error).partition("\n")[0]
     return one_line(first.removeprefix(f"{night}: "))

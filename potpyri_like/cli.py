@@ -28,24 +28,16 @@ from potpyri_like.errors import ReductionError, UnknownInstrument, UsageError
 from potpyri_like.inject import Trial, inject_transits, recovery_of
 from potpyri_like.instruments import Instrument
 from potpyri_like.options import (
-    COMMAND_LINE,
-    TIMES,
     OptionField,
-    Options,
     OptionValue,
-    config_path,
     public_name,
-    read_config,
-    read_times,
     value_type,
-    without_authority,
 )
 from potpyri_like.pipeline import (
     Standing,
     loaded,
     options_type,
     output_of,
-    parse_radec,
     reduce_night,
     standing,
 )
@@ -55,63 +47,73 @@ from potpyri_like.products.declaration import instrument_page
 from potpyri_like.record import last_run, metric_word, recipe_word, run_record
 from potpyri_like.results import STATUS_WORDS, Timing
 from potpyri_like.runner import Progress
+from potpyri_like.settings import gather_options, user_options
 from potpyri_like.store import is_raw_name
 from potpyri_like.testing import NightPlan, check_instrument, simulate_night
 from potpyri_like.verify import Check, verify_night
 from potpyri_like.watch import watch_night
 from potpyri_like.workers import workers
 
-__all__ = ["main"]
+__all__ = [
+    "ALL_IS_WELL",
+    "DOUBTFUL",
+    "NOTHING_REDUCED",
+    "SOMETHING_MISSING",
+    "WRONG_COMMAND",
+    "instrument_command",
+    "main",
+    "reduce_one",
+]
 
 log = logging.getLogger(__name__)
 
 ALL_IS_WELL, NOTHING_REDUCED, WRONG_COMMAND, SOMETHING_MISSING, DOUBTFUL = 0, 1, 2, 3, 4
-WORST_FIRST = (NOTHING_REDUCED, WRONG_COMMAND, SOMETHING_MISSING, DOUBTFUL)
-STATUSES = (
+_WORST_FIRST = (NOTHING_REDUCED, WRONG_COMMAND, SOMETHING_MISSING, DOUBTFUL)
+_STATUSES = (
     "Exit status: 0 all is well; 1 nothing could be reduced; 2 the command line or reduce.toml is wrong; 3 something"
     " asked for or normally made is missing; 4 a number on the first screen is doubtful; 130 interrupted."
 )
-CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-PATH = click.Path(path_type=Path)
-DIFFERS = {3: "something differs from what it should be"}
-COMMAND = "potpyri_like.command"  # where click keeps the command as it was given
-UNCHANGED = "stopped; nothing was changed"
-SYNOPSIS = "INSTRUMENT NIGHT [OPTIONS]"
-OF_A_RUN_AGAIN = ("metric", "recipe", "jobs", "scheduler", "online")  # what run.json is not asked for
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+_PATH = click.Path(path_type=Path)
+_DIFFERS = {3: "something differs from what it should be"}
+_COMMAND = "potpyri_like.command"  # where click keeps the command as it was given
+_UNCHANGED = "stopped; nothing was changed"
+_SYNOPSIS = "INSTRUMENT NIGHT [OPTIONS]"
+_OF_A_RUN_AGAIN = ("metric", "recipe", "jobs", "scheduler", "online")  # what run.json is not asked for
 
 
-class Reduce(click.Group):
+class _Reduce(click.Group):
     """Each registered instrument is a command, in any letter case, beside the tools."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        ctx.meta[COMMAND] = shlex.join(["reduce", *args])
+        ctx.meta[_COMMAND] = shlex.join(["reduce", *args])
         return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*registry_of(ctx).instruments, *super().list_commands(ctx)]
+        return [*_registry_of(ctx).instruments, *super().list_commands(ctx)]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         tool = super().get_command(ctx, name.lower())
-        return tool if tool is not None else instrument_command(registry_of(ctx), name)
+        return tool if tool is not None else instrument_command(_registry_of(ctx), name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        registry = registry_of(ctx)
+        registry = _registry_of(ctx)
         with formatter.section("Instruments"):
             formatter.write_dl([(name, item.summary) for name, item in registry.instruments.items()])
         with formatter.section("Tools"):
-            tools = {name: super(Reduce, self).get_command(ctx, name) for name in super().list_commands(ctx)}
+            tools = {name: super(_Reduce, self).get_command(ctx, name) for name in super().list_commands(ctx)}
             formatter.write_dl([(name, tool.get_short_help_str(90)) for name, tool in tools.items() if tool])
 
 
-class Instruments(click.Group):
+class _Instruments(click.Group):
     """`reduce instruments` with a name shows that instrument; `check NAME` tests it."""
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         tool = super().get_command(ctx, name)
-        return tool if tool is not None else show_command(registry_of(ctx), name)
+        return tool if tool is not None else _show_command(_registry_of(ctx), name)
 
 
-class Finite(click.FloatRange):
+class _Finite(click.FloatRange):
     """A number within a range, and neither NaN nor infinite."""
 
     def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
@@ -121,7 +123,7 @@ class Finite(click.FloatRange):
         )
 
 
-def registry_of(ctx: click.Context) -> Plugins:
+def _registry_of(ctx: click.Context) -> Plugins:
     """The installed instruments, loaded once per call."""
     root = ctx.find_root()
     if not isinstance(root.obj, Plugins):
@@ -129,7 +131,7 @@ def registry_of(ctx: click.Context) -> Plugins:
     return root.obj
 
 
-def known_instrument(registry: Plugins, name: str) -> Instrument:
+def _known_instrument(registry: Plugins, name: str) -> Instrument:
     """The instrument of that name; a wrong name is a wrong command line."""
     try:
         return registry[name]
@@ -139,7 +141,11 @@ def known_instrument(registry: Plugins, name: str) -> Instrument:
 
 
 @click.group(
-    cls=Reduce, context_settings=CONTEXT, subcommand_metavar=SYNOPSIS, no_args_is_help=True, epilog=STATUSES
+    cls=_Reduce,
+    context_settings=_CONTEXT,
+    subcommand_metavar=_SYNOPSIS,
+    no_args_is_help=True,
+    epilog=_STATUSES,
 )
 @click.version_option(__version__, prog_name="reduce")
 def cli() -> None:
@@ -155,74 +161,74 @@ def cli() -> None:
 
 def instrument_command(registry: Plugins, name: str) -> click.Command:
     """The command that reduces a night of one instrument."""
-    instrument = known_instrument(registry, name)
+    instrument = _known_instrument(registry, name)
     about = (type(instrument).__doc__ or "").strip()
 
     def run(night: Path, out: Path | None, config: Path | None, **given: OptionValue) -> None:
-        flags, options = split_flags(given)
+        flags, options = _split_flags(given)
         with interruptible(plain=flags.verbose) as progress:
             done = reduce_one(
                 instrument, night, out=out, config=config, flags=flags, given=options, progress=progress
             )
-        say_and_exit(done.lines, done.exit_status)
+        _say_and_exit(done.lines, done.exit_status)
 
     return click.Command(
         instrument.name,
         callback=run,
         params=[
-            click.Argument(["night"], type=PATH),
-            *run_parameters(),
-            click.Option(["--out"], type=PATH, metavar="DIR", help="Write there instead of NIGHT/red."),
+            click.Argument(["night"], type=_PATH),
+            *_run_parameters(),
+            click.Option(["--out"], type=_PATH, metavar="DIR", help="Write there instead of NIGHT/red."),
             click.Option(
                 ["--config"],
-                type=PATH,
+                type=_PATH,
                 metavar="FILE",
                 help="Read options from this file instead of NIGHT/reduce.toml.",
             ),
         ],
         help=f"Reduce a night of {instrument.name}.\n\n{about}",
-        epilog=STATUSES,
+        epilog=_STATUSES,
         short_help=about.partition("\n")[0],
     )
 
 
-def option_parameters(only: Collection[str] = ()) -> list[click.Parameter]:
+def _option_parameters(only: Collection[str] = ()) -> list[click.Parameter]:
     """The options of a run, as declared in `Options`; None means that the command line does not say."""
-    return [option_parameter(item) for item in fields(options_type()) if not only or item.name in only]
+    return [_option_parameter(item) for item in fields(options_type()) if not only or item.name in only]
 
 
-def run_parameters() -> list[click.Parameter]:
-    """The same, and the flags of `Flags`."""
+def _run_parameters() -> list[click.Parameter]:
+    """The same, and the flags of `_Flags`."""
     return [
-        *option_parameters(),
+        *_option_parameters(),
         click.Option(["--redo"], is_flag=True, help="Forget what earlier runs did: do everything again."),
         click.Option(["--timings"], is_flag=True, help="Show at the end where the time went."),
         click.Option(["--verbose", "-v"], is_flag=True, help="Show the log on the screen."),
     ]
 
 
-class WithRunParameters(click.Command):
+class _WithRunParameters(click.Command):
     """A command with the parameters of a run besides its own; which there are, the plugins say when it is called."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        return [*run_parameters(), *super().get_params(ctx)]
+        return [*_run_parameters(), *super().get_params(ctx)]
 
 
-class WithOptions(click.Command):
-    """The same, without the flags of `Flags`."""
+class _WithOptions(click.Command):
+    """The same, without the flags of `_Flags`."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        return [*option_parameters(), *super().get_params(ctx)]
+        return [*_option_parameters(), *super().get_params(ctx)]
 
 
-class WithOptionsOfARunAgain(click.Command):
+class _WithOptionsOfARunAgain(click.Command):
     """A command with those options that run.json is not asked for."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        return [*option_parameters(OF_A_RUN_AGAIN), *super().get_params(ctx)]
+        return [*_option_parameters(_OF_A_RUN_AGAIN), *super().get_params(ctx)]
 
 
-def option_parameter(item: OptionField) -> click.Option:
+def _option_parameter(item: OptionField) -> click.Option:
     """One of them."""
     choices, names = item.metadata["choices"], ["--" + public_name(item).replace("_", "-"), item.name]
     if value_type(item) is bool:
@@ -238,7 +244,7 @@ def option_parameter(item: OptionField) -> click.Option:
 
 
 @dataclass(frozen=True)
-class Flags:
+class _Flags:
     """What only the command line says of a run."""
 
     redo: bool = False
@@ -246,21 +252,25 @@ class Flags:
     verbose: bool = False
 
 
-def split_flags(given: dict[str, OptionValue]) -> tuple[Flags, dict[str, OptionValue]]:
+def _split_flags(given: dict[str, OptionValue]) -> tuple[_Flags, dict[str, OptionValue]]:
     """What click hands over, as flags and as options by the names of their fields."""
-    flags = {item.name: bool(given[item.name]) for item in fields(Flags)}
-    return Flags(**flags), {name: value for name, value in given.items() if name not in flags}
+    flags = {item.name: bool(given[item.name]) for item in fields(_Flags)}
+    return _Flags(**flags), {name: value for name, value in given.items() if name not in flags}
 
 
-def say_and_exit(lines: Sequence[str], status: int, words: Mapping[int, str] = STATUS_WORDS) -> None:
+def _say_and_exit(lines: Sequence[str], status: int, words: Mapping[int, str] = STATUS_WORDS) -> None:
     """The last lines on the screen, and the exit status, which the last of them names where it is not 0."""
-    say(lines)
+    _say(lines)
     if status != ALL_IS_WELL:
         click.echo(f"exit status {status}: {words[status]} (see above)")
     raise SystemExit(status)
 
 
-def say(lines: Sequence[str]) -> None:
+def _warn(sentence: str) -> None:
+    click.echo(sentence, err=True)
+
+
+def _say(lines: Sequence[str]) -> None:
     for line in lines:
         click.echo(line)
 
@@ -271,20 +281,20 @@ def reduce_one(
     *,
     out: Path | None,
     config: Path | None,
-    flags: Flags,
+    flags: _Flags,
     given: dict[str, OptionValue],
     progress: Progress,
     executor: Executor | None = None,
 ) -> Standing:
     """Reduce a night where anything has changed since the last run."""
-    options, origins = gather_options(night, config, given)
+    options, origins = gather_options(night, config, given, say=_warn)
     output = output_of(night, out).root
     before = None if flags.redo else standing(instrument, night, out=out, options=options)
     if before is not None:
         progress.say(f"{night}: nothing has changed since the last run; its products stand (--redo)")
-        return with_timings(before, Timing()) if flags.timings else before
+        return _with_timings(before, Timing()) if flags.timings else before
     with Log(output_of(night, out), screen=flags.verbose):
-        command = click.get_current_context().meta[COMMAND]
+        command = click.get_current_context().meta[_COMMAND]
         log.info("potpyri_like %s, %s", __version__, command)
         for name, where in origins.items():
             log.info("%s = %s (%s)", name, options.named()[name], where)
@@ -301,96 +311,23 @@ def reduce_one(
         )
         log.info("finished with exit status %d", report.exit_status)
     done = Standing.of(report, output)
-    return with_timings(done, report.timing) if flags.timings else done
+    return _with_timings(done, report.timing) if flags.timings else done
 
 
-def with_timings(done: Standing, timing: Timing) -> Standing:
+def _with_timings(done: Standing, timing: Timing) -> Standing:
     """What a run came to, with where its time went among its last lines."""
     return replace(done, lines=(*done.lines, *timing_lines(timing)))
-
-
-def gather_options(
-    night: Path, config: Path | None, given: dict[str, OptionValue]
-) -> tuple[Options, dict[str, str]]:
-    """The options in force, and where those that were given came from.
-
-    Raises
-    ------
-    UsageError
-        One of them cannot be.
-    """
-    path = config or night / "reduce.toml"
-    from_file = options_of_file(path, night, named=config is not None)
-    from_user, from_line = user_config(), line_options(given)
-    times = night / TIMES
-    from_times = {"out_of_transit": read_times(times)} if times.is_file() else {}
-    options = with_good_radec(
-        options_type()()
-        .merged(from_user, where=str(config_path()))
-        .merged(from_times, where=str(times))
-        .merged(from_file, where=str(path))
-        .merged(from_line, where=COMMAND_LINE)
-    )
-    origins = {name.replace("-", "_"): "configuration" for name in from_user}
-    origins |= dict.fromkeys(from_times, TIMES) | {name.replace("-", "_"): path.name for name in from_file}
-    return options, origins | dict.fromkeys(from_line, COMMAND_LINE)
-
-
-def options_of_file(path: Path, night: Path, *, named: bool) -> dict[str, object]:
-    """The options in a reduce.toml, or in the file that was named; one in the night gives what a night may.
-
-    What it may not is passed over, with a sentence on the screen.
-    """
-    if not named and not path.is_file():
-        return {}
-    if named and not lies_in(night, path):
-        return read_config(path)
-    given, sentences = without_authority(read_config(path, night), str(path), options_type())
-    for sentence in sentences:
-        click.echo(sentence, err=True)
-    return given
-
-
-def lies_in(night: Path, path: Path) -> bool:
-    """Whether a file is one of the night: by its name, or by where a link leads."""
-    top = night.resolve()
-    return (path.parent.resolve() / path.name).is_relative_to(top) or path.resolve().is_relative_to(top)
-
-
-def user_config() -> dict[str, OptionValue]:
-    """The options in the user's configuration."""
-    path = config_path()
-    return read_config(path) if path.is_file() else {}
-
-
-def user_options(given: dict[str, OptionValue]) -> Options:
-    """What the user says, on the command line or in the configuration, whatever the night."""
-    options = options_type()().merged(user_config(), where=str(config_path()))
-    return with_good_radec(options.merged(line_options(given), where=COMMAND_LINE))
-
-
-def line_options(given: dict[str, OptionValue]) -> dict[str, OptionValue]:
-    """The options that the command line gives, by their public names."""
-    names = {item.name: public_name(item) for item in fields(options_type())}
-    return {names[name]: value for name, value in given.items() if value is not None}
-
-
-def with_good_radec(options: Options) -> Options:
-    """The same options; a UsageError where there are coordinates that cannot be read."""
-    if options.radec is not None:
-        parse_radec(options.radec)
-    return options
 
 
 # -- reduce instruments --------------------------------------------------------------------------------------
 
 
-@cli.group(cls=Instruments, invoke_without_command=True, subcommand_metavar="[NAME] | check NAME")
+@cli.group(cls=_Instruments, invoke_without_command=True, subcommand_metavar="[NAME] | check NAME")
 @click.pass_context
 def instruments(ctx: click.Context) -> None:
     """List the installed instruments; with a NAME, its cards, cameras and constants."""
     if ctx.invoked_subcommand is None:
-        registry = registry_of(ctx)
+        registry = _registry_of(ctx)
         items = registry.instruments.items()
         wide = max((len(name) for name, _ in items), default=0)
         wider = max((len(item.origin) for _, item in items), default=0)
@@ -411,17 +348,17 @@ def check(ctx: click.Context, name: str, quick: bool) -> None:
     Its cards, sections and times are tested, and a synthetic night is reduced to its truth. Exit status 3 says that a
     test failed.
     """
-    results = check_instrument(known_instrument(registry_of(ctx), name), night=not quick)
+    results = check_instrument(_known_instrument(_registry_of(ctx), name), night=not quick)
     for result in results:
         said = f"ok     {result.name}" if result.passed else f"FAILED {result.name}: {result.message}"
         click.echo(said)
     passed = all(result.passed for result in results)
-    say_and_exit((), ALL_IS_WELL if passed else SOMETHING_MISSING, DIFFERS)
+    _say_and_exit((), ALL_IS_WELL if passed else SOMETHING_MISSING, _DIFFERS)
 
 
-def show_command(registry: Plugins, name: str) -> click.Command:
+def _show_command(registry: Plugins, name: str) -> click.Command:
     """The command that prints one instrument's declaration."""
-    instrument = known_instrument(registry, name)
+    instrument = _known_instrument(registry, name)
 
     def show() -> None:
         for line in instrument_page(instrument, registry.instruments[instrument.name].origin):
@@ -434,11 +371,11 @@ def show_command(registry: Plugins, name: str) -> click.Command:
 
 
 @cli.command(
-    "batch", cls=WithRunParameters, short_help="Reduce many nights on one pool of workers, or one cluster."
+    "batch", cls=_WithRunParameters, short_help="Reduce many nights on one pool of workers, or one cluster."
 )
 @click.argument("nights", nargs=-1, required=True, metavar="NIGHT...")
 @click.option("--instrument", metavar="NAME", help="The instrument of all nights for which no file names it.")
-@click.option("--out", type=PATH, metavar="DIR", help="Write to DIR/NAME-OF-NIGHT instead of NIGHT/red.")
+@click.option("--out", type=_PATH, metavar="DIR", help="Write to DIR/NAME-OF-NIGHT instead of NIGHT/red.")
 @click.pass_context
 def batch(
     ctx: click.Context,
@@ -453,14 +390,14 @@ def batch(
     is the one named, else that of an earlier run, else the one that understands the headers. Each night's
     reduce.toml holds for it. The exit status is that of the worst night: 1 before 2, 3 and 4.
     """
-    registry, (flags, options) = registry_of(ctx), split_flags(given)
+    registry, (flags, options) = _registry_of(ctx), _split_flags(given)
     entries = [replace(e, instrument=e.instrument or instrument or "") for e in nights_in(nights)]
     for name in {entry.instrument for entry in entries} - {""}:
-        known_instrument(registry, name)
+        _known_instrument(registry, name)
     own = user_options(options)
     outcomes: list[Outcome] = []
     with (
-        interruptible(plain=flags.verbose, tell=lambda: say(batch_table(outcomes))) as progress,
+        interruptible(plain=flags.verbose, tell=lambda: _say(_batch_table(outcomes))) as progress,
         workers(own.jobs, own.scheduler, most=sys.maxsize) as executor,
     ):
 
@@ -484,10 +421,10 @@ def batch(
             outcomes.append(outcome)
             if not outcome.frames:
                 progress.say(f"{outcome.night}: {outcome.word}")
-    say_and_exit(batch_table(outcomes), worst({outcome.status for outcome in outcomes}))
+    _say_and_exit(_batch_table(outcomes), _worst({outcome.status for outcome in outcomes}))
 
 
-def batch_table(outcomes: Sequence[Outcome]) -> list[str]:
+def _batch_table(outcomes: Sequence[Outcome]) -> list[str]:
     """What became of each night, in straight columns."""
     rows = [
         [
@@ -501,20 +438,20 @@ def batch_table(outcomes: Sequence[Outcome]) -> list[str]:
     return aligned(rows)
 
 
-def worst(statuses: set[int]) -> int:
+def _worst(statuses: set[int]) -> int:
     """The exit status of several nights: that of the worst of them."""
-    return next((status for status in WORST_FIRST if status in statuses), ALL_IS_WELL)
+    return next((status for status in _WORST_FIRST if status in statuses), ALL_IS_WELL)
 
 
-@cli.command("watch", cls=WithOptions, short_help="Follow a night while it is observed.")
+@cli.command("watch", cls=_WithOptions, short_help="Follow a night while it is observed.")
 @click.argument("instrument")
-@click.argument("night", type=PATH)
-@click.option("--out", type=PATH, metavar="DIR", help="Write there instead of NIGHT/red.")
+@click.argument("night", type=_PATH)
+@click.option("--out", type=_PATH, metavar="DIR", help="Write there instead of NIGHT/red.")
 @click.option(
-    "--config", type=PATH, metavar="FILE", help="Read options from this file, not NIGHT/reduce.toml."
+    "--config", type=_PATH, metavar="FILE", help="Read options from this file, not NIGHT/reduce.toml."
 )
 @click.option(
-    "--idle", type=Finite(0, min_open=True), metavar="MINUTES", help="End when no frame came for so long."
+    "--idle", type=_Finite(0, min_open=True), metavar="MINUTES", help="End when no frame came for so long."
 )
 @click.option(
     "--serve",
@@ -540,8 +477,8 @@ def watch(
     The page loads itself again every few seconds. Whenever the night is quiet, all products are brought to the state
     in which `reduce INSTRUMENT NIGHT` leaves them. Ctrl-C ends the watch.
     """
-    known = known_instrument(registry_of(ctx), instrument)
-    options, origins = gather_options(night, config, given)
+    known = _known_instrument(_registry_of(ctx), instrument)
+    options, origins = gather_options(night, config, given, say=_warn)
     with interruptible(plain=verbose) as progress, ExitStack() as stack:
         stack.enter_context(Log(output_of(night, out), screen=verbose))
         done = watch_night(
@@ -550,24 +487,24 @@ def watch(
             out=out,
             options=options,
             origins=origins,
-            command=ctx.meta[COMMAND],
+            command=ctx.meta[_COMMAND],
             idle=None if idle is None else 60 * idle,
             serve=serve,
             executor=stack.enter_context(workers(options.jobs, options.scheduler, most=sys.maxsize)),
             progress=progress,
             say=lambda text: progress.say(f"{time.strftime('%H:%M:%S', time.gmtime())} UT  {text}"),
         )
-    say_and_exit(done.lines, done.exit_status)
+    _say_and_exit(done.lines, done.exit_status)
 
 
 @cli.command(
     "verify",
-    cls=WithOptionsOfARunAgain,
+    cls=_WithOptionsOfARunAgain,
     short_help="Prove that raw files and products are what they were; compute again.",
 )
-@click.argument("night", type=PATH)
+@click.argument("night", type=_PATH)
 @click.option("--all", "every", is_flag=True, help="Compute everything again, not a sample of the frames.")
-@click.option("--out", type=PATH, metavar="DIR", help="Where the products are, if not in NIGHT/red.")
+@click.option("--out", type=_PATH, metavar="DIR", help="Where the products are, if not in NIGHT/red.")
 @click.option(
     "--seed", type=click.IntRange(0), metavar="N", help="Of the choice of frames; each time another one."
 )
@@ -589,8 +526,8 @@ def verify(
     changed. Exit status 3 says that something differs.
     """
     same = True
-    with interruptible(UNCHANGED, plain=verbose) as progress, Log(None, screen=verbose):
-        instrument = registry_of(ctx)[last_run(night, out=out).instrument]
+    with interruptible(_UNCHANGED, plain=verbose) as progress, Log(None, screen=verbose):
+        instrument = _registry_of(ctx)[last_run(night, out=out).instrument]
         for check in verify_night(
             instrument,
             night,
@@ -602,12 +539,12 @@ def verify(
         ):
             progress.end()
             same = same and not check.wrong
-            for line in check_lines(check):
+            for line in _check_lines(check):
                 click.echo(line)
-    say_and_exit((), ALL_IS_WELL if same else SOMETHING_MISSING, DIFFERS)
+    _say_and_exit((), ALL_IS_WELL if same else SOMETHING_MISSING, _DIFFERS)
 
 
-def check_lines(check: Check) -> list[str]:
+def _check_lines(check: Check) -> list[str]:
     """One check in words."""
     if check.is_word:
         return [check.what]
@@ -621,10 +558,10 @@ def check_lines(check: Check) -> list[str]:
 
 
 @cli.command("explain", short_help="Tell why the last run chose what it chose, and what lost.")
-@click.argument("night", type=PATH)
+@click.argument("night", type=_PATH)
 @click.argument("what", default="")
 @click.option("--all", "everything", is_flag=True, help="Name all candidates that lost, not a dozen of each.")
-@click.option("--out", type=PATH, metavar="DIR", help="Where the products are, if not in NIGHT/red.")
+@click.option("--out", type=_PATH, metavar="DIR", help="Where the products are, if not in NIGHT/red.")
 @click.option(
     "--metric",
     metavar="MODULE:FUNCTION",
@@ -651,7 +588,7 @@ def explain(
         lines.append(metric_word(run_before, metric))
     if run_before.recipe or recipe:
         lines.append(recipe_word(run_before, recipe))
-    say(lines)
+    _say(lines)
 
 
 # -- reduce inject -------------------------------------------------------------------------------------------
@@ -659,10 +596,10 @@ def explain(
 
 @cli.command(
     "inject",
-    cls=WithOptionsOfARunAgain,
+    cls=_WithOptionsOfARunAgain,
     short_help="Put transits into the raw pixels, and tell how well they are recovered.",
 )
-@click.argument("night", type=PATH)
+@click.argument("night", type=_PATH)
 @click.option(
     "--depths",
     default="0.003,0.006,0.012",
@@ -679,7 +616,7 @@ def explain(
     help="In which transits are put at a time: the target, if it has none, and constant stars like it.",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the mid-times.")
-@click.option("--out", type=PATH, metavar="DIR", help="Where the products are, if not in NIGHT/red.")
+@click.option("--out", type=_PATH, metavar="DIR", help="Where the products are, if not in NIGHT/red.")
 @click.option("--verbose", "-v", is_flag=True, help="Show the log on the screen.")
 @click.pass_context
 def inject(
@@ -697,10 +634,10 @@ def inject(
     For each set: by how much the depth is off, and the shallowest transit that is recovered at 5 standard
     deviations. Nothing in NIGHT or its products is changed.
     """
-    wanted = depth_list(depths)
+    wanted = _depth_list(depths)
     trials: list[Trial] = []
-    with interruptible(UNCHANGED, plain=verbose) as progress, Log(None, screen=verbose):
-        instrument = registry_of(ctx)[last_run(night, out=out).instrument]
+    with interruptible(_UNCHANGED, plain=verbose) as progress, Log(None, screen=verbose):
+        instrument = _registry_of(ctx)[last_run(night, out=out).instrument]
         for trial in inject_transits(
             instrument,
             night,
@@ -713,10 +650,10 @@ def inject(
         ):
             progress.end()
             trials.append(trial)
-    say_and_exit(injection_lines(trials), ALL_IS_WELL if trials else NOTHING_REDUCED)
+    _say_and_exit(_injection_lines(trials), ALL_IS_WELL if trials else NOTHING_REDUCED)
 
 
-def depth_list(text: str) -> list[float]:
+def _depth_list(text: str) -> list[float]:
     """Depths between 0 and 1 out of a text."""
     try:
         depths = [float(part) for part in text.split(",")]
@@ -727,7 +664,7 @@ def depth_list(text: str) -> list[float]:
     return depths
 
 
-def injection_lines(trials: Sequence[Trial]) -> list[str]:
+def _injection_lines(trials: Sequence[Trial]) -> list[str]:
     """Every trial, then what those of each set say together."""
     if not trials:
         return ["no star could take a transit: there are too few constant stars as bright as the target"]
@@ -754,28 +691,28 @@ def injection_lines(trials: Sequence[Trial]) -> list[str]:
 # -- reduce simulate -----------------------------------------------------------------------------------------
 
 
-def plan_option(name: str, help_: str, **more: Any) -> Any:
+def _plan_option(name: str, help_: str, **more: Any) -> Any:
     """An option of `reduce simulate` whose default is that of the plan."""
     return click.option(f"--{name}", default=getattr(NightPlan, name), show_default=True, help=help_, **more)
 
 
 @cli.command("simulate")
 @click.argument("instrument")
-@click.argument("folder", type=PATH, metavar="DIR")
-@plan_option("seed", "The same seed gives the same bytes.", type=click.IntRange(0), metavar="N")
-@plan_option("frames", "Science frames of each camera.", type=click.IntRange(1), metavar="N")
+@click.argument("folder", type=_PATH, metavar="DIR")
+@_plan_option("seed", "The same seed gives the same bytes.", type=click.IntRange(0), metavar="N")
+@_plan_option("frames", "Science frames of each camera.", type=click.IntRange(1), metavar="N")
 @click.option(
     "--size",
     type=click.IntRange(64),
     metavar="PIXELS",
     help="Side of the images, where the declaration leaves it open.",
 )
-@plan_option("exposure", "Of each science frame.", type=Finite(0), metavar="SECONDS")
-@plan_option("hours", "From the first frame to the last.", type=Finite(0, min_open=True), metavar="H")
+@_plan_option("exposure", "Of each science frame.", type=_Finite(0), metavar="SECONDS")
+@_plan_option("hours", "From the first frame to the last.", type=_Finite(0, min_open=True), metavar="H")
 @click.option("--bands", metavar="B,B,...", help="The bands, of those that the cameras have.")
-@plan_option("depth", "Of the transit; 0.01 is 1 %.", type=Finite(0, 1), metavar="D")
-@plan_option("stars", "Faint stars in the field.", type=click.IntRange(0), metavar="N")
-@plan_option("drift", "Of the field in the night.", type=Finite(0), metavar="PIXELS")
+@_plan_option("depth", "Of the transit; 0.01 is 1 %.", type=_Finite(0, 1), metavar="D")
+@_plan_option("stars", "Faint stars in the field.", type=click.IntRange(0), metavar="N")
+@_plan_option("drift", "Of the field in the night.", type=_Finite(0), metavar="PIXELS")
 @click.option("--flip/--no-flip", default=True, show_default=True, help="A meridian flip in the night.")
 @click.option("--folders", is_flag=True, help="One folder for each camera.")
 @click.option(
@@ -796,8 +733,8 @@ def simulate(
     **plan: Any,
 ) -> None:
     """Write a night of synthetic raw frames of INSTRUMENT into DIR, with truth.ecsv."""
-    known = known_instrument(registry_of(ctx), instrument)
-    check_free(folder)
+    known = _known_instrument(_registry_of(ctx), instrument)
+    _check_free(folder)
     night = NightPlan(
         size=None if size is None else (size, size),
         bands=tuple(band.strip() for band in bands.split(",")) if bands else (),
@@ -811,7 +748,7 @@ def simulate(
     click.echo(shlex.join(["reduce", known.name, str(folder), "--target-xy", f"{camera}:{x:.1f},{y:.1f}"]))
 
 
-def check_free(folder: Path) -> None:
+def _check_free(folder: Path) -> None:
     """Raise a UsageError where raw files lie in a folder: a synthetic night is not mixed with another."""
     names = (name for _, _, names in os.walk(folder) for name in names)
     raw = next((name for name in names if is_raw_name(name)), None)
@@ -835,11 +772,11 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         cli.main(args=arguments, prog_name="reduce", standalone_mode=True)
     except UsageError as error:
-        fail(error, WRONG_COMMAND)
+        _fail(error, WRONG_COMMAND)
     except ReductionError as error:
-        fail(error, NOTHING_REDUCED)
+        _fail(error, NOTHING_REDUCED)
 
 
-def fail(error: Exception, status: int) -> None:
+def _fail(error: Exception, status: int) -> None:
     click.echo(f"reduce: {error}", err=True)
     raise SystemExit(status)

@@ -18,7 +18,7 @@ import click
 from potpyri_like.errors import NotUnderstood, ProductError, ReductionError, UsageError
 from potpyri_like.store import Output
 
-__all__ = ["STOPPED", "Log", "interruptible", "progress_for"]
+__all__ = ["GOES_ON", "STOPPED", "Bars", "Lines", "Log", "LogFile", "interruptible", "progress_for"]
 
 log = logging.getLogger("potpyri_like.cli")
 
@@ -43,7 +43,7 @@ def interruptible(
     """
     before = None
     if threading.current_thread() is threading.main_thread():
-        before = signal.signal(signal.SIGTERM, terminate)
+        before = signal.signal(signal.SIGTERM, _terminate)
     progress = progress_for(sys.stderr, plain=plain)
     try:
         yield progress
@@ -58,7 +58,7 @@ def interruptible(
             signal.signal(signal.SIGTERM, before)
 
 
-def terminate(number: int, where: FrameType | None) -> None:
+def _terminate(number: int, where: FrameType | None) -> None:
     """Let a request to terminate do what Ctrl-C does."""
     raise KeyboardInterrupt
 
@@ -68,7 +68,7 @@ class LogFile(logging.FileHandler):
 
     def __init__(self, output: Output) -> None:
         self.output = output
-        self.name_within = free_name(output, time.strftime("log/reduce_%Y%m%dT%H%M%S", time.gmtime()))
+        self.name_within = _free_name(output, time.strftime("log/reduce_%Y%m%dT%H%M%S", time.gmtime()))
         super().__init__(output.root / self.name_within, delay=True)
         self.waiting: list[logging.LogRecord] = []
         self.is_opening = False
@@ -111,7 +111,7 @@ class LogFile(logging.FileHandler):
             self.output.remove([self.name_within])
 
 
-class Sentences(logging.Handler):
+class _Sentences(logging.Handler):
     """The warnings that an observer sees in any case."""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -119,7 +119,7 @@ class Sentences(logging.Handler):
             click.echo(record.getMessage(), err=True)
 
 
-def free_name(output: Output, stem: str) -> str:
+def _free_name(output: Output, stem: str) -> str:
     """A log of that name, with a number where several begin in one second."""
     names = (f"{stem}.log", *(f"{stem}_{number}.log" for number in range(2, 100)))
     return next((name for name in names if not output.has(name)), names[0])
@@ -138,7 +138,7 @@ class Log:
     def __init__(self, output: Output | None, *, screen: bool) -> None:
         self.file = None if output is None else LogFile(output)
         self.handlers: list[logging.Handler] = [self.file or logging.NullHandler()]
-        self.handlers.append(logging.StreamHandler(sys.stderr) if screen else Sentences())
+        self.handlers.append(logging.StreamHandler(sys.stderr) if screen else _Sentences())
         self.logger = logging.getLogger("potpyri_like")
         self.before = self.logger.level, self.logger.propagate
 
@@ -146,7 +146,7 @@ class Log:
         form = logging.Formatter("%(asctime)s UTC %(levelname)s %(name)s: %(message)s")
         form.converter = time.gmtime
         for handler in self.handlers:
-            if not isinstance(handler, Sentences):
+            if not isinstance(handler, _Sentences):
                 handler.setFormatter(form)
             self.logger.addHandler(handler)
         self.logger.setLevel(logging.INFO)

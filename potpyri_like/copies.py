@@ -23,17 +23,17 @@ from potpyri_like.store import read_raw
 
 __all__ = ["copies"]
 
-SAMPLED = 4096  # differences of neighbouring pixels that are compared
-GLANCED, PROMISING = 512, 0.3  # of these, and their correlation, before all are compared
-WITHIN = 3.0  # standard deviations; beyond are stars, whose light is the same in all exposures of a field
-SAME_EXPOSURE = 0.01  # relative
-SHARED = 0.75  # of the noise compared; a copy of which more is lost is no copy
+_SAMPLED = 4096  # differences of neighbouring pixels that are compared
+_GLANCED, _PROMISING = 512, 0.3  # of these, and their correlation, before all are compared
+_WITHIN = 3.0  # standard deviations; beyond are stars, whose light is the same in all exposures of a field
+_SAME_EXPOSURE = 0.01  # relative
+_SHARED = 0.75  # of the noise compared; a copy of which more is lost is no copy
 # Least squared correlation of the noise of two copies: of one kind of number, and of different kinds. A calibrated
 # frame was divided by a flat, which adds its own pattern; flats and biases have the detector's patterns in common.
-ALIKE, CONVERTED, PATTERNED = 0.99, 0.5, 0.9999
+_ALIKE, _CONVERTED, _PATTERNED = 0.99, 0.5, 0.9999
 
 
-class Memory(Protocol):
+class _Memory(Protocol):
     """Remembers what was found of files that have not changed since."""
 
     def key(self, path: Path, *more: object) -> str: ...
@@ -43,11 +43,11 @@ class Memory(Protocol):
     def keep(self, file: str, key: str, rows: object) -> None: ...
 
 
-HDUs = Callable[[RawHeader], Iterable[int]]
+_HDUs = Callable[[RawHeader], Iterable[int]]
 
 
 @dataclass(frozen=True)
-class Sampled:
+class _Sampled:
     """What is compared of a frame, and what shows which of two copies is the raw one.
 
     Attributes
@@ -67,10 +67,10 @@ class Sampled:
 
 def copies(
     infos: Sequence[FrameInfo],
-    images_of: Callable[[FrameInfo], HDUs],
+    images_of: Callable[[FrameInfo], _HDUs],
     *,
     preferred: Collection[str] = (),
-    memory: Memory | None = None,
+    memory: _Memory | None = None,
 ) -> dict[str, str]:
     """The frames that are copies of others, each with the frame that stands for the exposure, by their labels.
 
@@ -88,24 +88,24 @@ def copies(
         Spares reading pixels again.
     """
     found: dict[str, str] = {}
-    for group in candidates(infos):
-        read = [(info, sampled(info, images_of, memory)) for info in group]
-        found |= within([(info, sample) for info, sample in read if sample is not None], preferred)
+    for group in _candidates(infos):
+        read = [(info, _sampled(info, images_of, memory)) for info in group]
+        found |= _within([(info, sample) for info, sample in read if sample is not None], preferred)
     return found
 
 
-def candidates(infos: Sequence[FrameInfo]) -> Iterator[list[FrameInfo]]:
+def _candidates(infos: Sequence[FrameInfo]) -> Iterator[list[FrameInfo]]:
     """Groups of frames of one camera, shape and exposure, too near in time to be several; undated: of one name."""
     alike: dict[tuple, list[FrameInfo]] = defaultdict(list)
     for info in infos:
         name = PurePosixPath(info.inside).name.casefold() if info.mid_time is None else ""
         alike[info.camera, info.binning, info.shape, info.plane, info.kind, name].append(info)
     for (*_, name), group in alike.items():
-        groups = [group] if name else overlapping(group)
+        groups = [group] if name else _overlapping(group)
         yield from (some for some in groups if len({info.path for info in some}) > 1)
 
 
-def overlapping(group: Sequence[FrameInfo]) -> Iterator[list[FrameInfo]]:
+def _overlapping(group: Sequence[FrameInfo]) -> Iterator[list[FrameInfo]]:
     """Runs of frames each of which begins before the one before it is half over."""
     timed = [
         (float(i.mid_time.utc.jd) * 86400, np.nan_to_num(i.exposure.to_value(u.s)), i)
@@ -114,79 +114,81 @@ def overlapping(group: Sequence[FrameInfo]) -> Iterator[list[FrameInfo]]:
     ]
     run: list[tuple[float, float, FrameInfo]] = []
     for now in sorted(timed, key=lambda one: (one[0], one[2].label)):
-        if run and not (now[0] - run[-1][0] <= now[1] / 2 + 1e-3 and are_close(now[1], run[-1][1])):
+        if run and not (now[0] - run[-1][0] <= now[1] / 2 + 1e-3 and _are_close(now[1], run[-1][1])):
             yield [info for *_, info in run]
             run = []
         run.append(now)
     yield [info for *_, info in run]
 
 
-def are_close(one: float, other: float) -> bool:
+def _are_close(one: float, other: float) -> bool:
     """Whether two exposures are the same."""
-    return bool(abs(one - other) <= SAME_EXPOSURE * max(one, other))
+    return bool(abs(one - other) <= _SAME_EXPOSURE * max(one, other))
 
 
-def within(group: list[tuple[FrameInfo, Sampled]], preferred: Collection[str]) -> dict[str, str]:
+def _within(group: list[tuple[FrameInfo, _Sampled]], preferred: Collection[str]) -> dict[str, str]:
     """The copies within a group."""
-    ranked = sorted(group, key=lambda one: (one[0].label not in preferred, *rawness(*one)))
+    ranked = sorted(group, key=lambda one: (one[0].label not in preferred, *_rawness(*one)))
     found: dict[str, str] = {}
-    for i, j in look_alike([sample for _, sample in ranked]):
+    for i, j in _look_alike([sample for _, sample in ranked]):
         (first, its), (info, sample) = ranked[i], ranked[j]
-        if not {first.label, info.label} & found.keys() and is_copy(sample, its, info.kind):
+        if not {first.label, info.label} & found.keys() and _is_copy(sample, its, info.kind):
             found[info.label] = first.label
     return found
 
 
-def look_alike(samples: Sequence[Sampled]) -> list[tuple[int, int]]:
+def _look_alike(samples: Sequence[_Sampled]) -> list[tuple[int, int]]:
     """The pairs whose noise may be the same by a small part of it, in order: where a clock stands, there are many."""
-    noise = np.array([resized(sample.noise) for sample in samples], np.float32).reshape(-1, GLANCED)
+    noise = np.array([_resized(sample.noise) for sample in samples], np.float32).reshape(-1, _GLANCED)
     noise /= np.maximum(np.linalg.norm(noise, axis=1, keepdims=True), 1e-9)
-    first, second = np.nonzero(np.triu(noise @ noise.T > PROMISING, 1))
+    first, second = np.nonzero(np.triu(noise @ noise.T > _PROMISING, 1))
     return list(zip(first.tolist(), second.tolist(), strict=True))
 
 
-def resized(noise: np.ndarray) -> np.ndarray:
+def _resized(noise: np.ndarray) -> np.ndarray:
     """A part of the noise, from all over the image."""
-    part = noise[:: max(1, noise.size // GLANCED)][:GLANCED]
-    return np.pad(part, (0, GLANCED - part.size))
+    part = noise[:: max(1, noise.size // _GLANCED)][:_GLANCED]
+    return np.pad(part, (0, _GLANCED - part.size))
 
 
-def rawness(info: FrameInfo, sample: Sampled) -> tuple:
+def _rawness(info: FrameInfo, sample: _Sampled) -> tuple:
     """What is least of the raw frame."""
     return not sample.is_integer, sample.is_processed, info.label.count("/"), info.label
 
 
-def is_copy(one: Sampled, other: Sampled, kind: FrameKind) -> bool:
+def _is_copy(one: _Sampled, other: _Sampled, kind: FrameKind) -> bool:
     """Whether the noise of two frames is that of one exposure."""
     a, b = np.asarray(one.noise, np.float64), np.asarray(other.noise, np.float64)
     both = (a != 0) & (b != 0)
-    if np.count_nonzero(both) <= SHARED * max(np.count_nonzero(a), np.count_nonzero(b)):
+    if np.count_nonzero(both) <= _SHARED * max(np.count_nonzero(a), np.count_nonzero(b)):
         return False
     size = np.sqrt(np.sum(a[both] ** 2) * np.sum(b[both] ** 2))
     correlation = float(np.sum(a[both] * b[both]) / size)
-    least = ALIKE if kind is FrameKind.SCIENCE else PATTERNED
+    least = _ALIKE if kind is FrameKind.SCIENCE else _PATTERNED
     if one.is_integer != other.is_integer:
-        least = CONVERTED if kind is FrameKind.SCIENCE else ALIKE
+        least = _CONVERTED if kind is FrameKind.SCIENCE else _ALIKE
     return correlation > 0 and correlation**2 > least
 
 
-def sampled(info: FrameInfo, images_of: Callable[[FrameInfo], HDUs], memory: Memory | None) -> Sampled | None:
+def _sampled(
+    info: FrameInfo, images_of: Callable[[FrameInfo], _HDUs], memory: _Memory | None
+) -> _Sampled | None:
     """What is compared of a frame, from the memory where it has it; None where its pixels cannot be read now."""
     name = f"{info.label} (noise)"
     try:
         key = "" if memory is None else memory.key(info.path, name)
         known = None if memory is None else memory.rows(name, key)
-        if not is_sample(known):
-            known = sample_of(info, images_of(info))
+        if not _is_sample(known):
+            known = _sample_of(info, images_of(info))
             if memory is not None:
                 memory.keep(name, key, known)
     except (OSError, FrameError):  # what befell it is reported where it is reduced
         return None
-    return Sampled(*known)
+    return _Sampled(*known)
 
 
-def is_sample(known: object) -> TypeGuard[tuple[np.ndarray, bool, bool]]:
-    """Whether what a memory gives are the cells of a `Sampled`."""
+def _is_sample(known: object) -> TypeGuard[tuple[np.ndarray, bool, bool]]:
+    """Whether what a memory gives are the cells of a `_Sampled`."""
     return (
         isinstance(known, tuple | list)
         and len(known) == 3
@@ -196,8 +198,8 @@ def is_sample(known: object) -> TypeGuard[tuple[np.ndarray, bool, bool]]:
     )
 
 
-def sample_of(info: FrameInfo, images: HDUs) -> tuple[np.ndarray, bool, bool]:
-    """The cells of a `Sampled`, from the file.
+def _sample_of(info: FrameInfo, images: _HDUs) -> tuple[np.ndarray, bool, bool]:
+    """The cells of a `_Sampled`, from the file.
 
     Raises
     ------
@@ -208,15 +210,15 @@ def sample_of(info: FrameInfo, images: HDUs) -> tuple[np.ndarray, bool, bool]:
     ((hdu, image),) = read.items()
     is_integer = header.hdus[hdu].get("BITPIX", -32) > 0
     unit = str(header.of(hdu).get("BUNIT", "")).casefold()
-    return noise_of(image), is_integer, "CALSTAT" in header or unit.startswith("e")
+    return _noise_of(image), is_integer, "CALSTAT" in header or unit.startswith("e")
 
 
-def noise_of(image: np.ndarray) -> np.ndarray:
+def _noise_of(image: np.ndarray) -> np.ndarray:
     """Differences of neighbours all over an image, in standard deviations; 0 where they are larger than noise."""
     rows = image[:: max(1, image.shape[0] // 64)].astype(np.float64)
     steps = np.diff(np.where(np.isfinite(rows), rows, np.nan), axis=1).ravel()
     if not steps.size:
         return np.zeros(0, np.float16)
-    steps = np.nan_to_num(steps[np.linspace(0, steps.size - 1, min(steps.size, SAMPLED)).astype(int)])
+    steps = np.nan_to_num(steps[np.linspace(0, steps.size - 1, min(steps.size, _SAMPLED)).astype(int)])
     scale = 1.4826 * float(np.median(np.abs(steps))) or float(np.std(steps)) or 1.0
-    return np.where(np.abs(steps) < WITHIN * scale, steps / scale, 0).astype(np.float16)
+    return np.where(np.abs(steps) < _WITHIN * scale, steps / scale, 0).astype(np.float16)

@@ -32,9 +32,9 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-COMPARED = 3  # files by which a night is known again
-OWNER = "owner"  # the note of which night and which instrument the products are
-KEPT = f"{NIGHT_TABLE}~"  # the observer's version of night.ecsv
+_COMPARED = 3  # files by which a night is known again
+_OWNER = "owner"  # the note of which night and which instrument the products are
+_KEPT = f"{NIGHT_TABLE}~"  # the observer's version of night.ecsv
 
 
 # -- whose products ------------------------------------------------------------------------------------------
@@ -48,7 +48,7 @@ def check_instrument_of(output: Output, instrument: Instrument, night: Path) -> 
     NightError
         night.ecsv cannot be read any more.
     """
-    other = instrument_of(output)
+    other = _instrument_of(output)
     if other and other.casefold() != instrument.name.casefold():
         raise UsageError(
             f"{output.root}: products and edits of {other} lie there, and this run is one of {instrument.name};"
@@ -56,11 +56,11 @@ def check_instrument_of(output: Output, instrument: Instrument, night: Path) -> 
         )
 
 
-def instrument_of(output: Output) -> str:
+def _instrument_of(output: Output) -> str:
     """The instrument of an earlier run, as night.ecsv names it, else run.json; "" where none does."""
     edited = earlier_table(output)
     told = "" if edited is None else str(edited.meta.get("instrument") or "")
-    return told or words_in(last_record(output), "instrument")
+    return told or _words_in(_last_record(output), "instrument")
 
 
 def check_night_of(output: Output, night: Path, journal: Journal | None) -> None:
@@ -68,39 +68,39 @@ def check_night_of(output: Output, night: Path, journal: Journal | None) -> None
 
     A night is known again by its folder or, where that was moved, by the bytes of a few raw files.
     """
-    run = last_record(output)
-    there, inputs = words_in(run, "night"), inputs_in(run)
+    run = _last_record(output)
+    there, inputs = _words_in(run, "night"), _inputs_in(run)
     if not there and journal is not None:
-        there, inputs = words_in(journal.note(OWNER), "night"), journal.inputs()
-    if not there or is_same(Path(there), night) or any_is_same(inputs, night):
+        there, inputs = _words_in(journal.note(_OWNER), "night"), journal.inputs()
+    if not there or _is_same(Path(there), night) or _any_is_same(inputs, night):
         return
     raise UsageError(f"{output.root}: products of another night lie there, {there}; choose another --out")
 
 
 def note_owner(journal: Journal, instrument: Instrument, night: Path) -> None:
     """Note whose products will lie in an output folder, before the first is written."""
-    journal.write_note(OWNER, {"instrument": instrument.name, "night": str(night.absolute())})
+    journal.write_note(_OWNER, {"instrument": instrument.name, "night": str(night.absolute())})
 
 
-def is_same(there: Path, night: Path) -> bool:
+def _is_same(there: Path, night: Path) -> bool:
     """Whether a night's folder, as it was named then, is this one."""
     return there.is_absolute() and there.resolve() == night.resolve()
 
 
-def any_is_same(inputs: Iterable[tuple[str, str]], night: Path) -> bool:
+def _any_is_same(inputs: Iterable[tuple[str, str]], night: Path) -> bool:
     """Whether one of a few raw files has the bytes that it had."""
-    there = ((sha256_or_none(night, file), digest) for file, digest in inputs)
-    return any(found == digest for found, digest in islice((pair for pair in there if pair[0]), COMPARED))
+    there = ((_sha256_or_none(night, file), digest) for file, digest in inputs)
+    return any(found == digest for found, digest in islice((pair for pair in there if pair[0]), _COMPARED))
 
 
-def sha256_or_none(night: Path, file: str) -> str:
+def _sha256_or_none(night: Path, file: str) -> str:
     """The SHA-256 of a raw file; "" where there is none of that name in the night."""
     with suppress(OSError):
         return raw_sha256(night, file)
     return ""
 
 
-def last_record(output: Output) -> object:
+def _last_record(output: Output) -> object:
     """What is in run.json; None where there is none, or none that can be read."""
     try:
         return json.loads(output.read_bytes(RUN_RECORD))
@@ -108,17 +108,17 @@ def last_record(output: Output) -> object:
         return None
 
 
-def words_in(record: object, name: str) -> str:
+def _words_in(record: object, name: str) -> str:
     """A text of that name in a record; "" where there is none."""
     found = record.get(name) if isinstance(record, Mapping) else None
     return found if isinstance(found, str) else ""
 
 
-def inputs_in(run: object) -> Iterator[tuple[str, str]]:
+def _inputs_in(run: object) -> Iterator[tuple[str, str]]:
     """Raw files of a run and their SHA-256."""
     items = run.get("inputs") if isinstance(run, Mapping) else None
     for item in items if isinstance(items, list) else []:
-        file, digest = words_in(item, "path") or words_in(item, "file"), words_in(item, "sha256")
+        file, digest = _words_in(item, "path") or _words_in(item, "file"), _words_in(item, "sha256")
         if file and digest:
             yield file, digest
 
@@ -168,9 +168,9 @@ def write_night_table(
         log.warning("%s was changed during the run; the next run obeys it", output.root / NIGHT_TABLE)
         return False
     if found and found not in before.digests:
-        output.write_bytes(KEPT, output.read_bytes(NIGHT_TABLE))
-        output.written.discard(KEPT)  # it is the observer's, no product
-    now = replace(Written.in_table(table, asked=night.edits), digests=(digest(text.encode()),))
+        output.write_bytes(_KEPT, output.read_bytes(NIGHT_TABLE))
+        output.written.discard(_KEPT)  # it is the observer's, no product
+    now = replace(Written.in_table(table, asked=night.edits), digests=(_digest(text.encode()),))
     journal.write_note(NIGHT_TABLE, now.and_maybe(before).plain())
     output.write_text(NIGHT_TABLE, text)
     journal.write_note(NIGHT_TABLE, now.plain())
@@ -180,10 +180,10 @@ def write_night_table(
 def digest_of(output: Output) -> str:
     """The SHA-256 of night.ecsv; "" where there is none."""
     try:
-        return digest(output.read_bytes(NIGHT_TABLE))
+        return _digest(output.read_bytes(NIGHT_TABLE))
     except OSError:
         return ""
 
 
-def digest(content: bytes) -> str:
+def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()

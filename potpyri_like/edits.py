@@ -26,16 +26,18 @@ __all__ = [
     "USE",
     "Edit",
     "Written",
+    "instrument_in",
     "read_edited",
     "read_edits",
+    "tell_unknown",
 ]
 
 log = logging.getLogger(__name__)
 
 USE, LEAVE_OUT, REFUSED, MEASURED, FLAGGED = "use", "leave out", "refused", "measured", "flagged"
-STATUSES = (USE, LEAVE_OUT, REFUSED, MEASURED, FLAGGED)
-KINDS = tuple(str(kind) for kind in FrameKind)
-DELIMITERS = (",", ";", "\t", " ")
+_STATUSES = (USE, LEAVE_OUT, REFUSED, MEASURED, FLAGGED)
+_KINDS = tuple(str(kind) for kind in FrameKind)
+_DELIMITERS = (",", ";", "\t", " ")
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Edit:
             The kind or the status is none that there is.
         """
         kind, status = self.kind.lower(), " ".join(self.status.lower().replace("_", " ").split())
-        for name, said, known in (("kind", kind, KINDS), ("status", status, STATUSES)):
+        for name, said, known in (("kind", kind, _KINDS), ("status", status, _STATUSES)):
             if said and said not in known:
                 raise HeaderError(
                     f"{file}: night.ecsv says {name} {said!r}; write {', '.join(known[:-1])} or {known[-1]}"
@@ -74,19 +76,19 @@ class Edit:
         return Edit(kind, self.camera, self.band, self.target, status, self.reason)
 
 
-Cells = Mapping[str, Mapping[str, str]]  # of the columns of `Edit`, by file and column
+_Cells = Mapping[str, Mapping[str, str]]  # of the columns of `Edit`, by file and column
 
 
-def of_text(cells: Mapping[str, str]) -> dict[str, str]:
+def _of_text(cells: Mapping[str, str]) -> dict[str, str]:
     """The cells of one row; a TypeError where one is no text."""
     if not all(isinstance(value, str) for value in cells.values()):
         raise TypeError("a cell of night.ecsv is text")
     return dict(cells)
 
 
-def cells_of(version: Mapping[str, Mapping[str, str]]) -> Cells:
+def _cells_of(version: Mapping[str, Mapping[str, str]]) -> _Cells:
     """All cells of one version of the table."""
-    return {file: of_text(cells) for file, cells in version.items()}
+    return {file: _of_text(cells) for file, cells in version.items()}
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ class Written:
         The SHA-256 of those versions.
     """
 
-    versions: tuple[Cells, ...] = ()
+    versions: tuple[_Cells, ...] = ()
     asked: Mapping[str, Edit] = field(default_factory=dict)
     digests: tuple[str, ...] = ()
 
@@ -114,10 +116,10 @@ class Written:
         try:
             match note:
                 case {"asked": dict(asked), "versions": [*versions], **rest}:
-                    edits = {file: Edit(**of_text(cells)) for file, cells in asked.items()}
+                    edits = {file: Edit(**_of_text(cells)) for file, cells in asked.items()}
                     noted: Any = rest.get("digests", ())
                     digests = tuple(str(one) for one in noted)
-                    return cls(tuple(cells_of(version) for version in versions), edits, digests)
+                    return cls(tuple(_cells_of(version) for version in versions), edits, digests)
                 case None:
                     return cls()
         except (TypeError, AttributeError):
@@ -131,9 +133,9 @@ class Written:
     def in_table(cls, table: Table, *, asked: Mapping[str, Edit]) -> Written:
         """What a table says."""
         names = [item.name for item in fields(Edit) if item.name in table.colnames]
-        columns = [[text(value) for value in table[name]] for name in names]
+        columns = [[_text(value) for value in table[name]] for name in names]
         rows = (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
-        return cls((dict(zip(map(text, table["file"]), rows, strict=True)),), asked)
+        return cls((dict(zip(map(_text, table["file"]), rows, strict=True)),), asked)
 
     def and_maybe(self, before: Written) -> Written:
         """Either this or what was written before."""
@@ -191,10 +193,10 @@ def read_edits(table: Table | None, instrument: str) -> dict[str, Edit]:
         log.warning("night.ecsv is of a run with %s: what it says is not used", other)
         return {}
     columns = [item.name for item in fields(Edit) if item.name in table.colnames]
-    return {text(row["file"]): Edit(**{name: text(row[name]) for name in columns}) for row in table}
+    return {_text(row["file"]): Edit(**{name: _text(row[name]) for name in columns}) for row in table}
 
 
-def text(value: object) -> str:
+def _text(value: object) -> str:
     """A cell as text; "" where it is masked."""
     return "" if value is np.ma.masked else str(value).strip()
 
@@ -230,10 +232,10 @@ def read_edited(path: Path, content: bytes | None = None) -> Table:
     """
     try:
         lines = (read_text(path) if content is None else content.decode("utf-8-sig")).splitlines()
-        head, names, delimiter = columns_line(lines)
+        head, names, delimiter = _columns_line(lines)
         body = csv.reader(lines[head + 1 :], delimiter=delimiter, strict=True)
         rows = [
-            cells(row, names, head + 1 + body.line_num, delimiter)
+            _cells(row, names, head + 1 + body.line_num, delimiter)
             for row in body
             if any(cell.strip() for cell in row)
         ]
@@ -248,7 +250,7 @@ def read_edited(path: Path, content: bytes | None = None) -> Table:
     return table
 
 
-def columns_line(lines: list[str]) -> tuple[int, list[str], str]:
+def _columns_line(lines: list[str]) -> tuple[int, list[str], str]:
     """Which line names the columns, their names, and what sets them apart.
 
     Raises
@@ -259,14 +261,14 @@ def columns_line(lines: list[str]) -> tuple[int, list[str], str]:
     for number, line in enumerate(lines):
         if line.lstrip('"').startswith("#"):
             continue
-        for delimiter in DELIMITERS:
+        for delimiter in _DELIMITERS:
             names = [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
             if "file" in names and len(names) > 1:
                 return number, names, delimiter
     raise ValueError("no line names the columns, 'file' among them")
 
 
-def cells(row: list[str], names: list[str], line: int, delimiter: str) -> dict[str, str]:
+def _cells(row: list[str], names: list[str], line: int, delimiter: str) -> dict[str, str]:
     """The cells of one row, by column.
 
     Raises

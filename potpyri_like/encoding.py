@@ -28,15 +28,15 @@ from potpyri_like.photometry import Measurement, Stars
 from potpyri_like.photometry.psf import Profile
 from potpyri_like.registration import Place, Probe, Registration
 
-__all__ = ["Kept", "decode", "encode", "fingerprint"]
+__all__ = ["LENGTH", "Kept", "decode", "encode", "fingerprint"]
 
-KEPT = (FrameInfo, Measurement, Place, Probe, Profile, Registration, Snapshot, Stars, Transform)
-CLASSES: dict[str, type] = {cls.__name__: cls for cls in KEPT}
+_KEPT = (FrameInfo, Measurement, Place, Probe, Profile, Registration, Snapshot, Stars, Transform)
+_CLASSES: dict[str, type] = {cls.__name__: cls for cls in _KEPT}
 Kept: TypeAlias = Any  # whatever `encode` takes: what it is, the reader has to know or to check
 LENGTH = 8  # bytes that tell how long the text is
-KINDS = "biuf"  # dtypes of arrays
-DTYPE = re.compile(r"[<>|][biuf]\d{1,2}")
-NOT_OURS = (KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError, MemoryError)
+_KINDS = "biuf"  # dtypes of arrays
+_DTYPE = re.compile(r"[<>|][biuf]\d{1,2}")
+_NOT_OURS = (KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError, MemoryError)
 
 
 def encode(value: object) -> bytes:
@@ -51,7 +51,7 @@ def encode(value: object) -> bytes:
         Something in it is of another type.
     """
     arrays: list[bytes] = []
-    text = json.dumps(simple(value, arrays), separators=(",", ":")).encode()
+    text = json.dumps(_simple(value, arrays), separators=(",", ":")).encode()
     return b"".join([len(text).to_bytes(LENGTH, "big"), text, *arrays])
 
 
@@ -65,21 +65,21 @@ def decode(content: bytes) -> Kept:
     """
     try:
         end = LENGTH + int.from_bytes(content[:LENGTH], "big")
-        return restored(json.loads(content[LENGTH:end]), memoryview(content)[end:])
-    except NOT_OURS as error:
+        return _restored(json.loads(content[LENGTH:end]), memoryview(content)[end:])
+    except _NOT_OURS as error:
         raise ValueError(f"these bytes are no value that was kept ({error})") from error
 
 
 def fingerprint(*values: object) -> str:
     """The SHA-256 of some values; of a dataclass, its name and its fields; of what has a `digest`, that."""
     arrays: list[bytes] = []
-    digest = hashlib.sha256(json.dumps([described(value, arrays) for value in values]).encode())
+    digest = hashlib.sha256(json.dumps([_described(value, arrays) for value in values]).encode())
     for array in arrays:
         digest.update(array)
     return digest.hexdigest()
 
 
-def simple(value: object, arrays: list[bytes]) -> object:
+def _simple(value: object, arrays: list[bytes]) -> object:
     """A value in the types of JSON; arrays are put aside."""
     match value:
         case FrameKind():
@@ -87,16 +87,16 @@ def simple(value: object, arrays: list[bytes]) -> object:
         case None | bool() | int() | float() | str():
             return value
         case np.generic():
-            return simple(value.item(), arrays)
+            return _simple(value.item(), arrays)
         case list():
-            return [simple(item, arrays) for item in value]
+            return [_simple(item, arrays) for item in value]
         case tuple():
-            return {"tuple": [simple(item, arrays) for item in value]}
+            return {"tuple": [_simple(item, arrays) for item in value]}
         case Mapping():
-            return {"dict": [[simple(k, arrays), simple(v, arrays)] for k, v in value.items()]}
+            return {"dict": [[_simple(k, arrays), _simple(v, arrays)] for k, v in value.items()]}
         case u.Quantity():
-            return {"quantity": [simple(value.value, arrays), value.unit.to_string()]}
-        case np.ndarray() if value.dtype.kind in KINDS and not isinstance(value, np.ma.MaskedArray):
+            return {"quantity": [_simple(value.value, arrays), value.unit.to_string()]}
+        case np.ndarray() if value.dtype.kind in _KINDS and not isinstance(value, np.ma.MaskedArray):
             start = sum(map(len, arrays))
             arrays.append(np.ascontiguousarray(value).tobytes())
             return {"array": [value.dtype.str, list(value.shape), start]}
@@ -106,29 +106,29 @@ def simple(value: object, arrays: list[bytes]) -> object:
             return {"icrs": [float(value.icrs.ra.deg), float(value.icrs.dec.deg)]}
         case Path():
             return {"path": str(value)}
-    if is_dataclass(value) and type(value) is CLASSES.get(type(value).__name__):
+    if is_dataclass(value) and type(value) is _CLASSES.get(type(value).__name__):
         return {
             "is": type(value).__name__,
-            "of": {f.name: simple(getattr(value, f.name), arrays) for f in fields(value)},
+            "of": {f.name: _simple(getattr(value, f.name), arrays) for f in fields(value)},
         }
     raise TypeError(f"a {type(value).__name__} cannot be kept")
 
 
-def restored(value: object, arrays: memoryview) -> Kept:
-    """What `simple` made simple."""
+def _restored(value: object, arrays: memoryview) -> Kept:
+    """What `_simple` made simple."""
     match value:
         case list():
-            return [restored(item, arrays) for item in value]
+            return [_restored(item, arrays) for item in value]
         case {"kind": kind}:
             return FrameKind(kind)
         case {"tuple": items}:
-            return tuple(restored(item, arrays) for item in items)
+            return tuple(_restored(item, arrays) for item in items)
         case {"dict": items}:
-            return {restored(key, arrays): restored(item, arrays) for key, item in items}
+            return {_restored(key, arrays): _restored(item, arrays) for key, item in items}
         case {"quantity": [int() | float() | {"array": _} as number, str() as unit]}:
-            return u.Quantity(restored(number, arrays), unit, dtype=None)
+            return u.Quantity(_restored(number, arrays), unit, dtype=None)
         case {"array": [str() as dtype, list() as shape, int() as start]}:
-            return array_from(arrays, dtype, tuple(shape), start)
+            return _array_from(arrays, dtype, tuple(shape), start)
         case {"time": [float() as jd1, float() as jd2, scale]} if scale in Time.SCALES:
             return Time(jd1, jd2, format="jd", scale=scale)
         case {"icrs": [float() as ra, float() as dec]}:
@@ -136,20 +136,20 @@ def restored(value: object, arrays: memoryview) -> Kept:
         case {"path": text}:
             return Path(text)
         case {"is": name, "of": of}:
-            return CLASSES[name](**{key: restored(item, arrays) for key, item in of.items()})
+            return _CLASSES[name](**{key: _restored(item, arrays) for key, item in of.items()})
         case dict():
             raise ValueError(f"these bytes are no value that was kept: {sorted(value)}")
     return value
 
 
-def array_from(content: memoryview, dtype: str, shape: tuple[int, ...], start: int) -> np.ndarray:
+def _array_from(content: memoryview, dtype: str, shape: tuple[int, ...], start: int) -> np.ndarray:
     """One array, of its own memory."""
-    if not DTYPE.fullmatch(dtype) or min(shape, default=0) < 0:
+    if not _DTYPE.fullmatch(dtype) or min(shape, default=0) < 0:
         raise ValueError(f"these bytes are no value that was kept: an array of {dtype}, {shape}")
     return np.frombuffer(content, dtype, math.prod(shape), start).reshape(shape).copy()
 
 
-def described(value: object, arrays: list[bytes]) -> object:
+def _described(value: object, arrays: list[bytes]) -> object:
     """What tells a value from another, in the types of JSON."""
     digest = getattr(value, "digest", "")
     if isinstance(digest, str) and digest:
@@ -158,13 +158,13 @@ def described(value: object, arrays: list[bytes]) -> object:
         case WCS():
             return value.to_header(relax=True).tostring()
         case list() | tuple():
-            return [described(item, arrays) for item in value]
+            return [_described(item, arrays) for item in value]
         case Mapping():
-            items = sorted(value.items(), key=lambda item: json.dumps(described(item[0], [])))
-            return {"dict": [[described(k, arrays), described(v, arrays)] for k, v in items]}
+            items = sorted(value.items(), key=lambda item: json.dumps(_described(item[0], [])))
+            return {"dict": [[_described(k, arrays), _described(v, arrays)] for k, v in items]}
     if is_dataclass(value) and not isinstance(value, type):
         return [
             type(value).__name__,
-            {f.name: described(getattr(value, f.name), arrays) for f in fields(value)},
+            {f.name: _described(getattr(value, f.name), arrays) for f in fields(value)},
         ]
-    return simple(value, arrays)
+    return _simple(value, arrays)

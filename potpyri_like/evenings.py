@@ -19,12 +19,14 @@ from potpyri_like.frame import FrameInfo, FrameKind
 
 __all__ = ["by_nearness", "days_between", "with_nights"]
 
-THROUGH_NOON = 1 / 24  # day; science frames nearer to one another than this were taken in one go, noon or not
-LONGEST_NIGHT = 0.75  # day
-DAYTIME = 4 / 24  # day; calibrations this near to noon may belong to the night before or after it
-FIRST_DIGITAL = np.datetime64("1990-01-01")  # a clock that says less was never set
-UNSET = np.datetime64("2000-01-01")  # where other clocks begin that were never set
-FEW = 4  # a clock is doubted where so many times more frames around its own are of another night
+_THROUGH_NOON = (
+    1 / 24
+)  # day; science frames nearer to one another than this were taken in one go, noon or not
+_LONGEST_NIGHT = 0.75  # day
+_DAYTIME = 4 / 24  # day; calibrations this near to noon may belong to the night before or after it
+_FIRST_DIGITAL = np.datetime64("1990-01-01")  # a clock that says less was never set
+_UNSET = np.datetime64("2000-01-01")  # where other clocks begin that were never set
+_FEW = 4  # a clock is doubted where so many times more frames around its own are of another night
 
 
 def with_nights(infos: Sequence[FrameInfo], site_of: Callable[[str], EarthLocation]) -> list[FrameInfo]:
@@ -47,27 +49,27 @@ def with_nights(infos: Sequence[FrameInfo], site_of: Callable[[str], EarthLocati
     list of FrameInfo
         In the order given.
     """
-    days = days_of(infos, site_of)
+    days = _days_of(infos, site_of)
     science = [i for i, info in enumerate(infos) if info.kind is FrameKind.SCIENCE]
-    names = nights_by_time(days, science)
-    doubted = doubted_clocks(infos, names)
+    names = _nights_by_time(days, science)
+    doubted = _doubted_clocks(infos, names)
     firm = {i: name for i, name in names.items() if i not in doubted}
-    sky = Science(infos, firm)
+    sky = _Science(infos, firm)
     found = dict(firm)
     for i in science:
         if i not in found:
             found[i] = sky.night_around(i)
-    for i, night in calibration_nights(infos, days, sky):
+    for i, night in _calibration_nights(infos, days, sky):
         found[i] = night
     return [
-        replace(info, night=found[i], notes=(*info.notes, clock_note(info, found[i])))
+        replace(info, night=found[i], notes=(*info.notes, _clock_note(info, found[i])))
         if i in doubted and found[i] != names[i]
         else replace(info, night=found[i])
         for i, info in enumerate(infos)
     ]
 
 
-def days_of(infos: Sequence[FrameInfo], site_of: Callable[[str], EarthLocation]) -> np.ndarray:
+def _days_of(infos: Sequence[FrameInfo], site_of: Callable[[str], EarthLocation]) -> np.ndarray:
     """Local mean solar time in days, whole at noon; NaN where a frame has no time."""
     days = np.full(len(infos), np.nan)
     for camera in {info.camera for info in infos}:
@@ -83,43 +85,43 @@ def days_between(night: str, other: str) -> int:
     return int((np.datetime64(other) - np.datetime64(night)).astype(int))
 
 
-def nights_by_time(days: np.ndarray, science: Sequence[int]) -> dict[int, str]:
+def _nights_by_time(days: np.ndarray, science: Sequence[int]) -> dict[int, str]:
     """The night of each science frame that has a time: noon to noon, but no cut through a series of frames."""
     order = sorted((i for i in science if np.isfinite(days[i])), key=lambda i: days[i])
     nights: list[list[int]] = []
     for _, run in groupby(order, key=lambda i: np.floor(days[i])):
         own = list(run)
-        if nights and is_one_series(days[nights[-1]], days[own]):
+        if nights and _is_one_series(days[nights[-1]], days[own]):
             nights[-1] += own
         else:
             nights.append(own)
     return {i: evening_of(np.median(days[night])) for night in nights for i in night}
 
 
-def is_one_series(before: np.ndarray, after: np.ndarray) -> bool:
+def _is_one_series(before: np.ndarray, after: np.ndarray) -> bool:
     """Whether frames before and after a noon were taken in one go, and within one night's length."""
-    return bool(after[0] - before[-1] < THROUGH_NOON and after[-1] - before[0] < LONGEST_NIGHT)
+    return bool(after[0] - before[-1] < _THROUGH_NOON and after[-1] - before[0] < _LONGEST_NIGHT)
 
 
 # -- clocks that cannot be right -----------------------------------------------------------------------------
 
 
-def doubted_clocks(infos: Sequence[FrameInfo], names: dict[int, str]) -> set[int]:
+def _doubted_clocks(infos: Sequence[FrameInfo], names: dict[int, str]) -> set[int]:
     """Science frames whose date makes no night: of a clock that was never set, or amid frames of another night."""
-    unset = {i for i, name in names.items() if is_unset(name)}
+    unset = {i for i, name in names.items() if _is_unset(name)}
     if len(unset) == len(names):
         return set()
     set_ = {i: name for i, name in names.items() if i not in unset}
-    return unset | amid_others(infos, set_)
+    return unset | _amid_others(infos, set_)
 
 
-def is_unset(name: str) -> bool:
+def _is_unset(name: str) -> bool:
     """Whether a date is where clocks begin that nobody has set."""
     date = np.datetime64(name)
-    return bool(date < FIRST_DIGITAL or abs((date - UNSET).astype(int)) <= 1)
+    return bool(date < _FIRST_DIGITAL or abs((date - _UNSET).astype(int)) <= 1)
 
 
-def amid_others(infos: Sequence[FrameInfo], names: dict[int, str]) -> set[int]:
+def _amid_others(infos: Sequence[FrameInfo], names: dict[int, str]) -> set[int]:
     """The frames of nights that consist of few frames, each with many of one other night on both its sides.
 
     Files of one folder and camera are looked at, in the order of their names.
@@ -131,32 +133,32 @@ def amid_others(infos: Sequence[FrameInfo], names: dict[int, str]) -> set[int]:
     for i in names:
         rows[PurePosixPath(infos[i].label).parent, infos[i].camera].append(i)
     for row in rows.values():
-        row.sort(key=lambda i: natural(infos[i].label))
+        row.sort(key=lambda i: _natural(infos[i].label))
         for at, i in enumerate(row):
-            around[names[i]].add(other_night_around([names[k] for k in row], at))
+            around[names[i]].add(_other_night_around([names[k] for k in row], at))
     count = Counter(names.values())
     few = {
         night
         for night, others in around.items()
-        if len(others) == 1 and all(other and FEW * count[night] <= count[other] for other in others)
+        if len(others) == 1 and all(other and _FEW * count[night] <= count[other] for other in others)
     }
     return {i for i, night in names.items() if night in few}
 
 
-def other_night_around(nights: Sequence[str], at: int) -> str:
+def _other_night_around(nights: Sequence[str], at: int) -> str:
     """The other night on both sides of a place in a row; "" where there is none, or there are two."""
     before = next((n for n in reversed(nights[:at]) if n != nights[at]), "")
     after = next((n for n in nights[at + 1 :] if n != nights[at]), "")
     return before if before == after else ""
 
 
-def natural(name: str) -> list[tuple[int, str]]:
+def _natural(name: str) -> list[tuple[int, str]]:
     """A key that sorts numbers within names by their value."""
     parts = re.findall(r"\d+|\D+", name)
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
-def clock_note(info: FrameInfo, night: str) -> str:
+def _clock_note(info: FrameInfo, night: str) -> str:
     says = info.mid_time.utc.isot[:19] if info.mid_time is not None else "nothing"
     to = (
         f"is counted to the night of {night} by the frames around it"
@@ -170,7 +172,7 @@ def clock_note(info: FrameInfo, night: str) -> str:
 
 
 @dataclass(frozen=True)
-class Science:
+class _Science:
     """The nights of the science frames whose times are good, and in which folders they lie.
 
     Attributes
@@ -201,7 +203,7 @@ class Science:
     def rows(self) -> dict[PurePosixPath, list[int]]:
         """The frames of each folder in the order of their names."""
         found: dict[PurePosixPath, list[int]] = defaultdict(list)
-        for i in sorted(self.nights, key=lambda i: natural(self.infos[i].label)):
+        for i in sorted(self.nights, key=lambda i: _natural(self.infos[i].label)):
             found[PurePosixPath(self.infos[i].label).parent].append(i)
         return found
 
@@ -217,57 +219,57 @@ class Science:
         info = self.infos[number]
         if night := self.of_folder(info):
             return night
-        key = natural(info.label)
+        key = _natural(info.label)
         row = self.rows.get(PurePosixPath(info.label).parent, [])
-        before = [self.nights[i] for i in row if natural(self.infos[i].label) < key][-1:]
-        after = [self.nights[i] for i in row if natural(self.infos[i].label) >= key][:1]
+        before = [self.nights[i] for i in row if _natural(self.infos[i].label) < key][-1:]
+        after = [self.nights[i] for i in row if _natural(self.infos[i].label) >= key][:1]
         return before[0] if before and before == after else ""
 
 
 # -- calibration frames --------------------------------------------------------------------------------------
 
 
-def calibration_nights(
-    infos: Sequence[FrameInfo], days: np.ndarray, science: Science
+def _calibration_nights(
+    infos: Sequence[FrameInfo], days: np.ndarray, science: _Science
 ) -> Iterator[tuple[int, str]]:
     """The night of each frame that is no science frame."""
     rest = [i for i, info in enumerate(infos) if info.kind is not FrameKind.SCIENCE]
     dated = {i: evening_of(days[i]) for i in rest if np.isfinite(days[i])}
-    dated = {i: name for i, name in dated.items() if not is_unset(name)}
-    at_noon = {i for i in dated if abs(days[i] - np.round(days[i])) < DAYTIME}
-    sure = {(alike(infos[i]), name) for i, name in dated.items() if i not in at_noon}
+    dated = {i: name for i, name in dated.items() if not _is_unset(name)}
+    at_noon = {i for i in dated if abs(days[i] - np.round(days[i])) < _DAYTIME}
+    sure = {(_alike(infos[i]), name) for i, name in dated.items() if i not in at_noon}
     folders: dict[PurePosixPath, set[str]] = defaultdict(set)
     for i, name in dated.items():
         folders[PurePosixPath(infos[i].label).parent].add(name)
     for i in rest:
         if i in at_noon:
-            yield i, night_beside_noon(infos[i], float(days[i]), science, sure)
+            yield i, _night_beside_noon(infos[i], float(days[i]), science, sure)
         elif i in dated:
             yield i, dated[i]
         else:
-            yield i, undated(infos[i], science, folders)
+            yield i, _undated(infos[i], science, folders)
 
 
-def alike(info: FrameInfo) -> tuple:
+def _alike(info: FrameInfo) -> tuple:
     """What calibration frames share that can stand for one another."""
     return info.kind, info.camera, info.binning, info.readout, info.shape, info.band
 
 
-def night_beside_noon(info: FrameInfo, day: float, science: Science, sure: set[tuple]) -> str:
+def _night_beside_noon(info: FrameInfo, day: float, science: _Science, sure: set[tuple]) -> str:
     """The night of a calibration frame taken by day: that of its folder, or the one beside it that needs it."""
     noon = int(np.round(day))
     pair = [night for night in (evening_of(noon - 1), evening_of(noon)) if night in science.all]
     folder = science.of_folder(info)
     if folder in pair:
         return folder
-    lacking = [night for night in pair if (alike(info), night) not in sure]
+    lacking = [night for night in pair if (_alike(info), night) not in sure]
     for some in (pair, lacking):
         if len(some) == 1:
             return some[0]
     return evening_of(day)
 
 
-def undated(info: FrameInfo, science: Science, folders: dict[PurePosixPath, set[str]]) -> str:
+def _undated(info: FrameInfo, science: _Science, folders: dict[PurePosixPath, set[str]]) -> str:
     """The night of a calibration frame without a time; "" where it may serve any."""
     if len(science.all) == 1:
         return next(iter(science.all))

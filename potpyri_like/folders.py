@@ -22,17 +22,27 @@ from typing import BinaryIO
 
 from potpyri_like.errors import ProductError
 
-__all__ = ["Folder", "Odd", "parts_of", "read_inside", "read_text", "say_on_screen", "say_once"]
+__all__ = [
+    "MOST_TEXT",
+    "Folder",
+    "Odd",
+    "parts_of",
+    "read_inside",
+    "read_text",
+    "say_on_screen",
+    "say_once",
+    "to_disk",
+]
 
 log = logging.getLogger(__name__)
 
-CLOSED = os.O_CLOEXEC | os.O_NOFOLLOW
-AS_FOLDER = os.O_RDONLY | os.O_DIRECTORY | CLOSED
-AS_FILE = CLOSED | os.O_NONBLOCK | os.O_NOCTTY  # a pipe without a writer keeps nobody waiting
-NO_FOLDER = (errno.ELOOP, errno.ENOTDIR)  # what systems say of a link where a folder is wanted
-TRIES = 3  # of making what somebody else replaces at the same time
+_CLOSED = os.O_CLOEXEC | os.O_NOFOLLOW
+_AS_FOLDER = os.O_RDONLY | os.O_DIRECTORY | _CLOSED
+_AS_FILE = _CLOSED | os.O_NONBLOCK | os.O_NOCTTY  # a pipe without a writer keeps nobody waiting
+_NO_FOLDER = (errno.ELOOP, errno.ENOTDIR)  # what systems say of a link where a folder is wanted
+_TRIES = 3  # of making what somebody else replaces at the same time
 MOST_TEXT = 2**24  # bytes of a file of options or times
-ON_SCREEN = {"on_screen": True}  # a warning that is shown, whether the log is or not
+_ON_SCREEN = {"on_screen": True}  # a warning that is shown, whether the log is or not
 
 
 class Odd(OSError):
@@ -44,7 +54,7 @@ class Odd(OSError):
 
 def say_on_screen(sentence: str, *values: object) -> None:
     """Log a warning that the observer sees."""
-    log.warning(sentence, *values, extra=ON_SCREEN)
+    log.warning(sentence, *values, extra=_ON_SCREEN)
 
 
 @cache
@@ -114,14 +124,14 @@ class Folder:
         if make and self.named:
             self.path.mkdir(parents=True, exist_ok=True)
         if self.named:
-            return os.open(self.path, AS_FOLDER & ~os.O_NOFOLLOW)
+            return os.open(self.path, _AS_FOLDER & ~os.O_NOFOLLOW)
         if make:
             with suppress(FileExistsError):
                 os.mkdir(self.path)  # noqa: PTH102  (the mode of the others)
         try:
-            return os.open(self.path, AS_FOLDER)
+            return os.open(self.path, _AS_FOLDER)
         except OSError as error:
-            if error.errno in NO_FOLDER and self.path.is_symlink():
+            if error.errno in _NO_FOLDER and self.path.is_symlink():
                 raise ProductError(
                     f"{self.path}: it is a link, which a night's folder has no right to give; name the folder"
                     " that is meant with --out DIR, or remove the link"
@@ -130,18 +140,18 @@ class Folder:
 
     def _next(self, handle: int, part: str, *, make: bool) -> int:
         """The descriptor of a folder in another."""
-        for _ in range(TRIES):
+        for _ in range(_TRIES):
             try:
-                return os.open(part, AS_FOLDER, dir_fd=handle)
+                return os.open(part, _AS_FOLDER, dir_fd=handle)
             except FileNotFoundError:
                 if not make:
                     raise
                 with suppress(FileExistsError):
                     os.mkdir(part, dir_fd=handle)
             except OSError as error:
-                if error.errno not in NO_FOLDER:
+                if error.errno not in _NO_FOLDER:
                     raise
-                what = oddity_at(handle, part)
+                what = _oddity_at(handle, part)
                 if not what or not make:
                     raise Odd(part, f"{part} is {what or 'a file'}, where a folder is wanted") from error
                 os.unlink(part, dir_fd=handle)
@@ -184,13 +194,13 @@ class Folder:
         *above, last = parts_of(name)
         with self.held(tuple(above)) as handle:
             try:
-                found = os.open(last, os.O_RDONLY | AS_FILE, dir_fd=handle)
+                found = os.open(last, os.O_RDONLY | _AS_FILE, dir_fd=handle)
             except OSError as error:
-                what = oddity_at(handle, last)
+                what = _oddity_at(handle, last)
                 if what:
                     raise Odd(name, f"it is {what}, which is not followed") from error
                 raise
-        return plain(found, name)
+        return _plain(found, name)
 
     # -- writing ---------------------------------------------------------------------------------------------
 
@@ -200,7 +210,7 @@ class Folder:
         *above, last = parts_of(name)
         with self.held(tuple(above), make=True) as handle:
             temporary = prefix + secrets.token_hex(8)
-            made = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | CLOSED, 0o666, dir_fd=handle)
+            made = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CLOSED, 0o666, dir_fd=handle)
             try:
                 # its path is for libraries that look at the name of a file
                 with open(f"{self}/{name}.new", "wb", opener=lambda *_: made) as file:
@@ -211,7 +221,7 @@ class Folder:
             finally:
                 with suppress(FileNotFoundError):  # as it should be: it has its name
                     os.unlink(temporary, dir_fd=handle)
-            sync(handle)
+            _sync(handle)
 
     def own(self, name: str, flags: int) -> int:
         """The descriptor of a file that is written in place: plain, under this name only, and made where there is none.
@@ -220,24 +230,24 @@ class Folder:
         """
         *above, last = parts_of(name)
         with self.held(tuple(above), make=True) as handle:
-            for _ in range(TRIES):
+            for _ in range(_TRIES):
                 self._remove_odd(handle, last)
                 with suppress(Odd):
-                    return alone(os.open(last, flags | os.O_CREAT | AS_FILE, 0o666, dir_fd=handle), name)
+                    return _alone(os.open(last, flags | os.O_CREAT | _AS_FILE, 0o666, dir_fd=handle), name)
         raise Odd(name, "it is replaced as fast as it is made")
 
     def scratch(self, prefix: str) -> BinaryIO:
         """A file without a name, gone when it is closed."""
         with self.held() as handle:
             name = prefix + secrets.token_hex(8)
-            made = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | CLOSED, 0o600, dir_fd=handle)
+            made = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | _CLOSED, 0o600, dir_fd=handle)
             os.unlink(name, dir_fd=handle)
         return os.fdopen(made, "w+b")
 
     def rename(self, name: str, new: str) -> None:
         """Give a file of this folder another name in it."""
         with self.held() as handle:
-            os.rename(*map(only, (name, new)), src_dir_fd=handle, dst_dir_fd=handle)
+            os.rename(*map(_only, (name, new)), src_dir_fd=handle, dst_dir_fd=handle)
 
     # -- removing --------------------------------------------------------------------------------------------
 
@@ -248,7 +258,7 @@ class Folder:
             self._remove_odd(handle, last)
 
     def _remove_odd(self, handle: int, last: str) -> None:
-        what = oddity_at(handle, last, alone=True)
+        what = _oddity_at(handle, last, alone=True)
         if what:
             os.unlink(last, dir_fd=handle)
             say_on_screen(
@@ -273,7 +283,7 @@ class Folder:
         """Remove a folder with all that is in it, or the link in its place, as far as that can be done."""
         *above, last = parts_of(name)
         with suppress(OSError), self.held(tuple(above)) as handle:
-            if oddity_at(handle, last):
+            if _oddity_at(handle, last):
                 os.unlink(last, dir_fd=handle)
             else:
                 shutil.rmtree(last, ignore_errors=True, dir_fd=handle)
@@ -294,7 +304,7 @@ class Folder:
 # -- what a name stands for ----------------------------------------------------------------------------------
 
 
-def oddity_at(handle: int, name: str, *, alone: bool = False) -> str:
+def _oddity_at(handle: int, name: str, *, alone: bool = False) -> str:
     """What a name in a folder is, where it is neither a plain file nor a folder, or has to be alone and is not."""
     try:
         found = os.stat(name, dir_fd=handle, follow_symlinks=False)
@@ -309,7 +319,7 @@ def oddity_at(handle: int, name: str, *, alone: bool = False) -> str:
     return "a hard link to another file" if alone and found.st_nlink > 1 else ""
 
 
-def plain(handle: int, name: str) -> BinaryIO:
+def _plain(handle: int, name: str) -> BinaryIO:
     """An open file that is one, to be read."""
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
@@ -317,7 +327,7 @@ def plain(handle: int, name: str) -> BinaryIO:
     return os.fdopen(handle, "rb")
 
 
-def alone(handle: int, name: str) -> int:
+def _alone(handle: int, name: str) -> int:
     """An open file that is one, and under one name only."""
     found = os.fstat(handle)
     if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
@@ -326,7 +336,7 @@ def alone(handle: int, name: str) -> int:
     return handle
 
 
-def only(name: str) -> str:
+def _only(name: str) -> str:
     """A name without folders."""
     (part,) = parts_of(name)
     return part
@@ -342,7 +352,7 @@ def to_disk(handle: int) -> None:
     os.fsync(handle)
 
 
-def sync(handle: int) -> None:
+def _sync(handle: int) -> None:
     """Make sure that a file's new name outlives a power cut; some network disks cannot."""
     with suppress(OSError):
         to_disk(handle)
@@ -361,7 +371,7 @@ def read_inside(root: Path, path: Path) -> bytes:
     OSError
         It is not there, or may not be read.
     """
-    with plain(os.open(path, os.O_RDONLY | AS_FILE & ~os.O_NOFOLLOW), str(path)) as file:
+    with _plain(os.open(path, os.O_RDONLY | _AS_FILE & ~os.O_NOFOLLOW), str(path)) as file:
         real = path.resolve()
         if not real.is_relative_to(root.resolve()) or not os.path.samestat(
             os.fstat(file.fileno()), os.lstat(real)

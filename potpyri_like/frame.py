@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 class FrameKind(StrEnum):
@@ -125,21 +125,21 @@ class Purpose(IntFlag):
     TIMES = 4  # the transit's mid-time, O-C, reports that are submitted
 
 
-EVERYTHING = Purpose.CHOICES | Purpose.FIT | Purpose.TIMES
+_EVERYTHING = Purpose.CHOICES | Purpose.FIT | Purpose.TIMES
 # The one table of what a flagged point is excluded from. A bit that is not in it excludes from nothing: a replaced hot
 # pixel; a bad pixel that held little of the star's light; a position carried over, which a faint star is measured at;
 # an annulus cut by the edge of the image (an aperture that is gives no flux at all).
 EXCLUDED_FROM: Mapping[int, Purpose] = MappingProxyType(
     {
-        int(FrameFlag.UNMATCHED): EVERYTHING,
-        int(FrameFlag.FEW_STARS): EVERYTHING,
-        int(FrameFlag.CLOUD): EVERYTHING,
+        int(FrameFlag.UNMATCHED): _EVERYTHING,
+        int(FrameFlag.FEW_STARS): _EVERYTHING,
+        int(FrameFlag.CLOUD): _EVERYTHING,
         int(FrameFlag.TIME_DOUBTFUL): Purpose.TIMES,
-        int(FrameFlag.POOR_SEEING): EVERYTHING,
-        int(FrameFlag.TRAILED): EVERYTHING,
-        int(StarFlag.SATURATED) << STAR_FLAG_SHIFT: EVERYTHING,
-        int(StarFlag.COSMIC_RAY) << STAR_FLAG_SHIFT: EVERYTHING,
-        int(StarFlag.FILLED) << STAR_FLAG_SHIFT: EVERYTHING,
+        int(FrameFlag.POOR_SEEING): _EVERYTHING,
+        int(FrameFlag.TRAILED): _EVERYTHING,
+        int(StarFlag.SATURATED) << STAR_FLAG_SHIFT: _EVERYTHING,
+        int(StarFlag.COSMIC_RAY) << STAR_FLAG_SHIFT: _EVERYTHING,
+        int(StarFlag.FILLED) << STAR_FLAG_SHIFT: _EVERYTHING,
     }
 )
 
@@ -312,11 +312,11 @@ class Frame:
         """The frame with what is known of it from before."""
         return replace(self, results={**self.results, **results})
 
-    def get(self, wanted: Field[T]) -> T | None:
+    def get(self, wanted: Field[_T]) -> _T | None:
         """What a stage found out; None where it did not."""
         return self.results.get(wanted.name)
 
-    def __getitem__(self, wanted: Field[T]) -> T:
+    def __getitem__(self, wanted: Field[_T]) -> _T:
         """What a stage found out.
 
         Raises

@@ -58,7 +58,7 @@ class RawHeader(Mapping[str, CardValue]):
     @property
     def images(self) -> tuple[int, ...]:
         """The HDUs that hold an image."""
-        return tuple(i for i, header in enumerate(self.hdus) if has_image(header))
+        return tuple(i for i, header in enumerate(self.hdus) if _has_image(header))
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -83,7 +83,7 @@ def comment_of(header: RawHeader, card: str) -> str:
     return ""
 
 
-def has_image(header: fits.Header) -> bool:
+def _has_image(header: fits.Header) -> bool:
     """Whether an HDU holds an image; a table has two axes, too."""
     return header.get("NAXIS", 0) >= 2 and card_value(header, "XTENSION") in (None, "IMAGE")
 

@@ -12,13 +12,24 @@ from pathlib import Path
 
 from potpyri_like import __version__
 
-__all__ = ["code_identity", "instrument_identity", "release", "versions"]
+__all__ = [
+    "HOME",
+    "code_identity",
+    "hash_of",
+    "instrument_identity",
+    "module_identity",
+    "release",
+    "source_of",
+    "sources",
+    "versions",
+    "with_contract",
+]
 
-PACKAGES = ("numpy", "scipy", "astropy", "photutils", "sep", "ccdproc", "matplotlib")
-THAT_COMPUTE = ("potpyri_like", "python", "numpy", "scipy", "astropy", "sep")
+_PACKAGES = ("numpy", "scipy", "astropy", "photutils", "sep", "ccdproc", "matplotlib")
+_THAT_COMPUTE = ("potpyri_like", "python", "numpy", "scipy", "astropy", "sep")
 HOME = Path(__file__).parent
-CONTRACT = "potpyri_like.instruments."
-BESIDE = (
+_CONTRACT = "potpyri_like.instruments."
+_BESIDE = (
     "batch.py",
     "cli.py",
     "console.py",
@@ -33,7 +44,7 @@ BESIDE = (
 def versions() -> dict[str, str]:
     """Versions of this software, of Python, and of the packages that compute."""
     found = {"potpyri_like": __version__, "python": platform.python_version()}
-    for name in PACKAGES:
+    for name in _PACKAGES:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -59,8 +70,8 @@ def code_identity(*, whole: bool = False) -> dict[str, str]:
     whole : bool
         With what only draws and writes.
     """
-    files = (path for path in sources(HOME) if whole or path.relative_to(HOME).parts[0] not in BESIDE)
-    parts = versions() if whole else {name: v for name, v in versions().items() if name in THAT_COMPUTE}
+    files = (path for path in sources(HOME) if whole or path.relative_to(HOME).parts[0] not in _BESIDE)
+    parts = versions() if whole else {name: v for name, v in versions().items() if name in _THAT_COMPUTE}
     return {**parts, "source": hash_of(files, HOME)}
 
 
@@ -87,7 +98,7 @@ def with_contract(modules: set[str]) -> set[str]:
         found |= new
         things = (thing for name in new if name in sys.modules for thing in vars(sys.modules[name]).values())
         homes = {str(getattr(thing, "__module__", "")) for thing in things}
-        new = {home for home in homes if home.startswith(CONTRACT)} - found
+        new = {home for home in homes if home.startswith(_CONTRACT)} - found
     return found
 
 

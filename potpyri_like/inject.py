@@ -43,13 +43,22 @@ from potpyri_like.record import last_run, recipe_word
 from potpyri_like.runner import Progress, Runner, Silent
 from potpyri_like.workers import workers
 
-__all__ = ["Recovery", "Trial", "inject_transits", "recovery_of"]
+__all__ = [
+    "Recovery",
+    "Trial",
+    "dimmings",
+    "inject_transits",
+    "injected_flux",
+    "planned",
+    "reach",
+    "recovery_of",
+]
 
-ALIKE = 2.0  # times brighter or fainter than the target
-SIGMA = 5.0
-T14 = 0.35  # of the night, where no transit tells how long one lasts
-MIDDLE = 0.4, 0.6  # of the night: where the transits are put
-FOLLOWED = ("time", "airmass", "x", "y", "fwhm", "sky")
+_ALIKE = 2.0  # times brighter or fainter than the target
+_SIGMA = 5.0
+_T14 = 0.35  # of the night, where no transit tells how long one lasts
+_MIDDLE = 0.4, 0.6  # of the night: where the transits are put
+_FOLLOWED = ("time", "airmass", "x", "y", "fwhm", "sky")
 
 
 @dataclass(frozen=True)
@@ -174,14 +183,14 @@ def inject_transits(
         for work in ready:
             for number, depth in enumerate(depths):
                 rng = np.random.default_rng([seed, number])
-                yield from tried(work, stages, runner, depth=depth, stars=stars, rng=rng)
+                yield from _tried(work, stages, runner, depth=depth, stars=stars, rng=rng)
 
 
-def tried(
+def _tried(
     work: Work, stages: Sequence[Any], runner: Runner, *, depth: float, stars: int, rng: np.random.Generator
 ) -> list[Trial]:
     """One pass over the frames of a set, with transits of one depth in several stars."""
-    chosen = chosen_stars(work, stars)
+    chosen = _chosen_stars(work, stars)
     if not chosen:
         return []
     series = work.result[SERIES]
@@ -195,17 +204,17 @@ def tried(
     outcomes = runner.run_frames(work.observed.frames, again, work.setup, what=what)
     gather = next(stage for stage in stages if SERIES in stage.gives)
     measured = gather(work.with_(outcomes=tuple(outcomes)), runner).result[SERIES]
-    return [recovered(trial, work, measured, chosen) for trial in trials]
+    return [_recovered(trial, work, measured, chosen) for trial in trials]
 
 
-def chosen_stars(work: Work, count: int) -> list[int]:
+def _chosen_stars(work: Work, count: int) -> list[int]:
     """The target, unless it has a transit of its own, and the constant stars most like it."""
     table, target, series = work.result[STAR_TABLE], work.target_star, work.result[SERIES]
     known = np.isfinite(series.flux).any(axis=2)
     usable = (table.weight > 0) & known[known.any(axis=1)].all(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         away = np.abs(np.log(table.flux / table.flux[target])) if target is not None else -table.weight
-    others = [int(s) for s in np.argsort(away, kind="stable") if usable[s] and not away[s] > np.log(ALIKE)]
+    others = [int(s) for s in np.argsort(away, kind="stable") if usable[s] and not away[s] > np.log(_ALIKE)]
     own = [] if target is None or work.result.transit is not None else [target]
     most = max(1, min(count, int(np.count_nonzero(usable)) // 2))  # half of the comparison stars stay
     return [*own, *others][:most]
@@ -214,13 +223,13 @@ def chosen_stars(work: Work, count: int) -> list[int]:
 def planned(work: Work, series: Series, star: int, depth: float, rng: np.random.Generator) -> Trial:
     """A transit in the middle of the night, somewhere."""
     first, last = np.nanmin(series.time), np.nanmax(series.time)
-    tc = first + rng.uniform(*MIDDLE) * (last - first)
+    tc = first + rng.uniform(*_MIDDLE) * (last - first)
     transit = work.result.transit
-    t14 = T14 * (last - first) if transit is None else min(transit.t14.value, 0.6 * (last - first))
-    return Trial(work.observed.name, star, is_target(work, star), float(tc), float(t14), depth)
+    t14 = _T14 * (last - first) if transit is None else min(transit.t14.value, 0.6 * (last - first))
+    return Trial(work.observed.name, star, _is_target(work, star), float(tc), float(t14), depth)
 
 
-def is_target(work: Work, star: int) -> bool:
+def _is_target(work: Work, star: int) -> bool:
     """Whether a star is the target that the observer named."""
     return bool(work.named_by) and star == work.target_star
 
@@ -249,7 +258,7 @@ def reach(work: Work, series: Series) -> float:
     return dimming_radius(float(np.nanmax(series.fwhm)), float(series.radii[work.result.aperture]))
 
 
-def recovered(trial: Trial, work: Work, series: Series, without: Sequence[int]) -> Trial:
+def _recovered(trial: Trial, work: Work, series: Series, without: Sequence[int]) -> Trial:
     """The trial with the depth that a fit finds at its place."""
     table, aperture = work.result[STAR_TABLE], work.result.aperture
     usable = table.weight > 0
@@ -260,16 +269,16 @@ def recovered(trial: Trial, work: Work, series: Series, without: Sequence[int]) 
         steady.flux[..., aperture], steady.flux_err[..., aperture], usable=usable, target=trial.star
     )
     relflux, relerr = relative_flux(flux, error, ensemble.weights)
-    curve = curve_of(series, trial.star, relflux[:, trial.star], relerr[:, trial.star])
+    curve = _curve_of(series, trial.star, relflux[:, trial.star], relerr[:, trial.star])
     priors = TransitPriors(tc=Prior(trial.tc, 0.1 * trial.t14), t14=Prior(trial.t14, 0.1 * trial.t14))
     try:
-        band = fit_transit([curve], priors=priors, candidates=FOLLOWED, sample=False).bands[0]
+        band = fit_transit([curve], priors=priors, candidates=_FOLLOWED, sample=False).bands[0]
     except ReductionError as error:
         return replace(trial, why=str(error))
     return replace(trial, recovered=band.depth.value, error=(band.depth.minus + band.depth.plus) / 2)
 
 
-def curve_of(series: Series, star: int, flux: np.ndarray, error: np.ndarray) -> BandCurve:
+def _curve_of(series: Series, star: int, flux: np.ndarray, error: np.ndarray) -> BandCurve:
     """The light curve of a star as the fit takes it."""
     flux = np.where(excluded(point_flags(series)[:, star], Purpose.FIT), np.nan, flux)
     return BandCurve("injected", series.time, flux, error, series.exposure_days, series.columns(star))
@@ -300,6 +309,6 @@ def recovery_of(trials: Sequence[Trial]) -> Recovery:
         float(1 / np.sqrt(total)) if total else np.nan,
         float(pulls.mean()) if pulls.size else np.nan,
         float(pulls.std(ddof=1)) if pulls.size > 1 else np.nan,
-        SIGMA * float(np.median(error[good])) if good.any() else np.nan,
+        _SIGMA * float(np.median(error[good])) if good.any() else np.nan,
         len(trials),
     )

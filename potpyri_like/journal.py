@@ -25,19 +25,32 @@ from potpyri_like.errors import ProductError, ReductionError
 from potpyri_like.folders import Folder, Odd, parts_of, say_on_screen
 from potpyri_like.store import REMEDY, Output, Reading, one_line, sha256, signature
 
-__all__ = ["Busy", "Journal", "Known", "Task"]
+__all__ = [
+    "COMMIT_SECONDS",
+    "DIGEST",
+    "FOLDER",
+    "NAME",
+    "OPENED",
+    "Busy",
+    "Journal",
+    "Known",
+    "Task",
+    "check_opened",
+    "sealed",
+    "unsealed",
+]
 
 FOLDER, NAME = ".journal", "journal.sqlite"
-VERSION = 3
+_VERSION = 3
 DIGEST = hashlib.sha256().digest_size  # bytes, before what is kept
 COMMIT_SECONDS = 0.5
-WHO = 200  # characters that tell who has the lock
-APPLICATION = 0x704C696B  # by which SQLite files are told apart
-SPOILT = ("malformed", "not a database", "no such table", "no such column")  # what SQLite says
-ASIDE = "~"  # ends the name of a database that was set aside
+_WHO = 200  # characters that tell who has the lock
+_APPLICATION = 0x704C696B  # by which SQLite files are told apart
+_SPOILT = ("malformed", "not a database", "no such table", "no such column")  # what SQLite says
+_ASIDE = "~"  # ends the name of a database that was set aside
 OPENED = Path("/proc/self/fd"), Path("/dev/fd")  # where Linux and macOS list the files this process has open
-Signature = tuple[int, int, int, int]  # size, modified [ns], changed [ns], inode
-SCHEMA = """
+_Signature = tuple[int, int, int, int]  # size, modified [ns], changed [ns], inode
+_SCHEMA = """
 CREATE TABLE files (file TEXT PRIMARY KEY, signature TEXT, sha256 TEXT) WITHOUT ROWID;
 CREATE TABLE headers (file TEXT PRIMARY KEY, key TEXT, rows BLOB);
 CREATE TABLE jobs (job TEXT PRIMARY KEY, parts BLOB) WITHOUT ROWID;
@@ -49,7 +62,7 @@ CREATE TABLE notes (name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;
 """
 
 
-class NotOurs(sqlite3.DatabaseError):
+class _NotOurs(sqlite3.DatabaseError):
     """A database that is not as a run leaves it."""
 
 
@@ -118,11 +131,11 @@ class Journal:
         self.root = self.output.root
         self.folder = self.root / FOLDER
         self._files = self.output.folder.below(FOLDER)
-        with told(self.folder):
-            self._lock = locked(self._files, self.root)
+        with _told(self.folder):
+            self._lock = _locked(self._files, self.root)
         self._committed = time.monotonic()
         try:
-            with told(self.folder):
+            with _told(self.folder):
                 self._db = self._opened()
                 if redo:
                     self.start_again()
@@ -141,7 +154,7 @@ class Journal:
         if self._lock.closed:
             return
         try:
-            with told(self.folder):
+            with _told(self.folder):
                 self.commit()
         finally:
             with suppress(sqlite3.Error):
@@ -167,7 +180,7 @@ class Journal:
         if row is None:
             return ""
         with suppress(OSError):
-            if row[0] == stamp(signature(path)):
+            if row[0] == _stamp(signature(path)):
                 return str(row[1])
         return ""
 
@@ -185,12 +198,12 @@ class Journal:
 
     def inputs(self) -> Iterator[tuple[str, str]]:
         """The raw files that are known, and their SHA-256."""
-        with told(self.folder):
+        with _told(self.folder):
             yield from self._execute("SELECT file, sha256 FROM files ORDER BY file").fetchall()
 
-    def learn(self, file: str, of: Signature, digest: str) -> None:
+    def learn(self, file: str, of: _Signature, digest: str) -> None:
         """Remember the SHA-256 of a raw file, and by what to see that it has not changed."""
-        self._write("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", file, stamp(of), digest)
+        self._write("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", file, _stamp(of), digest)
 
     def read(self, file: str, reading: Reading) -> None:
         """Remember a raw file that was read."""
@@ -279,7 +292,7 @@ class Journal:
 
         Without a key, what was remembered with the same bytes stands.
         """
-        digest, now = self.output.sha256(name), stamp(self.output.signature(name))
+        digest, now = self.output.sha256(name), _stamp(self.output.signature(name))
         row = self._row("SELECT sha256 FROM products WHERE name = ?", name)
         if not key and row is not None and row[0] == digest:
             self._write("UPDATE products SET signature = ? WHERE name = ?", now, name)
@@ -290,7 +303,7 @@ class Journal:
 
     def forget_others(self, names: Collection[str]) -> list[str]:
         """Products of earlier runs that are none of these, and stand as they were written; all others are forgotten."""
-        with told(self.folder):
+        with _told(self.folder):
             known = [name for (name,) in self._execute("SELECT name FROM products").fetchall()]
         others = [name for name in known if name not in names]
         left = [name for name in others if self.product(name)]
@@ -307,12 +320,12 @@ class Journal:
         """The SHA-256 of a product whose size, times and place on the disk are as noted; "" where they are not."""
         row = self._row("SELECT signature, sha256 FROM products WHERE name = ?", name)
         with suppress(OSError):
-            return row[1] if row is not None and stamp(self.output.signature(name)) == row[0] else ""
+            return row[1] if row is not None and _stamp(self.output.signature(name)) == row[0] else ""
         return ""
 
     def _stands(self, name: str, stamped: str, digest: str) -> bool:
         with suppress(OSError):  # it is not there, or no plain file below the output folder
-            return stamp(self.output.signature(name)) == stamped or self.output.sha256(name) == digest
+            return _stamp(self.output.signature(name)) == stamped or self.output.sha256(name) == digest
         return False
 
     # -- notes -----------------------------------------------------------------------------------------------
@@ -327,7 +340,7 @@ class Journal:
     def write_note(self, name: str, value: object) -> None:
         """Note something, at once and for good."""
         self._write("INSERT OR REPLACE INTO notes VALUES (?, ?)", name, sealed(json.dumps(value).encode()))
-        with told(self.folder):
+        with _told(self.folder):
             self.commit()
 
     def forget(self, name: str) -> None:
@@ -337,22 +350,22 @@ class Journal:
 
     def _row(self, query: str, *values: object) -> Any:
         """The first row that a query finds; None where it finds none."""
-        with told(self.folder):
+        with _told(self.folder):
             return self._execute(query, *values).fetchone()
 
     def _write(self, statement: str, *values: object) -> None:
-        with told(self.folder):
+        with _told(self.folder):
             self._execute(statement, *values)
             if time.monotonic() - self._committed > COMMIT_SECONDS:
                 self.commit()
 
     def _execute(self, statement: str, *values: object) -> sqlite3.Cursor:
         """A statement's result; where a page turns out to be spoilt, that of a database begun afresh."""
-        values = tuple(as_stored(value) for value in values)
+        values = tuple(_as_stored(value) for value in values)
         try:
             return self._db.execute(statement, values)
         except sqlite3.DatabaseError as error:
-            if not is_spoilt(error):
+            if not _is_spoilt(error):
                 raise
             self._db.close()
             self._db = self._afresh(error)
@@ -361,9 +374,9 @@ class Journal:
     def _opened(self) -> sqlite3.Connection:
         """The database; one that cannot be read, or is not as a run leaves it, is set aside, and a new one begun."""
         try:
-            return prepared(self._files)
+            return _prepared(self._files)
         except sqlite3.DatabaseError as error:
-            if not is_spoilt(error):
+            if not _is_spoilt(error):
                 raise
             return self._afresh(error)
 
@@ -374,14 +387,14 @@ class Journal:
             "%s is not as a run leaves it (%s): it was set aside as %s, and is made anew",
             path,
             error,
-            NAME + ASIDE,
+            NAME + _ASIDE,
         )
-        self._files.rename(NAME, NAME + ASIDE)
+        self._files.rename(NAME, NAME + _ASIDE)
         self._files.remove(f"{NAME}-wal")
-        return prepared(self._files)
+        return _prepared(self._files)
 
 
-def prepared(files: Folder) -> sqlite3.Connection:
+def _prepared(files: Folder) -> sqlite3.Connection:
     """The database in a folder, with our tables and nothing else.
 
     SQLite opens files by their paths. So they are looked at before, nothing is read or written before it is certain
@@ -398,20 +411,20 @@ def prepared(files: Folder) -> sqlite3.Connection:
     for name in (f"{NAME}-journal", f"{NAME}-shm"):
         files.remove(name)
     files.remove_odd(f"{NAME}-wal")
-    looked_at = made(files)
+    looked_at = _made(files)
     address = f"{Path(str(files)).absolute().as_uri()}/{NAME}?mode=rw"
     database = sqlite3.connect(address, uri=True, check_same_thread=False)
     try:
         check_opened(files, looked_at)
         database.execute("PRAGMA trusted_schema = OFF")
         database.execute("PRAGMA locking_mode = EXCLUSIVE")
-        new = is_new(database)
+        new = _is_new(database)
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA fullfsync = ON")  # of macOS; no effect elsewhere
         database.execute("PRAGMA synchronous = FULL")  # notes must not be older than what they tell of
         if new:
             database.executescript(
-                f"BEGIN; {SCHEMA} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; COMMIT;"
+                f"BEGIN; {_SCHEMA} PRAGMA application_id = {_APPLICATION}; PRAGMA user_version = {_VERSION}; COMMIT;"
             )
     except sqlite3.Error:
         database.close()
@@ -419,7 +432,7 @@ def prepared(files: Folder) -> sqlite3.Connection:
     return database
 
 
-def made(files: Folder) -> os.stat_result:
+def _made(files: Folder) -> os.stat_result:
     """The file of the database, made where there is none; closed again, or SQLite's locks would end with that."""
     handle = files.own(NAME, os.O_RDWR)
     try:
@@ -432,43 +445,43 @@ def check_opened(files: Folder, wanted: os.stat_result) -> None:
     """Raise a ProductError where SQLite cannot have opened the file that was looked at."""
     here = os.path.samestat(files.status(NAME), wanted)
     shown = next((folder for folder in OPENED if folder.is_dir()), None)
-    if not here or (shown and not any(is_file(handle, wanted) for handle in shown.iterdir())):
+    if not here or (shown and not any(_is_file(handle, wanted) for handle in shown.iterdir())):
         raise ProductError(
             f"{files}: it was replaced by another folder while the journal was opened; run again"
         )
 
 
-def is_file(handle: Path, wanted: os.stat_result) -> bool:
+def _is_file(handle: Path, wanted: os.stat_result) -> bool:
     """Whether a descriptor of this process is of that file."""
     with suppress(OSError, ValueError):
         return os.path.samestat(os.fstat(int(handle.name)), wanted)
     return False
 
 
-def is_new(database: sqlite3.Connection) -> bool:
+def _is_new(database: sqlite3.Connection) -> bool:
     """Whether a database is empty; a NotOurs where what is in it is not what we write."""
     found = [database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
-    tables = tables_of(database)
+    tables = _tables_of(database)
     if found == [0, 0] and not tables:
         return True
-    if found != [APPLICATION, VERSION]:
-        raise NotOurs("it is of another version of this software, or of another program")
-    if tables != our_tables():
-        raise NotOurs("other tables are in it")
+    if found != [_APPLICATION, _VERSION]:
+        raise _NotOurs("it is of another version of this software, or of another program")
+    if tables != _our_tables():
+        raise _NotOurs("other tables are in it")
     for (name,) in database.execute("SELECT name FROM products"):
-        check_inside(name)
+        _check_inside(name)
     return False
 
 
-def check_inside(name: object) -> None:
+def _check_inside(name: object) -> None:
     """Raise a NotOurs where a product's name is none of a file below the output folder."""
     try:
         parts_of(os.fsdecode(name) if isinstance(name, bytes) else str(name))
     except Odd as error:
-        raise NotOurs(f"it names a product elsewhere, {one_line(repr(name))[:100]}") from error
+        raise _NotOurs(f"it names a product elsewhere, {one_line(repr(name))[:100]}") from error
 
 
-def tables_of(database: sqlite3.Connection) -> list[tuple[str, ...]]:
+def _tables_of(database: sqlite3.Connection) -> list[tuple[str, ...]]:
     """All tables, indices, views and triggers, in the words that made them."""
     return database.execute(
         "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
@@ -476,13 +489,13 @@ def tables_of(database: sqlite3.Connection) -> list[tuple[str, ...]]:
 
 
 @lru_cache(maxsize=1)
-def our_tables() -> list[tuple[str, ...]]:
+def _our_tables() -> list[tuple[str, ...]]:
     with closing(sqlite3.connect(":memory:")) as database:
-        database.executescript(SCHEMA)
-        return tables_of(database)
+        database.executescript(_SCHEMA)
+        return _tables_of(database)
 
 
-def as_stored(value: object) -> object:
+def _as_stored(value: object) -> object:
     """A value as SQLite takes it: a file's name that is no UTF-8 as bytes."""
     if isinstance(value, str) and not value.isascii():
         with suppress(UnicodeEncodeError):
@@ -492,9 +505,9 @@ def as_stored(value: object) -> object:
     return value
 
 
-def is_spoilt(error: sqlite3.DatabaseError) -> bool:
+def _is_spoilt(error: sqlite3.DatabaseError) -> bool:
     """Whether an error tells that a database is not as we wrote it, and not that the disk is full or closed."""
-    return isinstance(error, NotOurs) or any(words in str(error) for words in SPOILT)
+    return isinstance(error, _NotOurs) or any(words in str(error) for words in _SPOILT)
 
 
 def sealed(content: bytes) -> bytes:
@@ -516,12 +529,12 @@ def unsealed(kept: object) -> bytes:
     return content
 
 
-def stamp(of: Signature) -> str:
+def _stamp(of: _Signature) -> str:
     """A file's size, times and place on the disk, by which a change shows."""
     return " ".join(map(str, of))
 
 
-def locked(files: Folder, root: Path) -> IO[str]:
+def _locked(files: Folder, root: Path) -> IO[str]:
     """The open lock of an output folder, gone with the process that has it.
 
     Raises
@@ -534,7 +547,7 @@ def locked(files: Folder, root: Path) -> IO[str]:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         file.seek(0)
-        who = one_line(file.read(WHO))
+        who = one_line(file.read(_WHO))
         file.close()
         raise Busy(
             f"{root}: another run is at work there{f' ({who})' if who else ''};"
@@ -547,7 +560,7 @@ def locked(files: Folder, root: Path) -> IO[str]:
 
 
 @contextmanager
-def told(folder: Path) -> Iterator[None]:
+def _told(folder: Path) -> Iterator[None]:
     """Tell in our words that the journal cannot be written."""
     try:
         yield

@@ -45,8 +45,13 @@ __all__ = [
     "Memory",
     "Night",
     "ObservationSet",
+    "check_apart",
+    "check_is_folder",
     "dated",
+    "edits_by_file",
+    "is_ours",
     "list_files",
+    "refused",
     "rows_of",
     "scan",
     "slug",
@@ -56,20 +61,20 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 NIGHT_TABLE, RUN_RECORD = "night.ecsv", "run.json"
-OWN_NAMES = ("cals", "log", OWN_FOLDER, NIGHT_TABLE, RUN_RECORD, "report.html")
-LONGEST_NAME = 80  # bytes; file systems take 255, and names get prefixes and suffixes
-ELSEWHERE = "a link that leaves the night is not followed; put the frames themselves there"
-NO_NIGHT = (
+_OWN_NAMES = ("cals", "log", OWN_FOLDER, NIGHT_TABLE, RUN_RECORD, "report.html")
+_LONGEST_NAME = 80  # bytes; file systems take 255, and names get prefixes and suffixes
+_ELSEWHERE = "a link that leaves the night is not followed; put the frames themselves there"
+_NO_NIGHT = (
     "of which night it is cannot be known: its clock was not set, and frames of several nights lie beside it;"
     " the frame is excluded (put the frames of each night into a folder of their own)"
 )
-BY_HAND = "left out by hand in night.ecsv"
-COPY = "the same exposure as"
-NOT_NEEDED = "neither science nor calibration"
-ABSENT = "the file is not there now; what was written about it holds when it is back"
-COLUMNS = ("file", "kind", "camera", "band", "target", "binning", "exposure", "mid_time", "clock", "night")
-MORE_COLUMNS = ("decided_by", "notes", "status", "reason")
-HOW_TO_EDIT = (
+_BY_HAND = "left out by hand in night.ecsv"
+_COPY = "the same exposure as"
+_NOT_NEEDED = "neither science nor calibration"
+_ABSENT = "the file is not there now; what was written about it holds when it is back"
+_COLUMNS = ("file", "kind", "camera", "band", "target", "binning", "exposure", "mid_time", "clock", "night")
+_MORE_COLUMNS = ("decided_by", "notes", "status", "reason")
+_HOW_TO_EDIT = (
     "kind, camera, band and target may be changed, and status set to 'leave out' (or back to 'use');"
     " the next run obeys. mid_time is UTC."
 )
@@ -179,7 +184,7 @@ class Night:
     @property
     def copies(self) -> tuple[FrameRow, ...]:
         """The frames that are left out since they are copies of others."""
-        return tuple(r for r in self.rows if r.status == LEAVE_OUT and r.reason.startswith(COPY))
+        return tuple(r for r in self.rows if r.status == LEAVE_OUT and r.reason.startswith(_COPY))
 
     def sets(self, *, joined: bool = False) -> tuple[ObservationSet, ...]:
         """The science frames by night, target, pointing, camera, band, binning and readout, with what calibrates each.
@@ -192,11 +197,11 @@ class Night:
         groups: dict[str, dict[tuple, list[FrameInfo]]] = defaultdict(lambda: defaultdict(list))
         science = [info for info in self.frames if info.kind is FrameKind.SCIENCE]
         for info in with_fields(science, self.instrument, joined=joined):
-            groups["" if joined else info.night][set_key(info)].append(info)
+            groups["" if joined else info.night][_set_key(info)].append(info)
         is_dated = len(self.nights) > 1
         sets = []
         for night, group in sorted(groups.items()):
-            folders = set_folders({key: frames[0] for key, frames in group.items()})
+            folders = _set_folders({key: frames[0] for key, frames in group.items()})
             name = night if is_dated else ""
             sets += [
                 replace(self.make_set(group[key], dated(folders[key], name)), night=name, is_dated=is_dated)
@@ -221,7 +226,7 @@ class Night:
     def calibrations(self, kind: FrameKind, science: FrameInfo) -> Iterator[FrameInfo]:
         """Calibration frames with the science frame's camera, binning, readout and shape."""
         for info in self.frames:
-            if info.kind is kind and pixels_key(info) == pixels_key(science):
+            if info.kind is kind and _pixels_key(info) == _pixels_key(science):
                 yield info
 
     def table(self, base: Mapping[str, tuple[str, str]] | None = None) -> Table:
@@ -236,12 +241,12 @@ class Night:
         rows = []
         for row in (*self.rows, *self.absent()):
             status, reason = after.get(row.file, (row.status, row.reason))
-            values = row_values(row.info) if row.info else edited_values(self.edits.get(row.file, Edit()))
+            values = _row_values(row.info) if row.info else _edited_values(self.edits.get(row.file, Edit()))
             rows.append((row.file, *values, status, one_line(reason)))
-        table = Table(rows=rows, names=COLUMNS + MORE_COLUMNS, dtype=[str] * 6 + [float] + [str] * 7)
+        table = Table(rows=rows, names=_COLUMNS + _MORE_COLUMNS, dtype=[str] * 6 + [float] + [str] * 7)
         table["exposure"].unit = u.s
         table.meta["instrument"] = self.instrument.name
-        table.meta["edit"] = HOW_TO_EDIT
+        table.meta["edit"] = _HOW_TO_EDIT
         return table
 
     def absent(self) -> Iterator[FrameRow]:
@@ -249,11 +254,11 @@ class Night:
         there = {row.file for row in self.rows}
         for file, edit in self.edits.items():
             if file and file not in there:
-                yield FrameRow(file, edit.status or USE, ABSENT)
+                yield FrameRow(file, edit.status or USE, _ABSENT)
 
 
 @dataclass(frozen=True)
-class Listing:
+class _Listing:
     """What lies in a night's folder.
 
     Attributes
@@ -273,7 +278,7 @@ class Listing:
     @property
     def strangers(self) -> int:
         """How many links leave the night."""
-        return sum(why == ELSEWHERE for _, why in self.odd)
+        return sum(why == _ELSEWHERE for _, why in self.odd)
 
 
 class Memory(Protocol):
@@ -329,11 +334,11 @@ def scan(
     listing = replace(listing, files=tuple(path for path in listing.files if path not in waiting))
     read = read_edits(edited, instrument.name)
     edits = read if written is None else written.changes(read)
-    rows = rows_of_files(listing.files, root, instrument, edits, memory)
+    rows = _rows_of_files(listing.files, root, instrument, edits, memory)
     tell_unknown(read, {row.file for row in rows})
-    rows = without_copies(settle(rows, instrument), instrument, edits, memory)
-    rows = remark_unused(refuse_odd_shapes(sorted_into_nights(rows, instrument)))
-    return Night(root, instrument, (*passed_over(listing, root), *rows), edits)
+    rows = _without_copies(_settle(rows, instrument), instrument, edits, memory)
+    rows = _remark_unused(_refuse_odd_shapes(_sorted_into_nights(rows, instrument)))
+    return Night(root, instrument, (*_passed_over(listing, root), *rows), edits)
 
 
 def check_apart(root: Path, output: Path) -> None:
@@ -343,7 +348,7 @@ def check_apart(root: Path, output: Path) -> None:
             f"--out {output}: that is the night itself; choose a folder of its own for the products"
         )
     inside = output.is_dir() and output.resolve().is_relative_to(root.resolve())
-    if inside and output.name != OWN_FOLDER and not is_ours(output) and raw_names(output, None).files:
+    if inside and output.name != OWN_FOLDER and not is_ours(output) and _raw_names(output, None).files:
         raise UsageError(f"--out {output}: raw files of the night lie there; choose another folder")
 
 
@@ -354,7 +359,7 @@ def check_is_folder(root: Path) -> None:
         raise NightError(f"{root}: {what}")
 
 
-def list_files(root: Path, skip: Path | None) -> Listing:
+def list_files(root: Path, skip: Path | None) -> _Listing:
     """The raw files below a folder.
 
     Raises
@@ -365,7 +370,7 @@ def list_files(root: Path, skip: Path | None) -> Listing:
     check_is_folder(root)
     if is_ours(root):
         raise NightError(f"{root}: products of an earlier run lie there; give the folder of the raw frames")
-    listing = raw_names(root, skip)
+    listing = _raw_names(root, skip)
     if listing.strangers:
         log.warning("%s: %d links that leave the night are passed over", root, listing.strangers)
     if not listing.files:
@@ -375,7 +380,7 @@ def list_files(root: Path, skip: Path | None) -> Listing:
     return listing
 
 
-def raw_names(root: Path, skip: Path | None) -> Listing:
+def _raw_names(root: Path, skip: Path | None) -> _Listing:
     """Files that may be raw below a folder; products, hidden files and links elsewhere are passed over."""
     top, avoid = root.resolve(), None if skip is None else skip.resolve()
     files: list[Path] = []
@@ -384,17 +389,17 @@ def raw_names(root: Path, skip: Path | None) -> Listing:
     for folder, folders, names in os.walk(root, onerror=closed.append):
         here = Path(folder)
         links = [name for name in folders if os.path.islink(os.path.join(folder, name))]  # noqa: PTH114, PTH118
-        folders[:] = sorted(name for name in folders if is_searched(here / name, avoid))
+        folders[:] = sorted(name for name in folders if _is_searched(here / name, avoid))
         for name in sorted([*filter(is_raw_name, names), *links]):
-            why = oddity(os.path.join(folder, name), top)  # noqa: PTH118  (quicker)
+            why = _oddity(os.path.join(folder, name), top)  # noqa: PTH118  (quicker)
             if why:
                 odd.append((here / name, why))
             elif name not in links:
                 files.append(here / name)
-    return Listing(tuple(sorted(files)), tuple(closed), tuple(odd))
+    return _Listing(tuple(sorted(files)), tuple(closed), tuple(odd))
 
 
-def oddity(path: str, top: Path) -> str:
+def _oddity(path: str, top: Path) -> str:
     """Why a name is passed over that may be one of a raw frame; "" for a file, or a folder of the night."""
     try:
         linked = stat.S_ISLNK(os.lstat(path).st_mode)
@@ -402,12 +407,12 @@ def oddity(path: str, top: Path) -> str:
     except OSError as error:
         return f"it cannot be looked at ({error.strerror}); the frame is left out"
     if linked and not Path(path).resolve().is_relative_to(top):
-        return ELSEWHERE
+        return _ELSEWHERE
     plain = stat.S_ISREG(mode) or stat.S_ISDIR(mode)
     return "" if plain else "it is no plain file, but a pipe, a device or a socket; it is left out"
 
 
-def is_searched(folder: Path, avoid: Path | None) -> bool:
+def _is_searched(folder: Path, avoid: Path | None) -> bool:
     """Whether a folder within the night may hold raw files."""
     if folder.name.startswith(".") or folder.name == OWN_FOLDER or is_ours(folder):
         return False
@@ -421,7 +426,7 @@ def is_ours(folder: Path) -> bool:
     return os.path.isfile(folder / NIGHT_TABLE) and any(map(os.path.exists, beside))  # noqa: PTH113
 
 
-def twins(files: Iterable[Path]) -> dict[Path, Path]:
+def _twins(files: Iterable[Path]) -> dict[Path, Path]:
     """Files that are the same frame as another: packed beside it, or a link to it."""
     first: dict[Path, Path] = {}
     found: dict[Path, Path] = {}
@@ -434,7 +439,7 @@ def twins(files: Iterable[Path]) -> dict[Path, Path]:
     return found
 
 
-def passed_over(listing: Listing, root: Path) -> Iterator[FrameRow]:
+def _passed_over(listing: _Listing, root: Path) -> Iterator[FrameRow]:
     """A row for each folder that cannot be looked into, and for each link, pipe or device."""
     for error in listing.closed:
         name = printable(os.path.relpath(error.filename, root))
@@ -444,7 +449,7 @@ def passed_over(listing: Listing, root: Path) -> Iterator[FrameRow]:
         yield FrameRow(name, REFUSED, f"{name}: {why}")
 
 
-def rows_of_files(
+def _rows_of_files(
     files: tuple[Path, ...],
     root: Path,
     instrument: Instrument,
@@ -452,20 +457,20 @@ def rows_of_files(
     memory: Memory | None,
 ) -> list[FrameRow]:
     """The rows of all files, in order; of several that are one frame, the first that can be used stands for it."""
-    same, stands, by_file = twins(files), dict[Path, Path](), edits_by_file(edits)
+    same, stands, by_file = _twins(files), dict[Path, Path](), edits_by_file(edits)
     rows: dict[Path, list[FrameRow]] = {}
     for path in sorted(files, key=lambda path: path in same):  # what may stand for others first
         first = same.get(path)
         first = stands.get(first, first) if first is not None else None
         own = None if first is not None and all(row.status == REFUSED for row in rows[first]) else first
         asked = by_file.get(printable(path.relative_to(root).as_posix()), {})
-        rows[path] = remembered_rows(path, own, root, instrument, asked, memory)
+        rows[path] = _remembered_rows(path, own, root, instrument, asked, memory)
         if own is None and path in same and any(row.status != REFUSED for row in rows[path]):
             stands[same[path]] = path
     for path in files:
         if any(row.passing for row in rows[path]):  # a moment later it may be readable
             asked = by_file.get(printable(path.relative_to(root).as_posix()), {})
-            rows[path] = remembered_rows(path, None, root, instrument, asked, memory)
+            rows[path] = _remembered_rows(path, None, root, instrument, asked, memory)
     return [row for path in files for row in rows[path]]
 
 
@@ -478,7 +483,7 @@ def edits_by_file(edits: Mapping[str, Edit]) -> dict[str, dict[str, Edit]]:
     return found
 
 
-def remembered_rows(
+def _remembered_rows(
     path: Path,
     same: Path | None,
     root: Path,
@@ -495,15 +500,15 @@ def remembered_rows(
     except OSError:  # it is gone, or may not be looked at: told where it is read
         return rows_of(path, same, root, instrument, edits)
     known = memory.rows(file, key)
-    if not are_rows(known):
+    if not _are_rows(known):
         rows = rows_of(path, same, root, instrument, edits)
         if not any(row.passing for row in rows):
             memory.keep(file, key, [(row.file, row.status, row.reason, row.info) for row in rows])
         return rows
-    return [with_path(FrameRow(*cells), path) for cells in known]
+    return [_with_path(FrameRow(*cells), path) for cells in known]
 
 
-def are_rows(known: object) -> bool:
+def _are_rows(known: object) -> bool:
     """Whether what a memory gives are the cells of rows, as it was given them."""
     return isinstance(known, list) and all(
         isinstance(cells, tuple | list)
@@ -514,7 +519,7 @@ def are_rows(known: object) -> bool:
     )
 
 
-def with_path(row: FrameRow, path: Path) -> FrameRow:
+def _with_path(row: FrameRow, path: Path) -> FrameRow:
     """The row of a file under the name by which it was found this time."""
     return row if row.info is None else replace(row, info=replace(row.info, path=path))
 
@@ -539,10 +544,10 @@ def rows_of(
         return [refused(file, error, edits)]
     planes = int(np.prod(header.image_shape[:-2]))
     names = [file] if len(header.image_shape) == 2 else [f"{file}[{plane}]" for plane in range(planes)]
-    return list(described(header, names, instrument, edits))
+    return list(_described(header, names, instrument, edits))
 
 
-def described(
+def _described(
     header: RawHeader, names: list[str], instrument: Instrument, edits: Mapping[str, Edit]
 ) -> Iterator[FrameRow]:
     """A row for each plane: what the header says, or the observer."""
@@ -550,21 +555,21 @@ def described(
     for plane, name in enumerate(names):
         try:
             edit = edits.get(name, Edit()).checked(name)
-            asked = overrides(edit)
+            asked = _overrides(edit)
             key = tuple(sorted(asked.items()))
             if key not in known:
                 known[key] = instrument.describe(header, **asked)
-            yield decided(name, known[key][plane], edit)
+            yield _decided(name, known[key][plane], edit)
         except FrameError as error:
             yield refused(name, error, edits)
 
 
-def decided(file: str, info: FrameInfo, edit: Edit) -> FrameRow:
+def _decided(file: str, info: FrameInfo, edit: Edit) -> FrameRow:
     """The row of a frame that is understood: to be used, or left out."""
     if info.kind is FrameKind.OTHER:
-        return FrameRow(file, LEAVE_OUT, f"{NOT_NEEDED} ({info.decided_by})", info)
-    if edit.status == LEAVE_OUT and not edit.reason.startswith((NOT_NEEDED, COPY)):
-        return FrameRow(file, LEAVE_OUT, BY_HAND, info)
+        return FrameRow(file, LEAVE_OUT, f"{_NOT_NEEDED} ({info.decided_by})", info)
+    if edit.status == LEAVE_OUT and not edit.reason.startswith((_NOT_NEEDED, _COPY)):
+        return FrameRow(file, LEAVE_OUT, _BY_HAND, info)
     return FrameRow(file, USE, "", info)
 
 
@@ -584,28 +589,28 @@ def with_folder(file: str, reason: str) -> str:
     return reason
 
 
-def overrides(edit: Edit) -> dict[str, Any]:
+def _overrides(edit: Edit) -> dict[str, Any]:
     """The arguments of `Instrument.describe` that a row of night.ecsv asks for."""
     given: dict[str, Any] = {"camera": edit.camera, "band": edit.band, "target": edit.target}
     given = {name: value for name, value in given.items() if value}
     return given | ({"kind": FrameKind(edit.kind)} if edit.kind else {})
 
 
-def settle(rows: list[FrameRow], instrument: Instrument) -> list[FrameRow]:
+def _settle(rows: list[FrameRow], instrument: Instrument) -> list[FrameRow]:
     """Let the instrument look at all frames together."""
     infos = tuple(row.info for row in rows if row.info is not None)
     settled = iter(instrument.settle(infos))
     return [row if row.info is None else replace(row, info=next(settled)) for row in rows]
 
 
-def without_copies(
+def _without_copies(
     rows: list[FrameRow], instrument: Instrument, edits: Mapping[str, Edit], memory: Memory | None
 ) -> list[FrameRow]:
     """The rows; of those that are one exposure the raw frame's is used, or the one that the observer set to use.
 
     A copy of a frame that the observer left out is left out with it.
     """
-    shown = [row for row in rows if row.info is not None and (row.status == USE or row.reason == BY_HAND)]
+    shown = [row for row in rows if row.info is not None and (row.status == USE or row.reason == _BY_HAND)]
     infos = [row.info for row in shown if row.info is not None]
     wanted = [
         row.info.label for row in shown if row.info and edits.get(row.file, Edit()).status.lower() == USE
@@ -616,40 +621,40 @@ def without_copies(
 
     found = copies(infos, images_of, preferred=wanted, memory=memory)
     return [
-        replace(row, status=LEAVE_OUT, reason=f"{COPY} {printable(found[row.info.label])}")
+        replace(row, status=LEAVE_OUT, reason=f"{_COPY} {printable(found[row.info.label])}")
         if row.info is not None and row.info.label in found and row.status == USE
         else row
         for row in rows
     ]
 
 
-def sorted_into_nights(rows: list[FrameRow], instrument: Instrument) -> list[FrameRow]:
+def _sorted_into_nights(rows: list[FrameRow], instrument: Instrument) -> list[FrameRow]:
     """The rows with the night of each frame that is used; science frames of which it cannot be known are rejected."""
     frames = [row.info for row in rows if row.status == USE and row.info is not None]
     known = dict(zip(map(id, frames), with_nights(frames, partial(site_of, instrument)), strict=True))
     rows = [row if id(row.info) not in known else replace(row, info=known[id(row.info)]) for row in rows]
     return [
-        replace(row, status=REFUSED, reason=f"{row.info.label}: {NO_NIGHT}")
+        replace(row, status=REFUSED, reason=f"{row.info.label}: {_NO_NIGHT}")
         if row.status == USE and row.info and row.info.kind is FrameKind.SCIENCE and not row.info.night
         else row
         for row in rows
     ]
 
 
-def refuse_odd_shapes(rows: list[FrameRow]) -> list[FrameRow]:
+def _refuse_odd_shapes(rows: list[FrameRow]) -> list[FrameRow]:
     """Refuse science frames whose shape is not that of most frames of their set."""
     shapes: dict[tuple, Counter] = defaultdict(Counter)
-    for info in used(rows, FrameKind.SCIENCE):
-        shapes[info.night, *set_key(info)][info.shape] += 1
-    return [with_usual_shape(row, shapes) for row in rows]
+    for info in _used(rows, FrameKind.SCIENCE):
+        shapes[info.night, *_set_key(info)][info.shape] += 1
+    return [_with_usual_shape(row, shapes) for row in rows]
 
 
-def with_usual_shape(row: FrameRow, shapes: Mapping[tuple, Counter]) -> FrameRow:
+def _with_usual_shape(row: FrameRow, shapes: Mapping[tuple, Counter]) -> FrameRow:
     """The row, refused where its shape is not the most frequent of its set."""
     info = row.info
     if row.status != USE or info is None or info.kind is not FrameKind.SCIENCE:
         return row
-    (usual, count), *_ = shapes[info.night, *set_key(info)].most_common(1)
+    (usual, count), *_ = shapes[info.night, *_set_key(info)].most_common(1)
     if info.shape == usual:
         return row
     reason = (
@@ -660,58 +665,58 @@ def with_usual_shape(row: FrameRow, shapes: Mapping[tuple, Counter]) -> FrameRow
     return replace(row, status=REFUSED, reason=reason)
 
 
-def remark_unused(rows: list[FrameRow]) -> list[FrameRow]:
+def _remark_unused(rows: list[FrameRow]) -> list[FrameRow]:
     """The rows, calibration frames that fit no science frame with that as their reason."""
-    science = used(rows, FrameKind.SCIENCE)
-    pixels = {pixels_key(info) for info in science}
-    bands = {(pixels_key(info), info.band) for info in science}
-    return [with_remark(row, pixels, bands) for row in rows] if science else rows
+    science = _used(rows, FrameKind.SCIENCE)
+    pixels = {_pixels_key(info) for info in science}
+    bands = {(_pixels_key(info), info.band) for info in science}
+    return [_with_remark(row, pixels, bands) for row in rows] if science else rows
 
 
-def with_remark(row: FrameRow, pixels: set[tuple], bands: set[tuple]) -> FrameRow:
+def _with_remark(row: FrameRow, pixels: set[tuple], bands: set[tuple]) -> FrameRow:
     """The row, with a reason where no science frame has the frame's pixels, or a flat's band."""
     info = row.info
     if row.status != USE or info is None or info.kind is FrameKind.SCIENCE:
         return row
-    if pixels_key(info) not in pixels:
+    if _pixels_key(info) not in pixels:
         return replace(row, reason=f"fits no science frame: none of {info.camera} has its size and readout")
-    if info.kind is FrameKind.FLAT and (pixels_key(info), info.band) not in bands:
+    if info.kind is FrameKind.FLAT and (_pixels_key(info), info.band) not in bands:
         return replace(
             row, reason=f"fits no science frame: none of {info.camera} is in {info.band or 'its band'}"
         )
     return row
 
 
-def used(rows: Iterable[FrameRow], kind: FrameKind) -> list[FrameInfo]:
+def _used(rows: Iterable[FrameRow], kind: FrameKind) -> list[FrameInfo]:
     """The frames of that kind that are to be used."""
     return [row.info for row in rows if row.status == USE and row.info is not None and row.info.kind is kind]
 
 
-def set_key(info: FrameInfo) -> tuple:
+def _set_key(info: FrameInfo) -> tuple:
     """What the frames of one set share."""
     return info.target.casefold(), info.camera, info.band, info.binning, info.readout
 
 
-def pixels_key(info: FrameInfo) -> tuple:
+def _pixels_key(info: FrameInfo) -> tuple:
     """What a calibration frame and a science frame share that come from the same pixels."""
     return info.camera, info.binning, info.readout, info.shape
 
 
-def set_folders(firsts: Mapping[tuple, FrameInfo]) -> dict[tuple, str]:
+def _set_folders(firsts: Mapping[tuple, FrameInfo]) -> dict[tuple, str]:
     """A folder for each set: target/band, with more where two sets would share one.
 
     Parameters
     ----------
     firsts : mapping of tuple to FrameInfo
-        A frame of each set, by `set_key`.
+        A frame of each set, by `_set_key`.
     """
     keys = sorted(firsts, key=str)
-    targets = different({key[0]: slug(firsts[key].target or "unnamed") for key in keys})
+    targets = _different({key[0]: slug(firsts[key].target or "unnamed") for key in keys})
     plain = {key: f"{targets[key[0]]}/{slug(firsts[key].band or 'clear')}" for key in keys}
     shared = Counter(name.casefold() for name in plain.values())
-    return different(
+    return _different(
         {
-            key: name if shared[name.casefold()] == 1 else name + suffix(firsts[key])
+            key: name if shared[name.casefold()] == 1 else name + _suffix(firsts[key])
             for key, name in plain.items()
         }
     )
@@ -722,7 +727,7 @@ def dated(path: str, night: str) -> str:
     return f"{night.replace('-', '')}/{path}" if night else path
 
 
-def suffix(info: FrameInfo) -> str:
+def _suffix(info: FrameInfo) -> str:
     """Camera, binning and readout, for the name of a folder."""
     parts = [
         slug(info.camera),
@@ -732,12 +737,12 @@ def suffix(info: FrameInfo) -> str:
     return "".join(f"_{part}" for part in parts)
 
 
-Key = TypeVar("Key")
+_Key = TypeVar("_Key")
 
 
-def different(names: Mapping[Key, str]) -> dict[Key, str]:
+def _different(names: Mapping[_Key, str]) -> dict[_Key, str]:
     """The names, numbered where two are the same in any letter case."""
-    found: dict[Key, str] = {}
+    found: dict[_Key, str] = {}
     taken: set[str] = set()
     for key, name in names.items():
         numbered = chain([name], (f"{name}_{number}" for number in count(2)))
@@ -749,17 +754,17 @@ def different(names: Mapping[Key, str]) -> dict[Key, str]:
 def slug(text: str) -> str:
     """A name that is safe as a folder: letters, digits, ``+ - _ .``; short, not hidden, none of ours."""
     clean = re.sub(r"[^\w+.-]+", "_", unicodedata.normalize("NFC", text)).strip("._").lstrip("-._")
-    clean = clean.encode()[:LONGEST_NAME].decode(errors="ignore").rstrip("._") or "unnamed"
-    return f"{clean}_" if clean.casefold() in OWN_NAMES else clean
+    clean = clean.encode()[:_LONGEST_NAME].decode(errors="ignore").rstrip("._") or "unnamed"
+    return f"{clean}_" if clean.casefold() in _OWN_NAMES else clean
 
 
-def edited_values(edit: Edit) -> tuple:
+def _edited_values(edit: Edit) -> tuple:
     """The cells of a row whose header is not known: what the observer wrote into them."""
     written = (edit.kind, edit.camera, edit.band, edit.target)
     return (*map(one_line, written), "", np.nan, "", "", "", "", "")
 
 
-def row_values(info: FrameInfo) -> tuple:
+def _row_values(info: FrameInfo) -> tuple:
     """The cells of one row that come from the header."""
     return (
         str(info.kind),

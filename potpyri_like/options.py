@@ -25,6 +25,9 @@ from potpyri_like.store import one_line
 __all__ = [
     "COMMAND_LINE",
     "ENGINE",
+    "TIMES",
+    "OptionField",
+    "OptionValue",
     "Options",
     "config_path",
     "options_with",
@@ -38,21 +41,21 @@ __all__ = [
 
 COMMAND_LINE = "command line"
 ENGINE = ("jobs", "scheduler")  # options on which no result depends
-ON_THE_LINE_ONLY = ("out", "config", "verbose", "redo", "timings")
-LARGEST = 1e9
+_ON_THE_LINE_ONLY = ("out", "config", "verbose", "redo", "timings")
+_LARGEST = 1e9
 TIMES = "times.csv"  # of PROFE: intervals out of transit
-NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?"
-WHERE = r"\s*([^:,]+:)?\s*"  # a camera, if it is named
-PIXEL = rf"{WHERE}{NUMBER}\s*,\s*{NUMBER}\s*"
-STARS = rf"{WHERE}\d+\s*(,\s*\d+\s*)*"
-COORDINATES = r"[\d+-][\dhmsd:.°'\"]*([ ,]+[\d+-][\dhmsd:.°'\"]*)+"
+_NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?"
+_WHERE = r"\s*([^:,]+:)?\s*"  # a camera, if it is named
+_PIXEL = rf"{_WHERE}{_NUMBER}\s*,\s*{_NUMBER}\s*"
+_STARS = rf"{_WHERE}\d+\s*(,\s*\d+\s*)*"
+_COORDINATES = r"[\d+-][\dhmsd:.°'\"]*([ ,]+[\d+-][\dhmsd:.°'\"]*)+"
 
 
 OptionValue: TypeAlias = str | int | float | bool | None
 OptionField: TypeAlias = Field[Any]  # of the dataclass, one for each option
 
 
-def option(
+def _option(
     help_: str,
     default: object = None,
     *,
@@ -86,10 +89,10 @@ def option(
         Gives the one text that is kept of those that mean the same, where the letter case does not matter.
     """
     about = {"help": help_, "name": name, "metavar": metavar, "choices": choices, "form": form, "give": give}
-    return field(default=default, metadata={**about, "own": own or of_anybody, "fold": fold})
+    return field(default=default, metadata={**about, "own": own or _of_anybody, "fold": fold})
 
 
-def of_anybody(value: object) -> bool:
+def _of_anybody(value: object) -> bool:
     """For options that a night may give."""
     return False
 
@@ -99,7 +102,7 @@ def _folded_recipe(text: str) -> str:
     return text if names_file(text) else text.lower()
 
 
-def of_the_user(value: object) -> bool:
+def _of_the_user(value: object) -> bool:
     """For options that no night may give."""
     return True
 
@@ -108,38 +111,38 @@ def of_the_user(value: object) -> bool:
 class Options:
     """What an observer may decide; None leaves the decision to the instrument or to the data."""
 
-    target_xy: str | None = option(
+    target_xy: str | None = _option(
         "The target's pixel, counted from 0, in the first science frame of a camera. One camera is enough:"
         " the others find the same star. It belongs to one pointing: that of --target-frame, or the first.",
         metavar="[CAMERA:]X,Y",
-        form=PIXEL,
+        form=_PIXEL,
         give="X,Y or CAMERA:X,Y, as in 512,480 or C1:512,480",
     )
-    target_frame: str | None = option(
+    target_frame: str | None = _option(
         "The raw file in which --target-xy was read off, if not the first.", metavar="FILE"
     )
-    forced: bool = option(
+    forced: bool = _option(
         "Measure the target's place, even where no star is seen there; its light curve is called a limit.",
         False,
     )
-    target: str | None = option("Reduce this target only (its name, or a part of it).", metavar="NAME")
-    radec: str | None = option(
+    target: str | None = _option("Reduce this target only (its name, or a part of it).", metavar="NAME")
+    radec: str | None = _option(
         "The target's coordinates, ICRS: '08:18:29.9 +25:19:59' (hours, degrees) or '124.625 25.333'"
         " (degrees). They give BJD_TDB and airmass, and the target where the frames have a WCS.",
         metavar="'RA DEC'",
-        form=COORDINATES,
+        form=_COORDINATES,
         give="'HH:MM:SS.S +DD:MM:SS' or degrees, as in '124.625 25.333'",
     )
-    comparisons: str | None = option(
+    comparisons: str | None = _option(
         "Compare with these stars only, by their numbers in the table STARS of measurements.fits.",
         metavar="[CAMERA:]N,N,...",
-        form=STARS,
+        form=_STARS,
         give="star numbers, as in 3,5,8 or C1:3,5,8",
     )
-    aperture: float | None = option(
+    aperture: float | None = _option(
         "Radius of the aperture in FWHM, instead of the one of least noise.", metavar="FWHM"
     )
-    photometer: str = option(
+    photometer: str = _option(
         "How the light of a star is added up: aperture, optimal (weighted by the profile), psf (fitted profiles, for"
         " blends), shape (the star's contour, grown), mask (circles of parts of pixels), or what a plugin brings.",
         "aperture",
@@ -147,49 +150,49 @@ class Options:
         form=r"[A-Za-z][\w-]*",
         give="the name of a photometer, as in aperture",
     )
-    centroid: str | None = option(
+    centroid: str | None = _option(
         "How a star is centred in each frame, instead of windowed; frozen: not at all, its place follows from the"
         " reference's (for faint targets).",
         choices=("windowed", "com", "quadratic", "gaussian", "frozen"),
     )
-    radii: str | None = option(
+    radii: str | None = _option(
         "Radii of the apertures: fixed, in pixels for the night, which is usual, or following the fwhm of each frame.",
         choices=("fixed", "fwhm"),
     )
-    metric: str | None = option(
+    metric: str | None = _option(
         "The noise by which the aperture is chosen: p2p (point to point), std, binned or binned:MINUTES, cdpp or"
         " cdpp:MINUTES, or MODULE:FUNCTION of your own, called with flux and time.",
         metavar="METRIC",
         own=names_code,
     )
-    fit: str | None = option(
+    fit: str | None = _option(
         "Fit a transit: where one shows (auto), in any case (transit), or never (none).",
         choices=("auto", "transit", "none"),
     )
-    planet: str | None = option(
+    planet: str | None = _option(
         "The planet whose transit it is, as the NASA Exoplanet Archive names it: its ephemeris is asked for once,"
         " with --online, and kept.",
         metavar="'NAME b'",
     )
-    ephemeris: str | None = option(
+    ephemeris: str | None = _option(
         "A mid-transit (BJD_TDB) and the period, and the duration where it is known; days.",
         metavar="TC,PERIOD[,T14]",
-        form=rf"\s*{NUMBER}(\s*[, ]\s*{NUMBER}){{1,2}}\s*",
+        form=rf"\s*{_NUMBER}(\s*[, ]\s*{_NUMBER}){{1,2}}\s*",
         give="TC,PERIOD or TC,PERIOD,T14 in days, as in 2459000.5,1.0914,0.125",
     )
-    out_of_transit: str | None = option(
+    out_of_transit: str | None = _option(
         "Intervals in which the noise is measured, instead of the whole residuals; those in NIGHT/times.csv"
         " by default.",
         metavar="BJD:BJD,...",
-        form=rf"\s*{NUMBER}\s*:\s*{NUMBER}\s*(,\s*{NUMBER}\s*:\s*{NUMBER}\s*)*",
+        form=rf"\s*{_NUMBER}\s*:\s*{_NUMBER}\s*(,\s*{_NUMBER}\s*:\s*{_NUMBER}\s*)*",
         give="START:END,START:END in days",
     )
-    filter_: str | None = option(
+    filter_: str | None = _option(
         "The 3x3 filter, instead of the instrument's rule.",
         name="filter",
         choices=("median", "selective", "none"),
     )
-    recipe: str | None = option(
+    recipe: str | None = _option(
         "The recipe, instead of the instrument's: timeseries, imaging, what a plugin brings, or a file of Python with"
         " one of your own.",
         metavar="NAME|FILE.py",
@@ -198,17 +201,17 @@ class Options:
         own=names_file,
         fold=_folded_recipe,
     )
-    until: str | None = option(
+    until: str | None = _option(
         "End with this stage of the recipe, such as Calibrate; a wrong name lists them.",
         metavar="STAGE",
         form=r"[A-Za-z][\w-]*",
     )
-    skip: str | None = option(
+    skip: str | None = _option(
         "Leave this stage of the recipe out, or several; what another stage needs cannot be skipped.",
         metavar="STAGE,...",
         form=r"[A-Za-z][\w-]*(\s*,\s*[A-Za-z][\w-]*)*",
     )
-    save: str | None = option(
+    save: str | None = _option(
         "Write images of all frames, too: frames (calibrated) to TARGET/BAND/frames, from which the next run goes on."
         " --until Calibrate does so by itself.",
         metavar="WHAT,...",
@@ -216,22 +219,22 @@ class Options:
         give="what to save, as in frames",
         fold=str.lower,
     )
-    stars: int = option("Measure so many stars at most.", 150, metavar="N")
-    observer: str | None = option(
+    stars: int = _option("Measure so many stars at most.", 150, metavar="N")
+    observer: str | None = _option(
         "The AAVSO's code of the observer, for the reports in the folder export.", metavar="CODE"
     )
-    animation: str | None = option(
+    animation: str | None = _option(
         "Whether to make an animated picture of the field; it takes a second look at some frames.",
         choices=("yes", "no"),
     )
-    jobs: int | None = option("Worker processes, instead of one for each core.", metavar="N")
-    scheduler: str | None = option(
+    jobs: int | None = _option("Worker processes, instead of one for each core.", metavar="N")
+    scheduler: str | None = _option(
         "Run on a Dask cluster: the address of its scheduler, or local to start one here.",
         metavar="ADDRESS",
-        own=of_the_user,
+        own=_of_the_user,
     )
-    online: bool = option(
-        "Ask services on the network for what the cache does not have.", False, own=of_the_user
+    online: bool = _option(
+        "Ask services on the network for what the cache does not have.", False, own=_of_the_user
     )
 
     def __eq__(self, other: object) -> bool:
@@ -267,9 +270,9 @@ class Options:
         items = {name: known.get(name.replace("-", "_")) for name in given}
         for name, item in items.items():
             if item is None:
-                raise UsageError(f"{where}: {unknown(name, list(known))}")
+                raise UsageError(f"{where}: {_unknown(name, list(known))}")
         changes: dict[str, Any] = {
-            item.name: checked(item, given[name], where)
+            item.name: _checked(item, given[name], where)
             for name, item in items.items()
             if item is not None and given[name] is not None
         }
@@ -281,15 +284,15 @@ def options_with(declared: Iterable[Option]) -> type[Options]:
     more = []
     for one in declared:
         default = f"  [default: {one.default}]" if one.default is not None else ""
-        own = of_the_user if one.by == "user" else None
-        item = option(one.help + default, name=one.name, metavar=one.metavar, choices=one.choices, own=own)
+        own = _of_the_user if one.by == "user" else None
+        item = _option(one.help + default, name=one.name, metavar=one.metavar, choices=one.choices, own=own)
         more.append((one.name, f"{one.type.__name__} | None", item))
     return make_dataclass("Options", more, bases=(Options,), frozen=True, eq=False) if more else Options
 
 
-def unknown(name: str, known: list[str]) -> str:
+def _unknown(name: str, known: list[str]) -> str:
     """That there is no such option, and which is the nearest."""
-    if name in ON_THE_LINE_ONLY:
+    if name in _ON_THE_LINE_ONLY:
         return f"{name} is an option of the command line only (--{name})"
     near = difflib.get_close_matches(name.lower().replace("-", "_"), known, n=1, cutoff=0.5)
     hint = f" did you mean {near[0]}?" if near else ""
@@ -311,7 +314,7 @@ def value_type(item: OptionField) -> type:
     return next(kind for kind in (bool, int, float, str) if str(item.type).startswith(kind.__name__))
 
 
-def checked(item: OptionField, value: object, where: str) -> OptionValue:
+def _checked(item: OptionField, value: object, where: str) -> OptionValue:
     """The value in the option's type.
 
     Raises
@@ -321,28 +324,28 @@ def checked(item: OptionField, value: object, where: str) -> OptionValue:
     """
     wanted = value_type(item)
     result = (
-        as_text(item, value)
+        _as_text(item, value)
         if wanted is str
-        else as_switch(value)
+        else _as_switch(value)
         if wanted is bool
-        else as_number(value, wanted)
+        else _as_number(value, wanted)
     )
     if result is None:
         name = public_name(item)
         given = (
             f"--{name.replace('_', '-')} {value}" if where == COMMAND_LINE else f"{where}: {name} = {value!r}"
         )
-        raise UsageError(f"{given}: give {what_to_give(item)}")
+        raise UsageError(f"{given}: give {_what_to_give(item)}")
     return result
 
 
-def what_to_give(item: OptionField) -> str:
+def _what_to_give(item: OptionField) -> str:
     """What a value of the option looks like."""
     usual = {bool: "true or false", int: "a whole number above 0", float: "a number above 0", str: "text"}
     return " or ".join(item.metadata["choices"]) or item.metadata["give"] or usual[value_type(item)]
 
 
-def as_text(item: OptionField, value: object) -> str | None:
+def _as_text(item: OptionField, value: object) -> str | None:
     """The text of an option, lists joined by commas; None where it cannot be."""
     parts = value if isinstance(value, list | tuple) else [value]
     if not all(isinstance(part, str | int | float) and not isinstance(part, bool) for part in parts):
@@ -355,14 +358,14 @@ def as_text(item: OptionField, value: object) -> str | None:
     return text if re.fullmatch(item.metadata["form"], text, re.IGNORECASE | re.DOTALL) else None
 
 
-def as_switch(value: object) -> bool | None:
+def _as_switch(value: object) -> bool | None:
     """True or false; None where it is neither."""
     return value if isinstance(value, bool) else None
 
 
-def as_number(value: object, wanted: type) -> int | float | None:
+def _as_number(value: object, wanted: type) -> int | float | None:
     """The number, above 0 and within reason; None where it cannot be."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < LARGEST:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _LARGEST:
         return None
     return wanted(value) if wanted(value) == value else None
 

@@ -76,33 +76,53 @@ from potpyri_like.workers import workers
 __all__ = [
     "Memory",
     "Standing",
+    "as_remarks",
+    "by_target",
+    "check_understood",
+    "draw",
+    "fields_in_time",
+    "in_turn",
     "installed",
+    "is_incidental",
     "loaded",
+    "many_unusable",
     "options_type",
     "output_of",
     "parse_radec",
     "plugins_for",
     "recipe_of",
+    "record",
     "reduce_night",
+    "report_of",
+    "run_fields",
+    "run_recipes",
+    "run_stages",
+    "scan_again",
     "standing",
+    "start",
+    "statuses",
+    "wanted_sets",
+    "with_their_radec",
+    "worth",
+    "write_products",
 ]
 
 log = logging.getLogger(__name__)
 
-LOST_MANY = 0.25  # of an observation's frames: more than single frames are missing
+_LOST_MANY = 0.25  # of an observation's frames: more than single frames are missing
 # Observations that no exit status is about: by OBJECT, or so few frames, so many times fewer than another has.
-TEST_NAME = re.compile(r"(?<![a-z])(focus|foco|focusing|test|prueba|pointing)(?![a-z])", re.IGNORECASE)
-FEW_FRAMES, FEW_OF = 5, 8
+_TEST_NAME = re.compile(r"(?<![a-z])(focus|foco|focusing|test|prueba|pointing)(?![a-z])", re.IGNORECASE)
+_FEW_FRAMES, _FEW_OF = 5, 8
 # Frames that show another field than the others; stars of its reference; ratio of the two references' FWHM.
-FEWEST_OF_FIELD, FEWEST_STARS, ALIKE_FWHM = 3, 6, 1.8
-FAR = 1.0  # degrees from where the telescope looked: --radec is that of another target
-FRAMES_WORTH_A_WORKER = 12  # a worker takes a second to start
-FILTERED = {
+_FEWEST_OF_FIELD, _FEWEST_STARS, _ALIKE_FWHM = 3, 6, 1.8
+_FAR = 1.0  # degrees from where the telescope looked: --radec is that of another target
+_FRAMES_WORTH_A_WORKER = 12  # a worker takes a second to start
+_FILTERED = {
     "median": "on science, darks and flats alike",
     "selective": "on science frames, without what the dark explains",
     "none": "on no frame",
 }
-OUTPUT = "{out}"  # stands for the output folder in lines that are kept
+_OUTPUT = "{out}"  # stands for the output folder in lines that are kept
 
 
 def reduce_night(
@@ -162,10 +182,10 @@ def reduce_night(
             check_night_of(output, folder, memory.journal)
         if memory.journal is not None and redo:
             memory.journal.start_again()
-        key = run_key(instrument, folder, output, options)  # before the scan: what comes later is not in it
+        key = _run_key(instrument, folder, output, options)  # before the scan: what comes later is not in it
         night = scan_again(folder, instrument, output, memory)
         check_understood(night)
-        check_options(night, options)
+        _check_options(night, options)
         output.make()
         journal = memory.journal or stack.enter_context(Journal(output))
         note_owner(journal, instrument, folder)
@@ -192,7 +212,7 @@ def reduce_night(
             output.remove(journal.forget_others({*names, RUN_RECORD}))
         output.tidy()  # a run that is noted as finished is not looked at again
         if runner.settled and is_ours and not any(row.passing for row in night.rows):
-            finish(report, journal, [*names, RUN_RECORD], key)
+            _finish(report, journal, [*names, RUN_RECORD], key)
     return report
 
 
@@ -226,7 +246,7 @@ def scan_again(
 
 def worth(night: Night) -> int:
     """How many workers are worth starting."""
-    return max((len(observed.frames) for observed in night.sets()), default=0) // FRAMES_WORTH_A_WORKER
+    return max((len(observed.frames) for observed in night.sets()), default=0) // _FRAMES_WORTH_A_WORKER
 
 
 def run_recipes(night: Night, options: Options, runner: Runner) -> RunReport:
@@ -244,7 +264,7 @@ def run_recipes(night: Night, options: Options, runner: Runner) -> RunReport:
     taken = {observed.target.casefold() for observed in sets}
     works = in_turn(groups, lambda group: run_fields(recipe.stages, group, runner, taken))
     plugins = plugins_for(options)
-    works = [gathered(work, plugins) for work in works]
+    works = [_gathered(work, plugins) for work in works]
     report = report_of(night, works, options)
     there = {*runner.output.written, *runner.kept}
     images = {name: label for (_, label), name in runner.names.items() if name in there}
@@ -272,7 +292,7 @@ def _saved_kinds(recipe: Recipe, options: Options) -> frozenset[str]:
     return frozenset({*asked, *(kind for kind, made in SAVABLE.items() if made in at_the_end)})
 
 
-def part_of(recipe: Recipe, options: Options) -> Recipe:
+def _part_of(recipe: Recipe, options: Options) -> Recipe:
     """The stages of a recipe that the options ask for."""
     try:
         for name in (options.skip or "").split(","):
@@ -338,7 +358,7 @@ def recipe_of(instrument: Instrument, options: Options) -> Recipe:
     """
     plugins, file = plugins_for(options), _own_file(options)
     whole = plugins.recipe_of(file) if file else plugins.recipe(options.recipe or instrument.recipe)
-    recipe = part_of(whole, options)
+    recipe = _part_of(whole, options)
     values = {**options.named(), "photometer": plugins.photometer(options.photometer)}
     recipe = replace(recipe, stages=tuple(configured(stage, values) for stage in recipe.stages))
     _saved_kinds(recipe, options)
@@ -357,17 +377,17 @@ def report_of(night: Night, works: Sequence[Work], options: Options) -> RunRepor
         if asked_for
         else tuple(as_remarks(r) if is_incidental(r, results) else r for r in results),
         status=statuses(night, works),
-        problems=(*many_unusable(night), *copies_found(night)),
+        problems=(*many_unusable(night), *_copies_found(night)),
     )
 
 
 def is_incidental(result: SetResult, others: Sequence[SetResult]) -> bool:
     """Whether an observation is of focus or test frames, by its name or by how few they are beside the night's own."""
-    frames = [len(other.observed.frames) for other in others if not TEST_NAME.search(other.observed.target)]
+    frames = [len(other.observed.frames) for other in others if not _TEST_NAME.search(other.observed.target)]
     if not frames:
         return False
-    few = len(result.observed.frames) <= FEW_FRAMES and FEW_OF * len(result.observed.frames) <= max(frames)
-    return few or TEST_NAME.search(result.observed.target) is not None
+    few = len(result.observed.frames) <= _FEW_FRAMES and _FEW_OF * len(result.observed.frames) <= max(frames)
+    return few or _TEST_NAME.search(result.observed.target) is not None
 
 
 def as_remarks(result: SetResult) -> SetResult:
@@ -378,12 +398,12 @@ def as_remarks(result: SetResult) -> SetResult:
 def many_unusable(night: Night) -> Iterator[Problem]:
     """A problem where so many files could not be used that more than single frames are missing."""
     lost = sum(row.info is None for row in night.refused)
-    if lost > LOST_MANY * len(night.rows):
+    if lost > _LOST_MANY * len(night.rows):
         why = f"{lost} of {plural(len(night.rows), 'file')} could not be used; the reason of each is in night.ecsv"
         yield Problem("night", "frames", why)
 
 
-def copies_found(night: Night) -> Iterator[Problem]:
+def _copies_found(night: Night) -> Iterator[Problem]:
     """A remark where frames are copies of others."""
     if night.copies:
         first, many = night.copies[0], len(night.copies)
@@ -459,12 +479,12 @@ def record(
         }
         for name in names
     }
-    raw = raw_files(report.night, journal)
+    raw = _raw_files(report.night, journal)
     output.write_json(RUN_RECORD, run_json(report, raw=raw, products=products, digests=digests))
     journal.keep_product(RUN_RECORD)
 
 
-def raw_files(night: Night, journal: Journal) -> dict[str, dict[str, object]]:
+def _raw_files(night: Night, journal: Journal) -> dict[str, dict[str, object]]:
     """SHA-256, size and time of each raw file that is still there, by the names that the night gives its rows."""
     found: dict[str, dict[str, object]] = {}
     for row in night.rows:
@@ -576,13 +596,13 @@ def standing(instrument: Instrument, folder: Path, *, out: Path | None, options:
                 pass
             case _:
                 return None
-        if key != run_key(instrument, folder, output, options) or not all(map(journal.product, products)):
+        if key != _run_key(instrument, folder, output, options) or not all(map(journal.product, products)):
             return None
-    told = tuple(line.replace(OUTPUT, str(output.root)) for line in lines)
+    told = tuple(line.replace(_OUTPUT, str(output.root)) for line in lines)
     return Standing(status, told, measured, frames, is_old=True)
 
 
-def run_key(instrument: Instrument, folder: Path, output: Output, options: Options) -> str:
+def _run_key(instrument: Instrument, folder: Path, output: Output, options: Options) -> str:
     """The fingerprint of everything that a run depends on."""
     named = {name: value for name, value in options.named().items() if name not in ENGINE}
     files = [
@@ -604,9 +624,9 @@ def _digests_of(options: Options) -> dict[str, str]:
     return {name: digest for name, digest in digests.items() if digest}
 
 
-def finish(report: RunReport, journal: Journal, names: Sequence[str], key: str) -> None:
+def _finish(report: RunReport, journal: Journal, names: Sequence[str], key: str) -> None:
     """Note that a run came to its end, and under which key."""
-    run = vars(Standing.of(report, Path(OUTPUT))) | {"key": key, "products": list(names)}
+    run = vars(Standing.of(report, Path(_OUTPUT))) | {"key": key, "products": list(names)}
     journal.write_note("run", run)
 
 
@@ -616,16 +636,16 @@ def check_understood(night: Night) -> None:
         name, number = night.instrument.name, len(night.rows)
         raise NotUnderstood(
             f"{night.root}: no science frames: {name} understands none of {number} file{'s' * (number != 1)};"
-            f" nothing was written{first_reasons(night)}"
+            f" nothing was written{_first_reasons(night)}"
         )
 
 
-def first_reasons(night: Night) -> str:
+def _first_reasons(night: Night) -> str:
     """Why the first few frames cannot be used, in lines of their own."""
     return "".join(f"\n  {row.reason}" for row in night.refused[:5])
 
 
-def check_options(night: Night, options: Options) -> None:
+def _check_options(night: Night, options: Options) -> None:
     """Raise a UsageError for an option that names what the night does not have, before anything is written."""
     science = [frame for observed in night.sets() for frame in observed.frames]
     if options.metric is not None:
@@ -641,7 +661,7 @@ def check_options(night: Night, options: Options) -> None:
                 f"--target-xy {options.target_xy}: no frames of a camera {camera}; there are {names}"
             )
         sets = wanted_sets(night, options)
-        if pixel_set(targets_of(night, sets), options.target_xy, options.target_frame) is None:
+        if pixel_set(_targets_of(night, sets), options.target_xy, options.target_frame) is None:
             raise UsageError(
                 f"--target-frame {options.target_frame}: no science frame"
                 f"{f' of {camera}' if camera else ''} has that name"
@@ -660,7 +680,7 @@ def wanted_sets(night: Night, options: Options) -> tuple[ObservationSet, ...]:
     if not sets:
         kinds = Counter(str(info.kind) for info in night.frames)
         found = ", ".join(f"{n} {kind}" for kind, n in kinds.items()) or "no frame that can be used"
-        raise NightError(f"{night.root}: no science frames; there are {found}{first_reasons(night)}")
+        raise NightError(f"{night.root}: no science frames; there are {found}{_first_reasons(night)}")
     if options.target is None:
         return sets
     wanted = tuple(s for s in sets if options.target.casefold() in s.target.casefold())
@@ -670,7 +690,7 @@ def wanted_sets(night: Night, options: Options) -> tuple[ObservationSet, ...]:
     return wanted
 
 
-def targets_of(night: Night, sets: Sequence[ObservationSet]) -> list[tuple[ObservationSet, ...]]:
+def _targets_of(night: Night, sets: Sequence[ObservationSet]) -> list[tuple[ObservationSet, ...]]:
     """The sets of each target of each night, in the order of the instrument's cameras."""
     order = [camera.name for camera in night.instrument.cameras]
 
@@ -683,7 +703,7 @@ def targets_of(night: Night, sets: Sequence[ObservationSet]) -> list[tuple[Obser
 
 def by_target(night: Night, sets: Sequence[ObservationSet], options: Options) -> list[tuple[Work, ...]]:
     """The work on each target of each night, its sets in the order of the instrument's cameras."""
-    groups = targets_of(night, sets)
+    groups = _targets_of(night, sets)
     spec = options.target_xy
     own = None if spec is None else pixel_set(groups, spec, options.target_frame)
     return [
@@ -701,8 +721,8 @@ def with_their_radec(groups: Sequence[Sequence[ObservationSet]], options: Option
     for group in groups:
         known = [info.pointing for observed in group for info in observed.frames if info.pointing is not None]
         apart.append(float(known[len(known) // 2].separation(target).deg) if known else 0.0)
-    there_is_one = min(apart, default=0.0) <= FAR
-    return [replace(options, radec=None) if there_is_one and far > FAR else options for far in apart]
+    there_is_one = min(apart, default=0.0) <= _FAR
+    return [replace(options, radec=None) if there_is_one and far > _FAR else options for far in apart]
 
 
 def in_turn(
@@ -725,7 +745,7 @@ def start(night: Night, observed: ObservationSet, options: Options) -> Work:
     """The work on one set, before its first stage."""
     instrument = night.instrument
     mode = options.filter_ or instrument.pixel_filter.for_frames(observed.exposure, observed.binning)
-    coordinates, why = target_coordinates(observed, options)
+    coordinates, why = _target_coordinates(observed, options)
     setup = Setup(
         instrument,
         filter_mode=mode,
@@ -742,12 +762,12 @@ def start(night: Night, observed: ObservationSet, options: Options) -> Work:
     result = SetResult(
         observed,
         pixel_scale=pixel_scale(instrument, observed.frames[0]),
-        choices=(Choice("3x3 filter", mode, f"{asked}; {FILTERED[mode]}"),),
+        choices=(Choice("3x3 filter", mode, f"{asked}; {_FILTERED[mode]}"),),
     )
     return Work(observed, setup, result)
 
 
-def target_coordinates(observed: ObservationSet, options: Options) -> tuple[SkyCoord | None, str]:
+def _target_coordinates(observed: ObservationSet, options: Options) -> tuple[SkyCoord | None, str]:
     """Where the target is, ICRS, and where that is known from."""
     if options.radec is not None:
         return parse_radec(options.radec), "the coordinates given with --radec"
@@ -786,7 +806,7 @@ def run_fields(
 ) -> tuple[Work, ...]:
     """Stages over the sets of one target; where its frames show two fields, over those of each, as of two targets."""
     done = run_stages(stages, works, runner)
-    apart = [second_field(work, before, stages, runner) for work, before in zip(done, works, strict=True)]
+    apart = [_second_field(work, before, stages, runner) for work, before in zip(done, works, strict=True)]
     if not any(apart):
         return done
     log.info("%s: its frames show two fields", works[0].observed.target)
@@ -794,29 +814,29 @@ def run_fields(
     return tuple(in_turn(groups, lambda group: run_stages(stages, group, runner)))
 
 
-def second_field(work: Work, before: Work, stages: Sequence[AnyStage], runner: Runner) -> frozenset[str]:
+def _second_field(work: Work, before: Work, stages: Sequence[AnyStage], runner: Runner) -> frozenset[str]:
     """The names of the frames that show another field than the reference, and the same as one another; none mostly."""
     registering = next((stage for stage in stages if REGISTRATION in stage.gives), None)
     if registering is None or work.failed:
         return frozenset()
     strange = [o.info for o in work.outcomes if o.stage == registering.name and o.reason and not o.refused]
-    if len(strange) < FEWEST_OF_FIELD:
+    if len(strange) < _FEWEST_OF_FIELD:
         return frozenset()
     ahead = tuple(takewhile(lambda stage: stage.per == "observation", stages))
     registered = tuple(stage for stage in stages if stage.per == "frame")
     registered = registered[: 1 + registered.index(registering)]
-    (alone,) = run_stages(ahead, (with_frames_of(before, strange),), runner)
+    (alone,) = run_stages(ahead, (_with_frames_of(before, strange),), runner)
     first, second = work.setup.reference, alone.setup.reference
-    if alone.failed or first is None or second is None or not alike_in_kind(first, second):
+    if alone.failed or first is None or second is None or not _alike_in_kind(first, second):
         return frozenset()
     outcomes = runner.run_frames(strange, registered, alone.setup, what="")
     found = frozenset(outcome.info.label for outcome in outcomes if not outcome.reason)
-    return found if len(found) >= max(FEWEST_OF_FIELD, len(strange) / 2) else frozenset()
+    return found if len(found) >= max(_FEWEST_OF_FIELD, len(strange) / 2) else frozenset()
 
 
-def alike_in_kind(one: Reference, other: Reference) -> bool:
+def _alike_in_kind(one: Reference, other: Reference) -> bool:
     """Whether what was found in a frame are stars as in another: neither few, nor as sharp as hot pixels."""
-    return len(other.xy) >= FEWEST_STARS and 1 / ALIKE_FWHM < other.fwhm / one.fwhm < ALIKE_FWHM
+    return len(other.xy) >= _FEWEST_STARS and 1 / _ALIKE_FWHM < other.fwhm / one.fwhm < _ALIKE_FWHM
 
 
 def fields_in_time(
@@ -842,21 +862,21 @@ def fields_in_time(
         name = options.target_frame  # without one the pixel was read off in the first frame
         in_late = name is not None and any(name in (i.label, i.path.name, str(i.path)) for i in parts[1])
         early.append(
-            with_frames_of(work, parts[0]).with_(pixel_read_here=work.pixel_read_here and not in_late)
+            _with_frames_of(work, parts[0]).with_(pixel_read_here=work.pixel_read_here and not in_late)
         )
         if parts[1]:
-            second = with_frames_of(work, parts[1]).with_(pixel_read_here=work.pixel_read_here and in_late)
-            late.append(named_second(second, taken))
+            second = _with_frames_of(work, parts[1]).with_(pixel_read_here=work.pixel_read_here and in_late)
+            late.append(_named_second(second, taken))
     return [tuple(early), tuple(late)]
 
 
-def with_frames_of(work: Work, frames: Sequence[FrameInfo]) -> Work:
+def _with_frames_of(work: Work, frames: Sequence[FrameInfo]) -> Work:
     """The work on some of the frames of a set, before its first stage."""
     observed = replace(work.observed, frames=tuple(frames))
     return work.with_(observed=observed, result=replace(work.result, observed=observed))
 
 
-def named_second(work: Work, taken: Collection[str] = ()) -> Work:
+def _named_second(work: Work, taken: Collection[str] = ()) -> Work:
     """The work on a set under the name of its target's second field, in a folder of that name."""
     observed = work.observed
     end = next(f"_p{n}" for n in count(2) if f"{observed.target}_p{n}".casefold() not in taken)
@@ -866,7 +886,7 @@ def named_second(work: Work, taken: Collection[str] = ()) -> Work:
     return work.with_(observed=observed, result=replace(work.result, observed=observed))
 
 
-def gathered(work: Work, plugins: Plugins) -> Work:
+def _gathered(work: Work, plugins: Plugins) -> Work:
     """The work, with what products of plugins read of it among its results."""
     read = {one.field for product in plugins.products.values() for one in product.item.inputs}
     more = {one.name: work.setup.get(one) for one in read if one.per != "frame"}
@@ -885,19 +905,19 @@ def run_stages(stages: Sequence[AnyStage], works: tuple[Work, ...], runner: Runn
         alike = tuple(group)
         if per == "frame":
             so_far = (*so_far, *alike)
-            works = tuple(w if w.failed else measure(w, so_far, runner) for w in works)
+            works = tuple(w if w.failed else _measure(w, so_far, runner) for w in works)
             continue
         for stage in alike:
             if per == "exposure":
-                works = apply_to_exposures(stage, works, runner)
+                works = _apply_to_exposures(stage, works, runner)
             elif per == "observation":
-                works = tuple(w if w.failed else apply_to_set(stage, w, runner) for w in works)
+                works = tuple(w if w.failed else _apply_to_set(stage, w, runner) for w in works)
             else:
-                works = apply_to_group(stage, works, runner)
+                works = _apply_to_group(stage, works, runner)
     return works
 
 
-def apply_to_set(stage: AnyStage, work: Work, runner: Runner) -> Work:
+def _apply_to_set(stage: AnyStage, work: Work, runner: Runner) -> Work:
     """One stage on one set."""
     name = stage.name
     try:
@@ -910,7 +930,7 @@ def apply_to_set(stage: AnyStage, work: Work, runner: Runner) -> Work:
         return work.found(problems=[Problem(work.observed.name, name, str(error))]).with_(failed=True)
 
 
-def apply_to_exposures(stage: AnyStage, works: tuple[Work, ...], runner: Runner) -> tuple[Work, ...]:
+def _apply_to_exposures(stage: AnyStage, works: tuple[Work, ...], runner: Runner) -> tuple[Work, ...]:
     """One stage on each exposure, all its chips and cameras together; what it gives stands with each of the sets."""
     alive = [work for work in works if not work.failed]
     with runner.timed(stage.name):
@@ -923,7 +943,7 @@ def apply_to_exposures(stage: AnyStage, works: tuple[Work, ...], runner: Runner)
     return works
 
 
-def apply_to_group(stage: AnyStage, works: tuple[Work, ...], runner: Runner) -> tuple[Work, ...]:
+def _apply_to_group(stage: AnyStage, works: tuple[Work, ...], runner: Runner) -> tuple[Work, ...]:
     """One stage on all sets of a target, a night or the run that have come so far."""
     alive = tuple(work for work in works if not work.failed)
     if not alive:
@@ -933,12 +953,12 @@ def apply_to_group(stage: AnyStage, works: tuple[Work, ...], runner: Runner) -> 
     return tuple(done.get(id(work), work) for work in works)
 
 
-def measure(work: Work, stages: Sequence[FrameStage], runner: Runner) -> Work:
+def _measure(work: Work, stages: Sequence[FrameStage], runner: Runner) -> Work:
     """The frame stages over all frames of a set."""
     outcomes = runner.run_frames(work.observed.frames, stages, work.setup, what=work.observed.name, save=True)
     lost = [o for o in outcomes if o.reason]
     problems = [Problem(o.info.label, o.stage, o.reason, Grade.REMARK) for o in lost]
-    if len(lost) > LOST_MANY * len(outcomes):
+    if len(lost) > _LOST_MANY * len(outcomes):
         why = f"{len(lost)} of {len(outcomes)} frames could not be measured; the reason of each is in night.ecsv"
         problems.append(Problem(work.observed.name, "frames", why))
     return work.with_(outcomes=tuple(outcomes)).found(problems=problems)

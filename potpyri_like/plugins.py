@@ -29,7 +29,7 @@ __all__ = ["Failure", "Plugins", "Registered", "load_plugins"]
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 _NAME = re.compile(r"[A-Za-z][\w-]*")
 _OF_A_FILE = "a file"  # the origin of what is not installed
@@ -37,7 +37,7 @@ _VERSION = "potpyri_like_interface"  # where a plugin's module says for which in
 
 
 @dataclass(frozen=True)
-class Registered(Generic[T]):
+class Registered(Generic[_T]):
     """Something that a plugin brings.
 
     Attributes
@@ -54,7 +54,7 @@ class Registered(Generic[T]):
         Distribution and version.
     """
 
-    item: T
+    item: _T
     name: str
     summary: str
     plugin: str
@@ -135,12 +135,12 @@ class Plugins:
 
     def _found(
         self,
-        known: Mapping[str, Registered[T]],
+        known: Mapping[str, Registered[_T]],
         key: str,
         asked: str,
         what: str,
         error: type[UnknownInstrument] | type[UsageError],
-    ) -> Registered[T]:
+    ) -> Registered[_T]:
         if key in known:
             return known[key]
         for failure in self.failures:
@@ -452,10 +452,10 @@ def _without_rival_options(
 
 
 def _without_rivals(
-    found: Sequence[Registered[T]], failures: list[Failure], *, ours_stand: bool = False
-) -> dict[str, Registered[T]]:
+    found: Sequence[Registered[_T]], failures: list[Failure], *, ours_stand: bool = False
+) -> dict[str, Registered[_T]]:
     """The items by name; a name that two plugins claim is neither's, or ours where nobody asks for it by name."""
-    by_name: dict[str, list[Registered[T]]] = {}
+    by_name: dict[str, list[Registered[_T]]] = {}
     for one in found:
         by_name.setdefault(one.name, []).append(one)
     for name, claims in by_name.items():

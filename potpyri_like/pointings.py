@@ -12,10 +12,10 @@ import numpy as np
 from potpyri_like.frame import FrameInfo
 from potpyri_like.instruments import Instrument, camera_named, pixel_scale
 
-__all__ = ["field_numbers", "with_fields"]
+__all__ = ["field_numbers", "side_of", "with_fields"]
 
-COMMON = 0.5  # of the field: frames that share less show two
-FEWEST = 3  # frames; fewer have wrong coordinates, or are left to the matching of their stars
+_COMMON = 0.5  # of the field: frames that share less show two
+_FEWEST = 3  # frames; fewer have wrong coordinates, or are left to the matching of their stars
 
 
 def with_fields(
@@ -40,8 +40,8 @@ def with_fields(
     for indices in alike.values():
         if all(infos[i].pointing is None for i in indices):
             continue
-        indices.sort(key=lambda i: begin_of(infos[i]))
-        numbers = field_numbers(*places([infos[i] for i in indices], instrument), joined=joined)
+        indices.sort(key=lambda i: _begin_of(infos[i]))
+        numbers = field_numbers(*_places([infos[i] for i in indices], instrument), joined=joined)
         for index, number in zip(indices, numbers, strict=True):
             if number:
                 name = infos[index].target or "unnamed"
@@ -49,12 +49,12 @@ def with_fields(
     return found
 
 
-def begin_of(info: FrameInfo) -> float:
+def _begin_of(info: FrameInfo) -> float:
     """When a frame was taken, MJD; infinity where that is not known."""
     return np.inf if info.mid_time is None else float(info.mid_time.mjd)
 
 
-def places(infos: Sequence[FrameInfo], instrument: Instrument) -> tuple[np.ndarray, float]:
+def _places(infos: Sequence[FrameInfo], instrument: Instrument) -> tuple[np.ndarray, float]:
     """Right ascension and declination of each frame, degrees, NaN where unknown; and the side of the largest field."""
     nowhere = (np.nan, np.nan)
     sky = [nowhere if i.pointing is None else (i.pointing.ra.deg, i.pointing.dec.deg) for i in infos]
@@ -89,46 +89,46 @@ def field_numbers(sky: np.ndarray, side: float, *, joined: bool = False) -> np.n
     numbers = np.zeros(len(sky), int)
     if not len(known) or not side > 0:
         return numbers
-    labels = (linked if joined else led)(sky[known], side)
-    labels = without_few(labels)
+    labels = (_linked if joined else _led)(sky[known], side)
+    labels = _without_few(labels)
     nearest = np.abs(np.arange(len(sky))[:, None] - known[None]).argmin(axis=1)
     numbers = labels[nearest]
     order = {label: number for number, label in enumerate(dict.fromkeys(numbers.tolist()))}
     return np.array([order[label] for label in numbers.tolist()], int)
 
 
-def overlap(sky: np.ndarray, one: np.ndarray, side: float) -> np.ndarray:
+def _overlap(sky: np.ndarray, one: np.ndarray, side: float) -> np.ndarray:
     """The part of the field that some frames have in common with one."""
     across = (sky[:, 0] - one[0] + 180) % 360 - 180
     apart = np.abs(np.column_stack([across * np.cos(np.radians(one[1])), sky[:, 1] - one[1]])) / side
     return np.prod(np.clip(1 - apart, 0, 1), axis=1)
 
 
-def led(sky: np.ndarray, side: float) -> np.ndarray:
+def _led(sky: np.ndarray, side: float) -> np.ndarray:
     """The first frame with which each shares half of the field."""
     labels = np.full(len(sky), -1)
     while (labels < 0).any():
         first = int(np.argmax(labels < 0))
-        labels[(labels < 0) & (overlap(sky, sky[first], side) >= COMMON)] = first
+        labels[(labels < 0) & (_overlap(sky, sky[first], side) >= _COMMON)] = first
     return labels
 
 
-def linked(sky: np.ndarray, side: float) -> np.ndarray:
+def _linked(sky: np.ndarray, side: float) -> np.ndarray:
     """The first frame with which each overlaps, through others, too."""
     labels = np.full(len(sky), -1)
     while (labels < 0).any():
         first = int(np.argmax(labels < 0))
         labels[first], waiting = first, [first]
         while waiting:
-            new = np.flatnonzero((labels < 0) & (overlap(sky, sky[waiting.pop()], side) > 0))
+            new = np.flatnonzero((labels < 0) & (_overlap(sky, sky[waiting.pop()], side) > 0))
             labels[new] = first
             waiting += new.tolist()
     return labels
 
 
-def without_few(labels: np.ndarray) -> np.ndarray:
+def _without_few(labels: np.ndarray) -> np.ndarray:
     """The labels, those of very few frames replaced by that of most: their coordinates may be wrong."""
     values, counts = np.unique(labels, return_counts=True)
     main = values[np.argmax(counts)]
-    few = values[(counts < FEWEST) & (values != main)]
+    few = values[(counts < _FEWEST) & (values != main)]
     return np.where(np.isin(labels, few), main, labels)

@@ -122,10 +122,10 @@ def last_run(folder: Path, *, out: Path | None = None) -> LastRun:
         There was none, or its run.json cannot be read.
     """
     with run_record(folder, out) as (run, path):
-        return run_told(run, str(path))
+        return _run_told(run, str(path))
 
 
-def run_told(run: Any, where: str) -> LastRun:
+def _run_told(run: Any, where: str) -> LastRun:
     """The run that a run.json tells of."""
     given = {name: (about["value"], about["from"]) for name, about in run["options"].items()}
     values, _ = without_authority({name: value for name, (value, _) in given.items()}, where, options_type())

@@ -36,13 +36,13 @@ __all__ = [
     "Timing",
 ]
 
-FEW_FRAMES = (
+_FEW_FRAMES = (
     0.15  # of those in the largest set of the target observed most: a target with fewer is one of the rest
 )
 
 
 _OTHER_NAMES = {"star_table": "stars", "choice": "aperture"}  # of fields, among the results of an observation
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -289,12 +289,12 @@ class SetResult:
     notes: tuple[str, ...] = ()
     more: Results = field(default_factory=dict)
 
-    def get(self, wanted: Field[T]) -> T | None:
+    def get(self, wanted: Field[_T]) -> _T | None:
         """The value of a field; None where nothing gave it."""
         name = _OTHER_NAMES.get(wanted.name, wanted.name)
         return self.more.get(wanted.name, getattr(self, name, None))
 
-    def __getitem__(self, wanted: Field[T]) -> T:
+    def __getitem__(self, wanted: Field[_T]) -> _T:
         """The value of a field.
 
         Raises
@@ -410,7 +410,7 @@ class RunReport:
             name = result.observed.target
             most[name] = max(most.get(name, 0), len(result.observed.frames))
         ordered = sorted(self.sets, key=lambda result: -most[result.observed.target])  # stable
-        limit = FEW_FRAMES * max(most.values(), default=0)
+        limit = _FEW_FRAMES * max(most.values(), default=0)
         main = tuple(r for r in ordered if most[r.observed.target] > limit)
         return main, tuple(r for r in ordered if most[r.observed.target] <= limit)
 

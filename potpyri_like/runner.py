@@ -39,13 +39,13 @@ from potpyri_like.stages import FrameStage
 from potpyri_like.store import Output, Reading, is_circumstance
 from potpyri_like.workers import Cluster, Shared, WorkerDied, here
 
-__all__ = ["Progress", "Runner", "Silent", "run_frame"]
+__all__ = ["KEPT", "Progress", "Runner", "Silent", "joined", "part_of", "run_frame"]
 
 log = logging.getLogger(__name__)
 
 KEPT = ("results", "stage", "reason", "refused")  # of an outcome
 _READING, _SAVING = "read saved image", "save image"  # in the table of times, beside the stages
-IN_HAND = 8  # tasks given out for each worker, so that none waits for the next
+_IN_HAND = 8  # tasks given out for each worker, so that none waits for the next
 
 
 class Progress(Protocol):
@@ -330,7 +330,7 @@ class Runner:
             return
         begun = time.perf_counter()
         alone = self.executor is None or (len(wanted) < 2 and not job.kept)
-        tried = Tried(infos)
+        tried = _Tried(infos)
         first = self.outcomes_here(wanted, infos, job) if alone else self.outcomes_there(wanted, tried, job)
         again = []
         for index, outcome in first:
@@ -361,7 +361,7 @@ class Runner:
         return self.images.get((info.label, job.key), ())
 
     def outcomes_there(
-        self, wanted: Sequence[int], tried: Tried, job: Job
+        self, wanted: Sequence[int], tried: _Tried, job: Job
     ) -> Iterator[tuple[int, FrameOutcome]]:
         """Outcomes with their indices, as they come from the workers; each frame from as many as it needs."""
         shared, infos = Shared(job.key, job), tried.infos
@@ -371,14 +371,14 @@ class Runner:
             while True:
                 for index in islice(waiting, self.in_hand - len(given)):
                     if (future := self.submitted(infos[index], shared, self.blind)) is None:
-                        yield index, unavailable(infos[index], "no worker is left that can read the night")
+                        yield index, _unavailable(infos[index], "no worker is left that can read the night")
                     else:
                         given[future] = index
                 if not given:
                     break
                 for future in wait(given, return_when=FIRST_COMPLETED).done:
                     index = given.pop(future)
-                    outcome = replace(outcome_of(future, infos[index]), info=infos[index])
+                    outcome = replace(_outcome_of(future, infos[index]), info=infos[index])
                     if again := self.elsewhere(outcome, tried.workers[index], shared):
                         given[again] = index
                     else:
@@ -391,10 +391,10 @@ class Runner:
         """A frame for any worker but some; None where there is no other."""
         assert self.executor is not None
         job = shared.value
-        what = absolute(info), shared, self.partly_of(info, job), self.images_of(info, job)
+        what = _absolute(info), shared, self.partly_of(info, job), self.images_of(info, job)
         if avoided and isinstance(self.executor, Cluster):
-            return self.executor.submit_but(avoided, run_frame_of_job, *what)
-        return self.executor.submit(run_frame_of_job, *what)
+            return self.executor.submit_but(avoided, _run_frame_of_job, *what)
+        return self.executor.submit(_run_frame_of_job, *what)
 
     def elsewhere(self, outcome: FrameOutcome, tried: set[str], shared: Shared) -> Future | None:
         """A frame that circumstances kept from being done, for a worker that has not tried it yet, if there is one."""
@@ -418,7 +418,7 @@ class Runner:
     @property
     def in_hand(self) -> int:
         """How many tasks to give out at a time."""
-        return IN_HAND * max(1, getattr(self.executor, "count", 1))
+        return _IN_HAND * max(1, getattr(self.executor, "count", 1))
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -429,19 +429,19 @@ class Runner:
 
 
 @dataclass(frozen=True)
-class Tried:
+class _Tried:
     """Some frames, and by their indices the workers of a cluster that could not read them."""
 
     infos: Sequence[FrameInfo]
     workers: defaultdict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
 
 
-def absolute(info: FrameInfo) -> FrameInfo:
+def _absolute(info: FrameInfo) -> FrameInfo:
     """The same frame, for a process that may have another working directory."""
     return info if info.path.is_absolute() else replace(info, path=info.path.absolute())
 
 
-def outcome_of(future: Future, info: FrameInfo) -> FrameOutcome:
+def _outcome_of(future: Future, info: FrameInfo) -> FrameOutcome:
     """What a worker made of a frame; a frame that killed its workers is refused."""
     try:
         return future.result()
@@ -449,15 +449,15 @@ def outcome_of(future: Future, info: FrameInfo) -> FrameOutcome:
         reason = f"{info.label}: every worker process that tried it died: {error}; the frame is left out"
         return FrameOutcome(info, {}, "worker", reason, refused=True, died=True)
     except (OSError, MemoryError) as error:
-        return unavailable(info, f"a worker could not be asked, {type(error).__name__}: {error}")
+        return _unavailable(info, f"a worker could not be asked, {type(error).__name__}: {error}")
 
 
-def unavailable(info: FrameInfo, why: str) -> FrameOutcome:
+def _unavailable(info: FrameInfo, why: str) -> FrameOutcome:
     """The outcome of a frame that circumstances kept from being worked on."""
     return FrameOutcome(info, {}, "worker", f"{info.label}: {why}", refused=True, passing=True)
 
 
-def checked(stage: FrameStage, before: Frame | FrameInfo, after: Frame) -> Frame:
+def _checked(stage: FrameStage, before: Frame | FrameInfo, after: Frame) -> Frame:
     """The frame that a stage handed on.
 
     Raises
@@ -492,7 +492,7 @@ def joined(steps: Iterable[Mapping[str, Kept]]) -> dict[str, Kept]:
     return whole
 
 
-def run_frame_of_job(
+def _run_frame_of_job(
     info: FrameInfo, shared: Shared, partly: Results, images: Sequence[SavedImage]
 ) -> FrameOutcome:
     """`run_frame` in a worker, which is given what its frames share once."""
@@ -555,7 +555,7 @@ def run_frame(
         for stage in job.stages:
             name, begun = stage.name, time.process_time()
             if stage in stages:
-                frame = checked(stage, frame, stage(frame, job.setup.showing(stage)))
+                frame = _checked(stage, frame, stage(frame, job.setup.showing(stage)))
                 seconds[name] = time.process_time() - begun
             if at_hand is not None and start is not None and name == at_hand.stage:
                 frame = start if frame is info else start.knowing(frame.results)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GROUPINGS",
+    "AnyField",
     "Field",
     "FrameStage",
     "Input",
@@ -36,7 +37,7 @@ __all__ = [
     "options_of",
 ]
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 # What each grouping of frames shares; a new one is one entry.
 GROUPINGS: Mapping[str, tuple[str, ...]] = {
@@ -47,15 +48,15 @@ GROUPINGS: Mapping[str, tuple[str, ...]] = {
     "night": ("night",),
     "run": (),
 }
-BY = (
+_BY = (
     "user",
     "night",
 )  # who may set an option: the command line and the user's configuration; the night's file, too
-OPTION = "potpyri_like.option"  # where a dataclass field keeps what is declared of it
+_OPTION = "potpyri_like.option"  # where a dataclass field keeps what is declared of it
 
 
 @dataclass(frozen=True)
-class Field(Generic[T]):
+class Field(Generic[_T]):
     """A named, typed thing that stages hand on.
 
     Attributes
@@ -76,7 +77,7 @@ class Field(Generic[T]):
     """
 
     name: str
-    type: type[T]
+    type: type[_T]
     about: str
     per: str = "observation"
     is_pixels: bool = False
@@ -91,7 +92,7 @@ class Field(Generic[T]):
 
 
 @dataclass(frozen=True)
-class Input(Generic[T]):
+class Input(Generic[_T]):
     """A field as a stage reads it.
 
     Attributes
@@ -105,7 +106,7 @@ class Input(Generic[T]):
         So many values of other frames, those nearest in time; 0: none but the frame's own.
     """
 
-    field: Field[T]
+    field: Field[_T]
     required: bool = True
     many: bool = False
     nearest: int = 0
@@ -116,7 +117,7 @@ class Input(Generic[T]):
 
 
 AnyField: TypeAlias = Field[Any]
-AnyInput: TypeAlias = Input[Any]
+_AnyInput: TypeAlias = Input[Any]
 
 
 @dataclass(frozen=True)
@@ -145,8 +146,8 @@ class Option:
     by: str = "user"
 
     def __post_init__(self) -> None:
-        if self.by not in BY:
-            raise DeclarationError(f"option {self.name!r}: by = {self.by!r}; it is {' or '.join(BY)}")
+        if self.by not in _BY:
+            raise DeclarationError(f"option {self.name!r}: by = {self.by!r}; it is {' or '.join(_BY)}")
 
 
 def option(
@@ -175,7 +176,7 @@ def option(
     if wanted not in (int, float, str, bool):
         raise DeclarationError(f"an option of type {wanted.__name__}; it is int, float, str or bool")
     about = {"help": help_, "choices": choices, "metavar": metavar, "by": by, "type": wanted}
-    return field(default=default, metadata={OPTION: about})
+    return field(default=default, metadata={_OPTION: about})
 
 
 class Stage:
@@ -199,7 +200,7 @@ class Stage:
     """
 
     per: ClassVar[str] = "observation"
-    reads: ClassVar[tuple[AnyField | AnyInput, ...]] = ()
+    reads: ClassVar[tuple[AnyField | _AnyInput, ...]] = ()
     gives: ClassVar[tuple[AnyField, ...]] = ()
     takes: ClassVar[tuple[str, ...]] = ()
     at_the_end: ClassVar[bool] = False
@@ -238,7 +239,7 @@ class Stage:
         }
 
     @property
-    def inputs(self) -> tuple[AnyInput, ...]:
+    def inputs(self) -> tuple[_AnyInput, ...]:
         """Everything that it is shown."""
         return tuple(one if isinstance(one, Input) else Input(one) for one in self.reads)
 
@@ -279,7 +280,7 @@ class Product:
 
     name: str
     about: str
-    reads: tuple[AnyField | AnyInput, ...]
+    reads: tuple[AnyField | _AnyInput, ...]
     make: Callable[[Any], object]
     per: str = "observation"
     version: int = 1
@@ -292,7 +293,7 @@ class Product:
         return f"{self.folder}/{self.name}" if self.folder else self.name
 
     @property
-    def inputs(self) -> tuple[AnyInput, ...]:
+    def inputs(self) -> tuple[_AnyInput, ...]:
         """Everything that it is made from."""
         return tuple(one if isinstance(one, Input) else Input(one) for one in self.reads)
 
@@ -333,7 +334,7 @@ class Recipe:
     joins_nights: bool = False
 
     def __post_init__(self) -> None:
-        check_givers(self.name, self.stages)
+        _check_givers(self.name, self.stages)
         options_of(self.stages, of=f"recipe {self.name}")
         object.__setattr__(self, "stages", in_order(self.stages, of=f"recipe {self.name}"))
 
@@ -376,16 +377,16 @@ class Recipe:
 
     def position(self, name: str) -> int:
         """The place of a stage, called by its name in any letter case, with or without - and _."""
-        names = [plain(stage.name) for stage in self.stages]
-        if plain(name) in names:
-            return names.index(plain(name))
-        near = difflib.get_close_matches(plain(name), names, n=1, cutoff=0.5)
+        names = [_plain(stage.name) for stage in self.stages]
+        if _plain(name) in names:
+            return names.index(_plain(name))
+        near = difflib.get_close_matches(_plain(name), names, n=1, cutoff=0.5)
         hint = f" did you mean {self.stages[names.index(near[0])].name}?" if near else ""
         known = ", ".join(stage.name for stage in self.stages)
         raise DeclarationError(f"recipe {self.name} has no stage {name!r};{hint} its stages are {known}")
 
 
-def plain(name: str) -> str:
+def _plain(name: str) -> str:
     """A stage's name without what people write differently."""
     return name.replace("-", "").replace("_", "").casefold()
 
@@ -395,7 +396,7 @@ def coarser(one: str, other: str) -> bool:
     return set(GROUPINGS[one]) <= set(GROUPINGS[other])
 
 
-def check_givers(of: str, stages: Sequence[Stage]) -> None:
+def _check_givers(of: str, stages: Sequence[Stage]) -> None:
     """Raise a DeclarationError where a stage reads what nobody gives, or two give the same."""
     givers: dict[str, Stage] = {}
     for stage in stages:
@@ -430,7 +431,7 @@ def in_order(stages: Sequence[Stage], *, of: str) -> tuple[Stage, ...]:
     givers = {given.name: stage for stage in stages for given in stage.gives}
     left, done = list(stages), list[Stage]()
     while left:
-        ready = next((stage for stage in left if not waits(stage, givers, done)), None)
+        ready = next((stage for stage in left if not _waits(stage, givers, done)), None)
         if ready is None:
             names = ", ".join(stage.name for stage in left)
             raise DeclarationError(f"{of}: these stages wait for one another: {names}")
@@ -439,7 +440,7 @@ def in_order(stages: Sequence[Stage], *, of: str) -> tuple[Stage, ...]:
     return tuple(done)
 
 
-def waits(stage: Stage, givers: Mapping[str, Stage], done: Sequence[Stage]) -> bool:
+def _waits(stage: Stage, givers: Mapping[str, Stage], done: Sequence[Stage]) -> bool:
     """Whether a stage reads what another one still has to give."""
     needed = (givers.get(one.field.name) for one in stage.inputs)
     return any(giver is not None and giver is not stage and giver not in done for giver in needed)
@@ -457,7 +458,7 @@ def options_of(stages: Iterable[object], *, of: str) -> tuple[Option, ...]:
         Two different ones have the same name.
     """
     found: dict[str, tuple[Option, str]] = {}
-    for owner, declared in declared_options(stages):
+    for owner, declared in _declared_options(stages):
         before = found.get(declared.name)
         if before is not None and before != (declared, owner):
             raise DeclarationError(
@@ -467,17 +468,17 @@ def options_of(stages: Iterable[object], *, of: str) -> tuple[Option, ...]:
     return tuple(declared for declared, _ in found.values())
 
 
-def declared_options(stages: Iterable[Any]) -> Iterator[tuple[str, Option]]:
+def _declared_options(stages: Iterable[Any]) -> Iterator[tuple[str, Option]]:
     """Each stage's class and option, nested stages included."""
     for stage in stages:
         for item in fields(stage):
-            about = item.metadata.get(OPTION)
+            about = item.metadata.get(_OPTION)
             if about is not None:
-                yield type(stage).__name__, as_option(item, about)
-            yield from declared_options(nested(getattr(stage, item.name)))
+                yield type(stage).__name__, _as_option(item, about)
+            yield from _declared_options(_nested(getattr(stage, item.name)))
 
 
-def as_option(item: DataclassField[Any], about: Mapping[str, Any]) -> Option:
+def _as_option(item: DataclassField[Any], about: Mapping[str, Any]) -> Option:
     """What is declared of a dataclass's field."""
     return Option(
         item.name,
@@ -490,7 +491,7 @@ def as_option(item: DataclassField[Any], about: Mapping[str, Any]) -> Option:
     )
 
 
-def nested(value: object) -> tuple[Stage, ...]:
+def _nested(value: object) -> tuple[Stage, ...]:
     """The stages in a setting of another stage."""
     values = value if isinstance(value, tuple) else (value,)
     return tuple(one for one in values if isinstance(one, Stage) and is_dataclass(one))
@@ -501,10 +502,10 @@ def configured(stage: Any, values: Mapping[str, object]) -> Any:
     changes: dict[str, Any] = {}
     for item in fields(stage):
         current = getattr(stage, item.name)
-        is_set = OPTION in item.metadata or item.name in stage.takes
+        is_set = _OPTION in item.metadata or item.name in stage.takes
         if is_set and values.get(item.name) is not None:
             changes[item.name] = values[item.name]
-        elif nested(current):
-            inner = tuple(configured(one, values) for one in nested(current))
+        elif _nested(current):
+            inner = tuple(configured(one, values) for one in _nested(current))
             changes[item.name] = inner if isinstance(current, tuple) else inner[0]
     return replace(stage, **changes) if changes else stage

@@ -36,6 +36,9 @@ from potpyri_like.folders import Folder, Odd, parts_of
 from potpyri_like.header import RawHeader
 
 __all__ = [
+    "MOST_AT_ONCE",
+    "OWN_FOLDER",
+    "REMEDY",
     "Output",
     "Reading",
     "Scratch",
@@ -54,32 +57,32 @@ __all__ = [
     "unpacked_name",
 ]
 
-SUFFIXES = (".fit", ".fits", ".fts")
-PACKED = (".gz", ".fz", ".bz2")
-UNPACK: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open}
-BITPIX = (8, 16, 32, 64, -32, -64)
-MOST_PIXELS = 2**29  # of one image; the largest detectors have 2**28
-MOST_PLANES = 100_000
-CHECKSUM = "of this HDU"  # astropy's own comment is the time of day
-MOST_UNPACKED = 2**32  # bytes
-MOST_EXPANSION, NOT_MUCH = 50, 2**26  # times the size of what was packed; bytes that are taken in any case
-BLOCK, CARD = 2880, 80  # bytes
-COUNT = re.compile(rb"(Z?NAXIS|TFIELDS) *= *\+?(\d{4,70})", re.IGNORECASE)
-MOST_AXES = 999  # and columns: FITS standard 4.0, 4.4.1 and 7.3.1
-MOST_HEADER = 2**24  # bytes
+_SUFFIXES = (".fit", ".fits", ".fts")
+_PACKED = (".gz", ".fz", ".bz2")
+_UNPACK: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open}
+_BITPIX = (8, 16, 32, 64, -32, -64)
+_MOST_PIXELS = 2**29  # of one image; the largest detectors have 2**28
+_MOST_PLANES = 100_000
+_CHECKSUM = "of this HDU"  # astropy's own comment is the time of day
+_MOST_UNPACKED = 2**32  # bytes
+_MOST_EXPANSION, _NOT_MUCH = 50, 2**26  # times the size of what was packed; bytes that are taken in any case
+_BLOCK, _CARD = 2880, 80  # bytes
+_COUNT = re.compile(rb"(Z?NAXIS|TFIELDS) *= *\+?(\d{4,70})", re.IGNORECASE)
+_MOST_AXES = 999  # and columns: FITS standard 4.0, 4.4.1 and 7.3.1
+_MOST_HEADER = 2**24  # bytes
 MOST_AT_ONCE = 2**30  # bytes; of a larger file only what is wanted is taken into memory
-WRITING, WORK = (
+_WRITING, _WORK = (
     ".writing_",
     ".work",
 )  # names of what is not finished, and of what runs of old needed meanwhile
 OWN_FOLDER = "red"  # in the night, where no other is named
 REMEDY = "make room or give the right to write there, or choose another folder with --out DIR"
 # How the pixels of plain images lie in a file, by BITPIX and BZERO
-PLAIN = {(16, 0): ">i2", (16, 32768): ">u2", (32, 0): ">i4", (-32, 0): ">f4"}
-SIGN = np.uint16(32768)
-IMAGES = (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)
-STANDARD = (*IMAGES, fits.BinTableHDU, fits.TableHDU, fits.GroupsHDU, fits.hdu.base.NonstandardExtHDU)
-BROKEN = (
+_PLAIN = {(16, 0): ">i2", (16, 32768): ">u2", (32, 0): ">i4", (-32, 0): ">f4"}
+_SIGN = np.uint16(32768)
+_IMAGES = (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)
+_STANDARD = (*_IMAGES, fits.BinTableHDU, fits.TableHDU, fits.GroupsHDU, fits.hdu.base.NonstandardExtHDU)
+_BROKEN = (
     OSError,
     EOFError,
     ValueError,
@@ -96,12 +99,12 @@ BROKEN = (
 
 def is_raw_name(name: str) -> bool:
     """Whether a file of that name may hold a raw frame."""
-    return unpacked_name(name).lower().endswith(SUFFIXES) and not name.startswith(".")
+    return unpacked_name(name).lower().endswith(_SUFFIXES) and not name.startswith(".")
 
 
 def unpacked_name(name: str) -> str:
     """The name without .gz, .fz or .bz2."""
-    for packed in PACKED:
+    for packed in _PACKED:
         if name.lower().endswith(packed):
             return name[: -len(packed)]
     return name
@@ -133,7 +136,7 @@ class Reading:
 
 def signature(path: Path) -> tuple[int, int, int, int]:
     """Size, mtime_ns, ctime_ns and inode of a file: while they are the same, so is its content."""
-    return signature_of(path.stat())
+    return _signature_of(path.stat())
 
 
 def read_header(path: Path, *, inside: str = "") -> RawHeader:
@@ -155,14 +158,14 @@ def read_header(path: Path, *, inside: str = "") -> RawHeader:
         It cannot be read for the moment.
     """
     try:
-        with path.open("rb") as file, opened(path, unpacked(path, file)) as hdus:
+        with path.open("rb") as file, _opened(path, _unpacked(path, file)) as hdus:
             return RawHeader(path, tuple(hdu.header.copy() for hdu in hdus), inside or path.name)
     except FrameError:
         raise
-    except (*BROKEN, cfitsio_error()) as error:
-        check_available(path, error)
+    except (*_BROKEN, _cfitsio_error()) as error:
+        _check_available(path, error)
         raise HeaderError(
-            f"{path.name}: it is not a readable FITS file ({told(error)}); the frame is left out"
+            f"{path.name}: it is not a readable FITS file ({_told(error)}); the frame is left out"
         ) from error
 
 
@@ -204,22 +207,22 @@ def read_raw(
     begun = time.perf_counter()
     try:
         with path.open("rb") as file:
-            known = signature_of(os.fstat(file.fileno()))
+            known = _signature_of(os.fstat(file.fileno()))
             content = file.read() if plane is None and known[0] <= MOST_AT_ONCE else None
-            source = unpacked(path, file if content is None else io.BytesIO(content))
-            with opened(path, source) as hdus:
+            source = _unpacked(path, file if content is None else io.BytesIO(content))
+            with _opened(path, source) as hdus:
                 header = RawHeader(path, tuple(hdu.header.copy() for hdu in hdus), inside or path.name)
-                images = {n: image_of(hdus[n], source, plane) for n in dict.fromkeys(wanted(header))}
-        digest = sha256_of(path, known) if content is None else hashlib.sha256(content).hexdigest()
+                images = {n: _image_of(hdus[n], source, plane) for n in dict.fromkeys(wanted(header))}
+        digest = _sha256_of(path, known) if content is None else hashlib.sha256(content).hexdigest()
     except FrameError:
         raise
-    except (*BROKEN, cfitsio_error()) as error:
-        check_available(path, error)
+    except (*_BROKEN, _cfitsio_error()) as error:
+        _check_available(path, error)
         raise PixelError(
-            f"{path.name}: its pixels cannot be read ({told(error)}); the frame is left out"
+            f"{path.name}: its pixels cannot be read ({_told(error)}); the frame is left out"
         ) from error
     for hdu, image in images.items():
-        check_exposed(path, hdu, image)
+        _check_exposed(path, hdu, image)
     return header, images, Reading(*known, digest, time.perf_counter() - begun)
 
 
@@ -233,72 +236,72 @@ def is_circumstance(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)  # EINVAL: a seek to nowhere
 
 
-def check_available(path: Path, error: BaseException) -> None:
+def _check_available(path: Path, error: BaseException) -> None:
     """Raise an UnavailableError where circumstances kept a file from being read."""
     if is_circumstance(error):
-        why = "no memory is left" if isinstance(error, MemoryError) else told_by_system(error)
+        why = "no memory is left" if isinstance(error, MemoryError) else _told_by_system(error)
         may = "it may not be read" if isinstance(error, PermissionError) else "it cannot be read now"
         raise UnavailableError(
             f"{path.name}: {may} ({why}); the frame is left out until it can be"
         ) from error
 
 
-def told_by_system(error: BaseException) -> str:
+def _told_by_system(error: BaseException) -> str:
     """What the operating system says, without the path."""
-    return getattr(error, "strerror", None) or told(error)
+    return getattr(error, "strerror", None) or _told(error)
 
 
 # -- reading, with distrust ----------------------------------------------------------------------------------
 
 
-def signature_of(status: os.stat_result) -> tuple[int, int, int, int]:
+def _signature_of(status: os.stat_result) -> tuple[int, int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 @lru_cache(maxsize=8)
-def sha256_of(path: Path, known: tuple[int, int, int, int]) -> str:
+def _sha256_of(path: Path, known: tuple[int, int, int, int]) -> str:
     """The SHA-256 of a file as it is while its signature is that: the planes of a cube ask for it one by one."""
     return sha256(path)
 
 
 @contextmanager
-def opened(path: Path, source: IO[bytes]) -> Iterator[fits.HDUList]:
+def _opened(path: Path, source: IO[bytes]) -> Iterator[fits.HDUList]:
     """The HDUs of a raw file's unpacked content, their headers checked."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         length = source.seek(0, os.SEEK_END)
         source.seek(0)
-        check_counts(path, 0, source, 0)
+        _check_counts(path, 0, source, 0)
         with fits.open(source, mode="readonly", memmap=False) as hdus:
             for number, hdu in enumerate(hdus):
-                check_hdu(path, number, hdu, length)
+                _check_hdu(path, number, hdu, length)
                 where = hdu.fileinfo()
-                check_counts(path, number + 1, source, where["datLoc"] + where["datSpan"])
-            check_length(path, hdus, source, length)
+                _check_counts(path, number + 1, source, where["datLoc"] + where["datSpan"])
+            _check_length(path, hdus, source, length)
             yield hdus
 
 
-def unpacked(path: Path, file: IO[bytes]) -> IO[bytes]:
+def _unpacked(path: Path, file: IO[bytes]) -> IO[bytes]:
     """The file, or the content of a .gz or .bz2 file, known by its first bytes; its checksum is verified.
 
     astropy reads these itself, but overlooks a wrong checksum and never ends with some spoilt headers.
     """
-    most = most_in(file.seek(0, os.SEEK_END))
+    most = _most_in(file.seek(0, os.SEEK_END))
     file.seek(0)
     start = file.read(3)
     file.seek(0)
-    for magic, unpack in UNPACK.items():
+    for magic, unpack in _UNPACK.items():
         if start.startswith(magic):
-            return copied(path, unpack(file), most)
+            return _copied(path, unpack(file), most)
     return file
 
 
-def most_in(packed: int) -> int:
+def _most_in(packed: int) -> int:
     """Bytes that may come out of so many packed ones; no detector's noise packs as well."""
-    return min(MOST_UNPACKED, max(NOT_MUCH, MOST_EXPANSION * packed))
+    return min(_MOST_UNPACKED, max(_NOT_MUCH, _MOST_EXPANSION * packed))
 
 
-def copied(path: Path, packed: IO[bytes], most: int) -> io.BytesIO:
+def _copied(path: Path, packed: IO[bytes], most: int) -> io.BytesIO:
     """All that comes out of a packed file, within reason."""
     content = io.BytesIO()
     while chunk := packed.read(2**20):
@@ -308,7 +311,7 @@ def copied(path: Path, packed: IO[bytes], most: int) -> io.BytesIO:
     return content
 
 
-def check_counts(path: Path, number: int, source: IO[bytes], start: int) -> None:
+def _check_counts(path: Path, number: int, source: IO[bytes], start: int) -> None:
     """Raise a PixelError for more axes or columns than FITS allows, before astropy counts to that number.
 
     Parameters
@@ -321,43 +324,45 @@ def check_counts(path: Path, number: int, source: IO[bytes], start: int) -> None
     """
     here = source.tell()
     source.seek(start)
-    for block in iter(lambda: source.read(BLOCK), b""):
-        for found in COUNT.finditer(block):
-            if found.start() % CARD == 0 and int(found[2]) > MOST_AXES:
+    for block in iter(lambda: source.read(_BLOCK), b""):
+        for found in _COUNT.finditer(block):
+            if found.start() % _CARD == 0 and int(found[2]) > _MOST_AXES:
                 what = f"{found[1].decode().upper()} = {int(found[2])}"
                 raise PixelError(
                     f"{path.name}: HDU {number} says {what}, which cannot be; the frame is left out"
                 )
-        if any(block.startswith(b"END     ", at) for at in range(0, BLOCK, CARD)):
+        if any(block.startswith(b"END     ", at) for at in range(0, _BLOCK, _CARD)):
             break
-        if source.tell() - start > MOST_HEADER:
+        if source.tell() - start > _MOST_HEADER:
             break
     source.seek(here)
 
 
-def check_hdu(path: Path, number: int, hdu: fits.ImageHDU, length: int) -> None:
+def _check_hdu(path: Path, number: int, hdu: fits.ImageHDU, length: int) -> None:
     """Raise a PixelError for what no detector makes, before memory is taken for it."""
     header = hdu.header
     naxis, bitpix = header.get("NAXIS"), header.get("BITPIX")
-    known = isinstance(naxis, int) and 0 <= naxis <= MOST_AXES
+    known = isinstance(naxis, int) and 0 <= naxis <= _MOST_AXES
     axes: list[Any] = [header.get(f"NAXIS{axis}") for axis in range(1, naxis + 1)] if known else [None]
-    if bitpix not in BITPIX or not all(isinstance(n, int) and n >= 0 for n in axes):
+    if bitpix not in _BITPIX or not all(isinstance(n, int) and n >= 0 for n in axes):
         what = f"BITPIX = {bitpix!r}, NAXIS = {naxis!r}" + "".join(f", {n!r}" for n in axes if known)
         raise PixelError(f"{path.name}: HDU {number} says {what}, which cannot be; the frame is left out")
-    if not isinstance(hdu, STANDARD) or not isinstance(header.get("XTENSION", ""), str):
+    if not isinstance(hdu, _STANDARD) or not isinstance(header.get("XTENSION", ""), str):
         raise HeaderError(f"{path.name}: the header of HDU {number} is spoilt; the frame is left out")
-    if isinstance(hdu, fits.CompImageHDU) and math.prod(axes) * abs(bitpix) // 8 > most_in(length):
+    if isinstance(hdu, fits.CompImageHDU) and math.prod(axes) * abs(bitpix) // 8 > _most_in(length):
         raise PixelError(
             f"{path.name}: HDU {number} announces more than {length} bytes can hold: too large; the frame is left out"
         )
-    if isinstance(hdu, IMAGES) and (math.prod(axes[:2]) > MOST_PIXELS or math.prod(axes[2:]) > MOST_PLANES):
+    if isinstance(hdu, _IMAGES) and (
+        math.prod(axes[:2]) > _MOST_PIXELS or math.prod(axes[2:]) > _MOST_PLANES
+    ):
         size = " x ".join(map(str, axes))
         raise PixelError(
             f"{path.name}: HDU {number} announces {size} pixels: too large; the frame is left out"
         )
 
 
-def check_length(path: Path, hdus: fits.HDUList, source: IO[bytes], found: int) -> None:
+def _check_length(path: Path, hdus: fits.HDUList, source: IO[bytes], found: int) -> None:
     """Raise a PixelError where a file ends before its last image does, or its last extension.
 
     Parameters
@@ -384,27 +389,27 @@ def check_length(path: Path, hdus: fits.HDUList, source: IO[bytes], found: int) 
         )
 
 
-def image_of(hdu: fits.ImageHDU, source: IO[bytes], plane: int | None) -> np.ndarray:
+def _image_of(hdu: fits.ImageHDU, source: IO[bytes], plane: int | None) -> np.ndarray:
     """One image in native byte order, C-contiguous."""
-    layout = plain_layout(hdu)
+    layout = _plain_layout(hdu)
     if layout is not None and len(hdu.shape) == 2 and plane is None:
-        return copied_out(hdu, source, layout, 0)
+        return _copied_out(hdu, source, layout, 0)
     if layout is not None and len(hdu.shape) > 2 and plane is not None:
-        return copied_out(hdu, source, layout, plane)
-    return decoded(hdu, plane)
+        return _copied_out(hdu, source, layout, plane)
+    return _decoded(hdu, plane)
 
 
-def plain_layout(hdu: fits.ImageHDU) -> str | None:
+def _plain_layout(hdu: fits.ImageHDU) -> str | None:
     """How pixels lie in the file that need no arithmetic but for their sign; None for others."""
     header = hdu.header
     if type(hdu) not in (fits.PrimaryHDU, fits.ImageHDU) or 0 in hdu.shape:
         return None
     if "BLANK" in header or header.get("BSCALE", 1) != 1:
         return None
-    return PLAIN.get((header["BITPIX"], header.get("BZERO", 0)))
+    return _PLAIN.get((header["BITPIX"], header.get("BZERO", 0)))
 
 
-def decoded(hdu: fits.ImageHDU, plane: int | None) -> np.ndarray:
+def _decoded(hdu: fits.ImageHDU, plane: int | None) -> np.ndarray:
     """One image as astropy reads it."""
     image = hdu.data if plane is None else hdu.section[np.unravel_index(plane, hdu.shape[:-2])]
     if image is None or image.ndim != 2:
@@ -412,20 +417,20 @@ def decoded(hdu: fits.ImageHDU, plane: int | None) -> np.ndarray:
     return np.ascontiguousarray(image, dtype=image.dtype.newbyteorder("="))
 
 
-def copied_out(hdu: fits.ImageHDU, source: IO[bytes], layout: str, plane: int) -> np.ndarray:
+def _copied_out(hdu: fits.ImageHDU, source: IO[bytes], layout: str, plane: int) -> np.ndarray:
     """One image straight from the bytes of the file, in a sixth of the time."""
     if plane >= math.prod(hdu.shape[:-2]):
         raise IndexError(f"its shape is {hdu.shape}; it has no plane {plane}")
     kind, shape = np.dtype(layout), hdu.shape[-2:]
     size = math.prod(shape) * kind.itemsize
-    stored = bytes_at(source, hdu.fileinfo()["datLoc"] + plane * size, size)
+    stored = _bytes_at(source, hdu.fileinfo()["datLoc"] + plane * size, size)
     image = np.frombuffer(stored, kind).reshape(shape).astype(kind.newbyteorder("="))
     if kind.kind == "u":
-        np.bitwise_xor(image, SIGN, out=image)
+        np.bitwise_xor(image, _SIGN, out=image)
     return image
 
 
-def bytes_at(source: IO[bytes], start: int, size: int) -> bytes | memoryview:
+def _bytes_at(source: IO[bytes], start: int, size: int) -> bytes | memoryview:
     """Some bytes of a file; those of one in memory are not copied."""
     if isinstance(source, io.BytesIO):
         return memoryview(source.getvalue())[start : start + size]
@@ -433,9 +438,9 @@ def bytes_at(source: IO[bytes], start: int, size: int) -> bytes | memoryview:
     return source.read(size)
 
 
-def check_exposed(path: Path, hdu: int, image: np.ndarray) -> None:
+def _check_exposed(path: Path, hdu: int, image: np.ndarray) -> None:
     """Raise a PixelError where no pixel differs from the others."""
-    if differ(image[:1]) or differ(image):  # the first row tells, nearly always
+    if _differ(image[:1]) or _differ(image):  # the first row tells, nearly always
         return
     good = np.isfinite(image)
     if not good.any():
@@ -445,13 +450,13 @@ def check_exposed(path: Path, hdu: int, image: np.ndarray) -> None:
     )
 
 
-def differ(image: np.ndarray) -> bool:
+def _differ(image: np.ndarray) -> bool:
     """Whether any two finite pixels differ."""
     finite = image if image.dtype.kind in "iu" else image[np.isfinite(image)]
     return finite.size > 0 and finite.min() != finite.max()
 
 
-def cfitsio_error() -> type[Exception]:
+def _cfitsio_error() -> type[Exception]:
     """What astropy raises for a spoilt tile of a compressed image; it has no public name."""
     for module in ("hdu.compressed._compression", "_tiled_compression._compression"):
         with suppress(ImportError):
@@ -459,7 +464,7 @@ def cfitsio_error() -> type[Exception]:
     return OSError
 
 
-def told(error: BaseException) -> str:
+def _told(error: BaseException) -> str:
     """What another library's error says, in one line."""
     return one_line(str(error))[:200] or type(error).__name__
 
@@ -489,9 +494,9 @@ def read_table(path: Path) -> Table:
     """
     try:
         return Table.read(path, format="ascii.ecsv")
-    except BROKEN as error:
+    except _BROKEN as error:
         raise HeaderError(
-            f"{path.name}: it cannot be read as a table any more ({told(error)});"
+            f"{path.name}: it cannot be read as a table any more ({_told(error)});"
             " mend it, or delete it to start afresh"
         ) from error
 
@@ -566,7 +571,7 @@ class Output:
         try:
             with self.folder.held(make=True):
                 pass
-            self.folder.scratch(WRITING).close()
+            self.folder.scratch(_WRITING).close()
         except OSError as error:
             raise ProductError(
                 f"{self.root}: nothing can be written there ({error.strerror or error});"
@@ -575,8 +580,8 @@ class Output:
 
     def tidy(self) -> None:
         """Remove what a run that was cut off left half-written."""
-        self.folder.sweep(WRITING)
-        self.folder.remove_tree(WORK)
+        self.folder.sweep(_WRITING)
+        self.folder.remove_tree(_WORK)
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove products, and the folders that are empty without them."""
@@ -609,7 +614,7 @@ class Output:
 
     def signature(self, name: str) -> tuple[int, int, int, int]:
         """Its size, times and place on the disk; an OSError where it is no plain file."""
-        return signature_of(self.folder.status(name, plain=True))
+        return _signature_of(self.folder.status(name, plain=True))
 
     def has(self, name: str) -> bool:
         """Whether a name is there, as whatever."""
@@ -638,7 +643,7 @@ class Output:
         """
         path = self.root / name
         try:
-            with self.folder.replacing(name, WRITING) as file:
+            with self.folder.replacing(name, _WRITING) as file:
                 fill(file)
         except OSError as error:
             raise ProductError(
@@ -665,7 +670,7 @@ class Output:
         """Write a FITS file with checksums that do not tell the time: same content, same bytes."""
         hdus.update_extend()
         for hdu in hdus:
-            hdu.add_checksum(when=CHECKSUM)
+            hdu.add_checksum(when=_CHECKSUM)
         return self.write(name, hdus.writeto)
 
     def appending(self, name: str) -> BinaryIO:
@@ -694,7 +699,7 @@ class Scratch:
     def __init__(self, shape: tuple[int, int], output: Output) -> None:
         self.shape = shape
         self.output = output
-        self._file = output.folder.scratch(WRITING)
+        self._file = output.folder.scratch(_WRITING)
         self._frames = 0
 
     def __enter__(self) -> Scratch:

@@ -35,10 +35,10 @@ from potpyri_like.runner import KEPT, Progress, Runner, Silent, joined, part_of
 from potpyri_like.store import Output, Reading, printable, raw_sha256
 from potpyri_like.workers import workers
 
-__all__ = ["Check", "verify_night"]
+__all__ = ["SAMPLE", "Check", "Verifier", "verify_night"]
 
 SAMPLE = 12  # frames of each set that are computed again
-COPY = "verify_"  # begins the name of the folder in which all is made again
+_COPY = "verify_"  # begins the name of the folder in which all is made again
 
 
 @dataclass(frozen=True)
@@ -92,28 +92,30 @@ def verify_night(
     run = replace(run, options=run.with_own(own or Options()))
     with ExitStack() as stack:
         journal = stack.enter_context(Journal(output))
-        later = files_since(run, folder, output)
+        later = _files_since(run, folder, output)
         if later:
             yield Check(
                 f"{len(later)} raw file{'s' * (len(later) > 1)} came after the run; left out here",
                 is_word=True,
             )
         raw = {file: digest for file, digest in run.inputs.items() if digest}
-        yield compared("raw files", lambda name: raw_sha256(folder, name), raw, progress)
-        yield compared("products", output.sha256, run.products, Silent())
-        if (changed := changed_code(run)) and not every:
+        yield _compared("raw files", lambda name: raw_sha256(folder, name), raw, progress)
+        yield _compared("products", output.sha256, run.products, Silent())
+        if (changed := _changed_code(run)) and not every:
             yield Check(
                 f"computed again: nothing, since {changed} changed; --all does it anyway", is_word=True
             )
             return
-        again = verifier(run, output, journal, progress, every=every, random=random.Random(seed), stack=stack)
+        again = _verifier(
+            run, output, journal, progress, every=every, random=random.Random(seed), stack=stack
+        )
         night = scan_again(
             folder, instrument, output, Memory(instrument, journal, forgetful=every), waiting=later
         )
         again.executor = stack.enter_context(
             workers(run.options.jobs, run.options.scheduler, most=worth(night))
         )
-        made = made_again(night, run, again)
+        made = _made_again(night, run, again)
         lost = {frame for frame, _ in again.expected}
         yield Check(
             "frames computed again", len(again.computed | lost), tuple(sorted({*again.differing, *lost}))
@@ -123,7 +125,7 @@ def verify_night(
         yield Check("products made again", len(made), tuple(wrong))
 
 
-def verifier(
+def _verifier(
     run: LastRun,
     output: Output,
     journal: Journal,
@@ -135,9 +137,9 @@ def verifier(
 ) -> Verifier:
     """What computes a run again, into a folder that is gone with the stack."""
     kept = output.below(FOLDER)
-    for left in (name for name in kept.folder.names() if name.startswith(COPY)):  # by one that was cut off
+    for left in (name for name in kept.folder.names() if name.startswith(_COPY)):  # by one that was cut off
         kept.folder.remove_tree(left)
-    own = f"{COPY}{os.getpid()}"
+    own = f"{_COPY}{os.getpid()}"
     stack.callback(kept.folder.remove_tree, own)
     copy = kept.below(own)
     copy.make()
@@ -156,7 +158,7 @@ def verifier(
     return again
 
 
-def made_again(night: Night, run: LastRun, again: Verifier) -> dict[str, str]:
+def _made_again(night: Night, run: LastRun, again: Verifier) -> dict[str, str]:
     """The SHA-256 of all products, made again."""
     report = replace(run_recipes(night, run.options, again), options=run.given, command=run.command)
     again.output.write_table(NIGHT_TABLE, night.table(report.status))
@@ -165,7 +167,7 @@ def made_again(night: Night, run: LastRun, again: Verifier) -> dict[str, str]:
     return {name: again.output.sha256(name) for name in names}
 
 
-def files_since(run: LastRun, folder: Path, output: Output) -> list[Path]:
+def _files_since(run: LastRun, folder: Path, output: Output) -> list[Path]:
     """Raw files that the run did not see."""
     known = set(map(printable, run.inputs))
     found: list[Path] = []
@@ -216,7 +218,7 @@ class Verifier(Runner):
             outcome = found.pop(index)
             frame = outcome.info.label, job.key
             if job.kept:
-                self.expected[frame] = content_of(outcome)
+                self.expected[frame] = _content_of(outcome)
             if frame in self.images:  # what stands is not gone on from, but made again
                 self.images[frame] = tuple(replace(image, digest="") for image in self.images[frame])
         return found
@@ -235,7 +237,7 @@ class Verifier(Runner):
         self.computed.add(frame)
         expected = self.expected.pop((frame, job.key), None)
         outcome = replace(outcome, **joined(part_of(outcome, step) for step in job.kept_of(outcome.stage)))
-        if expected is not None and content_of(outcome) != expected:
+        if expected is not None and _content_of(outcome) != expected:
             self.differing.add(frame)
         return outcome
 
@@ -257,26 +259,26 @@ class Verifier(Runner):
         self.timing.read(reading.size, reading.seconds)
 
 
-def content_of(outcome: FrameOutcome) -> bytes:
+def _content_of(outcome: FrameOutcome) -> bytes:
     """What is compared of an outcome."""
     return encode({name: getattr(outcome, name) for name in KEPT})
 
 
-def compared(
+def _compared(
     what: str, digest_of: Callable[[str], str], digests: Mapping[str, str], progress: Progress
 ) -> Check:
     """Files against their SHA-256."""
     wrong = []
     progress.begin(what, len(digests))
     for name, digest in digests.items():
-        if befell := difference(digest_of, name, digest):
+        if befell := _difference(digest_of, name, digest):
             wrong.append(f"{name}: {befell}")
         progress.step()
     progress.end()
     return Check(what, len(digests), tuple(wrong))
 
 
-def difference(digest_of: Callable[[str], str], name: str, digest: str) -> str:
+def _difference(digest_of: Callable[[str], str], name: str, digest: str) -> str:
     """What is not as it was with a file; "" where nothing is."""
     try:
         return "" if digest_of(name) == digest else "it has changed"
@@ -286,7 +288,7 @@ def difference(digest_of: Callable[[str], str], name: str, digest: str) -> str:
         return f"it cannot be read ({error.strerror or error})"
 
 
-def changed_code(run: LastRun) -> str:
+def _changed_code(run: LastRun) -> str:
     """What computes otherwise than in a run, in words; "" where nothing does."""
     now = code_identity(whole=True)
     changed = [name for name in now if run.code.get(name) != now[name]]

@@ -60,26 +60,26 @@ from potpyri_like.runner import Progress, Runner, Silent
 from potpyri_like.store import Output, one_line, read_header, signature
 from potpyri_like.workers import WorkerDied
 
-__all__ = ["Arrivals", "served", "watch_night"]
+__all__ = ["CADENCES", "POLL", "QUIET", "Arrivals", "Live", "served", "watch_night"]
 
 log = logging.getLogger(__name__)
 
 POLL = 0.5  # s between two looks at the folder, at least
-SHARE = 0.1  # of the time may go into looking
-PATIENCE = 60.0  # s that a file may stay incomplete and unchanged before it is taken as it is
+_SHARE = 0.1  # of the time may go into looking
+_PATIENCE = 60.0  # s that a file may stay incomplete and unchanged before it is taken as it is
 QUIET = 15.0  # s without a frame, at least, before the products are brought to their final state
 CADENCES = 4.0  # and so many times the usual interval between frames
-CHOOSE_AGAIN = 64  # frames up to which the reference is chosen again whenever their number has doubled
-GROWTH = 1.1  # the aperture is chosen again when there are so many times more frames
-RELOAD = 5  # s
-LIVE, FIELD = ("lightcurve.ecsv", "lightcurve.png"), "field.png"  # products of a night that goes on
-SERVED = (".html", ".png", ".apng", ".gif", ".ecsv", ".fits", ".json", ".csv", ".txt", ".tbl")  # products
-ANSWER = 0.1  # s between two looks of the server whether it should end
-OTHER_RUN = 5.0  # s between two tries where another run is at work on the same products
-State = tuple[int, int, int, int]  # of a file: size, times, place on the disk
+_CHOOSE_AGAIN = 64  # frames up to which the reference is chosen again whenever their number has doubled
+_GROWTH = 1.1  # the aperture is chosen again when there are so many times more frames
+_RELOAD = 5  # s
+_LIVE, _FIELD = ("lightcurve.ecsv", "lightcurve.png"), "field.png"  # products of a night that goes on
+_SERVED = (".html", ".png", ".apng", ".gif", ".ecsv", ".fits", ".json", ".csv", ".txt", ".tbl")  # products
+_ANSWER = 0.1  # s between two looks of the server whether it should end
+_OTHER_RUN = 5.0  # s between two tries where another run is at work on the same products
+_State = tuple[int, int, int, int]  # of a file: size, times, place on the disk
 
 
-class Disturbed(Exception):
+class _Disturbed(Exception):
     """Frames came while the final state was being made."""
 
 
@@ -103,9 +103,9 @@ class Arrivals:
 
     folder: Path
     skip: Path
-    patience: float = PATIENCE
-    whole: dict[Path, State] = field(default_factory=dict)
-    coming: dict[Path, tuple[State, float]] = field(default_factory=dict)
+    patience: float = _PATIENCE
+    whole: dict[Path, _State] = field(default_factory=dict)
+    coming: dict[Path, tuple[_State, float]] = field(default_factory=dict)
     times: list[float] = field(default_factory=list)
     pause: float = POLL
 
@@ -123,29 +123,29 @@ class Arrivals:
         self.whole = {path: state for path, state in self.whole.items() if path not in coming} | new
         self.coming = {path: about for path, about in coming.items() if path not in new}
         self.times += [now] * bool(new or gone)
-        self.pause = max(POLL, (time.monotonic() - now) / SHARE)
+        self.pause = max(POLL, (time.monotonic() - now) / _SHARE)
         return (*new, *gone)
 
-    def states(self) -> dict[Path, State]:
+    def states(self) -> dict[Path, _State]:
         """All files as they are now."""
-        found: dict[Path, State] = {}
+        found: dict[Path, _State] = {}
         with suppress(NightError):
             for path in list_files(self.folder, self.skip).files:
                 with suppress(OSError):  # gone again
                     found[path] = signature(path)
         return found
 
-    def since(self, path: Path, state: State, now: float) -> tuple[State, float]:
+    def since(self, path: Path, state: _State, now: float) -> tuple[_State, float]:
         """A file's state, and since when it has had it."""
         before, since = self.coming.get(path, (None, now))
         return state, since if before == state else now
 
-    def counts(self, path: Path, state: State, age: float) -> bool:
+    def counts(self, path: Path, state: _State, age: float) -> bool:
         """Whether a file that was looked at before is whole, or will not become so."""
         known = self.coming.get(path)
-        return known is not None and known[0] == state and (age > self.patience or is_whole(path))
+        return known is not None and known[0] == state and (age > self.patience or _is_whole(path))
 
-    def take(self, states: Mapping[Path, State]) -> None:
+    def take(self, states: Mapping[Path, _State]) -> None:
         """Count files as they were found: their products are there."""
         self.whole, self.coming = dict(states), {}
         self.times = self.times or [time.monotonic()]
@@ -166,10 +166,10 @@ class Arrivals:
 
 
 @dataclass(frozen=True)
-class AllBut(Collection[Path]):
+class _AllBut(Collection[Path]):
     """Every path but those that count."""
 
-    whole: Mapping[Path, State]
+    whole: Mapping[Path, _State]
 
     def __contains__(self, path: object) -> bool:
         return path not in self.whole
@@ -181,7 +181,7 @@ class AllBut(Collection[Path]):
         raise TypeError("there is no end of them")
 
 
-def is_whole(path: Path) -> bool:
+def _is_whole(path: Path) -> bool:
     """Whether a file is as long as its header says."""
     try:
         read_header(path)
@@ -235,11 +235,11 @@ def watch_night(
         Nothing can be written.
     """
     output = output_of(folder, out)
-    check_folder(folder, output)
+    _check_folder(folder, output)
     check_instrument_of(output, instrument, folder)
     if out is not None:
         check_night_of(output, folder, None)
-    watch = Watch(
+    watch = _Watch(
         instrument,
         folder,
         out,
@@ -260,7 +260,7 @@ def watch_night(
         return watch.until(idle)
 
 
-def check_folder(folder: Path, output: Output) -> None:
+def _check_folder(folder: Path, output: Output) -> None:
     """Raise a NightError or a UsageError where there is nothing to watch."""
     check_is_folder(folder)
     if is_ours(folder):
@@ -269,7 +269,7 @@ def check_folder(folder: Path, output: Output) -> None:
 
 
 @dataclass
-class Watch:
+class _Watch:
     """A night that is watched: live while frames come, final whenever it is quiet.
 
     Attributes
@@ -322,13 +322,13 @@ class Watch:
         while True:
             try:
                 found = self.known() or self.state()
-            except Disturbed:
+            except _Disturbed:
                 self.say("frames came: going on")
             except Busy as error:
                 if not self.arrivals.times:
                     raise
                 self.say(f"{error}; waiting for it")
-                time.sleep(OTHER_RUN)
+                time.sleep(_OTHER_RUN)
             except ProductError:
                 raise
             except ReductionError as error:  # more frames may mend it
@@ -366,7 +366,7 @@ class Watch:
             origins=self.origins,
             command=self.command,
             executor=self.executor,
-            progress=Disturbable(self.arrivals, self.progress),
+            progress=_Disturbable(self.arrivals, self.progress),
         )
         self.say("all products are in their final state")
         return Standing.of(report, output_of(self.folder, self.out).root)
@@ -387,14 +387,14 @@ class Watch:
             new = (*arrivals.look(), *arrivals.whole)
             while not arrivals.are_quiet():
                 if new:
-                    self.say(f"{live.update()}; {late(new, begun)}")
+                    self.say(f"{live.update()}; {_late(new, begun)}")
                     live.runner.progress = Silent()
                 new = arrivals.look()
                 if not new:
                     time.sleep(arrivals.pause)
 
 
-def late(new: Sequence[Path], since: float) -> str:
+def _late(new: Sequence[Path], since: float) -> str:
     """How long after the last of some files all is up to date; for those that came since a moment."""
     came = [path.stat().st_ctime for path in new if path.exists()]
     last = max(came, default=0.0)
@@ -402,7 +402,7 @@ def late(new: Sequence[Path], since: float) -> str:
 
 
 @dataclass
-class Disturbable:
+class _Disturbable:
     """Progress that breaks off when frames come."""
 
     arrivals: Arrivals
@@ -425,13 +425,13 @@ class Disturbable:
         self.check()
 
     def check(self) -> None:
-        """Raise `Disturbed` where something in the night has changed."""
+        """Raise `_Disturbed` where something in the night has changed."""
         now = time.monotonic()
         if now - self.looked > max(1.0, self.arrivals.pause):
             self.looked = now
             if self.arrivals.are_disturbed():
                 self.inner.end()
-                raise Disturbed
+                raise _Disturbed
 
 
 class Live:
@@ -448,9 +448,9 @@ class Live:
         arrivals: Arrivals,
     ) -> None:
         self.instrument, self.folder, self.output, self.options = instrument, folder, output, options
-        self.journal, self.memory = journal, LiveMemory(instrument, journal)
+        self.journal, self.memory = journal, _LiveMemory(instrument, journal)
         self.arrivals = arrivals
-        self.runner = LiveRunner(output, options, Silent(), executor, journal, arrivals=arrivals)
+        self.runner = _LiveRunner(output, options, Silent(), executor, journal, arrivals=arrivals)
         stages = recipe_of(instrument, options).stages
         self.per_set = tuple(takewhile(lambda stage: stage.per == "observation", stages))
         rest = stages[len(self.per_set) :]
@@ -475,13 +475,13 @@ class Live:
         self.journal.commit()
         targets = dict.fromkeys(work.observed.target for work in works)
         return "; ".join(
-            f"{target}: {', '.join(in_words(work) for work in works if work.observed.target == target)}"
+            f"{target}: {', '.join(_in_words(work) for work in works if work.observed.target == target)}"
             for target in targets
         )
 
     def taken_in(self) -> list[Work]:
         """All frames that are there, worked on and written."""
-        waiting = AllBut(self.arrivals.whole)
+        waiting = _AllBut(self.arrivals.whole)
         night = scan_again(self.folder, self.instrument, self.output, self.memory, waiting=waiting)
         self.memory.hand_over(self.journal)
         sets = wanted_sets(night, self.options)
@@ -494,15 +494,15 @@ class Live:
     def group(self, works: tuple[Work, ...]) -> tuple[Work, ...]:
         """All stages on the sets of one target, as far as they have to be done."""
         ready = [self.prepare(work) for work in works]
-        if any(is_new or name_of(work) not in self.located for work, is_new in ready):
+        if any(is_new or _name_of(work) not in self.located for work, is_new in ready):
             located = run_stages(self.per_target, tuple(work for work, _ in ready), self.runner)
-            self.located |= {name_of(work): work for work in located}
-        works = tuple(with_frames(self.located[name_of(work)], work) for work in works)
+            self.located |= {_name_of(work): work for work in located}
+        works = tuple(_with_frames(self.located[_name_of(work)], work) for work in works)
         works = run_stages(self.per_frame, works, self.runner)
         settled = {
             folder: choice for folder, (_, choice) in self.chosen.items() if self.stands(folder, works)
         }
-        after = [with_choices(s, settled) for s in self.after]
+        after = [_with_choices(s, settled) for s in self.after]
         works = run_stages([s for s in after if not s.at_the_end], works, self.runner)
         self.chosen |= {
             work.observed.folder: (len(work.observed.frames), work.choice)
@@ -513,12 +513,12 @@ class Live:
 
     def prepare(self, work: Work) -> tuple[Work, bool]:
         """Masters and reference of a set, and whether they are new."""
-        key, count = name_of(work), len(work.observed.frames)
+        key, count = _name_of(work), len(work.observed.frames)
         if key in self.prepared:
             before, known = self.prepared[key]
-            enough = before >= CHOOSE_AGAIN or count < 2 * before
+            enough = before >= _CHOOSE_AGAIN or count < 2 * before
             if enough and not known.failed:
-                return with_frames(known, work), False
+                return _with_frames(known, work), False
         (done,) = run_stages(self.per_set, (work,), self.runner)
         self.prepared[key] = count, done
         self.chosen.pop(work.observed.folder, None)
@@ -527,23 +527,23 @@ class Live:
     def stands(self, folder: str, works: Sequence[Work]) -> bool:
         """Whether a choice of aperture still serves."""
         count = next((len(work.observed.frames) for work in works if work.observed.folder == folder), 0)
-        return folder in self.chosen and count < GROWTH * self.chosen[folder][0]
+        return folder in self.chosen and count < _GROWTH * self.chosen[folder][0]
 
     def write(self, report: RunReport) -> None:
         """The light curves and the page."""
         pictures: dict[str, Picture] = {}
         for result in report.sets:
-            wanted = (*LIVE, FIELD) if self.is_other_field(result) else LIVE
-            for name, content in live(result, wanted, plugins_for(self.options)):
+            wanted = (*_LIVE, _FIELD) if self.is_other_field(result) else _LIVE
+            for name, content in _live(result, wanted, plugins_for(self.options)):
                 if isinstance(content, Picture):
                     pictures[name] = content
                 else:
                     write_content(self.output, name, content)
-        images = drawn(pictures, self.runner.executor)
+        images = _drawn(pictures, self.runner.executor)
         for name, image in images.items():
             self.output.write_bytes(name, image)
-        self.fields |= {name: image for name, image in images.items() if name.endswith(f"/{FIELD}")}
-        self.output.write_text("report.html", night_page(report, self.fields | images, reload=RELOAD))
+        self.fields |= {name: image for name, image in images.items() if name.endswith(f"/{_FIELD}")}
+        self.output.write_text("report.html", night_page(report, self.fields | images, reload=_RELOAD))
 
     def is_other_field(self, result: SetResult) -> bool:
         """Whether the reference frame, or the stars marked in it, are not those that were drawn."""
@@ -554,17 +554,17 @@ class Live:
         return result.reference is not reference or stars != before
 
 
-def in_words(work: Work) -> str:
+def _in_words(work: Work) -> str:
     """How many frames of a set there are."""
     observed = work.observed
     return f"{observed.camera} {observed.band}".strip() + f" {len(observed.frames)}"
 
 
-def drawn(pictures: Mapping[str, Picture], executor: Executor | None) -> dict[str, bytes]:
+def _drawn(pictures: Mapping[str, Picture], executor: Executor | None) -> dict[str, bytes]:
     """Pictures as PNGs, several at a time where there are workers."""
     if executor is None or len(pictures) < 2:
         return {name: picture() for name, picture in pictures.items()}
-    tasks = {name: executor.submit(draw, picture) for name, picture in pictures.items()}
+    tasks = {name: executor.submit(_draw, picture) for name, picture in pictures.items()}
     images = {}
     for name, task in tasks.items():
         try:
@@ -574,12 +574,12 @@ def drawn(pictures: Mapping[str, Picture], executor: Executor | None) -> dict[st
     return images
 
 
-def draw(picture: Picture) -> bytes:
+def _draw(picture: Picture) -> bytes:
     """A picture as PNG; for a worker."""
     return picture()
 
 
-def live(result: SetResult, wanted: Collection[str], plugins: Plugins) -> Iterator[tuple[str, Content]]:
+def _live(result: SetResult, wanted: Collection[str], plugins: Plugins) -> Iterator[tuple[str, Content]]:
     """Those of an observation's products that are wanted while it goes on, by their paths."""
     for product in plugins.products.values():
         for shown in made_of(product.item, [result], only=wanted):
@@ -588,13 +588,13 @@ def live(result: SetResult, wanted: Collection[str], plugins: Plugins) -> Iterat
                 yield shown.path(product.item), content
 
 
-def with_choices(stage: Any, settled: Mapping[str, ApertureChoice]) -> Any:
+def _with_choices(stage: Any, settled: Mapping[str, ApertureChoice]) -> Any:
     """The stage, with the choices that stand where it is the one that chooses the aperture."""
     takes = APERTURE in stage.gives and any(item.name == "settled" for item in fields(stage))
     return replace(stage, settled=settled) if takes else stage
 
 
-def name_of(work: Work) -> tuple:
+def _name_of(work: Work) -> tuple:
     """What tells a set from the others, however many there are."""
     observed = work.observed
     return (
@@ -607,13 +607,13 @@ def name_of(work: Work) -> tuple:
     )
 
 
-def with_frames(known: Work, now: Work) -> Work:
+def _with_frames(known: Work, now: Work) -> Work:
     """A set as it was, with the frames that there are now."""
     return known.with_(observed=now.observed, result=replace(known.result, observed=now.observed))
 
 
 @dataclass
-class LiveMemory(Memory):
+class _LiveMemory(Memory):
     """Keeps what was made of the headers at hand, besides the journal."""
 
     at_hand: dict[str, tuple[str, Kept]] = field(default_factory=dict)
@@ -641,7 +641,7 @@ class LiveMemory(Memory):
 
 
 @dataclass
-class LiveRunner(Runner):
+class _LiveRunner(Runner):
     """Keeps outcomes at hand, besides the journal."""
 
     arrivals: Arrivals = field(default_factory=lambda: Arrivals(Path(), Path()))
@@ -684,12 +684,12 @@ def served(output: Output, port: int) -> Iterator[str]:
     ReductionError
         The port is taken.
     """
-    handler = partial(Handler, output=output)
+    handler = partial(_Handler, output=output)
     try:
         server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
     except OSError as error:
         raise ReductionError(f"--serve {port}: {error.strerror or error}; give another port") from error
-    thread = threading.Thread(target=server.serve_forever, args=(ANSWER,), daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(_ANSWER,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}/report.html"
@@ -698,7 +698,7 @@ def served(output: Output, port: int) -> Iterator[str]:
         server.server_close()
 
 
-class Handler(http.server.SimpleHTTPRequestHandler):
+class _Handler(http.server.SimpleHTTPRequestHandler):
     """Gives products to a browser, and has it load them again after some seconds."""
 
     def __init__(self, *args: Any, output: Output, **more: Any) -> None:
@@ -717,14 +717,14 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         self.send_header("Content-Length", str(os.fstat(file.fileno()).st_size))
         self.send_header("Cache-Control", "no-store")
         if name.endswith(".html"):
-            self.send_header("Refresh", str(RELOAD))
+            self.send_header("Refresh", str(_RELOAD))
         self.end_headers()
         return file
 
     def product(self, name: str) -> BinaryIO | None:
         """A product, open; None where there is none of that name that may be shown."""
         parts = name.split("/")
-        if any(part.startswith(".") for part in parts) or not name.lower().endswith(SERVED):
+        if any(part.startswith(".") for part in parts) or not name.lower().endswith(_SERVED):
             return None
         with suppress(OSError, ValueError, ProductError):
             return self.output.open(name)

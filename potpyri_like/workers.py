@@ -29,21 +29,34 @@ from typing import Any
 
 from potpyri_like.errors import ReductionError, UsageError
 
-__all__ = ["Cluster", "Pool", "Shared", "WorkerDied", "here", "workers"]
+__all__ = [
+    "CONNECT",
+    "GONE",
+    "KEPT",
+    "LIBRARY_THREADS",
+    "Cluster",
+    "Pool",
+    "Shared",
+    "Worker",
+    "WorkerDied",
+    "here",
+    "usable_cores",
+    "workers",
+]
 
 log = logging.getLogger(__name__)
 
 LIBRARY_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-TRIES = 2
-LOCAL = "local"
-LOOK, GONE = (
+_TRIES = 2
+_LOCAL = "local"
+_LOOK, GONE = (
     2.0,
     20.0,
 )  # s: between two looks at a local cluster; without any worker, until they are started anew
 CONNECT = "10s"
 KEPT = 4  # values that tasks share, on a cluster: a night that goes on returns to each of its observations
-MAY_GROW_TO = 16  # workers for whom tasks are held ready on a cluster that has fewer
-Task = tuple[Future, Callable[..., object], tuple[object, ...]]
+_MAY_GROW_TO = 16  # workers for whom tasks are held ready on a cluster that has fewer
+_Task = tuple[Future, Callable[..., object], tuple[object, ...]]
 
 
 class WorkerDied(BrokenExecutor):
@@ -118,7 +131,7 @@ class Pool(Executor):
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self._tasks: SimpleQueue[Task | None] = SimpleQueue()
+        self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
         self._closing = threading.Event()
         self._workers: list[Worker] = []
         self._lock = threading.Lock()
@@ -153,7 +166,7 @@ class Pool(Executor):
 
     def _serve(self) -> None:
         """One thread: a process and its tasks, one after the other."""
-        deaf()  # the process, too, while it starts
+        _deaf()  # the process, too, while it starts
         worker = None
         while (task := self._tasks.get()) is not None:
             future, function, arguments = task
@@ -161,7 +174,7 @@ class Pool(Executor):
                 future.cancel()
             if not future.set_running_or_notify_cancel():
                 continue
-            for attempt in range(TRIES):
+            for attempt in range(_TRIES):
                 try:
                     worker = worker or self._hire()
                     good, value = worker.work(function, arguments)
@@ -171,7 +184,7 @@ class Pool(Executor):
                     assert worker is not None
                     cause = self._dismiss(worker)
                     worker = None
-                    if attempt + 1 == TRIES or self._closing.is_set():
+                    if attempt + 1 == _TRIES or self._closing.is_set():
                         future.set_exception(WorkerDied(cause))
                         break
                     continue
@@ -203,8 +216,8 @@ class Worker:
     def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")
         self.here, there = context.Pipe()
-        self.process: SpawnProcess = context.Process(target=serve, args=(there,), daemon=True)
-        with single_threaded():
+        self.process: SpawnProcess = context.Process(target=_serve, args=(there,), daemon=True)
+        with _single_threaded():
             self.process.start()
         there.close()
         self._shown = ""
@@ -220,7 +233,7 @@ class Worker:
         try:
             for shared in (each for each in arguments if isinstance(each, Shared)):
                 self._show(shared)
-            self.here.send((function, [named(each) for each in arguments]))
+            self.here.send((function, [_named(each) for each in arguments]))
             return self.here.recv()
         except OSError as error:
             raise EOFError from error
@@ -251,12 +264,12 @@ class Worker:
         return f"ended by signal {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
 
 
-def serve(there: Connection) -> None:
+def _serve(there: Connection) -> None:
     """The life of a worker: until nobody is at the other end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first of them decides
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     said: bytes | memoryview
-    has = Shown()
+    has = _Shown()
     with suppress(EOFError, OSError):
         while True:
             content = there.recv_bytes()
@@ -268,16 +281,16 @@ def serve(there: Connection) -> None:
                 function, arguments = task
                 said = ForkingPickler.dumps((True, function(*map(has.whole, arguments))))
             except Exception as error:  # noqa: BLE001  (it is raised in the process that asked)
-                said = pickled(error)
+                said = _pickled(error)
             there.send_bytes(said)
 
 
-def named(argument: object) -> object:
+def _named(argument: object) -> object:
     """An argument of a task for a worker that has what tasks have in common."""
     return Shared(argument.key) if isinstance(argument, Shared) else argument
 
 
-class Shown:
+class _Shown:
     """The last value that a worker was given for many tasks; decoded with the first of them."""
 
     def __init__(self) -> None:
@@ -303,7 +316,7 @@ class Shown:
         return self._value
 
 
-def pickled(error: Exception) -> bytes:
+def _pickled(error: Exception) -> bytes:
     """That a task came to an error, for the process that asked; of one that does not survive the way, its text."""
     try:
         content = pickle.dumps((False, error))
@@ -313,7 +326,7 @@ def pickled(error: Exception) -> bytes:
     return content
 
 
-def end_with_parent() -> None:
+def _end_with_parent() -> None:
     """End this process with the one that started it, in the middle of a task, too."""
     parent = multiprocessing.parent_process()
     if parent is not None:
@@ -325,7 +338,7 @@ _starting = threading.Lock()
 
 
 @contextmanager
-def single_threaded() -> Iterator[None]:
+def _single_threaded() -> Iterator[None]:
     """Keep the numerical libraries of processes started meanwhile to one thread each."""
     with _starting:
         before = {name: os.environ.get(name) for name in LIBRARY_THREADS}
@@ -366,8 +379,11 @@ class Cluster(Executor):
         self._lock = threading.Lock()
         self._own = None
         try:
-            if scheduler == LOCAL:
-                with uninterrupted(), dask.config.set({"distributed.scheduler.allowed-failures": TRIES - 1}):
+            if scheduler == _LOCAL:
+                with (
+                    _uninterrupted(),
+                    dask.config.set({"distributed.scheduler.allowed-failures": _TRIES - 1}),
+                ):
                     self._own = distributed.LocalCluster(
                         n_workers=jobs,
                         threads_per_worker=1,
@@ -375,10 +391,10 @@ class Cluster(Executor):
                         silence_logs=logging.CRITICAL + 1,
                     )
             else:
-                knock(scheduler)
+                _knock(scheduler)
             self._client = distributed.Client(self._own or scheduler, timeout=CONNECT, set_as_default=False)
             disable_gc_diagnosis(force=True)  # a Ctrl-C that comes within its callback is lost
-            self.count = max(MAY_GROW_TO, sum(self._client.nthreads().values()))
+            self.count = max(_MAY_GROW_TO, sum(self._client.nthreads().values()))
             self._ended = threading.Event()
             if self._own is not None:
                 threading.Thread(target=self._keep_alive, args=(self._own,), daemon=True).start()
@@ -424,9 +440,9 @@ class Cluster(Executor):
     def _keep_alive(self, own: Any) -> None:
         """Start the workers of a local cluster anew where all are gone and none comes: tasks would wait for ever."""
         empty, wanted = 0.0, len(own.worker_spec)
-        while not self._ended.wait(LOOK):
+        while not self._ended.wait(_LOOK):
             with suppress(OSError, ValueError, RuntimeError, TimeoutError):
-                empty = 0.0 if self._client.nthreads() else empty + LOOK
+                empty = 0.0 if self._client.nthreads() else empty + _LOOK
                 if empty >= GONE and not self._ended.is_set():
                     log.warning(
                         "all %d workers of the local cluster have gone; they are started anew", wanted
@@ -484,22 +500,22 @@ def here() -> str:
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
+def _uninterrupted() -> Iterator[None]:
     """Keep Ctrl-C from what is started meanwhile: threads, and their processes."""
-    before = deaf()
+    before = _deaf()
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def deaf() -> set[signal.Signals | int]:
+def _deaf() -> set[signal.Signals | int]:
     """Keep Ctrl-C from this thread, and from the processes that it starts; what was kept from it before."""
     ensure_running()  # its start would undo this
     return signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
-def knock(scheduler: str) -> None:
+def _knock(scheduler: str) -> None:
     """Raise an OSError or a ValueError where no Dask scheduler answers: a client would go on trying."""
     from distributed import Security
     from distributed.core import connect

@@ -25,8 +25,8 @@ from potpyri_like.stages import FrameStage, Input
 
 __all__ = ["Animate", "Snap"]
 
-SIDE = 110  # pixels of a picture, about
-FIELD = 1.8  # annuli from the target to the rim
+_SIDE = 110  # pixels of a picture, about
+_FIELD = 1.8  # annuli from the target to the rim
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,8 @@ class Animate(SetStage):
         if series is None or curve is None or tools.options.animation == "no":
             return work
         centre = series.reference_xy[curve.star]
-        half = int(np.ceil(FIELD * series.annulus[1]))
-        snap = Snap((float(centre[0]), float(centre[1])), half, max(1, round((2 * half + 1) / SIDE)))
+        half = int(np.ceil(_FIELD * series.annulus[1]))
+        snap = Snap((float(centre[0]), float(centre[1])), half, max(1, round((2 * half + 1) / _SIDE)))
         measured = np.flatnonzero(np.isfinite(series.xy[:, curve.star]).all(axis=1))
         spread = measured[np.unique(np.linspace(0, len(measured) - 1, self.most).astype(int))]
         by_label = {info.label: info for info in work.observed.frames}

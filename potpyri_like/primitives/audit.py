@@ -21,10 +21,10 @@ __all__ = ["AuditTimes", "Doubt"]
 
 log = logging.getLogger(__name__)
 
-DAYLIGHT = 2.0  # degrees; no stars are measured with the Sun that high
-BELOW = -1.0  # degrees; refraction lifts nothing from there
-FEW = 0.1  # of the frames; fewer change no exit status
-SIMULATED = "simulated"  # a clock that knows no site
+_DAYLIGHT = 2.0  # degrees; no stars are measured with the Sun that high
+_BELOW = -1.0  # degrees; refraction lifts nothing from there
+_FEW = 0.1  # of the frames; fewer change no exit status
+_SIMULATED = "simulated"  # a clock that knows no site
 
 
 @dataclass(frozen=True)
@@ -52,45 +52,45 @@ class AuditTimes(TargetStage):
     gives = (AUDIT,)
 
     def __call__(self, works: tuple[Work, ...], tools: Tools) -> tuple[Work, ...]:
-        sets = {work.observed.camera: [w for w in works if known(w, work.observed.camera)] for work in works}
-        audited = {id(w): done for group in sets.values() for w, done in audit(group)}
+        sets = {work.observed.camera: [w for w in works if _known(w, work.observed.camera)] for work in works}
+        audited = {id(w): done for group in sets.values() for w, done in _audit(group)}
         return tuple(audited.get(id(work), work) for work in works)
 
 
-def known(work: Work, camera: str) -> bool:
+def _known(work: Work, camera: str) -> bool:
     """Whether a set is of that camera, and has times."""
     return work.observed.camera == camera and work.result.series is not None
 
 
-def audit(group: Sequence[Work]) -> Iterator[tuple[Work, Work]]:
+def _audit(group: Sequence[Work]) -> Iterator[tuple[Work, Work]]:
     """Each set of one camera, and the same with its doubts."""
     if not group:
         return
-    infos = [frames_of(work) for work in group]
+    infos = [_frames_of(work) for work in group]
     every = [info for frames in infos for info in frames]
-    mid = np.array([mjd_of(info) for info in every])
+    mid = np.array([_mjd_of(info) for info in every])
     instrument = group[0].setup.instrument
-    doubts = list(of_each_other(every, mid, instrument))
+    doubts = list(_of_each_other(every, mid, instrument))
     start = 0
     for work, frames in zip(group, infos, strict=True):
         here = slice(start, start + len(frames))
         own = [Doubt(doubt.why, doubt.frames[here]) for doubt in doubts]
-        own = [*of_cards(frames), *own] or list(of_the_sky(work, frames, mid[here]))
-        yield work, doubted(work, frames, [doubt for doubt in own if doubt.frames.any()])
+        own = [*_of_cards(frames), *own] or list(_of_the_sky(work, frames, mid[here]))
+        yield work, _doubted(work, frames, [doubt for doubt in own if doubt.frames.any()])
         start += len(frames)
 
 
-def frames_of(work: Work) -> list[FrameInfo]:
+def _frames_of(work: Work) -> list[FrameInfo]:
     """The descriptions of the frames of a set's series, in its order."""
     by_label = {info.label: info for info in work.observed.frames}
     return [by_label[label] for label in work.result[SERIES].frames]
 
 
-def mjd_of(info: FrameInfo) -> float:
+def _mjd_of(info: FrameInfo) -> float:
     return float("nan") if info.mid_time is None else float(info.mid_time.utc.mjd)
 
 
-def of_cards(frames: Sequence[FrameInfo]) -> Iterator[Doubt]:
+def _of_cards(frames: Sequence[FrameInfo]) -> Iterator[Doubt]:
     """What the headers themselves contradict, one sentence for what is alike but for its numbers."""
     kinds: dict[str, list[tuple[int, str]]] = {}
     for i, info in enumerate(frames):
@@ -103,7 +103,7 @@ def of_cards(frames: Sequence[FrameInfo]) -> Iterator[Doubt]:
         yield Doubt(alike[0][1].removeprefix("time: "), mask)
 
 
-def of_each_other(frames: Sequence[FrameInfo], mid: np.ndarray, instrument: Instrument) -> Iterator[Doubt]:
+def _of_each_other(frames: Sequence[FrameInfo], mid: np.ndarray, instrument: Instrument) -> Iterator[Doubt]:
     """What the times of one camera say of each other and of the exposures."""
     exposure = np.array([info.exposure.to_value("s") for info in frames])
     shared = sharing(mid)
@@ -125,35 +125,35 @@ def of_each_other(frames: Sequence[FrameInfo], mid: np.ndarray, instrument: Inst
         yield Doubt(why, np.ones(len(frames), bool))
 
 
-def of_the_sky(work: Work, frames: Sequence[FrameInfo], mid: np.ndarray) -> Iterator[Doubt]:
+def _of_the_sky(work: Work, frames: Sequence[FrameInfo], mid: np.ndarray) -> Iterator[Doubt]:
     """What the Sun and the target say of the times; a simulator's clock knows no sky."""
-    if not frames or all(info.clock == SIMULATED for info in frames):
+    if not frames or all(info.clock == _SIMULATED for info in frames):
         return
     site, target = site_of(work.setup.instrument, work.observed.camera), work.setup.coordinates
     times = Time(mid, format="mjd", scale="utc")
     where = f"the site ({site.lon.deg:+.2f}, {site.lat.deg:+.2f}), the clock"
     sun = sun_altitude(times, site)
-    if (sun > DAYLIGHT).any():
+    if (sun > _DAYLIGHT).any():
         when = int(np.nanargmax(sun))
         why = (
             f"the Sun was {sun[when]:.0f} degrees above the horizon at {times[when].isot[:16]} UTC, and stars were"
             f" measured: {where} or its zone is wrong"
         )
-        yield Doubt(why, contradicted(mid, sun > DAYLIGHT))
+        yield Doubt(why, contradicted(mid, sun > _DAYLIGHT))
         return
     if target is None:
         return
     height = altitude(times, target, site)
-    if (height < BELOW).any():
+    if (height < _BELOW).any():
         when = int(np.nanargmin(height))
         why = (
             f"the target ({target.to_string('hmsdms', precision=0)}) was {-height[when]:.0f} degrees below the"
             f" horizon at {times[when].isot[:16]} UTC: {where} or the coordinates are wrong"
         )
-        yield Doubt(why, contradicted(mid, height < BELOW))
+        yield Doubt(why, contradicted(mid, height < _BELOW))
 
 
-def doubted(work: Work, frames: Sequence[FrameInfo], doubts: Sequence[Doubt]) -> Work:
+def _doubted(work: Work, frames: Sequence[FrameInfo], doubts: Sequence[Doubt]) -> Work:
     """The set with its doubts: flags, one sentence each, and what was converted."""
     series = work.result[SERIES]
     flags, reasons = series.flags.copy(), list(series.reasons)
@@ -163,16 +163,16 @@ def doubted(work: Work, frames: Sequence[FrameInfo], doubts: Sequence[Doubt]) ->
         for i in np.flatnonzero(doubt.frames):
             if "time doubtful: " not in reasons[i]:  # by the cards of its own header
                 reasons[i] = "; ".join(filter(None, (reasons[i], f"time doubtful: {doubt.why}")))
-        problems.append(problem_of(work, frames, doubt))
+        problems.append(_problem_of(work, frames, doubt))
         log.warning("%s: %s", work.observed.name, problems[-1].why)
     series = replace(series, flags=flags, reasons=tuple(reasons))
-    verdict = Choice("times", "doubtful" if doubts else "believed", basis(frames, doubts))
+    verdict = Choice("times", "doubtful" if doubts else "believed", _basis(frames, doubts))
     return work.found(
-        series=series, problems=problems, choices=[verdict], notes=(*work.result.notes, *conversions(frames))
+        series=series, problems=problems, choices=[verdict], notes=(*work.result.notes, *_conversions(frames))
     )
 
 
-def problem_of(work: Work, frames: Sequence[FrameInfo], doubt: Doubt) -> Problem:
+def _problem_of(work: Work, frames: Sequence[FrameInfo], doubt: Doubt) -> Problem:
     """One sentence; a few frames of many change no exit status."""
     some = np.flatnonzero(doubt.frames)
     which = (
@@ -181,20 +181,20 @@ def problem_of(work: Work, frames: Sequence[FrameInfo], doubt: Doubt) -> Problem
         else f"{len(some)} of {len(frames)} frames ({frames[some[0]].label}"
     )
     which += ", ...)" * (1 < len(some) < len(frames)) + ")" * (len(some) == 1 < len(frames))
-    grade = Grade.DOUBTFUL if len(some) > FEW * len(frames) else Grade.REMARK
+    grade = Grade.DOUBTFUL if len(some) > _FEW * len(frames) else Grade.REMARK
     return Problem(work.observed.name, "times", f"times doubtful in {which}: {doubt.why}", grade)
 
 
-def basis(frames: Sequence[FrameInfo], doubts: Sequence[Doubt]) -> str:
+def _basis(frames: Sequence[FrameInfo], doubts: Sequence[Doubt]) -> str:
     """What the verdict rests on."""
     if doubts:
         return "; ".join(doubt.why for doubt in doubts)
-    step = cadence(np.array([mjd_of(info) for info in frames]))
+    step = cadence(np.array([_mjd_of(info) for info in frames]))
     often = f"a frame every {step:.4g} s; " if np.isfinite(step) else ""
     return f"{often}no card, and neither the Sun nor the horizon, contradicts"
 
 
-def conversions(frames: Sequence[FrameInfo]) -> Iterator[str]:
+def _conversions(frames: Sequence[FrameInfo]) -> Iterator[str]:
     """What was converted, with the first frame's cards: one sentence for what is alike but for its numbers."""
     kinds: dict[str, list[str]] = {}
     for info in frames:

@@ -65,25 +65,32 @@ __all__ = [
     "DrawLightCurve",
     "GatherSeries",
     "PickVariable",
+    "aperture_choice",
     "for_choices",
     "point_flags",
+    "series_of",
+    "star_table",
+    "with_clouds",
+    "with_flags",
+    "without_drifting",
+    "without_mistaken",
 ]
 
 log = logging.getLogger(__name__)
 
 SERIES_FRAMES = 5  # fewer frames tell nothing of scatter
-HABIT = 1.7  # FWHM; the aperture where scatter cannot choose
-SATURATED_OFTEN, EDGE_OFTEN = 0.02, 0.10
+_HABIT = 1.7  # FWHM; the aperture where scatter cannot choose
+_SATURATED_OFTEN, _EDGE_OFTEN = 0.02, 0.10
 VARIABLE_SCORE = 5.0
-LOOKED_AT = 3  # stars of each band that may be the one that varies most
-CLOUD, DARK = 0.3, 0.9  # of the light lost: a cloud; too little left to be measured
-POOR_SEEING = 2.0  # times the median FWHM
-AROUND, OUT_OF_FOCUS, STANDS_ALONE = 9, 1.5, 6.0  # frames; times their median FWHM; standard deviations
-TRAILED = 0.25  # more ellipticity than usual
-TELLING = 15  # of the brightest stars tell by their light whether a frame was matched to the right ones
-UNLIKE = 2.0  # times more or less light than the others
-DRIFTING, DRIFT = 6.0, 0.002  # standard deviations; relative, over the night's range of airmass
-SHINING, FEWEST_SHINING = (
+_LOOKED_AT = 3  # stars of each band that may be the one that varies most
+_CLOUD, _DARK = 0.3, 0.9  # of the light lost: a cloud; too little left to be measured
+_POOR_SEEING = 2.0  # times the median FWHM
+_AROUND, _OUT_OF_FOCUS, _STANDS_ALONE = 9, 1.5, 6.0  # frames; times their median FWHM; standard deviations
+_TRAILED = 0.25  # more ellipticity than usual
+_TELLING = 15  # of the brightest stars tell by their light whether a frame was matched to the right ones
+_UNLIKE = 2.0  # times more or less light than the others
+_DRIFTING, _DRIFT = 6.0, 0.002  # standard deviations; relative, over the night's range of airmass
+_SHINING, _FEWEST_SHINING = (
     4.0,
     3,
 )  # standard deviations; stars that at least stand out, where there is no sky alone
@@ -158,20 +165,20 @@ class Compare(SetStage):
             "aperture",
             f"{series.radii_fwhm[choice.index]:.2f} FWHM",
             choice.reason,
-            aperture_candidates(series, choice),
+            _aperture_candidates(series, choice),
         )
         used = np.flatnonzero(table.weight)
         comparisons = Choice(
-            "comparisons", ", ".join(map(str, used[:12])) or "none", said(table), star_candidates(table)
+            "comparisons", ", ".join(map(str, used[:12])) or "none", _said(table), _star_candidates(table)
         )
         work = work.with_(choice=choice)
         return work.found(series=series, aperture=choice.index, stars=table, choices=[chosen, comparisons])
 
     def choice(self, work: Work, series: Series, options: Options) -> ApertureChoice:
         """The aperture and the weights of the comparison stars, from a series without the points that are flagged."""
-        usable = wanted_comparisons(options.comparisons, work, len(series.reference_xy))
+        usable = _wanted_comparisons(options.comparisons, work, len(series.reference_xy))
         metric = None if options.metric is None else named_metric(options.metric)
-        target, without = work.target_star, unfit(series)
+        target, without = work.target_star, _unfit(series)
         if target is not None and np.isfinite(series.flux[:, target]).any(axis=1).sum() < SERIES_FRAMES:
             without[target], target = "target", None  # it tells nothing of an aperture
         return aperture_choice(series, target, without, usable, options.aperture, metric)
@@ -191,16 +198,16 @@ class PickVariable(TargetStage):
 
     def __call__(self, works: tuple[Work, ...], tools: Tools) -> tuple[Work, ...]:
         open_ = [w for w in works if not w.named_by and w.result.stars is not None]
-        ranked = [w for w in open_ if np.isfinite(scores(w)).any()]
+        ranked = [w for w in open_ if np.isfinite(_scores(w)).any()]
         if not ranked:
             why = "no target was named (--target-xy), and too few frames were measured to tell which star varies"
             return tuple(w.with_(target_why=why) if w in open_ else w for w in works)
-        best, star = most_variable(ranked)
+        best, star = _most_variable(ranked)
         return tuple(self.picked(w, best, star) if w in ranked else w for w in works)
 
     def picked(self, work: Work, best: Work, star: int) -> Work:
         """The star in this band that is the picked one; none where it is not known which that is."""
-        here = star if work is best else same_star(work, best, star)
+        here = star if work is best else _same_star(work, best, star)
         score = work.result[STAR_TABLE].score
         if here is None or here >= len(score):
             why = (
@@ -246,43 +253,45 @@ class DrawLightCurve(SetStage):
         if star is None or table is None or not np.isfinite(table.relflux[:, star]).any():
             if len(series.frames) < SERIES_FRAMES:
                 return work
-            why = no_curve(star, table, work.target_why)
+            why = _no_curve(star, table, work.target_why)
             return work.found(problems=[Problem(work.observed.name, "light curve", why)])
-        curve = light_curve(work, series, table, star)
+        curve = _light_curve(work, series, table, star)
         problems = []
         if not np.isfinite(curve.noise["rms"]):
-            problems.append(no_figures(work, curve))
+            problems.append(_no_figures(work, curve))
         named_by = [Choice("target", f"star {star}", work.target_why)] if work.named_by else []
         return work.found(light_curve=curve, choices=named_by, problems=problems)
 
 
-def most_variable(ranked: Sequence[Work]) -> tuple[Work, int]:
+def _most_variable(ranked: Sequence[Work]) -> tuple[Work, int]:
     """The star that varies most in all bands together, and a set in which it is known.
 
     Together, since of two stars compared with each other alone both vary alike.
     """
     candidates = [
-        (work, int(star)) for work in ranked for star in np.argsort(-np.nan_to_num(scores(work)))[:LOOKED_AT]
+        (work, int(star))
+        for work in ranked
+        for star in np.argsort(-np.nan_to_num(_scores(work)))[:_LOOKED_AT]
     ]
-    return max(candidates, key=lambda one: sum(score_of(work, *one) for work in ranked))
+    return max(candidates, key=lambda one: sum(_score_of(work, *one) for work in ranked))
 
 
-def score_of(work: Work, base: Work, star: int) -> float:
+def _score_of(work: Work, base: Work, star: int) -> float:
     """How much a star of another set varies in this one; 0 where it is not known."""
-    here = star if work is base else same_star(work, base, star)
-    known = scores(work)
+    here = star if work is base else _same_star(work, base, star)
+    known = _scores(work)
     return float(np.nan_to_num(known[here])) if here is not None and here < len(known) else 0.0
 
 
-def scores(work: Work) -> np.ndarray:
+def _scores(work: Work) -> np.ndarray:
     """The variability of each star over its noise; NaN for those often saturated, at the edge or not found."""
     table, series = work.result[STAR_TABLE], work.result[SERIES]
     score = table.score.copy()
-    score[list(unfit(series))] = np.nan
+    score[list(_unfit(series))] = np.nan
     return score if np.isfinite(score).any() else table.score
 
 
-def no_curve(star: int | None, table: StarTable | None, why: str) -> str:
+def _no_curve(star: int | None, table: StarTable | None, why: str) -> str:
     """Why a set has no light curve."""
     if table is None or not np.any(table.weight):
         return "no star can serve as a comparison star"
@@ -291,7 +300,7 @@ def no_curve(star: int | None, table: StarTable | None, why: str) -> str:
     return f"star {star} was not measured in any frame"
 
 
-def no_figures(work: Work, curve: LightCurve) -> Problem:
+def _no_figures(work: Work, curve: LightCurve) -> Problem:
     """What is said of a light curve too few of whose points were measured, or too few of them without a flag."""
     measured = int(np.isfinite(curve.flux).sum())
     if measured < 2:
@@ -331,7 +340,7 @@ def series_of(outcomes: Sequence[FrameOutcome], setup: Setup, reference: Referen
         ellipticity=np.array([psf.ellipticity for psf in psfs]),
         angle=np.array([psf.angle for psf in psfs]),
         scintillation=np.zeros(n),
-        pixel_noise=pixel_noise_of(outcomes),
+        pixel_noise=_pixel_noise_of(outcomes),
         shift=np.array(
             [np.full(2, np.nan) if one is None else one.transform(centre[None])[0] - centre for one in found]
         ),
@@ -350,11 +359,11 @@ def series_of(outcomes: Sequence[FrameOutcome], setup: Setup, reference: Referen
         radii_fwhm=radii_fwhm,
         annulus=annulus_of(stage, reference),
     )
-    series = with_scintillation(without_mistaken(series, reference), setup)
-    return with_flags(series, [time_doubts(o.info.notes) for o in outcomes])
+    series = _with_scintillation(without_mistaken(series, reference), setup)
+    return with_flags(series, [_time_doubts(o.info.notes) for o in outcomes])
 
 
-def pixel_noise_of(outcomes: Sequence[FrameOutcome]) -> dict[str, np.ndarray]:
+def _pixel_noise_of(outcomes: Sequence[FrameOutcome]) -> dict[str, np.ndarray]:
     """What makes the noise of a pixel in each frame; NaN where a frame does not tell."""
     told = [o.get(PIXEL_NOISE) or {} for o in outcomes]
     names = dict.fromkeys(name for one in told for name in one)
@@ -367,7 +376,7 @@ def without_mistaken(series: Series, reference: Reference) -> Series:
     A cloud dims all stars alike, or nearly; in a frame that was matched wrongly there is sky where stars should be, or
     other stars. Such a frame keeps its row, NaN and the reason.
     """
-    agreeing, asked = alike_in_light(series, reference)
+    agreeing, asked = _alike_in_light(series, reference)
     wrong = (2 * agreeing < asked) & (asked >= FEW_STARS - 1)
     if not wrong.any():
         return series
@@ -388,11 +397,11 @@ def without_mistaken(series: Series, reference: Reference) -> Series:
     return replace(series, **lost, matched=np.where(wrong, 0, series.matched), reasons=reasons)
 
 
-def alike_in_light(series: Series, reference: Reference) -> tuple[np.ndarray, np.ndarray]:
+def _alike_in_light(series: Series, reference: Reference) -> tuple[np.ndarray, np.ndarray]:
     """How many of the brightest stars keep their share of the light in each frame, and of how many."""
-    middle = int(np.argmin(np.abs(series.radii_fwhm - HABIT)))
-    flux, error = series.flux[:, :TELLING, middle], series.flux_err[:, :TELLING, middle]
-    usual = nan_median(flux) if len(flux) >= SERIES_FRAMES else reference.flux[:TELLING]
+    middle = int(np.argmin(np.abs(series.radii_fwhm - _HABIT)))
+    flux, error = series.flux[:, :_TELLING, middle], series.flux_err[:, :_TELLING, middle]
+    usual = nan_median(flux) if len(flux) >= SERIES_FRAMES else reference.flux[:_TELLING]
     flux, error, usual = flux[:, : len(usual)], error[:, : len(usual)], usual[: flux.shape[1]]
     asked = np.isfinite(flux) & (usual > 0)
     share = np.where(asked, flux / np.where(usual > 0, usual, np.nan), np.nan)
@@ -400,14 +409,14 @@ def alike_in_light(series: Series, reference: Reference) -> tuple[np.ndarray, np
         [np.median(row[good]) if good.any() else np.nan for row, good in zip(share, asked, strict=True)]
     )
     with np.errstate(invalid="ignore"):
-        low, high = light / UNLIKE, light * UNLIKE
+        low, high = light / _UNLIKE, light * _UNLIKE
         noise = 4 * error / np.where(usual > 0, usual, np.nan)
         alike = (share + noise > low[:, None]) & (share - noise < high[:, None]) & (light > 0)[:, None]
-        alike &= (np.count_nonzero(flux > SHINING * error, axis=1) >= FEWEST_SHINING)[:, None]
+        alike &= (np.count_nonzero(flux > _SHINING * error, axis=1) >= _FEWEST_SHINING)[:, None]
     return (alike & asked).sum(axis=1), asked.sum(axis=1)
 
 
-def with_scintillation(series: Series, setup: Setup) -> Series:
+def _with_scintillation(series: Series, setup: Setup) -> Series:
     """The series with the atmosphere's own noise in its errors, where the telescope's diameter is declared."""
     diameter = setup.instrument.telescope_diameter
     if diameter is None:
@@ -425,7 +434,7 @@ def with_scintillation(series: Series, setup: Setup) -> Series:
     )
 
 
-def time_doubts(notes: Sequence[str]) -> str:
+def _time_doubts(notes: Sequence[str]) -> str:
     """What the notes on a frame doubt of its time; "" for nothing."""
     return "; ".join(note.removeprefix("time: ") for note in notes if note.startswith("time:"))
 
@@ -433,8 +442,8 @@ def time_doubts(notes: Sequence[str]) -> str:
 def with_flags(series: Series, doubts: Sequence[str]) -> Series:
     """The series with what is remarkable about its frames, and why; `doubts` are those of each frame's time."""
     flags, reasons = series.flags.copy(), list(series.reasons)
-    poor = poor_seeing(series.fwhm)
-    trailed = series.ellipticity > nan_median(series.ellipticity) + TRAILED
+    poor = _poor_seeing(series.fwhm)
+    trailed = series.ellipticity > nan_median(series.ellipticity) + _TRAILED
     matched = series.matched[series.matched > 0]
     few = min(
         FEW_STARS - 1, np.median(matched) / 2 if matched.size else 0
@@ -454,17 +463,17 @@ def with_flags(series: Series, doubts: Sequence[str]) -> Series:
     return replace(series, flags=flags, reasons=tuple(reasons))
 
 
-def poor_seeing(fwhm: np.ndarray) -> list[str]:
+def _poor_seeing(fwhm: np.ndarray) -> list[str]:
     """Why each frame's stars are too wide, against those of the night or of the frames around it; "" where not."""
-    usual, around = nan_median(fwhm), running_median(fwhm, AROUND)
+    usual, around = nan_median(fwhm), running_median(fwhm, _AROUND)
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = fwhm / around
-    limit = max(OUT_OF_FOCUS, 1 + STANDS_ALONE * float(np.nan_to_num(robust_rms(ratio))))
+    limit = max(_OUT_OF_FOCUS, 1 + _STANDS_ALONE * float(np.nan_to_num(robust_rms(ratio))))
     return [
         f"FWHM {width:.1f} pixel, more than twice the median"
-        if width > POOR_SEEING * usual
+        if width > _POOR_SEEING * usual
         else f"FWHM {width:.1f} pixel, {times:.1f} times that of the frames around it"
-        if times > limit and len(fwhm) >= AROUND
+        if times > limit and len(fwhm) >= _AROUND
         else ""
         for width, times in zip(fwhm, ratio, strict=True)
     ]
@@ -477,40 +486,40 @@ def with_clouds(series: Series, target: int | None) -> Series:
     """
     if len(series.frames) < SERIES_FRAMES:
         return series
-    plain = int(np.argmin(np.abs(series.radii_fwhm - HABIT)))
-    bright = telling_stars(series, plain, {*unfit(series), target})
+    plain = int(np.argmin(np.abs(series.radii_fwhm - _HABIT)))
+    bright = _telling_stars(series, plain, {*_unfit(series), target})
     known = series.airmass if np.isfinite(series.airmass).all() else None
-    lost = light_lost(series.flux[..., plain], bright, known, limit=CLOUD)
-    if not np.any(lost > CLOUD):
+    lost = light_lost(series.flux[..., plain], bright, known, limit=_CLOUD)
+    if not np.any(lost > _CLOUD):
         return series
-    dark = (lost > DARK)[:, None, None]
+    dark = (lost > _DARK)[:, None, None]
     return replace(
         series,
         flux=np.where(dark, np.nan, series.flux),
         flux_err=np.where(dark, np.nan, series.flux_err),
-        flags=series.flags | np.where(lost > CLOUD, int(FrameFlag.CLOUD), 0),
+        flags=series.flags | np.where(lost > _CLOUD, int(FrameFlag.CLOUD), 0),
         reasons=tuple(
-            "; ".join(filter(None, (why, cloud_words(part))))
+            "; ".join(filter(None, (why, _cloud_words(part))))
             for why, part in zip(series.reasons, lost, strict=True)
         ),
     )
 
 
-def telling_stars(series: Series, aperture: int, without: set[int | None]) -> np.ndarray:
+def _telling_stars(series: Series, aperture: int, without: set[int | None]) -> np.ndarray:
     """The brightest stars, but for some, that stand out from their noise; bool, shape (n_stars,)."""
     flux, error = nan_median(series.flux[..., aperture]), nan_median(series.flux_err[..., aperture])
     with np.errstate(invalid="ignore"):
-        seen = np.flatnonzero(flux > SHINING * error)
-    chosen = [star for star in seen if star not in without][:TELLING]
+        seen = np.flatnonzero(flux > _SHINING * error)
+    chosen = [star for star in seen if star not in without][:_TELLING]
     return np.isin(np.arange(len(flux)), chosen)
 
 
-def cloud_words(lost: float) -> str:
+def _cloud_words(lost: float) -> str:
     """Why a frame counts as cloudy; "" for one that does not."""
-    if not lost > CLOUD:
+    if not lost > _CLOUD:
         return ""
     words = f"cloud: the comparison stars lost {lost:.0%} of their light"
-    return f"{words}; the frame is not measured" if lost > DARK else words
+    return f"{words}; the frame is not measured" if lost > _DARK else words
 
 
 def point_flags(series: Series) -> np.ndarray:
@@ -533,7 +542,7 @@ def for_choices(series: Series) -> Series:
     )
 
 
-def unfit(series: Series) -> dict[int, str]:
+def _unfit(series: Series) -> dict[int, str]:
     """Stars that cannot be comparison stars, and why."""
     measured = np.isfinite(series.flux).any(axis=2)
     saturated = (series.star_flags & StarFlag.SATURATED) > 0
@@ -547,16 +556,16 @@ def unfit(series: Series) -> dict[int, str]:
     )
     reasons: dict[int, str] = {}
     for star in range(len(full)):
-        if full[star] > SATURATED_OFTEN:
+        if full[star] > _SATURATED_OFTEN:
             reasons[star] = f"saturated in {full[star]:.0%} of the frames"
-        elif edge[star] > EDGE_OFTEN:
+        elif edge[star] > _EDGE_OFTEN:
             reasons[star] = f"too near the edge in {edge[star]:.0%} of the frames"
         elif lost[star] > 0.5:
             reasons[star] = f"not found in {lost[star]:.0%} of the frames"
     return reasons
 
 
-def wanted_comparisons(text: str | None, work: Work, stars: int) -> np.ndarray | None:
+def _wanted_comparisons(text: str | None, work: Work, stars: int) -> np.ndarray | None:
     """The stars that the observer wants to compare with; None where the software chooses.
 
     Raises
@@ -601,14 +610,14 @@ def aperture_choice(
             metric=metric or point_to_point,
             constant_metric=metric or total_rms,
         )
-    index = int(np.argmin(np.abs(series.radii_fwhm - (HABIT if radius is None else radius))))
+    index = int(np.argmin(np.abs(series.radii_fwhm - (_HABIT if radius is None else radius))))
     ensemble = ensemble_weights(
         series.flux[..., index], series.flux_err[..., index], target=target, usable=usable, excluded=excluded
     )
     asked = (
         "as --aperture asks"
         if radius is not None
-        else f"{clear} frame(s) show no scatter to choose by; {HABIT:g} FWHM by habit"
+        else f"{clear} frame(s) show no scatter to choose by; {_HABIT:g} FWHM by habit"
     )
     return ApertureChoice(index, np.full(len(series.radii), np.nan), ensemble, False, asked)
 
@@ -623,7 +632,7 @@ def without_drifting(choice: ApertureChoice, series: Series, target: int | None)
     relflux, relflux_err = relative_flux(flux, error, weights)
     drift, sure = airmass_drift(relflux, relflux_err, series.airmass)
     used = np.flatnonzero(weights)
-    found = used[(np.nan_to_num(sure[used]) > DRIFTING) & (np.abs(np.nan_to_num(drift[used])) > DRIFT)]
+    found = used[(np.nan_to_num(sure[used]) > _DRIFTING) & (np.abs(np.nan_to_num(drift[used])) > _DRIFT)]
     found = found[np.argsort(-sure[found], kind="stable")][: max(min(len(used) // 3, len(used) - 3), 0)]
     if not len(found):
         return choice
@@ -651,20 +660,20 @@ def star_table(series: Series, choice: ApertureChoice) -> StarTable:
     else:
         score = np.full(flux.shape[1], np.nan)
     return StarTable(
-        flux=per_star(np.nanmedian, np.where(out, np.nan, flux)),
+        flux=_per_star(np.nanmedian, np.where(out, np.nan, flux)),
         weight=choice.ensemble.weights,
-        rms=per_star(rms, clear),
-        point_to_point=per_star(lambda f: point_to_point(f, series.time), clear),
-        expected=per_star(expected, np.where(np.isfinite(clear), clear_err, np.nan)),
+        rms=_per_star(rms, clear),
+        point_to_point=_per_star(lambda f: point_to_point(f, series.time), clear),
+        expected=_per_star(expected, np.where(np.isfinite(clear), clear_err, np.nan)),
         score=score,
-        own_aperture=own_apertures(steady, choice.ensemble.weights),
+        own_aperture=_own_apertures(steady, choice.ensemble.weights),
         why=choice.ensemble.reasons,
         relflux=relflux,
         relflux_err=relerr,
     )
 
 
-def own_apertures(series: Series, weights: np.ndarray) -> np.ndarray:
+def _own_apertures(series: Series, weights: np.ndarray) -> np.ndarray:
     """The radius that suits each star best, by the point-to-point scatter of its own light curve, pixels."""
     found = np.full((series.flux.shape[1], len(series.radii)), np.inf)
     for aperture in range(len(series.radii) if len(series.frames) >= SERIES_FRAMES else 0):
@@ -675,19 +684,19 @@ def own_apertures(series: Series, weights: np.ndarray) -> np.ndarray:
     return np.where(known, series.radii[np.argmin(found, axis=1)], np.nan)
 
 
-def per_star(figure: Any, values: np.ndarray) -> np.ndarray:
+def _per_star(figure: Any, values: np.ndarray) -> np.ndarray:
     """A figure of each star's series, shape (n_stars,); NaN for a star never measured."""
     return np.array(
         [figure(column) if np.isfinite(column).any() else np.nan for column in values.T], dtype=float
     )
 
 
-def aperture_candidates(series: Series, choice: ApertureChoice) -> tuple[Candidate, ...]:
+def _aperture_candidates(series: Series, choice: ApertureChoice) -> tuple[Candidate, ...]:
     """The apertures of the grid, each with its noise and why it was not taken."""
     noise = choice.metric
     if not np.isfinite(noise[choice.index]):
         return ()
-    lost = [aperture_lost(noise, i, choice.index) for i in range(len(noise))]
+    lost = [_aperture_lost(noise, i, choice.index) for i in range(len(noise))]
     mmag = 2500 / np.log(10) * noise
     return tuple(
         Candidate(f"{r:.2f} FWHM", f"{m:.2f} mmag" if np.isfinite(m) else "", why)
@@ -695,7 +704,7 @@ def aperture_candidates(series: Series, choice: ApertureChoice) -> tuple[Candida
     )
 
 
-def aperture_lost(noise: np.ndarray, index: int, chosen: int) -> str:
+def _aperture_lost(noise: np.ndarray, index: int, chosen: int) -> str:
     """Why an aperture was not taken."""
     more = noise[index] / noise[chosen] - 1
     if index == chosen:
@@ -708,7 +717,7 @@ def aperture_lost(noise: np.ndarray, index: int, chosen: int) -> str:
     return f"{quieter} only, and larger" if more > -0.015 else f"{quieter} by chance: its neighbours are not"
 
 
-def star_candidates(table: StarTable) -> tuple[Candidate, ...]:
+def _star_candidates(table: StarTable) -> tuple[Candidate, ...]:
     """All stars, those of most weight first, and why the others have none."""
     order = np.argsort(-table.weight, kind="stable")
     return tuple(
@@ -721,7 +730,7 @@ def star_candidates(table: StarTable) -> tuple[Candidate, ...]:
     )
 
 
-def said(table: StarTable) -> str:
+def _said(table: StarTable) -> str:
     """Which stars are compared with, in words."""
     used = int(np.count_nonzero(table.weight))
     reasons = [why.partition(":")[0].partition(" in ")[0] for why in table.why if why]
@@ -731,7 +740,7 @@ def said(table: StarTable) -> str:
     )
 
 
-def same_star(work: Work, base: Work, star: int) -> int | None:
+def _same_star(work: Work, base: Work, star: int) -> int | None:
     """The number in one set of a star that is known by its number in another, if both know the same stars."""
     if work.observed.folder == base.observed.folder:
         return star
@@ -742,7 +751,7 @@ def same_star(work: Work, base: Work, star: int) -> int | None:
     return back.get(common) if common is not None else None
 
 
-def light_curve(work: Work, series: Series, table: StarTable, star: int) -> LightCurve:
+def _light_curve(work: Work, series: Series, table: StarTable, star: int) -> LightCurve:
     """The light curve of one star."""
     flux, error, flags = table.relflux[:, star], table.relflux_err[:, star], point_flags(series)[:, star]
     out = excluded(flags, Purpose.CHOICES)
@@ -769,7 +778,7 @@ def light_curve(work: Work, series: Series, table: StarTable, star: int) -> Ligh
         fwhm=series.fwhm,
         sky=series.sky[:, star],
         airmass=series.airmass,
-        comparison=summed(series.flux[:, used, aperture]),
+        comparison=_summed(series.flux[:, used, aperture]),
         flags=flags,
         frames=series.frames,
         radius=float(series.radii[aperture]),
@@ -786,19 +795,19 @@ def light_curve(work: Work, series: Series, table: StarTable, star: int) -> Ligh
         reasons={
             "target": work.target_why,
             "aperture": next((c.why for c in work.result.choices if c.what == "aperture"), ""),
-            "comparisons": said(table),
+            "comparisons": _said(table),
             "baseline": "the level out of transit, clipped from below, is 1",
-            "time": time_reason(work),
+            "time": _time_reason(work),
         },
     )
 
 
-def summed(flux: np.ndarray) -> np.ndarray:
+def _summed(flux: np.ndarray) -> np.ndarray:
     """The light of some stars together in each frame; NaN where none was measured."""
     return np.where(np.isfinite(flux).any(axis=1), np.nansum(flux, axis=1), np.nan)
 
 
-def time_reason(work: Work) -> str:
+def _time_reason(work: Work) -> str:
     """Where the time's correction comes from, or why there is none."""
     if work.setup.coordinates is None:
         return "no believable coordinates: give --radec for BJD_TDB"

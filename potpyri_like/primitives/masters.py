@@ -50,12 +50,12 @@ __all__ = ["MakeMasters", "dark_ladder"]
 
 log = logging.getLogger(__name__)
 
-SATURATED_FLAT = 0.05  # part of saturated pixels above which a flat is rejected
-GAIN_KNOWN, GAIN_MATTERS, GAIN_RANGE = 0.03, 0.05, (0.2, 5.0)
-FAINT_FLAT = 200.0  # electron; below this a flat adds more noise than it removes
+_SATURATED_FLAT = 0.05  # part of saturated pixels above which a flat is rejected
+_GAIN_KNOWN, _GAIN_MATTERS, _GAIN_RANGE = 0.03, 0.05, (0.2, 5.0)
+_FAINT_FLAT = 200.0  # electron; below this a flat adds more noise than it removes
 
 
-class Made(NamedTuple):
+class _Made(NamedTuple):
     """A master, and what was found while it was made."""
 
     master: Master
@@ -73,33 +73,33 @@ class MakeMasters(SetStage):
     def __call__(self, work: Work, tools: Tools) -> Work:
         mode = "none" if work.setup.filter_mode == "selective" else work.setup.filter_mode
         observed, wanted = work.observed, work.setup.instrument.calibration
-        maker = Maker(
+        maker = _Maker(
             work.setup.with_(filter_mode=mode),
             tools,
             tools.common.setdefault("masters", {}),
             is_dated=observed.is_dated,
         )
-        nightly = Nightly(maker, observed)
+        nightly = _Nightly(maker, observed)
         nights = {night: nightly.masters(night) for night in sorted({f.night for f in observed.frames})}
         masters = next(iter(nights.values()))
         if len(nights) > 1:
             masters = replace(masters, nights=nights)
-        missing = missing_masters(observed, wanted, masters) + borrowed(nights, observed)
+        missing = _missing_masters(observed, wanted, masters) + _borrowed(nights, observed)
         return work.found(
             masters=masters,
-            choices=ladder_choices(masters, observed, maker.problems),
+            choices=_ladder_choices(masters, observed, maker.problems),
             problems=[*missing, *dict.fromkeys(maker.problems)],
         )
 
 
 @dataclass(frozen=True)
-class Nightly:
+class _Nightly:
     """The masters of each night, of each kind by itself: from its own frames, else from the nearest night's that serve.
 
     Darks and flats are calibrated as in their own night.
     """
 
-    maker: Maker
+    maker: _Maker
     observed: ObservationSet
 
     def masters(self, night: str) -> Masters:
@@ -114,7 +114,7 @@ class Nightly:
         made = (self.maker.bias(frames) for _, frames in by_nearness(self.observed.biases, night))
         return next((bias for bias in made if bias is not None), None)
 
-    def debiased(self, night: str) -> Maker:
+    def debiased(self, night: str) -> _Maker:
         """What makes masters of the darks and flats of a night."""
         return replace(self.maker, setup=self.maker.setup.with_(masters=Masters(bias=self.bias(night))))
 
@@ -125,7 +125,7 @@ class Nightly:
         for group in group_exposures(exposures):
             exposure = median_low(group)
             nearest = sorted(
-                nights, key=lambda group: not has_exposure(group[1], exposure)
+                nights, key=lambda group: not _has_exposure(group[1], exposure)
             )  # the order stays
             made = (self.debiased(own).darks(frames, {exposure}) for own, frames in nearest)
             found |= next((darks for darks in made if darks), {})
@@ -137,27 +137,27 @@ class Nightly:
         return self.debiased(night).flat(frames, self.darks(night, exposures))
 
 
-def has_exposure(frames: Iterable[FrameInfo], exposure: float) -> bool:
+def _has_exposure(frames: Iterable[FrameInfo], exposure: float) -> bool:
     """Whether any of the frames has that exposure, s."""
     return any(near_exposure(exposure_of(f), exposure) for f in frames)
 
 
-def borrowed(nights: Mapping[str, Masters], observed: ObservationSet) -> list[Problem]:
+def _borrowed(nights: Mapping[str, Masters], observed: ObservationSet) -> list[Problem]:
     """A remark for each master that is made of frames of another night."""
     taken = {info.label: info for info in (*observed.biases, *observed.darks, *observed.flats)}
     found = []
     for night, masters in nights.items():
-        for master in night_masters(masters):
+        for master in _night_masters(masters):
             others = {taken[label].night for label in master.inputs} - {night}
             if others and night:
-                what = f"{observed.name}: {master_words(master)}"
-                words = " and ".join(away(other, night) for other in sorted(others))
+                what = f"{observed.name}: {_master_words(master)}"
+                words = " and ".join(_away(other, night) for other in sorted(others))
                 why = f"there is none of the night of {night}; that of {words}, is used"
                 found.append(Problem(what, "night", why, Grade.REMARK))
     return found
 
 
-def away(other: str, night: str) -> str:
+def _away(other: str, night: str) -> str:
     """A night, and how many days it is before or after another."""
     if not other:
         return "an unknown date"
@@ -165,27 +165,27 @@ def away(other: str, night: str) -> str:
     return f"{other}, {abs(days)} day{'s' * (abs(days) != 1)} {'after' if days > 0 else 'before'}"
 
 
-def master_words(master: Master) -> str:
+def _master_words(master: Master) -> str:
     return f"dark of {master.exposure:g} s" if master.kind == "dark" else master.kind
 
 
 @dataclass(frozen=True)
-class Maker:
+class _Maker:
     """Makes masters for one setup and writes them; remembers what it made."""
 
     setup: Setup
     tools: Tools
-    made: dict[tuple, Made]
+    made: dict[tuple, _Made]
     problems: list[Problem] = field(default_factory=list)
     is_dated: bool = False
 
     def bias(self, frames: Sequence[FrameInfo]) -> Master | None:
         """The master bias, from frames without the overscan or, where there is none, with the level in it."""
-        raw = self.setup.with_(masters=Masters(bias=PLACEHOLDER)) if frames else self.setup
+        raw = self.setup.with_(masters=Masters(bias=_PLACEHOLDER)) if frames else self.setup
 
-        def read(info: FrameInfo) -> Prepared:
+        def read(info: FrameInfo) -> _Prepared:
             frame = self.trimmed(info, raw)
-            return Prepared(frame.pixels, 0.0, covariance=frame.covariance)
+            return _Prepared(frame.pixels, 0.0, covariance=frame.covariance)
 
         return self.combined("bias", frames, 0.0, read, ())
 
@@ -232,13 +232,13 @@ class Maker:
         variance = float(np.median([variance for _, variance in flats])) if flats else 0.0
         return photon_transfer([boxes - level for boxes, _ in flats], read_variance=variance)
 
-    def debiased(self, info: FrameInfo) -> Prepared:
+    def debiased(self, info: FrameInfo) -> _Prepared:
         bias, frame = self.setup.masters.bias, self.trimmed(info, self.setup)
         photons = frame[POISSON_FACTOR]
         pixels = calibrate(frame.pixels, bias=bias.pixels if bias else None, poisson_factor=photons)
-        return Prepared(pixels, photons, level=typical(pixels.data), covariance=frame.covariance)
+        return _Prepared(pixels, photons, level=typical(pixels.data), covariance=frame.covariance)
 
-    def levelled(self, info: FrameInfo, darks: Mapping[float, Master]) -> Prepared:
+    def levelled(self, info: FrameInfo, darks: Mapping[float, Master]) -> _Prepared:
         """One flat, relative to its own level.
 
         Raises
@@ -257,7 +257,7 @@ class Maker:
             poisson_factor=photons,
         )
         full = np.count_nonzero(pixels.mask & MaskBit.SATURATED) / pixels.mask.size
-        if full > SATURATED_FLAT:
+        if full > _SATURATED_FLAT:
             raise FrameError(f"{info.label}: a flat with {full:.0%} of its pixels saturated; it is rejected")
         try:
             flat, level = normalise_flat(pixels)
@@ -265,19 +265,19 @@ class Maker:
             raise FrameError(
                 f"{info.label}: {error}; taken with the cap on, or calibrated already; it is rejected"
             ) from error
-        if level < FAINT_FLAT:
+        if level < _FAINT_FLAT:
             raise FrameError(
                 f"{info.label}: a flat with only {level:.0f} electrons per pixel; it is rejected"
             )
         before = sample_boxes(raw.data), typical(raw.variance)
-        return Prepared(flat, photons / level, before, level, filtered.covariance)
+        return _Prepared(flat, photons / level, before, level, filtered.covariance)
 
     def combined(
         self,
         kind: str,
         frames: Sequence[FrameInfo],
         exposure: float,
-        read: Callable[[FrameInfo], Prepared],
+        read: Callable[[FrameInfo], _Prepared],
         before: Sequence[Master | None],
     ) -> Master | None:
         """One master of the frames; None where none can be used.
@@ -310,7 +310,7 @@ class Maker:
             told = [(p.what, p.stage, p.why, str(p.grade)) for p in self.problems[found:]]
             memo = list(master.inputs), told, master.photons
             self.tools.keep(name, self.key(kind, frames, before), memo)
-        self.made[key] = Made(master, tuple(self.problems[found:]))
+        self.made[key] = _Made(master, tuple(self.problems[found:]))
         return master
 
     def key(self, kind: str, frames: Sequence[FrameInfo], before: Sequence[Master | None]) -> str:
@@ -341,7 +341,7 @@ class Maker:
         log.info("master %s of %d frames, from before", kind, len(inputs))
         return Master(
             kind,
-            read_pixels(output, name),
+            _read_pixels(output, name),
             exposure,
             "exact",
             tuple(inputs),
@@ -355,10 +355,10 @@ class Maker:
         kind: str,
         frames: Sequence[FrameInfo],
         exposure: float,
-        read: Callable[[FrameInfo], Prepared],
+        read: Callable[[FrameInfo], _Prepared],
     ) -> Master | None:
         """The frames, one after the other onto the disk, and from there those that belong together combined."""
-        with Pile(self.tools.output) as pile:
+        with _Pile(self.tools.output) as pile:
             for info in frames:
                 try:
                     pile.add(info, self.read_twice(info, read))
@@ -371,12 +371,12 @@ class Maker:
         photons = 1.0
         if kind == "flat":
             pixels, _ = normalise_flat(pixels)
-            photons = believable(self.transfer(pile.transfers(chosen)))
+            photons = _believable(self.transfer(pile.transfers(chosen)))
         used = tuple(pile.infos[i].label for i in chosen)
         log.info("master %s of %d frames", kind, len(used))
         return Master(kind, pixels, exposure, "exact", used, photons=photons)
 
-    def chosen(self, kind: str, pile: Pile) -> list[int]:
+    def chosen(self, kind: str, pile: _Pile) -> list[int]:
         """The frames that belong together; the others are rejected, each with its reason."""
         levels = [prepared.level for prepared in pile.prepared]
         found = judge(kind, pile.samples, levels, has_bias=self.setup.masters.bias is not None)
@@ -392,7 +392,7 @@ class Maker:
         log.warning("%s", why)
         self.problems.append(Problem(label, f"master {kind}", with_folder(label, why), Grade.REMARK))
 
-    def read_twice(self, info: FrameInfo, read: Callable[[FrameInfo], Prepared]) -> Prepared:
+    def read_twice(self, info: FrameInfo, read: Callable[[FrameInfo], _Prepared]) -> _Prepared:
         """A frame as it is combined; circumstances get a second chance, and what they spoil is not remembered."""
         try:
             return read(info)
@@ -405,36 +405,36 @@ class Maker:
 
     def free_name(self, kind: str, exposure: float, first: FrameInfo) -> str:
         """The name of a product that no other master of this run has."""
-        name = dated(master_name(kind, exposure, first), first.night if self.is_dated else "")
+        name = dated(_master_name(kind, exposure, first), first.night if self.is_dated else "")
         taken = {made.master.product for made in self.made.values()}
-        return next(numbered(name, n) for n in range(1, 1000) if numbered(name, n) not in taken)
+        return next(_numbered(name, n) for n in range(1, 1000) if _numbered(name, n) not in taken)
 
     def written(self, master: Master, first: FrameInfo) -> Master:
         """The same master as its product has it, which holds the error and not its square."""
         name = self.free_name(master.kind, master.exposure, first)
         error = np.sqrt(master.pixels.variance)
-        self.tools.output.write_fits(name, master_hdus(master, error, first, self.setup.filter_mode))
+        self.tools.output.write_fits(name, _master_hdus(master, error, first, self.setup.filter_mode))
         pixels = master.pixels._replace(variance=error * error)
         return replace(master, pixels=pixels, product=name, digest=self.tools.output.sha256(name))
 
 
-def believable(found: Transfer) -> float:
+def _believable(found: Transfer) -> float:
     """The factor of the photons' variance, where it is well known and far enough from 1 to matter; else 1."""
-    sure = found.error < GAIN_KNOWN * found.factor and GAIN_RANGE[0] < found.factor < GAIN_RANGE[1]
-    return round(found.factor, 4) if sure and abs(found.factor - 1) > GAIN_MATTERS else 1.0
+    sure = found.error < _GAIN_KNOWN * found.factor and _GAIN_RANGE[0] < found.factor < _GAIN_RANGE[1]
+    return round(found.factor, 4) if sure and abs(found.factor - 1) > _GAIN_MATTERS else 1.0
 
 
-def read_pixels(output: Output, name: str) -> Pixels:
+def _read_pixels(output: Output, name: str) -> Pixels:
     """The pixels of a master that was written."""
     data, mask, error = output.read_images(name)
     return Pixels(data, error * error, mask)
 
 
-NOTHING = Pixels(*(np.zeros((0, 0)),) * 3)
-PLACEHOLDER = Master("bias", NOTHING, 0.0, "", ())  # says: leave the level in
+_NOTHING = Pixels(*(np.zeros((0, 0)),) * 3)
+_PLACEHOLDER = Master("bias", _NOTHING, 0.0, "", ())  # says: leave the level in
 
 
-class Prepared(NamedTuple):
+class _Prepared(NamedTuple):
     """A calibration frame as it is combined.
 
     Attributes
@@ -457,24 +457,24 @@ class Prepared(NamedTuple):
 
 
 @dataclass
-class Pile:
+class _Pile:
     """Frames waiting on disk to be combined, and what is compared of them."""
 
     output: Output
     infos: list[FrameInfo] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
-    prepared: list[Prepared] = field(default_factory=list)  # without their pixels
+    prepared: list[_Prepared] = field(default_factory=list)  # without their pixels
     floors: list[float] = field(default_factory=list)
     scratch: Scratch | None = None
 
-    def __enter__(self) -> Pile:
+    def __enter__(self) -> _Pile:
         return self
 
     def __exit__(self, *error: object) -> None:
         if self.scratch is not None:
             self.scratch.__exit__()
 
-    def add(self, info: FrameInfo, frame: Prepared) -> None:
+    def add(self, info: FrameInfo, frame: _Prepared) -> None:
         """One frame more.
 
         Raises
@@ -489,16 +489,16 @@ class Pile:
         self.infos.append(info)
         self.samples.append(sample_frame(good, frame.covariance * typical(variance)))
         self.floors.append(noise_floor(frame.pixels, frame.per_level))
-        self.prepared.append(frame._replace(pixels=NOTHING))
+        self.prepared.append(frame._replace(pixels=_NOTHING))
 
-    def combined(self, chosen: Sequence[int], method: str, read: Callable[[FrameInfo], Prepared]) -> Pixels:
+    def combined(self, chosen: Sequence[int], method: str, read: Callable[[FrameInfo], _Prepared]) -> Pixels:
         """Some frames combined; a single one is itself, read again."""
         assert self.scratch is not None
         if len(chosen) == 1:
             return read(self.infos[chosen[0]]).pixels
         floors = np.array([self.floors[i] for i in chosen])
         noise = Noise(floors, np.array([self.prepared[i].per_level for i in chosen]))
-        return combine_frames(Subset(self.scratch, chosen), method, noise)
+        return _combine_frames(Subset(self.scratch, chosen), method, noise)
 
     def transfers(self, chosen: Sequence[int]) -> list[tuple[np.ndarray, float]]:
         """What the chosen flats say of the gain."""
@@ -506,7 +506,7 @@ class Pile:
         return [each for each in found if each is not None]
 
 
-def combine_frames(frames: Subset, method: str, noise: Noise) -> Pixels:
+def _combine_frames(frames: Subset, method: str, noise: Noise) -> Pixels:
     """Combined pixels, with a mask where no frame had a value."""
     combined = combine(frames, method=method, noise=noise)
     empty = ~np.isfinite(combined.value) | ~np.isfinite(combined.variance)
@@ -540,7 +540,7 @@ def dark_ladder(exact: dict[float, Master], exposure: float, *, has_bias: bool) 
     return Master("dark", pixels, exposure, method, tuple(i for dark in used for i in dark.inputs))
 
 
-def missing_masters(observed: ObservationSet, wanted: Calibration, masters: Masters) -> list[Problem]:
+def _missing_masters(observed: ObservationSet, wanted: Calibration, masters: Masters) -> list[Problem]:
     """What a night should have and has not, and what was taken and does not serve."""
     why = {}
     for kind, frames, got in (
@@ -552,7 +552,7 @@ def missing_masters(observed: ObservationSet, wanted: Calibration, masters: Mast
             why[kind] = f"none of the {len(frames)} {kind} frames serves; the frames go without"
         elif not got:
             why[kind] = f"no {kind} frames that fit; the frames go without"
-    if observed.darks and (without := exposures_without(observed, masters)):
+    if observed.darks and (without := _exposures_without(observed, masters)):
         taken = ", ".join(f"{t:g} s" for t in sorted({exposure_of(f) for f in observed.darks}))
         why["dark"] = f"no dark of {without} can be made of those of {taken}; the frames go without"
     normal = {"bias": wanted.bias, "dark": wanted.dark, "flat": wanted.flat}
@@ -561,7 +561,7 @@ def missing_masters(observed: ObservationSet, wanted: Calibration, masters: Mast
     ]
 
 
-def exposures_without(observed: ObservationSet, masters: Masters) -> str:
+def _exposures_without(observed: ObservationSet, masters: Masters) -> str:
     """The exposures of the science frames that have no dark; "" where all have one."""
     without = {
         exposure_of(frame)
@@ -571,31 +571,31 @@ def exposures_without(observed: ObservationSet, masters: Masters) -> str:
     return ", ".join(f"{t:g} s" for t in sorted(without))
 
 
-def ladder_choices(
+def _ladder_choices(
     masters: Masters, observed: ObservationSet, problems: Sequence[Problem] = ()
 ) -> list[Choice]:
     """Which rung each master stands on and what else there was, for the report."""
     taken = {"bias": observed.biases, "dark": observed.darks, "flat": observed.flats}
-    made = {id(m): m for night in masters.nights.values() or [masters] for m in night_masters(night)}
+    made = {id(m): m for night in masters.nights.values() or [masters] for m in _night_masters(night)}
     left_out = {problem.what: problem.why for problem in problems}
-    gain = [gain_choice(m) for m in made.values() if m.kind == "flat" and m.photons != 1]
+    gain = [_gain_choice(m) for m in made.values() if m.kind == "flat" and m.photons != 1]
     return gain + [
         Choice(
-            master_words(m),
+            _master_words(m),
             m.rung,
-            frames_in_words(m, taken[m.kind], left_out),
-            tuple(calibration_candidate(m, frame, left_out, taken[m.kind]) for frame in taken[m.kind]),
+            _frames_in_words(m, taken[m.kind], left_out),
+            tuple(_calibration_candidate(m, frame, left_out, taken[m.kind]) for frame in taken[m.kind]),
         )
         for m in made.values()
     ]
 
 
-def night_masters(masters: Masters) -> list[Master]:
+def _night_masters(masters: Masters) -> list[Master]:
     """The masters of one night."""
     return [m for m in (masters.bias, *masters.darks.values(), masters.flat) if m is not None]
 
 
-def frames_in_words(master: Master, taken: Sequence[FrameInfo], left_out: Mapping[str, str]) -> str:
+def _frames_in_words(master: Master, taken: Sequence[FrameInfo], left_out: Mapping[str, str]) -> str:
     """How many frames a master is made of, of which exposures, and how many were rejected."""
     used = [exposure_of(frame) for frame in taken if frame.label in master.inputs]
     words = f"{len(master.inputs)} frames"
@@ -607,7 +607,7 @@ def frames_in_words(master: Master, taken: Sequence[FrameInfo], left_out: Mappin
     return f"{words}; {rejected} rejected" if rejected else words
 
 
-def gain_choice(flat: Master) -> Choice:
+def _gain_choice(flat: Master) -> Choice:
     """That the errors follow the flats and not the declared gain."""
     return Choice(
         "gain",
@@ -617,7 +617,7 @@ def gain_choice(flat: Master) -> Choice:
     )
 
 
-def calibration_candidate(
+def _calibration_candidate(
     master: Master, frame: FrameInfo, left_out: Mapping[str, str], taken: Sequence[FrameInfo]
 ) -> Candidate:
     """A calibration frame that could have gone into a master, and why it did not."""
@@ -629,7 +629,7 @@ def calibration_candidate(
     return Candidate(frame.label, f"{exposure:g} s", lost)
 
 
-def master_name(kind: str, exposure: float, first: FrameInfo) -> str:
+def _master_name(kind: str, exposure: float, first: FrameInfo) -> str:
     """master_{kind}_{camera}_{band?}_{exposure?}_{binning}.fits"""
     parts = ["master", kind, first.camera]
     if kind == "flat" and first.band:
@@ -640,11 +640,11 @@ def master_name(kind: str, exposure: float, first: FrameInfo) -> str:
     return f"cals/{slug('_'.join(parts))}.fits"
 
 
-def numbered(name: str, number: int) -> str:
+def _numbered(name: str, number: int) -> str:
     return name if number == 1 else name.replace(".fits", f"_{number}.fits")
 
 
-def master_hdus(master: Master, error: np.ndarray, first: FrameInfo, filter_mode: str) -> fits.HDUList:
+def _master_hdus(master: Master, error: np.ndarray, first: FrameInfo, filter_mode: str) -> fits.HDUList:
     """SCI, MASK and ERR of a master, and what it was made of."""
     header = fits.Header()
     header["OBJECT"] = f"master {master.kind}"

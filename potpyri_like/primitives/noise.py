@@ -40,8 +40,8 @@ from potpyri_like.stages import Input
 
 __all__ = ["AverageInTime", "CloseBudget"]
 
-INGRESS = 20 / 1440  # days: the time scale of red noise where no transit tells
-HOUR = 1 / 24
+_INGRESS = 20 / 1440  # days: the time scale of red noise where no transit tells
+_HOUR = 1 / 24
 
 
 @dataclass(frozen=True)
@@ -66,20 +66,20 @@ class AverageInTime(SetStage):
             return work
         residuals = np.where(np.isfinite(usable_flux(curve)), curve.residuals, np.nan)
         try:
-            residuals = np.where(out_of_transit(curve, tools.options), residuals, np.nan)
+            residuals = np.where(_out_of_transit(curve, tools.options), residuals, np.nan)
         except UsageError as error:
             work = work.found(problems=[Problem(work.observed.name, "out of transit", str(error))])
         averaging = time_averaging(curve.time, residuals)
         noise = {
             **curve.noise,
             "residual_rms": rms(residuals),
-            "cdpp": cdpp_in_time(1 + residuals, curve.time, duration=duration(work.result.transit)),
-            "beta": beta_at(averaging, ingress(work.result.band_fit, work.result)),
+            "cdpp": cdpp_in_time(1 + residuals, curve.time, duration=_duration(work.result.transit)),
+            "beta": beta_at(averaging, _ingress(work.result.band_fit, work.result)),
         }
         return work.found(averaging=averaging, light_curve=replace(curve, noise=noise))
 
 
-def out_of_transit(curve: LightCurve, options: Options) -> np.ndarray:
+def _out_of_transit(curve: LightCurve, options: Options) -> np.ndarray:
     """The points in the intervals that the observer gave; all where none was given.
 
     Raises
@@ -94,15 +94,15 @@ def out_of_transit(curve: LightCurve, options: Options) -> np.ndarray:
     return select(curve.time, intervals, path_name="out_of_transit")
 
 
-def duration(transit: TransitFit | None) -> float:
+def _duration(transit: TransitFit | None) -> float:
     """Of the transit, days; an hour without one."""
-    return HOUR if transit is None else transit.t14.value
+    return _HOUR if transit is None else transit.t14.value
 
 
-def ingress(band: BandFit | None, result: SetResult) -> float:
+def _ingress(band: BandFit | None, result: SetResult) -> float:
     """How long the ingress takes, days: the time scale on which red noise spoils a mid-time."""
     if band is None or result.transit is None:
-        return INGRESS
+        return _INGRESS
     transit = result.transit
     return float(ingress_duration(k=band.k.value, t14=transit.t14.value, b=transit.b.value))
 
@@ -127,18 +127,18 @@ class CloseBudget(SetStage):
         if series is None or table is None or len(series.frames) < SERIES_FRAMES or not series.pixel_noise:
             return work
         clear = ~excluded(point_flags(series), Purpose.FIT)
-        relflux, error = without_known_changes(work.result, series, table, clear)
+        relflux, error = _without_known_changes(work.result, series, table, clear)
         budget = close_budget(series, work.result.aperture, relflux, error, usable=clear)
-        notes = (*work.result.notes, *budget_notes(budget, table, work.target_star))
+        notes = (*work.result.notes, *_budget_notes(budget, table, work.target_star))
         return work.found(budget=budget, notes=notes)
 
 
-def fitted_numbers(band: BandFit | None) -> int:
+def _fitted_numbers(band: BandFit | None) -> int:
     """How many numbers a fit took from a light curve, about: its baseline, its depth and a share of the rest."""
     return 0 if band is None else len(band.chosen) + 3
 
 
-def without_known_changes(
+def _without_known_changes(
     result: SetResult, series: Series, table: StarTable, clear: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """The relative fluxes of all stars and their errors, each without its baseline, the target without its transit.
@@ -153,7 +153,7 @@ def without_known_changes(
     relflux[~clear] = np.nan
     for star in range(relflux.shape[1]):
         if curve is not None and star == curve.star and result.band_fit is not None:
-            flux, taken = relflux[:, star], fitted_numbers(result.band_fit)
+            flux, taken = relflux[:, star], _fitted_numbers(result.band_fit)
         else:
             flux, names = levelled(series.time, relflux[:, star], error[:, star], series.columns(star))
             taken = len(names)
@@ -161,18 +161,18 @@ def without_known_changes(
     return relflux, error
 
 
-def budget_notes(budget: NoiseBudget, table: StarTable, target: int | None) -> list[str]:
+def _budget_notes(budget: NoiseBudget, table: StarTable, target: int | None) -> list[str]:
     """Where the noise predicted and that measured differ by more than their own uncertainty explains."""
     stars = {"the target": np.arange(len(table.weight)) == target, "comparison stars": table.weight > 0}
     return [
         note
         for who, chosen in stars.items()
         for scale, width in enumerate(budget.width)
-        if (note := budget_note(budget, who, np.flatnonzero(chosen), scale, width))
+        if (note := _budget_note(budget, who, np.flatnonzero(chosen), scale, width))
     ]
 
 
-def budget_note(budget: NoiseBudget, who: str, stars: np.ndarray, scale: int, width: float) -> str:
+def _budget_note(budget: NoiseBudget, who: str, stars: np.ndarray, scale: int, width: float) -> str:
     """What is to be told of one time scale; "" for nothing."""
     middle, sure = budget.typical_ratio(stars, scale)
     low, high = BUDGET_CLOSED

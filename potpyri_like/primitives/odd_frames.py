@@ -11,8 +11,8 @@ from potpyri_like.imaging import Oddity, Sample, agreement, faint_frames
 
 __all__ = ["Judgement", "judge"]
 
-FLATS_ALIKE = 0.015  # relative; flats of one twilight differ by a few tenths of a percent across the image
-BELOW_BIAS = 10.0  # standard deviations of a pixel; a dark so far below lies there not by drift
+_FLATS_ALIKE = 0.015  # relative; flats of one twilight differ by a few tenths of a percent across the image
+_BELOW_BIAS = 10.0  # standard deviations of a pixel; a dark so far below lies there not by drift
 
 
 @dataclass
@@ -52,9 +52,9 @@ def judge(kind: str, samples: Sequence[Sample], levels: Sequence[float], *, has_
                 f"a flat of {levels[index]:.0f} electron, where flats of {middle:.0f} serve"
             )
     if kind == "dark" and has_bias:
-        reject_without_bias(samples, levels, found)
+        _reject_without_bias(samples, levels, found)
     rest = [index for index in range(len(samples)) if index not in found.rejected]
-    compare(kind, rest, samples, found)
+    _compare(kind, rest, samples, found)
     kept = len(samples) - len(found.rejected)
     if len(found.rejected) > 1 and kept < 2 * len(found.rejected) and (kept < 3 or len(found.rejected) > 2):
         found.doubts.append(
@@ -64,9 +64,9 @@ def judge(kind: str, samples: Sequence[Sample], levels: Sequence[float], *, has_
     return found
 
 
-def reject_without_bias(samples: Sequence[Sample], levels: Sequence[float], found: Judgement) -> None:
+def _reject_without_bias(samples: Sequence[Sample], levels: Sequence[float], found: Judgement) -> None:
     """Reject darks that lie below the bias, where others do not."""
-    below = [i for i, level in enumerate(levels) if level < -BELOW_BIAS * np.sqrt(samples[i].variance)]
+    below = [i for i, level in enumerate(levels) if level < -_BELOW_BIAS * np.sqrt(samples[i].variance)]
     if len(below) == len(samples) and below:
         depth = -float(np.median([levels[i] for i in below]))
         found.doubts.append(
@@ -80,40 +80,40 @@ def reject_without_bias(samples: Sequence[Sample], levels: Sequence[float], foun
         )
 
 
-def compare(kind: str, rest: Sequence[int], samples: Sequence[Sample], found: Judgement) -> None:
+def _compare(kind: str, rest: Sequence[int], samples: Sequence[Sample], found: Judgement) -> None:
     """Reject what disagrees with the majority of the frames that are left."""
     if kind == "flat":
-        result = agreement([samples[i] for i in rest], levels=False, sigmas=0, relative=FLATS_ALIKE)
+        result = agreement([samples[i] for i in rest], levels=False, sigmas=0, relative=_FLATS_ALIKE)
     else:
         result = agreement([samples[i] for i in rest])
     others = f"the other {len(rest) - len(result.odd)} {kind} frames"
     middle = np.median([np.nanmedian(samples[i].blocks) for i in rest]) if result.odd else 0.0
     for index, oddity in result.odd.items():
         level = float(np.nanmedian(samples[rest[index]].blocks)) if oddity.what == "level" else 0.0
-        found.rejected[rest[index]] = in_words(kind, oddity, others, above=level > middle)
+        found.rejected[rest[index]] = _in_words(kind, oddity, others, above=level > middle)
     if result.divided is not None:
         where = "in level" if result.divided.what == "level" else "across the image"
         found.doubts.append(
-            f"{len(rest)} {kind} frames differ by up to {amount(kind, result.divided.by)} {where}, and no majority of"
+            f"{len(rest)} {kind} frames differ by up to {_amount(kind, result.divided.by)} {where}, and no majority of"
             " them agrees; all were combined; set the status of the wrong ones to 'leave out' in night.ecsv"
         )
 
 
-def in_words(kind: str, oddity: Oddity, others: str, *, above: bool) -> str:
+def _in_words(kind: str, oddity: Oddity, others: str, *, above: bool) -> str:
     """How a frame disagrees."""
     if oddity.what == "nothing good":
         return "it has no good pixels"
     if oddity.what == "noise":
         return f"its noise is {oddity.by:.1f} times that of {others}"
-    by = amount(kind, oddity.by)
-    others += f", which agree within {amount(kind, oddity.usual)}" if oddity.usual > 0 else ""
+    by = _amount(kind, oddity.by)
+    others += f", which agree within {_amount(kind, oddity.usual)}" if oddity.usual > 0 else ""
     if oddity.what == "level":
         return f"its level is {by} {'above' if above else 'below'} that of {others}"
     what = "its illumination" if kind == "flat" else "it"
     return f"{what} differs by up to {by} across the image from {others}"
 
 
-def amount(kind: str, value: float) -> str:
+def _amount(kind: str, value: float) -> str:
     """A deviation with its unit."""
     if kind == "flat":
         return f"{100 * value:.2g} %"

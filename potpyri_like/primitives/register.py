@@ -90,7 +90,7 @@ class Find(FrameStage):
 
 
 @dataclass(frozen=True)
-class Open(Find):
+class _Open(Find):
     """Detect the stars of the reference, and hand on its image."""
 
     gives: ClassVar[tuple[AnyField, ...]] = (STARS, IMAGE, WCS_OF_FRAME)
@@ -128,7 +128,7 @@ class ChooseReference(SetStage):
         candidates = tuple(_reference_candidate(look, best) for look in looks)
         opened = tools.run_frames(
             [best.info],
-            (*self.calibration, Open(stars=10 * tools.options.stars)),
+            (*self.calibration, _Open(stars=10 * tools.options.stars)),
             work.setup,
             what="",
         )[0]

@@ -42,8 +42,8 @@ from potpyri_like.store import Scratch, ascii_text
 
 __all__ = ["Align", "Stack"]
 
-AT_A_TIME = 8  # frames held in memory
-STAR_PEAKS = (
+_AT_A_TIME = 8  # frames held in memory
+_STAR_PEAKS = (
     0.5  # part by which a star's peak may differ from frame to frame, with the seeing, before it is clipped
 )
 
@@ -98,7 +98,7 @@ class Stack(SetStage):
 
     def __call__(self, work: Work, tools: Tools) -> Work:
         series, reference = work.result[SERIES], work.setup[REFERENCE]
-        chosen = sharpest(series, self.best)
+        chosen = _sharpest(series, self.best)
         name = f"{work.observed.folder}/stack.fits"
         why = "all frames that were matched" if self.best is None else "the sharpest frames without a flag"
         stacked = work.found(
@@ -112,9 +112,11 @@ class Stack(SetStage):
             self.fill(scratch, work, tools, series, chosen)
             if not len(scratch):
                 return work
-            alike = Noise(np.ones(len(scratch)), np.zeros(len(scratch)), relative=STAR_PEAKS)
+            alike = Noise(np.ones(len(scratch)), np.zeros(len(scratch)), relative=_STAR_PEAKS)
             pixels = stacked_pixels(combine(scratch, method="clipped mean", noise=alike))
-        tools.output.write_fits(name, stack_hdus(pixels, work, reference, [series.frames[i] for i in chosen]))
+        tools.output.write_fits(
+            name, _stack_hdus(pixels, work, reference, [series.frames[i] for i in chosen])
+        )
         tools.keep(name, key(), len(chosen))
         return stacked
 
@@ -123,7 +125,7 @@ class Stack(SetStage):
         by_label = {outcome.info.label: outcome for outcome in work.outcomes}
         frames = [by_label[series.frames[i]] for i in chosen]
         transforms = [outcome[REGISTRATION].transform for outcome in frames]
-        scales = [scale_of(series, index) for index in chosen]
+        scales = [_scale_of(series, index) for index in chosen]
         setup, observed = work.setup, work.observed
         shared = (
             self.made_by,
@@ -142,27 +144,27 @@ class Stack(SetStage):
         frames = [by_label[series.frames[i]] for i in chosen]
         align = Align({outcome.info.label: outcome[REGISTRATION].transform for outcome in frames})
         stages = (*self.calibration, align)
-        for first in range(0, len(frames), AT_A_TIME):
-            some = [outcome.info for outcome in frames[first : first + AT_A_TIME]]
+        for first in range(0, len(frames), _AT_A_TIME):
+            some = [outcome.info for outcome in frames[first : first + _AT_A_TIME]]
             done = tools.run_frames(some, stages, work.setup, what="")
             for index, outcome in zip(chosen[first:], done, strict=False):
                 if not outcome.reason:
-                    scratch.append(outcome[ALIGNED] * np.float32(scale_of(series, index)))
+                    scratch.append(outcome[ALIGNED] * np.float32(_scale_of(series, index)))
 
 
-def sharpest(series: Series, count: int | None) -> np.ndarray:
+def _sharpest(series: Series, count: int | None) -> np.ndarray:
     """Indices of the frames to stack, in order of time."""
     measured = np.isfinite(series.flux).any(axis=(1, 2))
     clear = ~excluded(series.flags, Purpose.CHOICES)
     return sharpest_frames(series.fwhm, measured=measured, clear=clear, count=count)
 
 
-def scale_of(series: Series, frame: int) -> float:
+def _scale_of(series: Series, frame: int) -> float:
     """What brings a frame to the typical transparency, from its stars at the middle aperture."""
     return scale_to_typical(series.flux[:, :, len(series.radii) // 2], frame)
 
 
-def stack_hdus(pixels: Pixels, work: Work, reference: Reference, frames: Sequence[str]) -> fits.HDUList:
+def _stack_hdus(pixels: Pixels, work: Work, reference: Reference, frames: Sequence[str]) -> fits.HDUList:
     """SCI, MASK and ERR of a stack, and what it was made of."""
     header = fits.Header()
     header["OBJECT"] = ascii_text(work.observed.target)

@@ -23,7 +23,7 @@ from potpyri_like.store import Output, Reading
 if TYPE_CHECKING:
     from potpyri_like.primitives.saved import SavedImage
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 __all__ = [
     "AnyStage",
@@ -36,6 +36,7 @@ __all__ = [
     "TargetStage",
     "Tools",
     "Work",
+    "exposure_of",
     "exposures_of",
 ]
 
@@ -86,11 +87,11 @@ class Setup:
         more = {one.name: value for one, value in values.items() if one.name not in _SHARED}
         return replace(self, more={**self.more, **more}, **ours)
 
-    def get(self, wanted: Field[T]) -> T | None:
+    def get(self, wanted: Field[_T]) -> _T | None:
         """The value of a field; None where nothing gave it."""
         return self.more[wanted.name] if wanted.name in self.more else getattr(self, wanted.name, None)
 
-    def __getitem__(self, wanted: Field[T]) -> T:
+    def __getitem__(self, wanted: Field[_T]) -> _T:
         """The value of a field.
 
         Raises
@@ -160,11 +161,11 @@ class FrameOutcome:
     read_again: bool = False
     saved: tuple[SavedImage, ...] = ()
 
-    def get(self, wanted: Field[T]) -> T | None:
+    def get(self, wanted: Field[_T]) -> _T | None:
         """What a stage found out; None where it did not."""
         return self.results.get(wanted.name)
 
-    def __getitem__(self, wanted: Field[T]) -> T:
+    def __getitem__(self, wanted: Field[_T]) -> _T:
         """What a stage found out.
 
         Raises
@@ -329,7 +330,7 @@ class Exposure:
     infos: tuple[FrameInfo, ...]
     results: tuple[Results, ...]
 
-    def __getitem__(self, wanted: Field[T]) -> tuple[T | None, ...]:
+    def __getitem__(self, wanted: Field[_T]) -> tuple[_T | None, ...]:
         """A field of each frame; None for one where nothing gave it."""
         return tuple(result.get(wanted.name) for result in self.results)
 

@@ -37,20 +37,20 @@ from potpyri_like.results import Choice, Grade, Problem, Reference
 from potpyri_like.stages import FrameStage
 from potpyri_like.store import read_header
 
-__all__ = ["LocateTarget", "MatchCameras", "located", "pixel_set", "target_spec"]
+__all__ = ["LocateTarget", "MatchCameras", "ProbePlace", "SkyPlace", "located", "pixel_set", "target_spec"]
 
 log = logging.getLogger(__name__)
 
-SAME_SCALE, SCALE_ERROR = (
+_SAME_SCALE, _SCALE_ERROR = (
     0.02,
     0.10,
 )  # the ratio of declared pixel scales is trusted to this: of one camera, of two
-SCALE_WRONG = 0.25  # of two cameras, where their stars do not agree so: a declaration may be wrong
-ON_SKY, ON_CHIP = 3.0, 1.0  # arcsec, pixel: how far a star may be from its coordinates; the larger counts
-SOLUTIONS = 5  # frames with a WCS that are asked together where the target is
-PROBED = 15  # frames that are looked at where no star was detected
-FEW_FRAMES = 5  # a pointing with fewer has no light curve anyway
-MAIN = 1 / 3  # of the frames of the largest pointing: as many has the one in which a pixel was read off
+_SCALE_WRONG = 0.25  # of two cameras, where their stars do not agree so: a declaration may be wrong
+_ON_SKY, _ON_CHIP = 3.0, 1.0  # arcsec, pixel: how far a star may be from its coordinates; the larger counts
+_SOLUTIONS = 5  # frames with a WCS that are asked together where the target is
+_PROBED = 15  # frames that are looked at where no star was detected
+_FEW_FRAMES = 5  # a pointing with fewer has no light curve anyway
+_MAIN = 1 / 3  # of the frames of the largest pointing: as many has the one in which a pixel was read off
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,13 @@ class MatchCameras(TargetStage):
     gives = (CAMERA_MATCH,)
 
     def __call__(self, works: tuple[Work, ...], tools: Tools) -> tuple[Work, ...]:
-        first = base_of(works)
+        first = _base_of(works)
         return tuple(work if work is first else self.matched(work, first) for work in works)
 
     def matched(self, work: Work, first: Work) -> Work:
         """A set with its stars' counterparts in the first set."""
         try:
-            match = match_references(at(first), work)
+            match = _match_references(_at(first), work)
         except RegistrationError as error:
             what = f"{work.observed.name} and {first.observed.name}"
             why = f"their stars could not be matched: {error}"
@@ -100,7 +100,7 @@ class SkyPlace(FrameStage):
         wcs = wcs_of(instrument, header, layout)
         place, doubt = None, ""
         if wcs is not None and setup.coordinates is not None:
-            place, doubt = pixel_of(wcs, setup.coordinates)
+            place, doubt = _pixel_of(wcs, setup.coordinates)
         elif wcs is None:
             doubt = wcs_trouble(instrument, header, layout)
         nothing = np.zeros((1, 1), np.float32)
@@ -134,7 +134,7 @@ class ProbePlace(FrameStage):
 
 
 @dataclass(frozen=True)
-class Search:
+class _Search:
     """What the frames' WCS say of the target's place in the reference of a set.
 
     Attributes
@@ -193,41 +193,41 @@ class LocateTarget(TargetStage):
         try:
             here = self.in_reference(first, tools, xy)
         except RegistrationError as error:
-            return only(works, first, unplaced(first, f"{name}: {error}"))
+            return _only(works, first, _unplaced(first, f"{name}: {error}"))
         log.info("%s: the target is at %.1f, %.1f in the reference", first.observed.name, *here)
-        done = self.placed(first, tools, here, f"{name} in {first.observed.camera}", reach_of_pixel(first))
-        return self.carried_to_all(only(works, first, done), tools, done)
+        done = self.placed(first, tools, here, f"{name} in {first.observed.camera}", _reach_of_pixel(first))
+        return self.carried_to_all(_only(works, first, done), tools, done)
 
     def from_elsewhere(self, works: tuple[Work, ...], tools: Tools) -> tuple[Work, ...]:
         """The target where its pixel was not read off: the same star, where the same stars are seen."""
-        base = base_of(works)
+        base = _base_of(works)
         there, name = base.elsewhere, base.named_by
         if there is None or there.reference is None:
             why = f"{name}: the frames in which it was read off could not be used, so the target's place is unknown"
-            return only(works, base, unplaced(base, why))
-        small = all(len(work.observed.frames) < FEW_FRAMES for work in works)
+            return _only(works, base, _unplaced(base, why))
+        small = all(len(work.observed.frames) < _FEW_FRAMES for work in works)
         try:
             if there.xy is None:
                 raise RegistrationError(f"no target was found in {there.name}")
-            match = match_references(there, base)
+            match = _match_references(there, base)
         except RegistrationError:
             why = (
                 f"{name} was read off in {there.name}, and this is another field, or its stars are not"
                 f" recognised; name its target with --target {base.observed.target!r} --target-xy X,Y"
             )
             grade = Grade.REMARK if small or there.xy is None else Grade.MISSING
-            return only(works, base, unplaced(base, why, grade))
+            return _only(works, base, _unplaced(base, why, grade))
         why = f"the same star as in {there.name}, by {len(match.pairs)} common stars"
-        done = self.placed(base, tools, match.transform(there.xy[None])[0], why, reach_of_pixel(base))
-        return self.carried_to_all(only(works, base, done), tools, done)
+        done = self.placed(base, tools, match.transform(there.xy[None])[0], why, _reach_of_pixel(base))
+        return self.carried_to_all(_only(works, base, done), tools, done)
 
     def in_reference(self, work: Work, tools: Tools, xy: np.ndarray) -> np.ndarray:
         """A pixel of the frame it was read off in, as a pixel of the reference."""
-        info = target_frame(work.observed, tools.options.target_frame)
+        info = _target_frame(work.observed, tools.options.target_frame)
         reference = work.setup.reference
         if reference is None:
             raise RegistrationError(f"{work.observed.name} has no reference")
-        check_inside(xy, reference.image.shape, f"the pixel given in {info.label}")
+        _check_inside(xy, reference.image.shape, f"the pixel given in {info.label}")
         if info == reference.info:
             return xy
         outcome = tools.run_frames([info], (*self.calibration, Register()), work.setup, what="")[0]
@@ -244,7 +244,7 @@ class LocateTarget(TargetStage):
         """The target at its coordinates: by a set's own WCS, else by that of another camera and the common stars."""
         searches = [self.search(work, tools) for work in works]
         if not any(search.has_wcs for search in searches):
-            return times_only(works)
+            return _times_only(works)
         given = works[0].setup.coordinates_given
         words = f"--radec {tools.options.radec}" if given else "the headers' coordinates"
         done = tuple(
@@ -263,44 +263,46 @@ class LocateTarget(TargetStage):
                 new if i == teller else old.with_(named_by=words)
                 for i, (old, new) in enumerate(zip(works, done, strict=True))
             )
-        return tuple(not_at_header(old, new) for old, new in zip(works, done, strict=True))
+        return tuple(_not_at_header(old, new) for old, new in zip(works, done, strict=True))
 
-    def at_coordinates(self, work: Work, tools: Tools, search: Search) -> Work:
+    def at_coordinates(self, work: Work, tools: Tools, search: _Search) -> Work:
         """The work on a set with the target where its WCS says."""
         where = work.setup[COORDINATES].to_string("hmsdms", precision=1)
         if search.xy is None:
             why = f"the target at {where} could not be placed: {search.why or 'no frame has a WCS'}"
-            return unplaced(work, f"{why}; name it with --target-xy")
-        reach = max(ON_SKY / scale_of(work), ON_CHIP)
+            return _unplaced(work, f"{why}; name it with --target-xy")
+        reach = max(_ON_SKY / _scale_of(work), _ON_CHIP)
         why = f"the target at {where} by {search.why}"
         return self.placed(work, tools, search.xy, why, reach, faint=work.setup.coordinates_given)
 
-    def search(self, work: Work, tools: Tools) -> Search:
+    def search(self, work: Work, tools: Tools) -> _Search:
         """Where the frames' WCS put the coordinates, in the reference."""
         if work.setup.coordinates is None or work.setup.reference is None:
-            return Search()
+            return _Search()
         looks = tools.run_frames(work.observed.frames, (SkyPlace(),), work.setup, what="")
         seen = [(look, look.get(PLACE) or Place()) for look in looks]
         known = [look for look, place in seen if place.xy is not None]
         if not known:
             doubts = [f"{look.info.label}: {place.doubt}" for look, place in seen if place.doubt]
             return (
-                Search(None, f"a WCS is there and cannot be used ({doubts[0]})", True) if doubts else Search()
+                _Search(None, f"a WCS is there and cannot be used ({doubts[0]})", True)
+                if doubts
+                else _Search()
             )
         places, failed = self.places(work, tools, known)
         if not len(places):
             why = f"none of the {len(known)} frames with a WCS could be matched to the reference ({failed})"
-            return Search(None, why, True)
-        return agreed(places, scale_of(work), known[0].info.label)
+            return _Search(None, why, True)
+        return _agreed(places, _scale_of(work), known[0].info.label)
 
     def places(self, work: Work, tools: Tools, known: list[FrameOutcome]) -> tuple[np.ndarray, str]:
         """The target's place in the reference by the first few of some frames that can be matched."""
-        order = spread(len(known))
+        order = _spread(len(known))
         reference = work.setup[REFERENCE]
         found: list[np.ndarray] = []
         failed = ""
-        for start in range(0, len(order), SOLUTIONS):
-            looks = [known[i] for i in order[start : start + SOLUTIONS]]
+        for start in range(0, len(order), _SOLUTIONS):
+            looks = [known[i] for i in order[start : start + _SOLUTIONS]]
             others = [look.info for look in looks if look.info != reference.info]
             matched = tools.run_frames(others, (*self.calibration, Register()), work.setup, what="")
             transforms = {o.info.label: o[REGISTRATION].transform for o in matched if not o.reason}
@@ -330,12 +332,12 @@ class LocateTarget(TargetStage):
             A star that was not detected will do.
         """
         reference = work.setup[REFERENCE]
-        star, distance = nearest(reference, xy)
-        near = "" if star is None else f"; the nearest is star {star}, {distance_words(work, distance)} away"
+        star, distance = _nearest(reference, xy)
+        near = "" if star is None else f"; the nearest is star {star}, {_distance_words(work, distance)} away"
         try:
-            check_inside(xy, reference.image.shape, "it")
+            _check_inside(xy, reference.image.shape, "it")
         except RegistrationError as error:
-            return unplaced(work, f"{why}: {error}{near}")
+            return _unplaced(work, f"{why}: {error}{near}")
         if star is not None and distance <= reach:
             return work.with_(
                 target_xy=reference.xy[star],
@@ -343,17 +345,17 @@ class LocateTarget(TargetStage):
                 target_why=f"{why}; {distance:.1f} pixel from the star",
             )
         if not faint:
-            return unplaced(work, f"{why}: no star was detected there{near}")
+            return _unplaced(work, f"{why}: no star was detected there{near}")
         seen = self.significance(work, tools, xy)
         forced = not seen >= SIGMA_STAR
         if forced and not tools.options.forced:
-            return unplaced(
+            return _unplaced(
                 work,
-                f"{why}: no star is there ({sigma_words(seen)}){near}; correct the place, or measure it all the same,"
+                f"{why}: no star is there ({_sigma_words(seen)}){near}; correct the place, or measure it all the same,"
                 " as a limit, with --forced",
             )
         words = "no star is seen there" if forced else "no star was detected there, but light"
-        what = f"{why}; {words} ({sigma_words(seen)}), so that place is measured"
+        what = f"{why}; {words} ({_sigma_words(seen)}), so that place is measured"
         return work.with_(
             shared=work.shared.with_(forced=np.array([xy])),
             target_xy=xy,
@@ -365,7 +367,7 @@ class LocateTarget(TargetStage):
     def significance(self, work: Work, tools: Tools, xy: np.ndarray) -> float:
         """By how many standard deviations there is light at a place, in the reference or in several frames together."""
         reference = work.setup[REFERENCE]
-        infos = [info for info in sample_of(work.observed.frames, PROBED) if info != reference.info]
+        infos = [info for info in sample_of(work.observed.frames, _PROBED) if info != reference.info]
         probe = ProbePlace((float(xy[0]), float(xy[1])))
         stages = (*self.calibration, Register(), probe)
         outcomes = tools.run_frames([reference.info, *infos], stages, work.setup, what="")
@@ -379,7 +381,9 @@ class LocateTarget(TargetStage):
         if first.target_star is None:
             return works
         return tuple(
-            work if work.target_star is not None or is_same(work, first) else self.carried(work, tools, first)
+            work
+            if work.target_star is not None or _is_same(work, first)
+            else self.carried(work, tools, first)
             for work in works
         )
 
@@ -387,12 +391,14 @@ class LocateTarget(TargetStage):
         """The target's place in another set."""
         assert first.target_xy is not None
         try:
-            match = match_references(at(first), work)
+            match = _match_references(_at(first), work)
         except RegistrationError as error:
-            return unplaced(work, f"the target could not be carried over from {first.observed.name}: {error}")
+            return _unplaced(
+                work, f"the target could not be carried over from {first.observed.name}: {error}"
+            )
         there = match.transform(first.target_xy[None])[0]
         why = f"the same star as in {first.observed.name}, by {len(match.pairs)} common stars"
-        return self.placed(work, tools, there, why, reach_of_pixel(work))
+        return self.placed(work, tools, there, why, _reach_of_pixel(work))
 
 
 # -- what the observer named ---------------------------------------------------------------------------------
@@ -443,32 +449,32 @@ def pixel_set(
         for group in groups
     ]
     if frame is not None:
-        return next((o for group in of_camera for o in group if has_frame(o, frame)), None)
+        return next((o for group in of_camera for o in group if _has_frame(o, frame)), None)
     usable = [group for group in of_camera if group]
     if not usable:
         return None
-    most = max(frames_of(group) for group in usable)
-    main = [group for group in usable if frames_of(group) >= MAIN * most]
-    return min(main, key=begin_of)[0]
+    most = max(_frames_of(group) for group in usable)
+    main = [group for group in usable if _frames_of(group) >= _MAIN * most]
+    return min(main, key=_begin_of)[0]
 
 
-def frames_of(group: Sequence[ObservationSet]) -> int:
+def _frames_of(group: Sequence[ObservationSet]) -> int:
     """How many frames the largest set of a target has."""
     return max(len(observed.frames) for observed in group)
 
 
-def begin_of(group: Sequence[ObservationSet]) -> float:
+def _begin_of(group: Sequence[ObservationSet]) -> float:
     """When the first frame of a target was taken, MJD; infinity where no frame has a time."""
     times = [info.mid_time.mjd for observed in group for info in observed.frames if info.mid_time is not None]
     return float(min(times, default=np.inf))
 
 
-def has_frame(observed: ObservationSet, name: str) -> bool:
+def _has_frame(observed: ObservationSet, name: str) -> bool:
     """Whether a set has a frame of that name."""
     return any(name in (info.label, info.path.name, str(info.path)) for info in observed.frames)
 
 
-def target_frame(observed: ObservationSet, name: str | None) -> FrameInfo:
+def _target_frame(observed: ObservationSet, name: str | None) -> FrameInfo:
     """The frame in which the target's pixel was read off."""
     if name is None:
         return observed.frames[0]
@@ -484,10 +490,10 @@ def target_frame(observed: ObservationSet, name: str | None) -> FrameInfo:
 def located(works: Sequence[Work]) -> Located | None:
     """Where the target's pixel lies in the pointing in which it was read off; None if it was read off in another."""
     work = next((work for work in works if work.pixel_read_here), None)
-    return None if work is None else at(work)
+    return None if work is None else _at(work)
 
 
-def at(work: Work) -> Located:
+def _at(work: Work) -> Located:
     """A set's target, for other sets."""
     return Located(
         work.observed.name,
@@ -498,32 +504,32 @@ def at(work: Work) -> Located:
     )
 
 
-def only(works: tuple[Work, ...], old: Work, new: Work) -> tuple[Work, ...]:
+def _only(works: tuple[Work, ...], old: Work, new: Work) -> tuple[Work, ...]:
     """The works with another one in the place of one."""
     return tuple(new if work is old else work for work in works)
 
 
-def is_same(one: Work, other: Work) -> bool:
+def _is_same(one: Work, other: Work) -> bool:
     """Whether two works are on the same set."""
     return one.observed.folder == other.observed.folder
 
 
-def unplaced(work: Work, why: str, grade: Grade = Grade.MISSING) -> Work:
+def _unplaced(work: Work, why: str, grade: Grade = Grade.MISSING) -> Work:
     """The work on a set whose target was named and could not be placed."""
     found = work.found(problems=[Problem(work.observed.name, "target", why, grade)])
     return found.with_(target_xy=None, target_star=None, target_why=why)
 
 
-def times_only(works: tuple[Work, ...]) -> tuple[Work, ...]:
+def _times_only(works: tuple[Work, ...]) -> tuple[Work, ...]:
     """Works whose coordinates serve for the times alone, with a sentence where the observer gave them."""
     first = works[0]
     if not first.setup.coordinates_given:
         return works
     why = "no frame has a WCS, so --radec gives times and airmass only; it names no star (give --target-xy)"
-    return only(works, first, first.found(choices=[Choice("target", "not named", why)]))
+    return _only(works, first, first.found(choices=[Choice("target", "not named", why)]))
 
 
-def not_at_header(before: Work, after: Work) -> Work:
+def _not_at_header(before: Work, after: Work) -> Work:
     """The work on a set at whose headers' coordinates no star was found: nobody named them."""
     return (
         before.found(choices=[Choice("target", "not named", after.target_why)])
@@ -535,12 +541,12 @@ def not_at_header(before: Work, after: Work) -> Work:
 # -- small geometry ------------------------------------------------------------------------------------------
 
 
-def base_of(works: tuple[Work, ...]) -> Work:
+def _base_of(works: tuple[Work, ...]) -> Work:
     """The set that the others are matched to: the first with a reference."""
     return next((work for work in works if work.setup.reference is not None), works[0])
 
 
-def match_references(one: Located, other: Work) -> Match:
+def _match_references(one: Located, other: Work) -> Match:
     """The stars of two references of the same field, at the ratio of the declared scales, mirrored or not.
 
     Raises
@@ -549,14 +555,14 @@ def match_references(one: Located, other: Work) -> Match:
         They do not agree.
     """
     if one.camera == other.observed.camera:
-        return match_at_scale(one, other, SAME_SCALE)
+        return _match_at_scale(one, other, _SAME_SCALE)
     try:
-        return match_at_scale(one, other, SCALE_ERROR)
+        return _match_at_scale(one, other, _SCALE_ERROR)
     except RegistrationError:
-        return match_at_scale(one, other, SCALE_WRONG)
+        return _match_at_scale(one, other, _SCALE_WRONG)
 
 
-def match_at_scale(one: Located, other: Work, error: float) -> Match:
+def _match_at_scale(one: Located, other: Work, error: float) -> Match:
     """The same, the ratio of the scales being known to a relative error."""
     a, b = one.reference, other.setup.reference
     if a is None or b is None:
@@ -574,7 +580,7 @@ def match_at_scale(one: Located, other: Work, error: float) -> Match:
     )
 
 
-def pixel_of(wcs: WCS, coordinates: SkyCoord) -> tuple[tuple[float, float] | None, str]:
+def _pixel_of(wcs: WCS, coordinates: SkyCoord) -> tuple[tuple[float, float] | None, str]:
     """Where coordinates lie in an image; None and the reason where its WCS does not say."""
     try:
         x, y = wcs.world_to_pixel(coordinates)
@@ -585,30 +591,30 @@ def pixel_of(wcs: WCS, coordinates: SkyCoord) -> tuple[tuple[float, float] | Non
     return (float(x), float(y)), ""
 
 
-def spread(count: int) -> list[int]:
+def _spread(count: int) -> list[int]:
     """All numbers below one, those first that are spread evenly over them."""
-    first = np.unique(np.linspace(0, count - 1, min(count, SOLUTIONS)).round().astype(int))
+    first = np.unique(np.linspace(0, count - 1, min(count, _SOLUTIONS)).round().astype(int))
     return [*map(int, first), *(i for i in range(count) if i not in first)]
 
 
-def agreed(places: np.ndarray, scale: float, label: str) -> Search:
+def _agreed(places: np.ndarray, scale: float, label: str) -> _Search:
     """The place on which most of several frames' WCS agree."""
-    reach = max(ON_SKY / scale, ON_CHIP)
+    reach = max(_ON_SKY / scale, _ON_CHIP)
     apart = np.hypot(*(places[:, None] - places[None]).transpose(2, 0, 1))
     near = apart <= reach
     best = int(np.argmax(near.sum(axis=1)))
     if 2 * near[best].sum() <= len(places) and len(places) > 1:
         why = f"the WCS of {len(places)} frames differ by up to {scale * apart.max():.0f} arcsec"
-        return Search(None, why, True)
+        return _Search(None, why, True)
     who = (
         f"the WCS of {label}"
         if len(places) == 1
         else f"the WCS of {near[best].sum()} of {len(places)} frames"
     )
-    return Search(np.median(places[near[best]], axis=0), who, True)
+    return _Search(np.median(places[near[best]], axis=0), who, True)
 
 
-def check_inside(xy: np.ndarray, shape: tuple[int, ...], what: str) -> None:
+def _check_inside(xy: np.ndarray, shape: tuple[int, ...], what: str) -> None:
     """Raise a RegistrationError for a place outside an image."""
     rows, columns = shape
     if not (-0.5 <= xy[0] < columns - 0.5 and -0.5 <= xy[1] < rows - 0.5):
@@ -617,28 +623,28 @@ def check_inside(xy: np.ndarray, shape: tuple[int, ...], what: str) -> None:
         )
 
 
-def scale_of(work: Work) -> float:
+def _scale_of(work: Work) -> float:
     """arcsec/pixel; 3 where it is not known, so that a pixel is as good as the sky."""
     scale = work.result.pixel_scale
-    return scale if np.isfinite(scale) and scale > 0 else ON_SKY
+    return scale if np.isfinite(scale) and scale > 0 else _ON_SKY
 
 
-def reach_of_pixel(work: Work) -> float:
+def _reach_of_pixel(work: Work) -> float:
     """How far from a pixel that was read off by eye a star may be, pixels."""
     return max(5.0, 1.5 * work.setup[REFERENCE].fwhm)
 
 
-def distance_words(work: Work, distance: float) -> str:
+def _distance_words(work: Work, distance: float) -> str:
     """A distance in the reference, on the sky and in pixels."""
-    return f"{distance * scale_of(work):.0f} arcsec ({distance:.1f} pixels)"
+    return f"{distance * _scale_of(work):.0f} arcsec ({distance:.1f} pixels)"
 
 
-def sigma_words(seen: float) -> str:
+def _sigma_words(seen: float) -> str:
     """How much light there is."""
     return f"{seen:.1f} sigma" if np.isfinite(seen) else "its flux could not be measured"
 
 
-def nearest(reference: Reference, xy: np.ndarray) -> tuple[int | None, float]:
+def _nearest(reference: Reference, xy: np.ndarray) -> tuple[int | None, float]:
     """The star nearest to a place and its distance, pixels."""
     if not len(reference.xy):
         return None, float("inf")

@@ -31,13 +31,15 @@ from potpyri_like.primitives.fields import LIGHT_CURVE, SERIES, TRANSIT
 from potpyri_like.primitives.stage import TargetStage, Tools, Work
 from potpyri_like.results import Candidate, Choice, Grade, Problem
 
-__all__ = ["FitTransit", "usable_flux"]
+__all__ = ["FitTransit", "band_curve", "curve_names", "late", "usable_flux", "with_sure_clocks"]
 
 log = logging.getLogger(__name__)
 
-FEWEST = 12  # points of a light curve
-NOTICED = 6.0  # standard deviations from which on a dip is worth a fit
-UNSURE = "the frames' times are doubtful (flag 8), and so is Tc: correct the clock's cards, then reduce again"
+_FEWEST = 12  # points of a light curve
+_NOTICED = 6.0  # standard deviations from which on a dip is worth a fit
+_UNSURE = (
+    "the frames' times are doubtful (flag 8), and so is Tc: correct the clock's cards, then reduce again"
+)
 
 
 @dataclass(frozen=True)
@@ -65,20 +67,20 @@ class FitTransit(TargetStage):
         steps = sorted({step for series in seen for step in flip_times(series.time, series.rotation)})
         ephemeris = None
         try:
-            ephemeris = known_ephemeris(tools.options)
+            ephemeris = _known_ephemeris(tools.options)
         except (ArchiveError, UsageError) as error:
             problems.append(Problem("ephemeris", "transit", str(error)))
         fit: TransitFit | None = None
         choices: tuple[Choice, ...] = ()
         try:
-            fit, choices = fitted(curves, ephemeris, steps, tools.options, unsure=unsure)
+            fit, choices = _fitted(curves, ephemeris, steps, tools.options, unsure=unsure)
         except ReductionError as error:
             problems.append(Problem("transit", "transit", str(error)))
         if fit is not None and unsure:
-            problems.append(Problem("transit", "transit", UNSURE, Grade.DOUBTFUL))
+            problems.append(Problem("transit", "transit", _UNSURE, Grade.DOUBTFUL))
         first = next(iter(named))
         return tuple(
-            with_fit(work, fit, named.get(i, ""), choices, problems if i == first else [])
+            _with_fit(work, fit, named.get(i, ""), choices, problems if i == first else [])
             for i, work in enumerate(works)
         )
 
@@ -89,7 +91,7 @@ def curve_names(works: Sequence[Work]) -> dict[int, str]:
     fit_for = {
         i: (curve.band or curve.camera, curve.camera, works[i].observed.folder.rpartition("/")[2])
         for i, curve in curves.items()
-        if curve is not None and not curve.is_limit and np.isfinite(usable_flux(curve)).sum() >= FEWEST
+        if curve is not None and not curve.is_limit and np.isfinite(usable_flux(curve)).sum() >= _FEWEST
     }
     for parts in (1, 2, 3):
         names = {i: " ".join(dict.fromkeys(words[:parts])) for i, words in fit_for.items()}
@@ -103,11 +105,11 @@ def usable_flux(curve: LightCurve) -> np.ndarray:
     return np.where(excluded(curve.flags, Purpose.FIT), np.nan, curve.flux)
 
 
-def clock_is_doubtful(curve: LightCurve) -> bool:
+def _clock_is_doubtful(curve: LightCurve) -> bool:
     """Whether too few of the usable points have sure times for a fit, or fewer than half of them."""
     usable = np.isfinite(usable_flux(curve))
     sure = usable & ~excluded(curve.flags, Purpose.TIMES)
-    return bool(2 * sure.sum() < usable.sum() or sure.sum() < FEWEST)
+    return bool(2 * sure.sum() < usable.sum() or sure.sum() < _FEWEST)
 
 
 def with_sure_clocks(
@@ -118,7 +120,7 @@ def with_sure_clocks(
     One clock that is off would spoil the mid-time of all bands. Where all are doubtful, all are fitted.
     """
     curves = {i: w.result.light_curve for i, w in enumerate(works) if w.result.light_curve is not None}
-    sure = {i: name for i, name in named.items() if not clock_is_doubtful(curves[i])}
+    sure = {i: name for i, name in named.items() if not _clock_is_doubtful(curves[i])}
     if not sure:
         return named, True, []
     why = "its frames' times are doubtful (flag 8): it takes no part in the fit of the transit"
@@ -140,7 +142,7 @@ def band_curve(work: Work, name: str, *, unsure: bool = False) -> BandCurve:
 # -- what was known before -----------------------------------------------------------------------------------
 
 
-def known_ephemeris(options: Options) -> Ephemeris | None:
+def _known_ephemeris(options: Options) -> Ephemeris | None:
     """What the observer or the archive says of the transit.
 
     Raises
@@ -160,7 +162,7 @@ def known_ephemeris(options: Options) -> Ephemeris | None:
     return Ephemeris("", tc, period, t14=t14, source="--ephemeris")
 
 
-def priors_of(ephemeris: Ephemeris | None, curves: Sequence[BandCurve]) -> TransitPriors:
+def _priors_of(ephemeris: Ephemeris | None, curves: Sequence[BandCurve]) -> TransitPriors:
     """What the fit is told beforehand; the mid-time only so far that the right transit is meant."""
     if ephemeris is None:
         return TransitPriors()
@@ -176,7 +178,7 @@ def priors_of(ephemeris: Ephemeris | None, curves: Sequence[BandCurve]) -> Trans
     )
 
 
-def not_due(ephemeris: Ephemeris, priors: TransitPriors, curves: Sequence[BandCurve]) -> str:
+def _not_due(ephemeris: Ephemeris, priors: TransitPriors, curves: Sequence[BandCurve]) -> str:
     """Why there can be no transit in the light curves; "" where one is due at least in part."""
     assert priors.tc is not None
     times = np.concatenate([curve.time[np.isfinite(curve.flux)] for curve in curves])
@@ -191,7 +193,7 @@ def not_due(ephemeris: Ephemeris, priors: TransitPriors, curves: Sequence[BandCu
 # -- the fit and its words -----------------------------------------------------------------------------------
 
 
-def fitted(
+def _fitted(
     curves: Sequence[BandCurve],
     ephemeris: Ephemeris | None,
     steps: Sequence[float],
@@ -200,14 +202,14 @@ def fitted(
     unsure: bool = False,
 ) -> tuple[TransitFit | None, tuple[Choice, ...]]:
     """The fit, or None where no transit shows; and why."""
-    priors = priors_of(ephemeris, curves)
-    if ephemeris is not None and options.fit != "transit" and (why := not_due(ephemeris, priors, curves)):
+    priors = _priors_of(ephemeris, curves)
+    if ephemeris is not None and options.fit != "transit" and (why := _not_due(ephemeris, priors, curves)):
         return None, (Choice("transit", "none", why),)
     asked = options.fit == "transit" or ephemeris is not None
     search = find_transit(curves, priors=priors)
-    if search.significance < NOTICED and not asked:
+    if search.significance < _NOTICED and not asked:
         why = (
-            f"the best dip has a significance of {search.significance:.1f}, {NOTICED:g} are wanted"
+            f"the best dip has a significance of {search.significance:.1f}, {_NOTICED:g} are wanted"
             " (--fit transit fits it all the same)"
         )
         return None, (Choice("transit", "none", why),)
@@ -216,23 +218,23 @@ def fitted(
     if not fit.detected and not asked:
         return None, (Choice("transit", "none", f"{fit.why} (--fit transit keeps it all the same)"),)
     if unsure:  # nor is it compared with its prediction
-        fit, ephemeris = replace(fit, why=f"{fit.why}; {UNSURE}"), None
+        fit, ephemeris = replace(fit, why=f"{fit.why}; {_UNSURE}"), None
     return fit, (
         Choice(
             "transit",
-            ("doubtful " if unsure else "") + in_words(fit),
+            ("doubtful " if unsure else "") + _in_words(fit),
             "; ".join([fit.why, fit.coverage_note, *late(fit, ephemeris)]),
         ),
     )
 
 
-def in_words(fit: TransitFit) -> str:
+def _in_words(fit: TransitFit) -> str:
     """Mid-time and depths, as in: Tc 2460729.94312(21); depth g 1.02(3) %, r 0.99(2) %."""
-    depths = ", ".join(f"{band.name} {with_error(band.depth, 100, 3)} %" for band in fit.bands)
-    return f"Tc {with_error(fit.tc, 1, 5)}; depth {depths}"
+    depths = ", ".join(f"{band.name} {_with_error(band.depth, 100, 3)} %" for band in fit.bands)
+    return f"Tc {_with_error(fit.tc, 1, 5)}; depth {depths}"
 
 
-def with_error(value: Estimate, factor: float, digits: int) -> str:
+def _with_error(value: Estimate, factor: float, digits: int) -> str:
     """A value with its error."""
     error = factor * (value.minus + value.plus) / 2
     return f"{factor * value.value:.{digits}f} ± {error:.{digits}f}"
@@ -249,7 +251,7 @@ def late(fit: TransitFit, ephemeris: Ephemeris | None) -> list[str]:
     return [f"{abs(minutes):.2f} minutes {'after' if minutes >= 0 else 'before'} {which}"]
 
 
-def with_fit(
+def _with_fit(
     work: Work, fit: TransitFit | None, name: str, choices: Sequence[Choice], problems: Sequence[Problem]
 ) -> Work:
     """The work on one set with its part of the fit."""
@@ -262,10 +264,10 @@ def with_fit(
     band, curve = work.result.band_fit, work.result.light_curve
     assert band is not None and curve is not None
     curve = replace(curve, model=band.model, trend=band.baseline)
-    return work.found(light_curve=curve, choices=[baseline_choice(band)])
+    return work.found(light_curve=curve, choices=[_baseline_choice(band)])
 
 
-def baseline_choice(band: BandFit) -> Choice:
+def _baseline_choice(band: BandFit) -> Choice:
     """What the baseline follows, and what it might have followed."""
     tried = [
         Candidate(name, f"BIC {change:+.1f}", "" if name in band.chosen else "it does not earn its place")

@@ -25,23 +25,23 @@ from potpyri_like.results import SetResult
 
 __all__ = ["animated_field", "animation"]
 
-PICTURE = 440  # pixels of the screen that the field should fill
-MARGIN, HEAD, PANEL, FOOT, AXIS = (
+_PICTURE = 440  # pixels of the screen that the field should fill
+_MARGIN, _HEAD, _PANEL, _FOOT, _AXIS = (
     14,
     50,
     150,
     46,
     64,
 )  # the same: around, above, of the light curve, below, left
-LONGEST = 1.5  # s, the last picture
-WHITE, GRID, OUTSIDE, FLAGGED = "white", "#e4e8ec", "#2b3440", "#52606d"
-FAINT = 0.3  # how much colour the points to come have
-GREYS, BRIGHTEST = 60, 240  # levels of the field; less than the paper, which must stay white
-SOFT = 4.0  # scatters of the sky above it, where the stretch turns from linear to logarithmic
+_LONGEST = 1.5  # s, the last picture
+_WHITE, _GRID, _OUTSIDE, _FLAGGED = "white", "#e4e8ec", "#2b3440", "#52606d"
+_FAINT = 0.3  # how much colour the points to come have
+_GREYS, _BRIGHTEST = 60, 240  # levels of the field; less than the paper, which must stay white
+_SOFT = 4.0  # scatters of the sky above it, where the stretch turns from linear to logarithmic
 
 
 @dataclass(frozen=True)
-class Box:
+class _Box:
     """A rectangle on the screen, pixels from the top left corner."""
 
     left: int
@@ -51,17 +51,17 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Layout:
+class _Layout:
     """Where things are on the screen; `zoom` is the pixels of the screen along the side of one of a snapshot."""
 
     size: tuple[int, int]
-    field: Box
-    panel: Box
+    field: _Box
+    panel: _Box
     zoom: int
 
 
 @dataclass(frozen=True, eq=False)
-class Panel:
+class _Panel:
     """The light curve on the screen.
 
     Attributes
@@ -114,22 +114,22 @@ def animated_field(
     ProductError
         There is no picture.
     """
-    shown = spread(pictures(snapshots, light_curve), most)
+    shown = _spread(_pictures(snapshots, light_curve), most)
     if not shown:
         raise ProductError(f"{clean(light_curve.target)}: no frame has a picture for the animation")
-    layout = layout_for(shown[0][1].image.shape)
-    low, high, soft = common_stretch([picture.image for _, picture in shown])
+    layout = _layout_for(shown[0][1].image.shape)
+    low, high, soft = _common_stretch([picture.image for _, picture in shown])
     screens = []
-    for canvas, (index, picture) in zip(light_curve_screens(light_curve, shown, layout), shown, strict=True):
-        draw_field(canvas, picture, light_curve, layout, grey=stretched(picture.image, low, high, soft))
-        screens.append(with_words(canvas, picture, light_curve, index, layout))
-    return gif(screens, palette(light_curve.band), pause=pause)
+    for canvas, (index, picture) in zip(_light_curve_screens(light_curve, shown, layout), shown, strict=True):
+        _draw_field(canvas, picture, light_curve, layout, grey=_stretched(picture.image, low, high, soft))
+        screens.append(_with_words(canvas, picture, light_curve, index, layout))
+    return _gif(screens, _palette(light_curve.band), pause=pause)
 
 
 # -- which pictures, and how bright --------------------------------------------------------------------------
 
 
-def pictures(snapshots: Sequence[Snapshot | None], curve: LightCurve) -> list[tuple[int, Snapshot]]:
+def _pictures(snapshots: Sequence[Snapshot | None], curve: LightCurve) -> list[tuple[int, Snapshot]]:
     """The snapshots that can be shown, each with the index of its frame, in the order of the light curve."""
     place = {label: index for index, label in enumerate(curve.frames)}
     found = [(place[s.label], s) for s in snapshots if s and s.label in place and np.isfinite(s.image).any()]
@@ -137,77 +137,77 @@ def pictures(snapshots: Sequence[Snapshot | None], curve: LightCurve) -> list[tu
     return [(index, s) for index, s in found if s.image.shape == found[0][1].image.shape]
 
 
-def spread(things: list[tuple[int, Snapshot]], most: int) -> list[tuple[int, Snapshot]]:
+def _spread(things: list[tuple[int, Snapshot]], most: int) -> list[tuple[int, Snapshot]]:
     """So many of some things at most, evenly, the first and the last among them."""
     if len(things) <= most:
         return things
     return [things[i] for i in np.rint(np.linspace(0, len(things) - 1, max(most, 1))).astype(int)]
 
 
-def common_stretch(images: Sequence[np.ndarray]) -> tuple[float, float, float]:
+def _common_stretch(images: Sequence[np.ndarray]) -> tuple[float, float, float]:
     """Black, white, and how far above black the stretch is linear, in the unit of the images."""
     values = np.concatenate([image[np.isfinite(image)] for image in images])
     sky = float(np.median(values))
     below = values[values <= sky]
     scatter = max(1.4826 * float(np.median(sky - below)), 1e-6 * abs(sky), 1e-6)
     low = sky - 2.5 * scatter
-    return low, max(float(np.percentile(values, 99.9)), low + 10 * scatter), SOFT * scatter
+    return low, max(float(np.percentile(values, 99.9)), low + 10 * scatter), _SOFT * scatter
 
 
-def stretched(image: np.ndarray, low: float, high: float, soft: float) -> np.ndarray:
+def _stretched(image: np.ndarray, low: float, high: float, soft: float) -> np.ndarray:
     """An image as RGB from 0 to 255: asinh between black and white, slate where it is NaN."""
     with np.errstate(invalid="ignore"):
         level = np.arcsinh(np.clip(image - low, 0, high - low) / soft) / np.arcsinh((high - low) / soft)
-        grey = np.rint(level * (GREYS - 1)) * BRIGHTEST / (GREYS - 1)
+        grey = np.rint(level * (_GREYS - 1)) * _BRIGHTEST / (_GREYS - 1)
     rgb = np.repeat(np.nan_to_num(grey)[:, :, None], 3, axis=2)
-    rgb[~np.isfinite(image)] = rgb_of(OUTSIDE)
+    rgb[~np.isfinite(image)] = _rgb_of(_OUTSIDE)
     return rgb
 
 
 # -- the screen ----------------------------------------------------------------------------------------------
 
 
-def layout_for(shape: tuple[int, ...]) -> Layout:
+def _layout_for(shape: tuple[int, ...]) -> _Layout:
     """Where things are, for snapshots of some shape."""
-    zoom = max(1, round(PICTURE / max(shape)))
+    zoom = max(1, round(_PICTURE / max(shape)))
     wide, high = shape[1] * zoom, shape[0] * zoom
-    inner = max(wide, PICTURE)
-    panel = Box(MARGIN + AXIS, HEAD + high + MARGIN, inner - AXIS, PANEL)
-    size = (inner + 2 * MARGIN, panel.top + PANEL + FOOT)
-    return Layout(size, Box(MARGIN + (inner - wide) // 2, HEAD, wide, high), panel, zoom)
+    inner = max(wide, _PICTURE)
+    panel = _Box(_MARGIN + _AXIS, _HEAD + high + _MARGIN, inner - _AXIS, _PANEL)
+    size = (inner + 2 * _MARGIN, panel.top + _PANEL + _FOOT)
+    return _Layout(size, _Box(_MARGIN + (inner - wide) // 2, _HEAD, wide, high), panel, zoom)
 
 
-def light_curve_screens(
-    curve: LightCurve, shown: list[tuple[int, Snapshot]], layout: Layout
+def _light_curve_screens(
+    curve: LightCurve, shown: list[tuple[int, Snapshot]], layout: _Layout
 ) -> Iterator[np.ndarray]:
     """For each picture a screen, shape (rows, columns, 3), with the light curve so far in full colour."""
-    canvas, panel = empty_screen(curve, layout)
-    draw_points(canvas, panel, range(len(panel.xy)), strength=FAINT)
+    canvas, panel = _empty_screen(curve, layout)
+    _draw_points(canvas, panel, range(len(panel.xy)), strength=_FAINT)
     drawn = 0
     for index, _ in shown:
-        draw_points(canvas, panel, range(drawn, index + 1))
+        _draw_points(canvas, panel, range(drawn, index + 1))
         drawn = index + 1
         screen = canvas.copy()
-        draw_ring(screen, panel.xy[index], 5.0, colour=INK, width=1.6)
+        _draw_ring(screen, panel.xy[index], 5.0, colour=INK, width=1.6)
         yield screen
 
 
-def empty_screen(curve: LightCurve, layout: Layout) -> tuple[np.ndarray, Panel]:
+def _empty_screen(curve: LightCurve, layout: _Layout) -> tuple[np.ndarray, _Panel]:
     """White, with the axes of the light curve, and where its points are."""
     box = layout.panel
     time, label = shown_time(curve.time, curve.time_name)
     flagged = marked(curve)
-    across, upwards = span(time, pad=0.02), flux_span(curve, flagged)
+    across, upwards = _span(time, pad=0.02), _flux_span(curve, flagged)
     x = box.left + (time - across[0]) / (across[1] - across[0]) * box.width
     y = box.top + (upwards[1] - curve.flux) / (upwards[1] - upwards[0]) * box.height
     with np.errstate(invalid="ignore"):
         y = np.where((y >= box.top) & (y <= box.top + box.height) & np.isfinite(x), y, np.nan)
-    image = Image.new("RGB", layout.size, WHITE)
-    draw_axes(ImageDraw.Draw(image), box, across, upwards, label)
-    return np.array(image, float), Panel(np.column_stack([x, y]), flagged, band_colour(curve.band))
+    image = Image.new("RGB", layout.size, _WHITE)
+    _draw_axes(ImageDraw.Draw(image), box, across, upwards, label)
+    return np.array(image, float), _Panel(np.column_stack([x, y]), flagged, band_colour(curve.band))
 
 
-def span(values: np.ndarray, *, pad: float) -> tuple[float, float]:
+def _span(values: np.ndarray, *, pad: float) -> tuple[float, float]:
     """From the least to the greatest number, and a little more."""
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
@@ -215,34 +215,34 @@ def span(values: np.ndarray, *, pad: float) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def flux_span(curve: LightCurve, flagged: np.ndarray) -> tuple[float, float]:
+def _flux_span(curve: LightCurve, flagged: np.ndarray) -> tuple[float, float]:
     """Limits that show the points without a flag, where there are such."""
     return limits(curve.flux[~flagged], pad=0.15) or limits(curve.flux, pad=0.15) or (0.0, 2.0)
 
 
-def draw_axes(
+def _draw_axes(
     draw: ImageDraw.ImageDraw,
-    box: Box,
+    box: _Box,
     across: tuple[float, float],
     upwards: tuple[float, float],
     label: str,
 ) -> None:
     """A frame, lines and numbers at round values."""
-    small = font(11)
-    for value, words in round_values(*upwards, count=4):
+    small = _font(11)
+    for value, words in _round_values(*upwards, count=4):
         y = box.top + (upwards[1] - value) / (upwards[1] - upwards[0]) * box.height
-        draw.line([(box.left, y), (box.left + box.width, y)], fill=GRID)
+        draw.line([(box.left, y), (box.left + box.width, y)], fill=_GRID)
         draw.text((box.left - 7, y), words, fill=INK, font=small, anchor="rm")
-    for value, words in round_values(*across, count=6):
+    for value, words in _round_values(*across, count=6):
         x = box.left + (value - across[0]) / (across[1] - across[0]) * box.width
-        draw.line([(x, box.top), (x, box.top + box.height)], fill=GRID)
+        draw.line([(x, box.top), (x, box.top + box.height)], fill=_GRID)
         draw.text((x, box.top + box.height + 6), words, fill=INK, font=small, anchor="ma")
-    draw.rectangle([box.left, box.top, box.left + box.width, box.top + box.height], outline=FLAGGED)
+    draw.rectangle([box.left, box.top, box.left + box.width, box.top + box.height], outline=_FLAGGED)
     middle = box.left + box.width / 2
     draw.text((middle, box.top + box.height + 23), label, fill=INK, font=small, anchor="ma")
 
 
-def round_values(low: float, high: float, *, count: int) -> list[tuple[float, str]]:
+def _round_values(low: float, high: float, *, count: int) -> list[tuple[float, str]]:
     """Round numbers between two, with as many decimals as tell them apart."""
     ticks = np.asarray(MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high))
     ticks = ticks[(ticks > low) & (ticks < high)]
@@ -254,16 +254,16 @@ def round_values(low: float, high: float, *, count: int) -> list[tuple[float, st
     return [(float(tick), f"{tick:.{decimals}f}") for tick in ticks]
 
 
-def draw_points(canvas: np.ndarray, panel: Panel, which: range, *, strength: float = 1.0) -> None:
+def _draw_points(canvas: np.ndarray, panel: _Panel, which: range, *, strength: float = 1.0) -> None:
     """Points of the light curve into a screen; first over white, where they are paler than those so far."""
     radius = 2.6 if len(panel.xy) < 300 else 2.0
     for i in which:
-        colour = FLAGGED if panel.flagged[i] else panel.colour
-        draw_ring(canvas, panel.xy[i], radius / 2, colour=colour, width=radius, strength=strength)
+        colour = _FLAGGED if panel.flagged[i] else panel.colour
+        _draw_ring(canvas, panel.xy[i], radius / 2, colour=colour, width=radius, strength=strength)
 
 
-def draw_field(
-    canvas: np.ndarray, picture: Snapshot, curve: LightCurve, layout: Layout, *, grey: np.ndarray
+def _draw_field(
+    canvas: np.ndarray, picture: Snapshot, curve: LightCurve, layout: _Layout, *, grey: np.ndarray
 ) -> None:
     """The field into a screen, with the apertures; y is up."""
     box, zoom = layout.field, layout.zoom
@@ -273,13 +273,13 @@ def draw_field(
     places = (picture.places + 0.5) * zoom - 0.5
     places[:, 1] = box.height - 1 - places[:, 1]
     for star in curve.comparisons:
-        draw_ring(part, places[star], curve.radius * scale, colour=COMPARISON, width=1.6)
+        _draw_ring(part, places[star], curve.radius * scale, colour=COMPARISON, width=1.6)
     for radius in curve.annulus:
-        draw_ring(part, places[curve.star], radius * scale, colour=TARGET, width=1.0, strength=0.7)
-    draw_ring(part, places[curve.star], curve.radius * scale, colour=TARGET, width=2.2)
+        _draw_ring(part, places[curve.star], radius * scale, colour=TARGET, width=1.0, strength=0.7)
+    _draw_ring(part, places[curve.star], curve.radius * scale, colour=TARGET, width=2.2)
 
 
-def draw_ring(
+def _draw_ring(
     canvas: np.ndarray,
     centre: np.ndarray,
     radius: float,
@@ -298,33 +298,33 @@ def draw_ring(
     distance = np.abs(np.hypot(columns - x, rows - y) - radius)
     cover = strength * np.clip(width / 2 + 0.5 - distance, 0, 1)[:, :, None]
     part = canvas[top:bottom, left:right]
-    part += cover * (rgb_of(colour) - part)
+    part += cover * (_rgb_of(colour) - part)
 
 
-def with_words(
-    canvas: np.ndarray, picture: Snapshot, curve: LightCurve, index: int, layout: Layout
+def _with_words(
+    canvas: np.ndarray, picture: Snapshot, curve: LightCurve, index: int, layout: _Layout
 ) -> Image.Image:
     """A screen as an image, with what it shows: target, time, frame and what makes it doubtful."""
     image = Image.fromarray(np.rint(canvas).astype(np.uint8))
     draw = ImageDraw.Draw(image)
-    room = layout.size[0] - 2 * MARGIN
+    room = layout.size[0] - 2 * _MARGIN
     head = " · ".join(part for part in (curve.target, curve.band, curve.camera) if part)
     draw.text(
-        (MARGIN, 16),
-        fitting(head, font(15, bold=True), room),
+        (_MARGIN, 16),
+        _fitting(head, _font(15, bold=True), room),
         fill=INK,
-        font=font(15, bold=True),
+        font=_font(15, bold=True),
         anchor="lm",
     )
-    line = " · ".join(part for part in (clock(picture.time), picture.label) if part)
-    draw.text((MARGIN, 37), fitting(line, font(12), room), fill=FLAGGED, font=font(12), anchor="lm")
-    words = fitting("; ".join(flag_words(curve.flags[index] & DOUBTFUL)), font(12), layout.field.width - 16)
+    line = " · ".join(part for part in (_clock(picture.time), picture.label) if part)
+    draw.text((_MARGIN, 37), _fitting(line, _font(12), room), fill=_FLAGGED, font=_font(12), anchor="lm")
+    words = _fitting("; ".join(flag_words(curve.flags[index] & DOUBTFUL)), _font(12), layout.field.width - 16)
     bottom = layout.field.top + layout.field.height - 8
-    draw.text((layout.field.left + 8, bottom), words, fill=OTHER, font=font(12), anchor="ls")
+    draw.text((layout.field.left + 8, bottom), words, fill=OTHER, font=_font(12), anchor="ls")
     return image
 
 
-def clock(jd: float) -> str:
+def _clock(jd: float) -> str:
     """A JD_UTC as date and time of day; nothing for one that is not known."""
     if not np.isfinite(jd) or not 1721426 < jd < 5373484:  # the years that the calendar knows
         return ""
@@ -332,7 +332,7 @@ def clock(jd: float) -> str:
     return (noon + timedelta(days=float(jd) - 2451545)).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def fitting(text: str, face: ImageFont.FreeTypeFont, room: float) -> str:
+def _fitting(text: str, face: ImageFont.FreeTypeFont, room: float) -> str:
     """Text on one line, cut at its end to fit."""
     line = " ".join(clean(text).split())
     if face.getlength(line) <= room:
@@ -343,7 +343,7 @@ def fitting(text: str, face: ImageFont.FreeTypeFont, room: float) -> str:
 
 
 @lru_cache
-def font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
+def _font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
     """DejaVu Sans, as in the other figures; matplotlib brings it along."""
     path = Path(get_data_path()) / "fonts" / "ttf" / f"DejaVuSans{'-Bold' if bold else ''}.ttf"
     return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)
@@ -353,32 +353,32 @@ def font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
 
 
 @lru_cache
-def rgb_of(colour: str) -> np.ndarray:
+def _rgb_of(colour: str) -> np.ndarray:
     """Red, green and blue from 0 to 255."""
     return 255 * np.array(colors.to_rgb(colour))
 
 
-def palette(band: str) -> Image.Image:
+def _palette(band: str) -> Image.Image:
     """The colours of the GIF: greys, and each colour with what it shades off into."""
-    white = rgb_of(WHITE)
-    found = [white, *(np.full(3, grey) for grey in np.linspace(0, BRIGHTEST, GREYS))]
-    found += [rgb_of(colour) for colour in (OUTSIDE, GRID, PALE)]
-    for colour in (INK, FLAGGED, band_colour(band)):
-        found += [white + share * (rgb_of(colour) - white) for share in np.linspace(0.1, 1, 10)]
+    white = _rgb_of(_WHITE)
+    found = [white, *(np.full(3, grey) for grey in np.linspace(0, _BRIGHTEST, _GREYS))]
+    found += [_rgb_of(colour) for colour in (_OUTSIDE, _GRID, PALE)]
+    for colour in (INK, _FLAGGED, band_colour(band)):
+        found += [white + share * (_rgb_of(colour) - white) for share in np.linspace(0.1, 1, 10)]
     for colour in (TARGET, COMPARISON, OTHER):
         for under in (20.0, 70.0, 130.0, 200.0):
-            found += [under + share * (rgb_of(colour) - under) for share in (0.25, 0.5, 0.75)]
-        found.append(rgb_of(colour))
+            found += [under + share * (_rgb_of(colour) - under) for share in (0.25, 0.5, 0.75)]
+        found.append(_rgb_of(colour))
     flat = np.rint(found).astype(int).ravel().tolist()
     image = Image.new("P", (1, 1))
     image.putpalette(flat + flat[:3] * (256 - len(flat) // 3))
     return image
 
 
-def gif(screens: Sequence[Image.Image], colours: Image.Image, *, pause: float) -> bytes:
+def _gif(screens: Sequence[Image.Image], colours: Image.Image, *, pause: float) -> bytes:
     """An animated GIF that begins again after its last picture, which stays a little longer."""
     first, *others = [screen.quantize(palette=colours, dither=Image.Dither.NONE) for screen in screens]
-    times = [round(1000 * pause)] * len(others) + [round(1000 * max(LONGEST, pause))]
+    times = [round(1000 * pause)] * len(others) + [round(1000 * max(_LONGEST, pause))]
     file = io.BytesIO()
     first.save(file, "GIF", save_all=True, append_images=others, duration=times, loop=0, optimize=False)
     return file.getvalue()

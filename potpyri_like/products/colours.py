@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["band_colour"]
 
-BAND_COLOURS = {
+_BAND_COLOURS = {
     "u": "darkviolet",
     "g": "dodgerblue",
     "r": "forestgreen",
@@ -22,4 +22,4 @@ BAND_COLOURS = {
 def band_colour(band: str) -> str:
     """The colour of a band; slate for one without a colour of its own."""
     plain = band.strip().rstrip("'p_") or band
-    return BAND_COLOURS.get(plain, BAND_COLOURS.get(plain.lower(), "#486581"))
+    return _BAND_COLOURS.get(plain, _BAND_COLOURS.get(plain.lower(), "#486581"))

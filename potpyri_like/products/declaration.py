@@ -17,26 +17,26 @@ __all__ = ["instrument_page"]
 def instrument_page(instrument: Instrument, origin: str) -> list[str]:
     """The lines that `reduce instruments NAME` prints."""
     return [
-        f"{instrument.name}: {first_line(type(instrument))}",
+        f"{instrument.name}: {_first_line(type(instrument))}",
         f"from {origin}",
         "",
         "Header cards",
-        *(f"  {quantity:<9} {card_words(card)}" for quantity, card in instrument.keywords.items().items()),
-        f"  {'mid-time':<9} {time_words(instrument)}",
+        *(f"  {quantity:<9} {_card_words(card)}" for quantity, card in instrument.keywords.items().items()),
+        f"  {'mid-time':<9} {_time_words(instrument)}",
         *(f"  {raw:<9} as a filter's name is {ours}" for raw, ours in instrument.band_names.items()),
         "",
         "Kinds of frames: the first rule that applies decides",
         *(f"  {rule}" for rule in instrument.rules),
         "",
         "Cameras",
-        *(line for camera in instrument.cameras for line in camera_lines(camera)),
+        *(line for camera in instrument.cameras for line in _camera_lines(camera)),
         "",
         "Constants",
-        *constant_lines(instrument),
+        *_constant_lines(instrument),
     ]
 
 
-def card_words(card: Keyword | Compound) -> str:
+def _card_words(card: Keyword | Compound) -> str:
     """Which card holds a quantity, in what unit."""
     if isinstance(card, Compound):
         words = " and ".join(card.cards)
@@ -45,20 +45,20 @@ def card_words(card: Keyword | Compound) -> str:
     return words + (", may be absent" if card.optional else "")
 
 
-def first_line(described: object) -> str:
+def _first_line(described: object) -> str:
     """The first line of a docstring."""
     return (described.__doc__ or "").strip().partition("\n")[0]
 
 
-def time_words(instrument: Instrument) -> str:
+def _time_words(instrument: Instrument) -> str:
     """Where the time comes from: as the method says, else the cards that it reads back."""
-    if said := first_line(type(instrument).mid_time):
+    if said := _first_line(type(instrument).mid_time):
         return said
     cards = instrument.time_cards(Time("2000-01-01T00:00:00", scale="utc"), 1 * u.s)
     return f"from {' and '.join(cards)}"
 
 
-def camera_lines(camera: Camera) -> Iterator[str]:
+def _camera_lines(camera: Camera) -> Iterator[str]:
     """One camera: what it is known by, and its constants."""
     known_by = ", ".join((*camera.ids, *(f"band {band}" for band in camera.bands)))
     yield f"  {camera.name}" + (f": known by {known_by}" if known_by else "")
@@ -77,14 +77,14 @@ def camera_lines(camera: Camera) -> Iterator[str]:
     }
     for what, value in shown.items():
         if value is not None:
-            yield f"    {what:<17}{in_words(value)}"
+            yield f"    {what:<17}{_in_words(value)}"
 
 
-def constant_lines(instrument: Instrument) -> Iterator[str]:
+def _constant_lines(instrument: Instrument) -> Iterator[str]:
     """Site, telescope, calibration, filter and recipe."""
     plan, pixel_filter = instrument.calibration, instrument.pixel_filter
     wanted = [kind for kind in ("bias", "dark", "flat") if getattr(plan, kind)]
-    yield f"  {'site':<17}{in_words(instrument.site)}"
+    yield f"  {'site':<17}{_in_words(instrument.site)}"
     if instrument.telescope_diameter is not None:
         yield f"  {'telescope':<17}{instrument.telescope_diameter:g}"
     yield f"  {'calibration':<17}{', '.join(wanted) or 'nothing'} expected; masters by {plan.combine}"
@@ -97,12 +97,12 @@ def constant_lines(instrument: Instrument) -> Iterator[str]:
     yield f"  {'recipe':<17}{instrument.recipe}"
 
 
-def in_words(value: Constant | EarthLocation | str | int) -> str:
+def _in_words(value: Constant | EarthLocation | str | int) -> str:
     """A constant, its values by date, a place, or the card that holds a constant."""
     if changed := periods(value):
-        return "; ".join(f"{in_words(period.value)} {period.dates}" for period in changed)
+        return "; ".join(f"{_in_words(period.value)} {period.dates}" for period in changed)
     if isinstance(value, Keyword):
-        return f"from the card {card_words(value)}"
+        return f"from the card {_card_words(value)}"
     if isinstance(value, EarthLocation):
         lon, lat, height = value.to_geodetic()
         return f"{lat.deg:+.5f} deg N, {lon.deg:+.5f} deg E, {height.to_value(u.m):.0f} m"

@@ -24,6 +24,7 @@ __all__ = [
     "OTHER",
     "PALE",
     "TARGET",
+    "Style",
     "blank",
     "counts_axis",
     "limits",
@@ -38,10 +39,10 @@ __all__ = [
 
 INK, PALE = "#1f2933", "#8593a1"
 TARGET, COMPARISON, OTHER = "lime", "red", "orange"
-DPI = 130
+_DPI = 130
 
 Style = dict[str, Any]  # properties of what Matplotlib draws, by their names
-STYLE: Style = {
+_STYLE: Style = {
     "axes.axisbelow": True,
     "axes.edgecolor": "#52606d",
     "axes.grid": True,
@@ -79,14 +80,14 @@ def picture(draw: Callable[..., object], *what: object, size: tuple[float, float
     size : (float, float)
         Width and height, inches, at 130 pixels each.
     """
-    with style.context(["default", STYLE]), warnings.catch_warnings():
+    with style.context(["default", _STYLE]), warnings.catch_warnings():
         # A name in a script that the font lacks is drawn as boxes; that is no reason to lose the figure.
         warnings.filterwarnings("ignore", message=".*Glyph .* missing from", category=UserWarning)
         figure = Figure(figsize=size, facecolor="white")
         canvas = FigureCanvasAgg(figure)
         draw(figure, *what)
         file = io.BytesIO()
-        canvas.print_figure(file, format="png", dpi=DPI, metadata={"Software": None})
+        canvas.print_figure(file, format="png", dpi=_DPI, metadata={"Software": None})
     return file.getvalue()
 
 
@@ -175,11 +176,11 @@ def counts_axis(values: ArrayLike) -> tuple[float, str]:
 
 def log_axis(axis: Axis) -> None:
     """Ticks of a logarithmic axis as plain numbers or powers of ten, without mathematical markup."""
-    axis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(value)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _power_of_ten(value)))
     axis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
 
 
-def power_of_ten(value: float) -> str:
+def _power_of_ten(value: float) -> str:
     """10000 as 10⁴; 0.01 to 100 as they are."""
     if value <= 0:
         return ""

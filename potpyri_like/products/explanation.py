@@ -9,7 +9,7 @@ from potpyri_like.products.words import plural
 
 __all__ = ["explanation"]
 
-SHOWN = 12  # candidates of each choice, of those that lost
+_SHOWN = 12  # candidates of each choice, of those that lost
 
 
 def explanation(run: Mapping[str, Any], *, what: str = "", everything: bool = False) -> list[str]:
@@ -27,7 +27,7 @@ def explanation(run: Mapping[str, Any], *, what: str = "", everything: bool = Fa
     """
     lines: list[str] = []
     several = len({result.get("night") for result in run.get("sets", ())}) > 1
-    named = [result for result in run.get("sets", ()) if is_name(what, result)]
+    named = [result for result in run.get("sets", ()) if _is_name(what, result)]
     for result in named or run.get("sets", ()):
         about = f"{result['target']}, {result['camera']} {result['band']}".rstrip()
         about += f", {result['night']}" if several else ""
@@ -36,24 +36,24 @@ def explanation(run: Mapping[str, Any], *, what: str = "", everything: bool = Fa
         if choices:
             lines += [*([""] if lines else []), about]
         for choice in choices:
-            lines += choice_lines(choice, everything)
+            lines += _choice_lines(choice, everything)
         lines += [f"  note: {note}" for note in result.get("notes", ()) if whole and choices]
     return lines
 
 
-def is_name(what: str, result: Mapping[str, Any]) -> bool:
+def _is_name(what: str, result: Mapping[str, Any]) -> bool:
     """Whether a word is the name of a set's target, camera, band or night: "r" is no part of "aperture"."""
     names = (result["target"], result["camera"], result["band"], result.get("night", ""))
     return bool(what) and what.casefold() in (name.casefold() for name in names)
 
 
-def choice_lines(choice: Mapping[str, Any], everything: bool) -> Iterator[str]:
+def _choice_lines(choice: Mapping[str, Any], everything: bool) -> Iterator[str]:
     """One choice, its reason, and the candidates."""
     candidates = choice.get("candidates") or []
     yield f"  {choice['what']}: {choice['chosen']}"
     yield f"    {choice['why']}"
     lost = [c for c in candidates if c["lost"]]
-    shown = lost if everything else lost[:SHOWN]
+    shown = lost if everything else lost[:_SHOWN]
     if lost:
         yield f"    chosen out of {len(candidates)}; {plural(len(lost), 'candidate')} lost:"
     wide = max((len(c["name"]) for c in shown), default=0)

@@ -35,16 +35,16 @@ __all__ = [
     "light_curve_fits",
 ]
 
-MJD = 2400000.5
-MAG = 2.5 / np.log(10)
-NOBODY = "NONE"  # stands where the observer's code belongs, until it is known
-NA = "na"
-DELIMITER = ","
-COLUMNS = ("time", "airmass", "x", "y", "fwhm", "sky", "comparison")  # that a baseline may depend on
-MOST_DETREND = 4  # AAVSO
-LONGEST_FREE = 250  # AAVSO: characters of PRIORS and of RESULTS
-LONGEST_PLANET, LONGEST_STAR, LONGEST_CHART = 100, 30, 20  # AAVSO: of names
-EXTENDED_COLUMNS = (
+_MJD = 2400000.5
+_MAG = 2.5 / np.log(10)
+_NOBODY = "NONE"  # stands where the observer's code belongs, until it is known
+_NA = "na"
+_DELIMITER = ","
+_COLUMNS = ("time", "airmass", "x", "y", "fwhm", "sky", "comparison")  # that a baseline may depend on
+_MOST_DETREND = 4  # AAVSO
+_LONGEST_FREE = 250  # AAVSO: characters of PRIORS and of RESULTS
+_LONGEST_PLANET, _LONGEST_STAR, _LONGEST_CHART = 100, 30, 20  # AAVSO: of names
+_EXTENDED_COLUMNS = (
     "NAME",
     "DATE",
     "MAG",
@@ -63,10 +63,23 @@ EXTENDED_COLUMNS = (
 )
 
 # The short names of vsx.aavso.org/index.php?view=api.bands. In upper case Johnson-Cousins, in lower Sloan.
-SLOAN = {"u": "SU", "g": "SG", "r": "SR", "i": "SI", "z": "SZ"}
-CODES = ("U", "B", "V", "R", "I", "J", "H", "K", "TB", "TG", "TR", "CV", "CR", "CBB", *SLOAN.values(), "ZS")
-CLEAR = ("", "c", "l", "clear", "luminance", "lum", "none", "no filter", "nofilter", "open", "empty", "white")
-OTHER = "O"
+_SLOAN = {"u": "SU", "g": "SG", "r": "SR", "i": "SI", "z": "SZ"}
+_CODES = ("U", "B", "V", "R", "I", "J", "H", "K", "TB", "TG", "TR", "CV", "CR", "CBB", *_SLOAN.values(), "ZS")
+_CLEAR = (
+    "",
+    "c",
+    "l",
+    "clear",
+    "luminance",
+    "lum",
+    "none",
+    "no filter",
+    "nofilter",
+    "open",
+    "empty",
+    "white",
+)
+_OTHER = "O"
 
 
 # -- archi ---------------------------------------------------------------------------------------------------
@@ -90,9 +103,9 @@ def archi_text(result: SetResult, *, options: Mapping[str, object] | None = None
     ProductError
         Nothing was measured.
     """
-    series = measured(result)
-    order = target_first(result, series)
-    heads = [f"# {ascii_only(line)}" for line in archi_header(result, series, options or {})]
+    series = _measured(result)
+    order = _target_first(result, series)
+    heads = [f"# {ascii_only(line)}" for line in _archi_header(result, series, options or {})]
     columns = [
         "MJD_TIME",
         "ROLL_ANGLE",
@@ -101,12 +114,12 @@ def archi_text(result: SetResult, *, options: Mapping[str, object] | None = None
     pairs = np.stack(
         [series.flux[:, order, result.aperture], series.flux_err[:, order, result.aperture]], axis=2
     )
-    values = np.column_stack([series.time - MJD, series.rotation, pairs.reshape(len(series.frames), -1)])
+    values = np.column_stack([series.time - _MJD, series.rotation, pairs.reshape(len(series.frames), -1)])
     rows = [";".join(map(repr, row)) for row in values.astype(float).tolist()]
     return "\n".join([*heads, "# " + ";".join(columns), *rows]) + "\n"
 
 
-def archi_header(result: SetResult, series: Series, options: Mapping[str, object]) -> list[str]:
+def _archi_header(result: SetResult, series: Series, options: Mapping[str, object]) -> list[str]:
     """What the comments of `archi_text` tell."""
     observed, curve = result.observed, result.light_curve
     inner, outer = series.annulus
@@ -117,25 +130,25 @@ def archi_header(result: SetResult, series: Series, options: Mapping[str, object
         SOFTWARE,
         f"target: {observed.target}",
         f"camera: {observed.camera}; band: {observed.band}",
-        f"method: {method(options)}",
+        f"method: {_method(options)}",
         f"aperture: {series.radii[result.aperture]:.4f} px = {series.radii_fwhm[result.aperture]:.4f} FWHM",
         f"sky: annulus from {inner:.4f} to {outer:.4f} px, subtracted",
         f"stars: the target is star {'unknown' if curve is None else curve.star} and comes first, then the others"
         " by their numbers in measurements.fits",
         f"comparison stars (weights): {weights or 'none'}",
-        f"MJD_TIME: {scale} of mid-exposure minus {MJD}, days",
+        f"MJD_TIME: {scale} of mid-exposure minus {_MJD}, days",
         "ROLL_ANGLE: rotation of the field against the reference frame, degrees",
         "FLUX, FLUX_ERR: electrons in the aperture, above the sky; nan: not measured",
         *(f"{name}: {value}" for name, value in options.items()),
     ]
 
 
-def method(options: Mapping[str, object]) -> str:
+def _method(options: Mapping[str, object]) -> str:
     """How the light was summed."""
     return str(options.get("photometer") or "aperture")
 
 
-def target_first(result: SetResult, series: Series) -> list[int]:
+def _target_first(result: SetResult, series: Series) -> list[int]:
     """The numbers of the stars, the target's first where there is one."""
     stars = list(range(series.flux.shape[1]))
     target = result.light_curve.star if result.light_curve is not None else None
@@ -161,19 +174,19 @@ def light_curve_fits(result: SetResult, *, options: Mapping[str, object] | None 
     ProductError
         There is no light curve.
     """
-    curve = light_curve(result)
+    curve = _light_curve(result)
     options = options or {}
     primary = fits.PrimaryHDU()
-    primary.header.extend(light_curve_cards(curve, method(options)))
+    primary.header.extend(_light_curve_cards(curve, _method(options)))
     for bit, words in sorted(FLAG_MEANINGS.items()):
         primary.header.add_comment(f"LIGHTCURVE flags bit {bit}: {words}")
     tables = [table_hdu("LIGHTCURVE", light_curve_table(curve))]
     if result.series is not None:
         tables.append(table_hdu("STARS", star_table(result)))
-    return fits.HDUList([primary, *tables, config_hdu(options)])
+    return fits.HDUList([primary, *tables, _config_hdu(options)])
 
 
-def light_curve_cards(curve: LightCurve, how: str) -> list[Card]:
+def _light_curve_cards(curve: LightCurve, how: str) -> list[Card]:
     """The cards of the primary header; those that would be NaN are left out."""
     barycentric = curve.time_name == "bjd_tdb"
     cards: list[Card] = [
@@ -196,7 +209,7 @@ def light_curve_cards(curve: LightCurve, how: str) -> list[Card]:
     return [card for card in cards if not (isinstance(card[1], float) and not np.isfinite(card[1]))]
 
 
-def config_hdu(options: Mapping[str, object]) -> fits.BinTableHDU:
+def _config_hdu(options: Mapping[str, object]) -> fits.BinTableHDU:
     """The settings as a table of texts."""
     table = Table({"name": names(map(str, options)), "value": names(map(str, options.values()))})
     table["name"].description, table["value"].description = "setting", "as text"
@@ -213,7 +226,7 @@ def light_curve_csv(result: SetResult) -> str:
     ProductError
         There is no light curve.
     """
-    table = light_curve_table(light_curve(result))
+    table = light_curve_table(_light_curve(result))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(table.colnames)
@@ -272,45 +285,45 @@ def aavso_exoplanet(
     ProductError
         There is no light curve, or no number in it.
     """
-    curve, series = light_curve(result), measured(result)
-    host, world, doubt = planet_names(curve.target, star=star, planet=planet)
-    band = fitted_band(fit, curve_name or curve.band)
+    curve, series = _light_curve(result), _measured(result)
+    host, world, doubt = _planet_names(curve.target, star=star, planet=planet)
+    band = _fitted_band(fit, curve_name or curve.band)
     if detrend is None:
         detrend = ("airmass",) if band is None else band.chosen
-    known = detrending(curve, detrend)
-    shown = np.flatnonzero(np.isfinite(curve.flux) & np.isfinite(curve.time) & submitted(curve))
-    some(shown, curve)
-    told = [one_line(notes), *exoplanet_notes(curve, shown)]
+    known = _detrending(curve, detrend)
+    shown = np.flatnonzero(np.isfinite(curve.flux) & np.isfinite(curve.time) & _submitted(curve))
+    _some(shown, curve)
+    told = [_one_line(notes), *_exoplanet_notes(curve, shown)]
     header = {
         "TYPE": "EXOPLANET",
-        "OBSCODE": observer_code(observer),
-        "SECONDARY_OBSCODES": DELIMITER.join(observer_code(code) for code in secondary),
+        "OBSCODE": _observer_code(observer),
+        "SECONDARY_OBSCODES": _DELIMITER.join(_observer_code(code) for code in secondary),
         "SOFTWARE": SOFTWARE,
-        "DELIM": DELIMITER,
+        "DELIM": _DELIMITER,
         "DATE_TYPE": "BJD_TDB" if curve.time_name == "bjd_tdb" else "JD_UTC",
-        "OBSTYPE": one_line(obstype),
-        "STAR_NAME": one_line(host)[:LONGEST_PLANET],
-        "EXOPLANET_NAME": one_line(world)[:LONGEST_PLANET],
+        "OBSTYPE": _one_line(obstype),
+        "STAR_NAME": _one_line(host)[:_LONGEST_PLANET],
+        "EXOPLANET_NAME": _one_line(world)[:_LONGEST_PLANET],
         "BINNING": "x".join(map(str, result.observed.binning)),
-        "EXPOSURE_TIME": exposure_words(series),
-        "FILTER": one_line(filter_code) or aavso_filter(curve.band),
-        "DETREND_PARAMETERS": DELIMITER.join(name.upper() for name in known),
+        "EXPOSURE_TIME": _exposure_words(series),
+        "FILTER": _one_line(filter_code) or aavso_filter(curve.band),
+        "DETREND_PARAMETERS": _DELIMITER.join(name.upper() for name in known),
         "MEASUREMENT_TYPE": "Rnflux",
-        "PRIORS": within(f"{key}={value}" for key, value in (priors or {}).items()),
-        "RESULTS": within(transit_results(fit, band)),
+        "PRIORS": _within(f"{key}={value}" for key, value in (priors or {}).items()),
+        "RESULTS": _within(_transit_results(fit, band)),
         "NOTES": "; ".join(filter(None, told)),
     }
     lines = [f"#{key}={value}" for key, value in header.items()]
-    lines += [*code_comment(observer), *doubt, *exoplanet_rows(curve, known, shown)]
+    lines += [*_code_comment(observer), *doubt, *_exoplanet_rows(curve, known, shown)]
     return "\n".join(lines) + "\n"
 
 
-def exoplanet_rows(curve: LightCurve, known: Mapping[str, np.ndarray], shown: np.ndarray) -> Iterator[str]:
+def _exoplanet_rows(curve: LightCurve, known: Mapping[str, np.ndarray], shown: np.ndarray) -> Iterator[str]:
     """The names of the columns and a line for each point of an Exoplanet report."""
-    yield DELIMITER.join(["#DATE", "DIFF", "ERR", *(f"DETREND_{n + 1}" for n in range(len(known)))])
+    yield _DELIMITER.join(["#DATE", "DIFF", "ERR", *(f"DETREND_{n + 1}" for n in range(len(known)))])
     for i in shown:
-        point = [fixed(curve.time[i], 8), fixed(curve.flux[i], 8), fixed(curve.flux_err[i], 6)]
-        yield DELIMITER.join(point + [fixed(values[i], 6) for values in known.values()])
+        point = [_fixed(curve.time[i], 8), _fixed(curve.flux[i], 8), _fixed(curve.flux_err[i], 6)]
+        yield _DELIMITER.join(point + [_fixed(values[i], 6) for values in known.values()])
 
 
 def aavso_extended(
@@ -320,7 +333,7 @@ def aavso_extended(
     star: str = "",
     filter_code: str = "",
     obstype: str = "CCD",
-    chart: str = NA,
+    chart: str = _NA,
     notes: str = "",
 ) -> str:
     """A report in the AAVSO Extended File Format, version 1.2 (www.aavso.org/aavso-extended-file-format).
@@ -350,33 +363,33 @@ def aavso_extended(
     ProductError
         There is no light curve, or nothing above 0 in it.
     """
-    curve, series = light_curve(result), measured(result)
-    code = one_line(filter_code) or aavso_filter(curve.band)
-    mag = magnitude(curve.flux, middle(target_ratio(curve, series, result.aperture)))
-    check, check_mag = check_star(result, curve)
-    shown = np.flatnonzero(np.isfinite(mag) & np.isfinite(series.jd_utc) & submitted(curve))
-    some(shown, curve)
+    curve, series = _light_curve(result), _measured(result)
+    code = _one_line(filter_code) or aavso_filter(curve.band)
+    mag = _magnitude(curve.flux, _middle(_target_ratio(curve, series, result.aperture)))
+    check, check_mag = _check_star(result, curve)
+    shown = np.flatnonzero(np.isfinite(mag) & np.isfinite(series.jd_utc) & _submitted(curve))
+    _some(shown, curve)
     same = {
-        "NAME": field(star or curve.target).lstrip("# ")[:LONGEST_STAR].strip() or NA,
-        "FILT": field(code),
+        "NAME": _field(star or curve.target).lstrip("# ")[:_LONGEST_STAR].strip() or _NA,
+        "FILT": _field(code),
         "TRANS": "NO",
         "MTYPE": "DIF",
-        "CNAME": comparison_words(curve),
-        "KNAME": NA if check is None else f"star {check}",
-        "CHART": field(chart)[:LONGEST_CHART] or NA,
+        "CNAME": _comparison_words(curve),
+        "KNAME": _NA if check is None else f"star {check}",
+        "CHART": _field(chart)[:_LONGEST_CHART] or _NA,
     }
-    lines = extended_header(curve, series, observer=observer, obstype=obstype, check=check)
+    lines = _extended_header(curve, series, observer=observer, obstype=obstype, check=check)
     for i in shown:
-        told = [*flag_words(curve.flags[i]), *filter_note(code, curve.band), notes]
+        told = [*flag_words(curve.flags[i]), *_filter_note(code, curve.band), notes]
         point = {
-            "DATE": fixed(series.jd_utc[i], 8),
-            "MAG": fixed(mag[i], 4),
-            "MERR": error_words(MAG * curve.flux_err[i] / curve.flux[i]),
-            "KMAG": fixed(check_mag[i], 4),
-            "AMASS": fixed(series.airmass[i], 4),
-            "NOTES": field("; ".join(filter(None, told))) or NA,
+            "DATE": _fixed(series.jd_utc[i], 8),
+            "MAG": _fixed(mag[i], 4),
+            "MERR": _error_words(_MAG * curve.flux_err[i] / curve.flux[i]),
+            "KMAG": _fixed(check_mag[i], 4),
+            "AMASS": _fixed(series.airmass[i], 4),
+            "NOTES": _field("; ".join(filter(None, told))) or _NA,
         }
-        lines.append(DELIMITER.join({**same, **point}.get(name, NA) for name in EXTENDED_COLUMNS))
+        lines.append(_DELIMITER.join({**same, **point}.get(name, _NA) for name in _EXTENDED_COLUMNS))
     return "\n".join(lines) + "\n"
 
 
@@ -387,51 +400,51 @@ def aavso_filter(band: str) -> str:
     which means magnitudes of the V band.
     """
     plain = re.sub(r"(?i)(sloan|sdss|johnson|cousins|bessell?)", "", band).strip(" '_-.′")
-    if plain.casefold() in CLEAR:
+    if plain.casefold() in _CLEAR:
         return "CV"
-    if plain in CODES:
+    if plain in _CODES:
         return plain
     if plain.casefold() == "zs":  # Pan-STARRS z, cut short
         return "ZS"
     single = plain[:1] if re.fullmatch(r"[A-Za-z][pcs]?", plain) else ""
-    return SLOAN.get(single) or (single if single in "UBVRI" else SLOAN.get(single.lower(), "")) or OTHER
+    return _SLOAN.get(single) or (single if single in "UBVRI" else _SLOAN.get(single.lower(), "")) or _OTHER
 
 
-def extended_header(
+def _extended_header(
     curve: LightCurve, series: Series, *, observer: str, obstype: str, check: int | None
 ) -> list[str]:
     """The lines of an Extended report before its data."""
     parameters = {
         "TYPE": "EXTENDED",
-        "OBSCODE": observer_code(observer),
+        "OBSCODE": _observer_code(observer),
         "SOFTWARE": SOFTWARE,
-        "DELIM": DELIMITER,
+        "DELIM": _DELIMITER,
         "DATE": "JD",
-        "OBSTYPE": one_line(obstype),
+        "OBSTYPE": _one_line(obstype),
     }
-    lines = [f"#{key}={value}" for key, value in parameters.items()] + code_comment(observer)
+    lines = [f"#{key}={value}" for key, value in parameters.items()] + _code_comment(observer)
     lines.append(
-        f"# Aperture {short(curve.radius)} px; the comparison stars are {star_places(curve.comparisons, series)}"
+        f"# Aperture {short(curve.radius)} px; the comparison stars are {_star_places(curve.comparisons, series)}"
     )
     if check is not None:
         lines.append(f"# Check star: star {check}, measured against the other comparison stars")
-    return [*lines, "#" + DELIMITER.join(EXTENDED_COLUMNS)]
+    return [*lines, "#" + _DELIMITER.join(_EXTENDED_COLUMNS)]
 
 
-def star_places(stars: Iterable[int], series: Series) -> str:
+def _star_places(stars: Iterable[int], series: Series) -> str:
     """Stars with their places in the reference frame."""
     places = (f"star {star} at ({x:.1f} {y:.1f})" for star in stars for x, y in [series.reference_xy[star]])
     return "; ".join(places) or "none"
 
 
-def comparison_words(curve: LightCurve) -> str:
+def _comparison_words(curve: LightCurve) -> str:
     """CNAME: the comparison stars together, or the one there is."""
     if len(curve.comparisons) > 1:
         return "ENSEMBLE"
-    return "".join(f"star {star}" for star in curve.comparisons) or NA
+    return "".join(f"star {star}" for star in curve.comparisons) or _NA
 
 
-def check_star(result: SetResult, curve: LightCurve) -> tuple[int | None, np.ndarray]:
+def _check_star(result: SetResult, curve: LightCurve) -> tuple[int | None, np.ndarray]:
     """The comparison star of the least scatter and its magnitudes; None and NaN where none was measured."""
     stars, nothing = result.stars, np.full(len(curve.time), np.nan)
     if stars is None:
@@ -440,30 +453,30 @@ def check_star(result: SetResult, curve: LightCurve) -> tuple[int | None, np.nda
     if not usable:
         return None, nothing
     check = min(usable, key=lambda s: stars.rms[s])
-    return check, magnitude(stars.relflux[:, check], check_ratio(stars, curve, check))
+    return check, _magnitude(stars.relflux[:, check], _check_ratio(stars, curve, check))
 
 
-def check_ratio(stars: StarTable, curve: LightCurve, check: int) -> float:
+def _check_ratio(stars: StarTable, curve: LightCurve, check: int) -> float:
     """Light of the check star over that of the comparison stars together."""
-    return float(stars.flux[check] / middle(curve.comparison))
+    return float(stars.flux[check] / _middle(curve.comparison))
 
 
-def target_ratio(curve: LightCurve, series: Series, aperture: int) -> np.ndarray:
+def _target_ratio(curve: LightCurve, series: Series, aperture: int) -> np.ndarray:
     """Light of the target over that of the comparison stars, for each frame: of a relative flux of 1."""
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = series.flux[:, curve.star, aperture] / curve.comparison / curve.flux
     return np.where(np.isfinite(ratio) & (ratio > 0), ratio, np.nan)
 
 
-def magnitude(flux: np.ndarray, ratio: float) -> np.ndarray:
+def _magnitude(flux: np.ndarray, ratio: float) -> np.ndarray:
     """Magnitudes of relative fluxes, of which 1 is the light of so many ensembles; NaN below 0."""
     light = np.where(flux > 0, flux, np.nan) * ratio
     with np.errstate(divide="ignore", invalid="ignore"):
-        mag = -MAG * np.log(light)
+        mag = -_MAG * np.log(light)
     return np.where(np.isfinite(mag), mag, np.nan)
 
 
-def planet_names(target: str, *, star: str, planet: str) -> tuple[str, str, list[str]]:
+def _planet_names(target: str, *, star: str, planet: str) -> tuple[str, str, list[str]]:
     """Names of the star and of its planet, and a comment where the planet's is a guess."""
     suffix = re.search(r"(?<=[\w)])(\s+[b-j]|(?<=\d)[b-j]|\.\d\d)$", target)
     host = star or (target[: suffix.start()].strip() if suffix else target)
@@ -473,7 +486,7 @@ def planet_names(target: str, *, star: str, planet: str) -> tuple[str, str, list
     return host, guess, ["# The target's name tells no planet: correct EXOPLANET_NAME if it is not this one"]
 
 
-def detrending(curve: LightCurve, wanted: Sequence[str]) -> dict[str, np.ndarray]:
+def _detrending(curve: LightCurve, wanted: Sequence[str]) -> dict[str, np.ndarray]:
     """The columns of a light curve that a baseline may depend on, those with a number in them.
 
     Times are counted from the first day's beginning and comparison counts in their median, for the AAVSO has
@@ -481,19 +494,19 @@ def detrending(curve: LightCurve, wanted: Sequence[str]) -> dict[str, np.ndarray
     """
     known: dict[str, np.ndarray] = {}
     for name in dict.fromkeys(wanted):
-        values = np.asarray(getattr(curve, name), float) if name in COLUMNS else np.empty(0)
-        if len(known) < MOST_DETREND and np.isfinite(values).any():
+        values = np.asarray(getattr(curve, name), float) if name in _COLUMNS else np.empty(0)
+        if len(known) < _MOST_DETREND and np.isfinite(values).any():
             zero = np.floor(np.nanmin(values)) if name == "time" else 0.0
-            known[name] = (values - zero) / (middle(values) if name == "comparison" else 1.0)
+            known[name] = (values - zero) / (_middle(values) if name == "comparison" else 1.0)
     return known
 
 
-def fitted_band(fit: TransitFit | None, name: str) -> BandFit | None:
+def _fitted_band(fit: TransitFit | None, name: str) -> BandFit | None:
     """What a fit says of one curve."""
     return next((band for band in fit.bands if band.name == name), None) if fit is not None else None
 
 
-def transit_results(fit: TransitFit | None, band: BandFit | None) -> list[str]:
+def _transit_results(fit: TransitFit | None, band: BandFit | None) -> list[str]:
     """What RESULTS says of a transit."""
     if fit is None:
         return []
@@ -504,111 +517,111 @@ def transit_results(fit: TransitFit | None, band: BandFit | None) -> list[str]:
         told += [("Rp/R*", band.k, 5), ("Depth", band.depth, 6)]
     told += [("Duration", fit.t14, 5), ("b", fit.b, 3)]
     return [
-        f"{name}={estimated(figure, digits)}" for name, figure, digits in told if np.isfinite(figure.value)
+        f"{name}={_estimated(figure, digits)}" for name, figure, digits in told if np.isfinite(figure.value)
     ]
 
 
-def estimated(figure: Estimate, digits: int) -> str:
+def _estimated(figure: Estimate, digits: int) -> str:
     """A number with the larger of its two uncertainties."""
     error = max(figure.minus, figure.plus)
-    return fixed(figure.value, digits) + (f" +/- {fixed(error, digits)}" if np.isfinite(error) else "")
+    return _fixed(figure.value, digits) + (f" +/- {_fixed(error, digits)}" if np.isfinite(error) else "")
 
 
-def exoplanet_notes(curve: LightCurve, shown: np.ndarray) -> list[str]:
+def _exoplanet_notes(curve: LightCurve, shown: np.ndarray) -> list[str]:
     """What NOTES says of a light curve besides what the observer says."""
     flags = Counter(words for i in shown for words in flag_words(curve.flags[i]))
     return [
-        *filter_note(aavso_filter(curve.band), curve.band),
+        *_filter_note(aavso_filter(curve.band), curve.band),
         f"aperture {short(curve.radius)} px",
         plural(len(curve.comparisons), "comparison star"),
         *(f"{plural(count, 'point')} with {words}" for words, count in flags.items()),
     ]
 
 
-def filter_note(code: str, band: str) -> list[str]:
+def _filter_note(code: str, band: str) -> list[str]:
     """The name of a filter that the AAVSO has no short name for."""
-    return [f"filter {one_line(band)}"] if code == OTHER else []
+    return [f"filter {_one_line(band)}"] if code == _OTHER else []
 
 
-def exposure_words(series: Series) -> str:
+def _exposure_words(series: Series) -> str:
     """The median exposure in seconds."""
-    exposure = middle(series.exposure)
-    return f"{exposure:g}" if np.isfinite(exposure) else NA
+    exposure = _middle(series.exposure)
+    return f"{exposure:g}" if np.isfinite(exposure) else _NA
 
 
-def observer_code(code: str) -> str:
+def _observer_code(code: str) -> str:
     """An observer's code, or what stands for one."""
-    return re.sub(r"[^A-Z0-9]", "", code.upper()) or NOBODY
+    return re.sub(r"[^A-Z0-9]", "", code.upper()) or _NOBODY
 
 
-def code_comment(observer: str) -> list[str]:
+def _code_comment(observer: str) -> list[str]:
     """The request for a code that is missing."""
-    if observer_code(observer) != NOBODY:
+    if _observer_code(observer) != _NOBODY:
         return []
-    return [f"# Put your AAVSO observer code in the place of {NOBODY} above before you send this file"]
+    return [f"# Put your AAVSO observer code in the place of {_NOBODY} above before you send this file"]
 
 
 # -- pieces --------------------------------------------------------------------------------------------------
 
 
-def light_curve(result: SetResult) -> LightCurve:
+def _light_curve(result: SetResult) -> LightCurve:
     """The light curve of a set, which must be there."""
     if result.light_curve is None:
         raise ProductError(f"{result.observed.name}: no light curve was made, and there is nothing to export")
     return result.light_curve
 
 
-def measured(result: SetResult) -> Series:
+def _measured(result: SetResult) -> Series:
     """The series of a set, which must be there."""
     if result.series is None:
         raise ProductError(f"{result.observed.name}: no star was measured, and there is nothing to export")
     return result.series
 
 
-def submitted(curve: LightCurve) -> np.ndarray:
+def _submitted(curve: LightCurve) -> np.ndarray:
     """The points that may be reported to others: neither known to be bad nor of a doubtful time."""
     return ~excluded(curve.flags, Purpose.TIMES)
 
 
-def some(shown: np.ndarray, curve: LightCurve) -> None:
+def _some(shown: np.ndarray, curve: LightCurve) -> None:
     """Nothing, where there are points to be shown."""
     if not shown.size:
         raise ProductError(f"{clean(curve.target)}: its light curve has no point to report; see its flags")
 
 
-def middle(values: np.ndarray) -> float:
+def _middle(values: np.ndarray) -> float:
     """Median without NaN; NaN without numbers."""
     values = np.asarray(values, float)
     finite = values[np.isfinite(values)]
     return float(np.median(finite)) if finite.size else float("nan")
 
 
-def fixed(value: float, digits: int) -> str:
+def _fixed(value: float, digits: int) -> str:
     """A number with so many decimals, or "na"."""
-    return f"{value:.{digits}f}" if np.isfinite(value) else NA
+    return f"{value:.{digits}f}" if np.isfinite(value) else _NA
 
 
-def error_words(error: float) -> str:
+def _error_words(error: float) -> str:
     """An uncertainty in magnitudes in the six characters of the AAVSO; never 0."""
-    return f"{np.clip(error, 1e-4, 9999):.4f}"[:6] if np.isfinite(error) else NA
+    return f"{np.clip(error, 1e-4, 9999):.4f}"[:6] if np.isfinite(error) else _NA
 
 
-def within(entries: Iterable[str]) -> str:
+def _within(entries: Iterable[str]) -> str:
     """As many entries, from the first, as there is room for in a line of the AAVSO."""
     text = ""
-    for entry in map(one_line, entries):
-        longer = f"{text}{DELIMITER}{entry}" if text else entry
-        if len(longer) > LONGEST_FREE:
+    for entry in map(_one_line, entries):
+        longer = f"{text}{_DELIMITER}{entry}" if text else entry
+        if len(longer) > _LONGEST_FREE:
             break
         text = longer
     return text
 
 
-def one_line(text: str) -> str:
+def _one_line(text: str) -> str:
     """Text in a line of ASCII."""
     return " ".join(ascii_only(text).split())
 
 
-def field(text: str) -> str:
+def _field(text: str) -> str:
     """Text for one field of a row: without the character between fields."""
-    return one_line(text.replace(DELIMITER, " "))
+    return _one_line(text.replace(_DELIMITER, " "))

@@ -51,10 +51,10 @@ from potpyri_like.results import Choice, Master, RunReport, SetResult
 
 __all__ = ["master_images", "night_page"]
 
-TEMPLATE = "page.html.j2"
-MOST_OPEN_ROWS = 20
-DIFFER = 0.01  # probability of one radius in all bands, from which down they differ
-VERDICTS = {
+_TEMPLATE = "page.html.j2"
+_MOST_OPEN_ROWS = 20
+_DIFFER = 0.01  # probability of one radius in all bands, from which down they differ
+_VERDICTS = {
     0: ("good", "Everything was reduced; nothing is missing."),
     1: ("bad", "Nothing could be reduced."),
     3: ("fair", "The night was reduced, and something is missing."),
@@ -63,7 +63,7 @@ VERDICTS = {
 
 
 @dataclass(frozen=True)
-class Image:
+class _Image:
     """A PNG on the page.
 
     Attributes
@@ -82,7 +82,7 @@ class Image:
 
 
 @dataclass(frozen=True)
-class Link:
+class _Link:
     """A file of the run: what to call it and its address relative to the page."""
 
     name: str
@@ -97,11 +97,11 @@ def master_images(report: RunReport) -> dict[str, Picture]:
     images: dict[str, Picture] = {}
     for result in report.sets:
         for master in masters_of(result):
-            images.setdefault(master_image(result, master), Picture("masters_plot", master))
+            images.setdefault(_master_image(result, master), Picture("masters_plot", master))
     return images
 
 
-def master_image(result: SetResult, master: Master) -> str:
+def _master_image(result: SetResult, master: Master) -> str:
     """The path of a master's figure: beside its product, else in the folder of its set."""
     if master.product:
         return PurePath(master.product).with_suffix(".png").as_posix()
@@ -109,12 +109,12 @@ def master_image(result: SetResult, master: Master) -> str:
     return f"{result.observed.folder}/master_{master.kind}{exposure}.png"
 
 
-def target_folder(result: SetResult) -> str:
+def _target_folder(result: SetResult) -> str:
     """The folder of a set's target."""
     return PurePath(result.observed.folder).parent.as_posix()
 
 
-def by_target(report: RunReport) -> dict[tuple[str, str], list[SetResult]]:
+def _by_target(report: RunReport) -> dict[tuple[str, str], list[SetResult]]:
     """The sets of a run by night and target, in the order of the run."""
     groups: dict[tuple[str, str], list[SetResult]] = defaultdict(list)
     for result in report.sets:
@@ -122,13 +122,13 @@ def by_target(report: RunReport) -> dict[tuple[str, str], list[SetResult]]:
     return groups
 
 
-def image(images: Mapping[str, bytes], name: str, alt: str) -> Image | None:
+def _image(images: Mapping[str, bytes], name: str, alt: str) -> _Image | None:
     """A figure for the page; None where there is none of that name."""
     png = images.get(name)
     if png is None:
         return None
     width, height = struct.unpack(">II", png[16:24])
-    return Image(Markup("data:image/png;base64," + base64.b64encode(png).decode()), width, height, alt)
+    return _Image(Markup("data:image/png;base64," + base64.b64encode(png).decode()), width, height, alt)
 
 
 # -- the page ------------------------------------------------------------------------------------------------
@@ -153,39 +153,39 @@ def night_page(report: RunReport, images: Mapping[str, bytes], *, reload: float 
         lstrip_blocks=True,
         finalize=lambda value: clean(value) if type(value) is str else value,  # not what is markup already
     )
-    source = resources.files("potpyri_like.products").joinpath(TEMPLATE).read_text("utf-8")
-    return environment.from_string(source).render(page_view(report, images), reload=reload)
+    source = resources.files("potpyri_like.products").joinpath(_TEMPLATE).read_text("utf-8")
+    return environment.from_string(source).render(_page_view(report, images), reload=reload)
 
 
-def page_view(report: RunReport, images: Mapping[str, bytes]) -> dict[str, object]:
+def _page_view(report: RunReport, images: Mapping[str, bytes]) -> dict[str, object]:
     """What the template shows, in its words."""
     remarked = remarks(report)
-    verdict, sentence = VERDICTS[report.exit_status]
+    verdict, sentence = _VERDICTS[report.exit_status]
     return {
         "night": report.night.root.resolve().name or str(report.night.root),
         "instrument": report.instrument,
         "recipe": report.recipe,
-        "when": when(report),
+        "when": _when(report),
         "software": SOFTWARE,
         "versions": versions(),
         "verdict": verdict,
         "sentence": sentence,
-        "missing": [subject_and_reason(line) for _, line in graded(missing(report))],
-        "tally": tally(report),
-        "targets": [target_view(report, results, images) for results in by_target(report).values()],
-        "masters": master_views(report, images),
-        "remarked": [row_view(row) for row in remarked],
-        "remarks_open": len(remarked) <= MOST_OPEN_ROWS,
+        "missing": [_subject_and_reason(line) for _, line in graded(missing(report))],
+        "tally": _tally(report),
+        "targets": [_target_view(report, results, images) for results in _by_target(report).values()],
+        "masters": _master_views(report, images),
+        "remarked": [_row_view(row) for row in remarked],
+        "remarks_open": len(remarked) <= _MOST_OPEN_ROWS,
         "options": [
             (name, str(told_value(name, value)), origin)
             for name, (value, origin) in sorted(report.options.items())
             if name not in ENGINE
         ],
-        "frames": [row_view(row) for row in final_rows(report)],
+        "frames": [_row_view(row) for row in final_rows(report)],
     }
 
 
-def when(report: RunReport) -> str:
+def _when(report: RunReport) -> str:
     """From when to when the science frames were taken."""
     times = [
         info.mid_time.utc for s in report.sets for info in s.observed.frames if info.mid_time is not None
@@ -197,10 +197,10 @@ def when(report: RunReport) -> str:
     return f"{first.strftime('%Y-%m-%d %H:%M')} to {last.strftime(to)} UTC"
 
 
-def tally(report: RunReport) -> list[tuple[str, str]]:
+def _tally(report: RunReport) -> list[tuple[str, str]]:
     """Numbers for the head of the page."""
     counts = [count_frames(report, result) for result in report.sets]
-    targets = len({target for _, target in by_target(report)})
+    targets = len({target for _, target in _by_target(report)})
     remarked = remarks(report)
     return [
         (f"{len(report.night.rows):,}", "raw frame" if len(report.night.rows) == 1 else "raw frames"),
@@ -212,43 +212,43 @@ def tally(report: RunReport) -> list[tuple[str, str]]:
     ]
 
 
-def subject_and_reason(line: str) -> tuple[str, str]:
+def _subject_and_reason(line: str) -> tuple[str, str]:
     """What is missing, and why, taken apart at the last colon before the reason."""
     match = re.match(r"(.{1,100}?(?:: [^:]{1,60})?): (?=\S)(.*)", line, re.DOTALL)
     return (match.group(1), match.group(2)) if match else (line, "")
 
 
-def target_view(
+def _target_view(
     report: RunReport, results: list[SetResult], images: Mapping[str, bytes]
 ) -> dict[str, object]:
     """One target: its sets, and all its bands in one figure."""
     observed = results[0].observed
     name = ", ".join(filter(None, (observed.target, observed.night)))
     bands = ", ".join(result.observed.band or result.observed.camera for result in results)
-    folder = target_folder(results[0])
+    folder = _target_folder(results[0])
     alt = f"Light curves of {name} in {bands}, one above the other on one axis of time."
     lags = f"Correlation of the light curves of {name} in {bands} against their lag."
     return {
         "name": name,
-        "bands": image(images, f"{folder}/{curve_file(leading(results), 'bands.png')}", alt),
-        "transit": transit_view(results, images),
-        "lags": image(images, f"{folder}/{curve_file(leading(results), 'lags.png')}", lags),
-        "sets": [set_view(report, result, images) for result in results],
+        "bands": _image(images, f"{folder}/{curve_file(leading(results), 'bands.png')}", alt),
+        "transit": _transit_view(results, images),
+        "lags": _image(images, f"{folder}/{curve_file(leading(results), 'lags.png')}", lags),
+        "sets": [_set_view(report, result, images) for result in results],
     }
 
 
-def transit_view(results: list[SetResult], images: Mapping[str, bytes]) -> dict[str, object] | None:
+def _transit_view(results: list[SetResult], images: Mapping[str, bytes]) -> dict[str, object] | None:
     """The transit of a target in all its bands; None without one."""
     result = next((result for result in results if result.transit is not None), None)
     if result is None or result.transit is None:
         return None
-    fit, curve, folder = result.transit, result.light_curve, target_folder(result)
+    fit, curve, folder = result.transit, result.light_curve, _target_folder(result)
     scale = {"bjd_tdb": "BJD_TDB", "jd_utc_mid": "JD_UTC"}.get(curve.time_name, "") if curve else ""
     why = transit_choice(result).why or f"{fit.why}; {fit.coverage_note}"
     table = curve_file(leading(results), "transit.ecsv")
     return {
-        "image": image(
-            images, f"{folder}/{curve_file(leading(results), 'transit.png')}", transit_alt(result)
+        "image": _image(
+            images, f"{folder}/{curve_file(leading(results), 'transit.png')}", _transit_alt(result)
         ),
         "shared": [
             ("Mid-transit Tc", f"{with_error(fit.tc)} {scale}"),
@@ -256,20 +256,20 @@ def transit_view(results: list[SetResult], images: Mapping[str, bytes]) -> dict[
             ("Impact parameter b", with_error(fit.b)),
             ("Seen", fit.coverage),
         ],
-        "bands": [band_view(band, results) for band in fit.bands],
-        "sentences": [sentence(words) for words in (*why.split("; "), *chromaticity_words(fit)) if words],
-        "table": Link(table, address(f"{folder}/{table}")),
+        "bands": [_band_view(band, results) for band in fit.bands],
+        "sentences": [_sentence(words) for words in (*why.split("; "), *_chromaticity_words(fit)) if words],
+        "table": _Link(table, _address(f"{folder}/{table}")),
     }
 
 
-def transit_alt(result: SetResult) -> str:
+def _transit_alt(result: SetResult) -> str:
     """The transit in words."""
     depths = transit_choice(result).chosen or "the depth is in the table below"
     name = result.observed.target
     return f"The transit of {name} in each band without its baseline, with the model and residuals: {depths}."
 
 
-def band_view(band: BandFit, results: list[SetResult]) -> dict[str, object]:
+def _band_view(band: BandFit, results: list[SetResult]) -> dict[str, object]:
     """One band's part in a transit."""
     observed = next((result.observed.band for result in results if result.curve_name == band.name), "")
     return {
@@ -286,21 +286,21 @@ def band_view(band: BandFit, results: list[SetResult]) -> dict[str, object]:
     }
 
 
-def chromaticity_words(fit: TransitFit) -> list[str]:
+def _chromaticity_words(fit: TransitFit) -> list[str]:
     """Whether the bands agree on one radius of the planet."""
     chi2, freedom, probability = fit.chromaticity
     if not np.isfinite(probability):
         return []
-    judged = "the bands agree on one radius" if probability > DIFFER else "the bands differ in their radius"
+    judged = "the bands agree on one radius" if probability > _DIFFER else "the bands differ in their radius"
     return [f"{judged}: chi-square {chi2:.2f} for {freedom}, probability {short(probability, 2)}"]
 
 
-def sentence(words: str) -> str:
+def _sentence(words: str) -> str:
     """Words with a capital and a full stop."""
     return words[:1].upper() + words[1:] + ("" if words.endswith((".", "!", "?")) else ".")
 
 
-def set_view(report: RunReport, result: SetResult, images: Mapping[str, bytes]) -> dict[str, object]:
+def _set_view(report: RunReport, result: SetResult, images: Mapping[str, bytes]) -> dict[str, object]:
     """One set of a target."""
     observed = result.observed
     return {
@@ -309,26 +309,26 @@ def set_view(report: RunReport, result: SetResult, images: Mapping[str, bytes]) 
         "band": observed.band or "no filter",
         "camera": observed.camera,
         "colour": band_colour(observed.band),
-        "noise": noise_view(result),
-        "facts": set_facts(report, result),
-        "links": [Link(name, address(path)) for name, path in result.products.items()],
-        "curve": image(
-            images, f"{observed.folder}/{curve_file(result, 'lightcurve.png')}", curve_alt(result)
+        "noise": _noise_view(result),
+        "facts": _set_facts(report, result),
+        "links": [_Link(name, _address(path)) for name, path in result.products.items()],
+        "curve": _image(
+            images, f"{observed.folder}/{curve_file(result, 'lightcurve.png')}", _curve_alt(result)
         ),
-        "field": field_figure(result, images),
-        "figures": set_figures(result, images),
-        "choices": set_choices(result),
-        "budget": budget_view(result),
+        "field": _field_figure(result, images),
+        "figures": _set_figures(result, images),
+        "choices": _set_choices(result),
+        "budget": _budget_view(result),
         "notes": result.notes,
     }
 
 
-def address(path: str) -> str:
+def _address(path: str) -> str:
     """A path within the output folder as a relative address; undecodable bytes stay as they are."""
     return quote(path.encode("utf-8", "surrogateescape"))
 
 
-def noise_view(result: SetResult) -> list[tuple[str, str, str]]:
+def _noise_view(result: SetResult) -> list[tuple[str, str, str]]:
     """Noise figures: name, ppt, mmag."""
     noise = result.light_curve.noise if result.light_curve is not None else {}
     left = "rms after the fit" if result.transit is not None else "rms, clear frames"
@@ -342,7 +342,7 @@ def noise_view(result: SetResult) -> list[tuple[str, str, str]]:
     return [(words, in_ppt(noise[key]), in_mmag(noise[key])) for key, words in named if key in noise]
 
 
-def budget_view(result: SetResult) -> list[tuple[str, list[tuple[str, str, str, str]]]]:
+def _budget_view(result: SetResult) -> list[tuple[str, list[tuple[str, str, str, str]]]]:
     """Predicted and measured noise at each time scale, of the target and the median comparison star.
 
     Each row has, for each of the two, predicted and measured in ppt, their ratio, and "open" where that is surely
@@ -356,13 +356,13 @@ def budget_view(result: SetResult) -> list[tuple[str, list[tuple[str, str, str, 
     return [
         (
             "single frames" if width == 0 else f"{width:g} minutes",
-            [budget_cells(budget, chosen, scale) for chosen in stars],
+            [_budget_cells(budget, chosen, scale) for chosen in stars],
         )
         for scale, width in enumerate(budget.width)
     ]
 
 
-def budget_cells(
+def _budget_cells(
     budget: NoiseBudget, stars: Sequence[int] | np.ndarray, scale: int
 ) -> tuple[str, str, str, str]:
     """Predicted and measured noise of some stars' median, their ratio, and whether that is surely too far from 1."""
@@ -375,17 +375,17 @@ def budget_cells(
     return in_ppt(predicted), in_ppt(measured), words, "open" if beyond else ""
 
 
-def set_facts(report: RunReport, result: SetResult) -> list[tuple[str, str]]:
+def _set_facts(report: RunReport, result: SetResult) -> list[tuple[str, str]]:
     """What a set is and how it was measured, in a few words each."""
     counts = count_frames(report, result)
     facts = [
         ("Frames", f"{counts.measured} of {counts.total} measured"),
         ("Flagged, refused", f"{counts.flagged}, {counts.refused}"),
-        ("Exposure", exposure_words(result)),
-        ("Masters", masters_words(result)),
+        ("Exposure", _exposure_words(result)),
+        ("Masters", _masters_words(result)),
     ]
     if result.series is not None:
-        facts += series_facts(result)
+        facts += _series_facts(result)
     if result.light_curve is not None:
         facts.append(("Comparison stars", str(len(result.light_curve.comparisons))))
         if "beta" in result.light_curve.noise:
@@ -396,21 +396,21 @@ def set_facts(report: RunReport, result: SetResult) -> list[tuple[str, str]]:
     return facts
 
 
-def masters_words(result: SetResult) -> str:
+def _masters_words(result: SetResult) -> str:
     """Which masters calibrated a set, and which it lacks."""
     kinds = dict.fromkeys(master.kind for master in masters_of(result))
     lacking = [f"no {kind}" for kind in ("bias", "dark", "flat") if kind not in kinds]
     return ", ".join([*kinds, *lacking])
 
 
-def exposure_words(result: SetResult) -> str:
+def _exposure_words(result: SetResult) -> str:
     """The exposures of a set: one number, or a range."""
     seconds = [float(info.exposure.to_value(u.s)) for info in result.observed.frames]
     known = sorted({value for value in seconds if np.isfinite(value)})
     return "–".join(short(value) for value in dict.fromkeys(known[:1] + known[-1:])) + " s" if known else "–"
 
 
-def series_facts(result: SetResult) -> list[tuple[str, str]]:
+def _series_facts(result: SetResult) -> list[tuple[str, str]]:
     """Seeing and aperture of a set."""
     series = result.series
     if series is None:
@@ -426,21 +426,21 @@ def series_facts(result: SetResult) -> list[tuple[str, str]]:
     return facts
 
 
-def curve_alt(result: SetResult) -> str:
+def _curve_alt(result: SetResult) -> str:
     """The light curve in words."""
-    noise = " ".join(f"{words} {ppt} ppt," for words, ppt, _ in noise_view(result)).rstrip(",")
+    noise = " ".join(f"{words} {ppt} ppt," for words, ppt, _ in _noise_view(result)).rstrip(",")
     below = "Below it airmass, FWHM, sky, comparison counts and drift."
     return f"Relative flux of {result.observed.name} against time; {noise or 'noise not known'}. {below}"
 
 
-def field_figure(result: SetResult, images: Mapping[str, bytes]) -> Image | None:
+def _field_figure(result: SetResult, images: Mapping[str, bytes]) -> _Image | None:
     """The field of a set."""
     stars = 0 if result.reference is None else len(result.reference.xy)
     alt = f"The field of {result.observed.name}: {plural(stars, 'numbered star')}, apertures and sky annuli."
-    return image(images, f"{result.observed.folder}/field.png", alt)
+    return _image(images, f"{result.observed.folder}/field.png", alt)
 
 
-def set_figures(result: SetResult, images: Mapping[str, bytes]) -> list[Image]:
+def _set_figures(result: SetResult, images: Mapping[str, bytes]) -> list[_Image]:
     """The noise, the comparison stars and the periods of a set."""
     folder, name = result.observed.folder, result.observed.name
     alts = (
@@ -451,11 +451,11 @@ def set_figures(result: SetResult, images: Mapping[str, bytes]) -> list[Image]:
     )
     of_curve = ("time_averaging", "periodogram")
     files = [curve_file(result, f"{key}.png") if key in of_curve else f"{key}.png" for key, _ in alts]
-    found = (image(images, f"{folder}/{file}", alt) for file, (_, alt) in zip(files, alts, strict=True))
+    found = (_image(images, f"{folder}/{file}", alt) for file, (_, alt) in zip(files, alts, strict=True))
     return [figure for figure in found if figure is not None]
 
 
-def set_choices(result: SetResult) -> list[Choice]:
+def _set_choices(result: SetResult) -> list[Choice]:
     """What was chosen for a set, and why, each once."""
     choices = list(result.choices)
     named = {choice.what for choice in choices}
@@ -463,11 +463,11 @@ def set_choices(result: SetResult) -> list[Choice]:
         choices.append(Choice("reference", result.reference.info.label, result.reference.why))
     if result.light_curve is not None:
         reasons = result.light_curve.reasons.items()
-        choices += [Choice(what, chosen(result, what), why) for what, why in reasons if what not in named]
+        choices += [Choice(what, _chosen(result, what), why) for what, why in reasons if what not in named]
     return choices
 
 
-def chosen(result: SetResult, what: str) -> str:
+def _chosen(result: SetResult, what: str) -> str:
     """What a light curve says was chosen as its target, aperture or comparison stars."""
     curve = result.light_curve
     if curve is None:
@@ -477,19 +477,21 @@ def chosen(result: SetResult, what: str) -> str:
     return {"target": f"star {curve.star}", "aperture": f"{short(curve.radius_fwhm)} FWHM"}.get(what, "")
 
 
-def master_views(report: RunReport, images: Mapping[str, bytes]) -> list[dict[str, object]]:
+def _master_views(report: RunReport, images: Mapping[str, bytes]) -> list[dict[str, object]]:
     """Every master of the run once, with the sets that it calibrated."""
     found: dict[str, tuple[SetResult, Master]] = {}
     used: dict[str, list[str]] = defaultdict(list)
     for result in report.sets:
         for master in masters_of(result):
-            name = master_image(result, master)
+            name = _master_image(result, master)
             found.setdefault(name, (result, master))
             used[name].append(result.observed.name)
-    return [master_view(master, name, used[name], images) for name, (_, master) in found.items()]
+    return [_master_view(master, name, used[name], images) for name, (_, master) in found.items()]
 
 
-def master_view(master: Master, name: str, used: list[str], images: Mapping[str, bytes]) -> dict[str, object]:
+def _master_view(
+    master: Master, name: str, used: list[str], images: Mapping[str, bytes]
+) -> dict[str, object]:
     """One master."""
     exposure = f"{short(master.exposure)} s" if master.exposure > 0 else ""
     alt = f"Master {master.kind} {exposure}: image and distribution of its pixels.".replace(" :", ":")
@@ -500,12 +502,12 @@ def master_view(master: Master, name: str, used: list[str], images: Mapping[str,
         "count": plural(len(master.inputs), "frame"),
         "inputs": master.inputs,
         "used": used,
-        "link": Link(PurePath(master.product).name, address(master.product)) if master.product else None,
-        "image": image(images, name, alt),
+        "link": _Link(PurePath(master.product).name, _address(master.product)) if master.product else None,
+        "image": _image(images, name, alt),
     }
 
 
-def row_view(row: FrameRow) -> dict[str, str]:
+def _row_view(row: FrameRow) -> dict[str, str]:
     """One raw file."""
     info = row.info
     known = {} if info is None else {"kind": str(info.kind), "camera": info.camera, "band": info.band}

@@ -46,13 +46,25 @@ from potpyri_like.products.words import (
 )
 from potpyri_like.results import Master, SetResult
 
-__all__ = ["bands_plot", "comparison_plot", "field_plot", "light_curve_plot", "masters_plot"]
+__all__ = [
+    "DOUBTFUL",
+    "aimed_words",
+    "bands_plot",
+    "comparison_plot",
+    "draw_bands",
+    "draw_light_curve",
+    "field_plot",
+    "light_curve_plot",
+    "marked",
+    "masters_plot",
+    "roles",
+]
 
-BIN_MINUTES = 5
-MOST_COMPARISONS = 8
-FIELD_WIDTH = 7.65  # inches
-ANY_USE = Purpose.CHOICES | Purpose.FIT | Purpose.TIMES
-DOUBTFUL = bits_excluded(ANY_USE)  # bits that exclude a point from some use, and mark it in the figures
+_BIN_MINUTES = 5
+_MOST_COMPARISONS = 8
+_FIELD_WIDTH = 7.65  # inches
+_ANY_USE = Purpose.CHOICES | Purpose.FIT | Purpose.TIMES
+DOUBTFUL = bits_excluded(_ANY_USE)  # bits that exclude a point from some use, and mark it in the figures
 
 
 # -- light curves --------------------------------------------------------------------------------------------
@@ -74,9 +86,9 @@ def draw_light_curve(figure: Figure, curve: LightCurve) -> None:
         "bottom": 0.055,
     }
     axes = figure.subplots(6, 1, sharex=True, gridspec_kw=grid)
-    title(figure, light_curve_title(curve), how_measured(curve), x=0.115)
-    draw_flux(axes[0], time, curve)
-    draw_conditions(axes[1:], time, curve)
+    title(figure, _light_curve_title(curve), _how_measured(curve), x=0.115)
+    _draw_flux(axes[0], time, curve)
+    _draw_conditions(axes[1:], time, curve)
     for ax in axes[1:]:
         if ax.get_yticks().size:
             trim_ticks(ax)
@@ -84,12 +96,12 @@ def draw_light_curve(figure: Figure, curve: LightCurve) -> None:
     figure.align_ylabels(axes)
 
 
-def light_curve_title(curve: LightCurve) -> str:
+def _light_curve_title(curve: LightCurve) -> str:
     """What a light curve is of."""
     return "   ".join(part for part in (curve.target, curve.band, curve.camera) if part)
 
 
-def how_measured(curve: LightCurve) -> str:
+def _how_measured(curve: LightCurve) -> str:
     """Aperture, annulus and number of comparison stars, in a line."""
     inner, outer = curve.annulus
     return (
@@ -98,7 +110,7 @@ def how_measured(curve: LightCurve) -> str:
     )
 
 
-def draw_flux(ax: Axes, time: np.ndarray, curve: LightCurve) -> None:
+def _draw_flux(ax: Axes, time: np.ndarray, curve: LightCurve) -> None:
     """Relative flux: every point, the doubtful ones marked, and bins of the others."""
     colour = band_colour(curve.band)
     flagged = marked(curve)
@@ -106,16 +118,18 @@ def draw_flux(ax: Axes, time: np.ndarray, curve: LightCurve) -> None:
     if not np.isfinite(curve.flux).any():
         note(ax, "no flux was measured")
         return
-    draw_points(ax, time[~flagged], curve.flux[~flagged], curve.flux_err[~flagged], colour=colour)
-    draw_flagged(ax, time[flagged], curve.flux[flagged], curve.flux_err[flagged], flag_legend(curve, flagged))
-    draw_bins(ax, time[~flagged], curve.flux[~flagged], curve.flux_err[~flagged], colour=colour)
-    draw_model(ax, time, curve)
-    low, high = flux_limits(curve, flagged)
+    _draw_points(ax, time[~flagged], curve.flux[~flagged], curve.flux_err[~flagged], colour=colour)
+    _draw_flagged(
+        ax, time[flagged], curve.flux[flagged], curve.flux_err[flagged], _flag_legend(curve, flagged)
+    )
+    _draw_bins(ax, time[~flagged], curve.flux[~flagged], curve.flux_err[~flagged], colour=colour)
+    _draw_model(ax, time, curve)
+    low, high = _flux_limits(curve, flagged)
     ax.set_ylim(low - 0.12 * (high - low), high)  # room for the figures below the points
-    draw_outside(ax, time, curve.flux, colour=colour)
+    _draw_outside(ax, time, curve.flux, colour=colour)
     trim_ticks(ax, 8, clear=0.03)
     ax.text(
-        *(0.012, 0.025, noise_words(curve.noise, fitted=is_fitted(curve))),
+        *(0.012, 0.025, _noise_words(curve.noise, fitted=_is_fitted(curve))),
         transform=ax.transAxes,
         va="bottom",
         fontsize=8.5,
@@ -124,7 +138,7 @@ def draw_flux(ax: Axes, time: np.ndarray, curve: LightCurve) -> None:
     ax.legend(loc="lower right", markerscale=1.2)
 
 
-def flux_limits(curve: LightCurve, flagged: np.ndarray) -> tuple[float, float]:
+def _flux_limits(curve: LightCurve, flagged: np.ndarray) -> tuple[float, float]:
     """Limits that show the points not flagged, where there are such, and a typical error beyond them."""
     good = np.isfinite(curve.flux) & ~flagged
     good = good if good.any() else np.isfinite(curve.flux)
@@ -145,14 +159,14 @@ def marked(curve: LightCurve) -> np.ndarray:
     return flagged
 
 
-def flag_legend(curve: LightCurve, flagged: np.ndarray) -> str:
+def _flag_legend(curve: LightCurve, flagged: np.ndarray) -> str:
     """How many of the points shown carry which flag."""
     shown = flagged & np.isfinite(curve.flux)
     count = Counter(words for flags in curve.flags[shown] for words in flag_words(flags & DOUBTFUL))
     return "\n".join(f"{n} × {words}" for words, n in count.most_common(4))
 
 
-def draw_points(ax: Axes, time: np.ndarray, flux: np.ndarray, error: np.ndarray, *, colour: str) -> None:
+def _draw_points(ax: Axes, time: np.ndarray, flux: np.ndarray, error: np.ndarray, *, colour: str) -> None:
     """Every measured point, faint; fainter where there are many."""
     alpha = float(np.clip(60 / np.sqrt(max(len(time), 1)) / 12, 0.12, 0.45))
     size = 4 if len(time) < 500 else 2.5
@@ -162,16 +176,16 @@ def draw_points(ax: Axes, time: np.ndarray, flux: np.ndarray, error: np.ndarray,
     )
 
 
-def draw_flagged(ax: Axes, time: np.ndarray, flux: np.ndarray, error: np.ndarray, label: str) -> None:
+def _draw_flagged(ax: Axes, time: np.ndarray, flux: np.ndarray, error: np.ndarray, label: str) -> None:
     """Doubtful points as crosses."""
     if np.isfinite(flux).any():
         ax.errorbar(time, flux, error, fmt="none", ecolor=PALE, elinewidth=0.7, alpha=0.5, zorder=2)
         ax.plot(time, flux, "x", color="#52606d", markersize=5, markeredgewidth=1.1, zorder=3, label=label)
 
 
-def draw_bins(ax: Axes, time: np.ndarray, flux: np.ndarray, error: np.ndarray, *, colour: str) -> None:
+def _draw_bins(ax: Axes, time: np.ndarray, flux: np.ndarray, error: np.ndarray, *, colour: str) -> None:
     """Bins of five minutes, where they hold more than a point or two."""
-    bins = bin_series(time, flux, error, width=BIN_MINUTES / 1440)
+    bins = bin_series(time, flux, error, width=_BIN_MINUTES / 1440)
     if len(bins.n) and np.median(bins.n) >= 2:
         size = 5.5 if len(bins.n) < 100 else 3
         style: Style = {
@@ -181,21 +195,21 @@ def draw_bins(ax: Axes, time: np.ndarray, flux: np.ndarray, error: np.ndarray, *
             "markeredgewidth": size / 4,
         }
         ax.errorbar(
-            bins.time, bins.value, bins.error, fmt="o", zorder=4, label=f"{BIN_MINUTES}-minute bins", **style
+            bins.time, bins.value, bins.error, fmt="o", zorder=4, label=f"{_BIN_MINUTES}-minute bins", **style
         )
 
 
-def is_fitted(curve: LightCurve) -> bool:
+def _is_fitted(curve: LightCurve) -> bool:
     """Whether something was fitted to a light curve."""
     model = curve.model * curve.trend
     return bool((np.isfinite(model) & (model != 1)).any())
 
 
-def draw_model(ax: Axes, time: np.ndarray, curve: LightCurve) -> None:
+def _draw_model(ax: Axes, time: np.ndarray, curve: LightCurve) -> None:
     """The fitted transit times its baseline, as a line that is broken where nothing was measured for long."""
     model = curve.model * curve.trend
     known = np.flatnonzero(np.isfinite(time) & np.isfinite(model))
-    if not is_fitted(curve):
+    if not _is_fitted(curve):
         return
     known = known[np.argsort(time[known], kind="stable")]
     steps = np.diff(time[known])
@@ -205,7 +219,7 @@ def draw_model(ax: Axes, time: np.ndarray, curve: LightCurve) -> None:
         ax.plot(time[piece], model[piece], color=INK, linewidth=1.2, zorder=3.5, label=label)
 
 
-def draw_outside(ax: Axes, time: np.ndarray, flux: np.ndarray, *, colour: str) -> None:
+def _draw_outside(ax: Axes, time: np.ndarray, flux: np.ndarray, *, colour: str) -> None:
     """Small triangles on the frame for the points that lie beyond it."""
     low, high = ax.get_ylim()
     with np.errstate(invalid="ignore"):
@@ -215,7 +229,7 @@ def draw_outside(ax: Axes, time: np.ndarray, flux: np.ndarray, *, colour: str) -
             ax.plot(time[beyond], where, marker, transform=ax.get_xaxis_transform(), **style)
 
 
-def noise_words(noise: Mapping[str, float], *, fitted: bool = False) -> str:
+def _noise_words(noise: Mapping[str, float], *, fitted: bool = False) -> str:
     """rms, point-to-point and expected noise in ppt and mmag, in lines; the rms after the fit where there is one."""
     named = [("rms", "rms"), ("point_to_point", "point-to-point"), ("expected", "expected")]
     if fitted:
@@ -227,22 +241,22 @@ def noise_words(noise: Mapping[str, float], *, fitted: bool = False) -> str:
     )
 
 
-def draw_conditions(axes: Sequence[Axes], time: np.ndarray, curve: LightCurve) -> None:
+def _draw_conditions(axes: Sequence[Axes], time: np.ndarray, curve: LightCurve) -> None:
     """Airmass, FWHM, sky, comparison counts and drift against time."""
     per, unit = counts_axis(curve.comparison)
-    draw_condition(axes[0], time, curve.airmass, "airmass")
-    draw_condition(axes[1], time, curve.fwhm, "FWHM [px]")
-    draw_condition(axes[2], time, curve.sky, "sky [e⁻/px]")
-    draw_condition(axes[3], time, curve.comparison / per, f"comparisons\n[{unit}e⁻]")
-    draw_condition(axes[4], time, since_first(curve.x), "drift [px]", colour="#7b2d8e", label="x − first")
-    draw_condition(
-        axes[4], time, since_first(curve.y), "drift [px]", colour="#2f8f5b", label="y − first", marker="^"
+    _draw_condition(axes[0], time, curve.airmass, "airmass")
+    _draw_condition(axes[1], time, curve.fwhm, "FWHM [px]")
+    _draw_condition(axes[2], time, curve.sky, "sky [e⁻/px]")
+    _draw_condition(axes[3], time, curve.comparison / per, f"comparisons\n[{unit}e⁻]")
+    _draw_condition(axes[4], time, _since_first(curve.x), "drift [px]", colour="#7b2d8e", label="x − first")
+    _draw_condition(
+        axes[4], time, _since_first(curve.y), "drift [px]", colour="#2f8f5b", label="y − first", marker="^"
     )
     if np.isfinite(curve.x).any():
         axes[4].legend(loc="best", ncols=2, handletextpad=0.2, borderpad=0.3)
 
 
-def draw_condition(
+def _draw_condition(
     ax: Axes,
     time: np.ndarray,
     values: np.ndarray,
@@ -263,7 +277,7 @@ def draw_condition(
     ax.margins(y=0.15)
 
 
-def since_first(values: np.ndarray) -> np.ndarray:
+def _since_first(values: np.ndarray) -> np.ndarray:
     """Values minus the first that is a number."""
     known = values[np.isfinite(values)]
     return values - known[0] if known.size else values
@@ -291,17 +305,17 @@ def draw_bands(figure: Figure, curves: Sequence[LightCurve]) -> None:
         x=0.1,
     )
     time, label = shown_time(np.concatenate([curve.time for curve in kept]), kept[0].time_name)
-    step = band_step(kept)
+    step = _band_step(kept)
     start = 0
     for place, curve in enumerate(kept):
-        draw_band(ax, time[start : start + len(curve.time)], curve, offset=-step * place)
+        _draw_band(ax, time[start : start + len(curve.time)], curve, offset=-step * place)
         start += len(curve.time)
     ax.set_ylabel("relative flux + offset")
     ax.set_ylim(1 - step * (len(kept) - 0.25), 1 + step * 0.6)
     time_axis(ax, ax, time, label)
 
 
-def band_step(curves: Sequence[LightCurve]) -> float:
+def _band_step(curves: Sequence[LightCurve]) -> float:
     """A round distance that keeps stacked light curves apart."""
     ranges = [limits(curve.flux[~marked(curve)], pad=0.05) for curve in curves]
     widest = max((high - low for low, high in (r for r in ranges if r is not None)), default=0.01)
@@ -311,13 +325,13 @@ def band_step(curves: Sequence[LightCurve]) -> float:
     )
 
 
-def draw_band(ax: Axes, time: np.ndarray, curve: LightCurve, *, offset: float) -> None:
+def _draw_band(ax: Axes, time: np.ndarray, curve: LightCurve, *, offset: float) -> None:
     """One of several light curves, shifted by an offset and labelled at its right end."""
     colour = band_colour(curve.band)
     flagged = marked(curve)
-    draw_points(ax, time[~flagged], curve.flux[~flagged] + offset, curve.flux_err[~flagged], colour=colour)
-    draw_flagged(ax, time[flagged], curve.flux[flagged] + offset, curve.flux_err[flagged], "")
-    draw_bins(ax, time[~flagged], curve.flux[~flagged] + offset, curve.flux_err[~flagged], colour=colour)
+    _draw_points(ax, time[~flagged], curve.flux[~flagged] + offset, curve.flux_err[~flagged], colour=colour)
+    _draw_flagged(ax, time[flagged], curve.flux[flagged] + offset, curve.flux_err[flagged], "")
+    _draw_bins(ax, time[~flagged], curve.flux[~flagged] + offset, curve.flux_err[~flagged], colour=colour)
     shift = f"{offset:+.3g}".replace("-", "−") if offset else "as it is"
     words = clean(f"{curve.band} {curve.camera}   {shift}   rms {in_ppt(curve.noise.get('rms', np.nan))} ppt")
     box: Style = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5}
@@ -329,7 +343,7 @@ def draw_band(ax: Axes, time: np.ndarray, curve: LightCurve, *, offset: float) -
         "va": "center",
         "zorder": 6,
     }
-    where = (0.99, 1 + offset + 0.42 * band_step([curve]))
+    where = (0.99, 1 + offset + 0.42 * _band_step([curve]))
     ax.text(*where, words, transform=ax.get_yaxis_transform(), bbox=box, **style)
 
 
@@ -339,27 +353,27 @@ def draw_band(ax: Axes, time: np.ndarray, curve: LightCurve, *, offset: float) -
 def field_plot(result: SetResult) -> bytes:
     """The reference image with every star, its number, aperture and annulus; y is up."""
     rows, columns = (3, 4) if result.reference is None else result.reference.image.shape
-    height = float(np.clip(FIELD_WIDTH * rows / columns, 2.5, 9.5))
-    return picture(draw_field, result, size=(FIELD_WIDTH + 0.85, height + 1.45))
+    height = float(np.clip(_FIELD_WIDTH * rows / columns, 2.5, 9.5))
+    return picture(_draw_field, result, size=(_FIELD_WIDTH + 0.85, height + 1.45))
 
 
-def draw_field(figure: Figure, result: SetResult) -> None:
+def _draw_field(figure: Figure, result: SetResult) -> None:
     width, height = figure.get_size_inches()
-    ax = figure.add_axes((0.7 / width, 0.5 / height, FIELD_WIDTH / width, 1 - 1.45 / height))
+    ax = figure.add_axes((0.7 / width, 0.5 / height, _FIELD_WIDTH / width, 1 - 1.45 / height))
     ax.grid(False)
-    title(figure, set_title(result), field_words(result), x=0.7 / width)
+    title(figure, set_title(result), _field_words(result), x=0.7 / width)
     if result.reference is None:
         blank(ax, "no reference frame could be chosen")
         return
     image = result.reference.image
-    ax.imshow(image, origin="lower", cmap="gray_r", norm=asinh_norm(image), interpolation="antialiased")
+    ax.imshow(image, origin="lower", cmap="gray_r", norm=_asinh_norm(image), interpolation="antialiased")
     ax.set_xlabel("x [px]")
     ax.set_ylabel("y [px]")
-    draw_stars(ax, result)
-    draw_scale(ax, image.shape, result.pixel_scale)
+    _draw_stars(ax, result)
+    _draw_scale(ax, image.shape, result.pixel_scale)
 
 
-def field_words(result: SetResult) -> str:
+def _field_words(result: SetResult) -> str:
     """The line below the title of the field."""
     if result.reference is None:
         return ""
@@ -374,7 +388,7 @@ def field_words(result: SetResult) -> str:
     )
 
 
-def asinh_norm(image: np.ndarray) -> ImageNormalize:
+def _asinh_norm(image: np.ndarray) -> ImageNormalize:
     """From the sky to the bright stars: the lower limit of zscale, the 99.97th percentile, asinh between."""
     finite = image[np.isfinite(image)]
     if not finite.size:
@@ -395,29 +409,29 @@ def roles(result: SetResult) -> tuple[int | None, dict[int, float]]:
     return None, {}
 
 
-def draw_stars(ax: Axes, result: SetResult) -> None:
+def _draw_stars(ax: Axes, result: SetResult) -> None:
     """Circles and numbers: the target, the comparison stars by weight, all others."""
     if result.reference is None:
         return
     xy = np.asarray(result.reference.xy if result.series is None else result.series.reference_xy, float)
     target, weights = roles(result)
-    radii = shown_radii(result)
+    radii = _shown_radii(result)
     heaviest = max(weights.values(), default=1.0) or 1.0
     for star, (x, y) in enumerate(xy):
         if not np.isfinite([x, y]).all():
             continue
         if star == target:
-            draw_star(ax, star, x, y, radii, colour=TARGET, width=2.2, size=10)
+            _draw_star(ax, star, x, y, radii, colour=TARGET, width=2.2, size=10)
         elif star in weights:
-            draw_star(
+            _draw_star(
                 ax, star, x, y, radii, colour=COMPARISON, width=0.7 + 1.6 * weights[star] / heaviest, size=8
             )
         else:
-            draw_star(ax, star, x, y, radii[:1], colour=OTHER, width=0.7, size=6)
-    field_legend(ax, len(xy), aimed_words(result), weights)
+            _draw_star(ax, star, x, y, radii[:1], colour=OTHER, width=0.7, size=6)
+    _field_legend(ax, len(xy), aimed_words(result), weights)
 
 
-def shown_radii(result: SetResult) -> tuple[float, ...]:
+def _shown_radii(result: SetResult) -> tuple[float, ...]:
     """Aperture, inner and outer radius of the sky; without a series twice the FWHM."""
     series = result.series
     if series is None or result.aperture >= len(series.radii):
@@ -425,11 +439,11 @@ def shown_radii(result: SetResult) -> tuple[float, ...]:
     return (float(series.radii[result.aperture]), *map(float, series.annulus))
 
 
-def draw_star(
+def _draw_star(
     ax: Axes, star: int, x: float, y: float, radii: Sequence[float], *, colour: str, width: float, size: float
 ) -> None:
     """The circles of one star, thin for the sky, and its number beside them."""
-    draw_circles(ax, x, y, radii, colour=colour, width=width)
+    _draw_circles(ax, x, y, radii, colour=colour, width=width)
     beside = 0.75 * max(radii, default=0)
     box: Style = {"facecolor": "white", "edgecolor": "none", "alpha": 0.65, "pad": 0.6}
     ax.annotate(
@@ -443,7 +457,7 @@ def draw_star(
     )
 
 
-def draw_circles(ax: Axes, x: float, y: float, radii: Sequence[float], *, colour: str, width: float) -> None:
+def _draw_circles(ax: Axes, x: float, y: float, radii: Sequence[float], *, colour: str, width: float) -> None:
     """Circles about a star; lime, which is lost on a white sky, has a dark edge."""
     diameters = 2 * np.asarray(radii)
     widths = np.array([width, *(0.5 * width for _ in radii[1:])])
@@ -469,7 +483,7 @@ def aimed_words(result: SetResult) -> str:
     )
 
 
-def field_legend(ax: Axes, count: int, aimed: str, weights: Mapping[int, float]) -> None:
+def _field_legend(ax: Axes, count: int, aimed: str, weights: Mapping[int, float]) -> None:
     """What the colours mean."""
     others = count - len(weights) - bool(aimed)
     entries = (
@@ -496,7 +510,7 @@ def field_legend(ax: Axes, count: int, aimed: str, weights: Mapping[int, float])
         ax.legend(handles=handles, ncols=3, frameon=False, handletextpad=0.3, **above)
 
 
-def draw_scale(ax: Axes, shape: tuple[int, ...], scale: float) -> None:
+def _draw_scale(ax: Axes, shape: tuple[int, ...], scale: float) -> None:
     """A bar of a round length in arcsec, or in pixels where the scale is not known."""
     known = np.isfinite(scale) and scale > 0
     width = shape[1] * (scale if known else 1.0)
@@ -527,16 +541,16 @@ def draw_scale(ax: Axes, shape: tuple[int, ...], scale: float) -> None:
 
 def masters_plot(master: Master) -> bytes:
     """A master frame: the image, small, and the distribution of its pixels."""
-    return picture(draw_master, master, size=(5.6, 2.8))
+    return picture(_draw_master, master, size=(5.6, 2.8))
 
 
-def draw_master(figure: Figure, master: Master) -> None:
-    data = thinned(np.asarray(master.pixels.data))
-    good = data[np.isfinite(data) & (thinned(np.asarray(master.pixels.mask)) == 0)]
+def _draw_master(figure: Figure, master: Master) -> None:
+    data = _thinned(np.asarray(master.pixels.data))
+    good = data[np.isfinite(data) & (_thinned(np.asarray(master.pixels.mask)) == 0)]
     image_axes = figure.add_axes((0.03, 0.05, 0.52, 0.71))
     histogram_axes = figure.add_axes((0.67, 0.17, 0.3, 0.42))
     unit = "relative to 1" if master.kind == "flat" else "e⁻"
-    title(figure, master_name(master), f"{plural(len(master.inputs), 'frame')}, {master.rung}", x=0.03)
+    title(figure, _master_name(master), f"{plural(len(master.inputs), 'frame')}, {master.rung}", x=0.03)
     low, high = np.percentile(good, (1, 99)) if good.size else (0.0, 1.0)
     high = max(high, low + 1e-6)
     image_axes.grid(False)
@@ -546,17 +560,17 @@ def draw_master(figure: Figure, master: Master) -> None:
         data, origin="lower", cmap="viridis", vmin=low, vmax=high, interpolation="antialiased"
     )
     figure.colorbar(shown, ax=image_axes, fraction=0.05, pad=0.03).ax.tick_params(labelsize=7.5)
-    draw_histogram(histogram_axes, good, low, high)
+    _draw_histogram(histogram_axes, good, low, high)
     histogram_axes.set_xlabel(unit)
-    histogram_axes.set_title(master_statistics(master), fontsize=8, loc="left")
+    histogram_axes.set_title(_master_statistics(master), fontsize=8, loc="left")
 
 
-def master_name(master: Master) -> str:
+def _master_name(master: Master) -> str:
     """Kind and exposure."""
     return f"{master.kind}, {short(master.exposure)} s" if master.exposure > 0 else master.kind
 
 
-def master_statistics(master: Master) -> str:
+def _master_statistics(master: Master) -> str:
     """Median, scatter and masked share of a master's pixels."""
     data, masked = np.asarray(master.pixels.data), np.asarray(master.pixels.mask) > 0
     good = data[~masked & np.isfinite(data)]
@@ -567,7 +581,7 @@ def master_statistics(master: Master) -> str:
     return f"{spread}\n{short(100 * masked.mean(), 2)} % masked"
 
 
-def draw_histogram(ax: Axes, values: np.ndarray, low: float, high: float) -> None:
+def _draw_histogram(ax: Axes, values: np.ndarray, low: float, high: float) -> None:
     """How often which value stands in an image."""
     if not values.size:
         note(ax, "every pixel is masked")
@@ -580,7 +594,7 @@ def draw_histogram(ax: Axes, values: np.ndarray, low: float, high: float) -> Non
     ax.xaxis.set_major_locator(MaxNLocator(4))
 
 
-def thinned(image: np.ndarray, most: int = 1024) -> np.ndarray:
+def _thinned(image: np.ndarray, most: int = 1024) -> np.ndarray:
     """Every so many pixels of an image, so that no side is longer than `most`."""
     step = max(1, -(-max(image.shape) // most))
     return image[::step, ::step]
@@ -591,22 +605,22 @@ def thinned(image: np.ndarray, most: int = 1024) -> np.ndarray:
 
 def comparison_plot(result: SetResult) -> bytes:
     """The comparison stars' own relative light curves, heaviest first, stacked; at most eight."""
-    count = min(MOST_COMPARISONS, max(1, len(roles(result)[1])))
-    return picture(draw_comparisons, result, size=(6.4, 2.0 + 0.65 * count))
+    count = min(_MOST_COMPARISONS, max(1, len(roles(result)[1])))
+    return picture(_draw_comparisons, result, size=(6.4, 2.0 + 0.65 * count))
 
 
-def draw_comparisons(figure: Figure, result: SetResult) -> None:
+def _draw_comparisons(figure: Figure, result: SetResult) -> None:
     height = figure.get_size_inches()[1]
     ax = figure.add_axes((0.12, 0.55 / height, 0.64, 1 - 1.55 / height))
     _, weights = roles(result)
-    chosen = sorted(weights, key=lambda star: -weights[star])[:MOST_COMPARISONS]
-    title(figure, set_title(result), comparison_words(len(chosen), len(weights)), x=0.12)
+    chosen = sorted(weights, key=lambda star: -weights[star])[:_MOST_COMPARISONS]
+    title(figure, set_title(result), _comparison_words(len(chosen), len(weights)), x=0.12)
     if result.series is None or result.stars is None or not chosen:
         blank(ax, "no comparison stars were chosen")
         return
     time, label = shown_time(result.series.time, result.series.time_name)
-    curves = [level(result.stars.relflux[:, star]) for star in chosen]
-    step = comparison_step(curves)
+    curves = [_level(result.stars.relflux[:, star]) for star in chosen]
+    step = _comparison_step(curves)
     for place, (star, curve) in enumerate(zip(chosen, curves, strict=True)):
         ax.plot(
             time, curve - step * place, "o", markersize=2.6, markeredgewidth=0, color="#334e68", alpha=0.8
@@ -619,7 +633,7 @@ def draw_comparisons(figure: Figure, result: SetResult) -> None:
     time_axis(ax, ax, time, label)
 
 
-def comparison_words(shown: int, count: int) -> str:
+def _comparison_words(shown: int, count: int) -> str:
     """The line below the title of the comparison stars."""
     every = (
         "the comparison stars"
@@ -629,13 +643,13 @@ def comparison_words(shown: int, count: int) -> str:
     return f"{every} against the ensemble, offset from each other"
 
 
-def level(flux: np.ndarray) -> np.ndarray:
+def _level(flux: np.ndarray) -> np.ndarray:
     """A series over its median; as it is where it has none."""
     finite = flux[np.isfinite(flux)]
     return flux / np.median(finite) if finite.size and np.median(finite) != 0 else flux
 
 
-def comparison_step(curves: Sequence[np.ndarray]) -> float:
+def _comparison_step(curves: Sequence[np.ndarray]) -> float:
     """A distance that keeps most of the points of stacked curves apart."""
     spans = [limits(curve, pad=0.1) for curve in curves]
     return max((high - low for low, high in (s for s in spans if s is not None)), default=0.01)

@@ -29,11 +29,14 @@ __all__ = [
     "closing_lines",
     "count_frames",
     "curve_file",
+    "final_rows",
     "frame_file",
+    "graded",
     "leads_the_fit",
     "masters_of",
     "middle_comparison",
     "missing",
+    "plain",
     "refusals",
     "remarks",
     "run_json",
@@ -43,11 +46,11 @@ __all__ = [
     "with_subject",
 ]
 
-LONGEST_NAME = 40  # of a target, in the lines of the sets
-NAMED = 3  # of what is counted in one line
-NOISE_WORDS = (("point_to_point", "point-to-point"), ("expected", "expected"))
-REFUSED = "refused"
-FRAME = "frame"  # the stage of a problem with a raw frame that no stage told of
+_LONGEST_NAME = 40  # of a target, in the lines of the sets
+_NAMED = 3  # of what is counted in one line
+_NOISE_WORDS = (("point_to_point", "point-to-point"), ("expected", "expected"))
+_REFUSED = "refused"
+_FRAME = "frame"  # the stage of a problem with a raw frame that no stage told of
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def final_rows(report: RunReport) -> list[FrameRow]:
 
 def refusals(report: RunReport) -> list[FrameRow]:
     """The raw files that were refused, by their headers or in the run."""
-    return [row for row in final_rows(report) if row.status == REFUSED]
+    return [row for row in final_rows(report) if row.status == _REFUSED]
 
 
 def frame_file(report: RunReport, info: FrameInfo) -> str:
@@ -83,11 +86,11 @@ def frame_file(report: RunReport, info: FrameInfo) -> str:
 
 def remarks(report: RunReport) -> list[FrameRow]:
     """Every frame that was refused or flagged, with its reason, in the order of the night and its sets."""
-    rows = [row for row in final_rows(report) if row.status in (REFUSED, "flagged")]
+    rows = [row for row in final_rows(report) if row.status in (_REFUSED, "flagged")]
     told = {row.file for row in rows}
     for result in report.sets:
         files = {info.label: (frame_file(report, info), info) for info in result.observed.frames}
-        for label, reason in flagged_frames(result):
+        for label, reason in _flagged_frames(result):
             file, info = files.get(label, (label, None))
             if file not in told:
                 rows.append(FrameRow(file, "flagged", reason, info))
@@ -95,7 +98,7 @@ def remarks(report: RunReport) -> list[FrameRow]:
     return rows
 
 
-def flagged_frames(result: SetResult) -> list[tuple[str, str]]:
+def _flagged_frames(result: SetResult) -> list[tuple[str, str]]:
     """Names of a set's flagged frames, each with its reason."""
     series = result.series
     if series is None:
@@ -107,14 +110,14 @@ def flagged_frames(result: SetResult) -> list[tuple[str, str]]:
 def count_frames(report: RunReport, result: SetResult) -> FrameCounts:
     """How many frames of a set came to what; those refused by their shape count among all."""
     files = {frame_file(report, info) for info in result.observed.frames}
-    refused = [row.file for row in refusals(report) if row.info is not None and belongs(row.info, result)]
+    refused = [row.file for row in refusals(report) if row.info is not None and _belongs(row.info, result)]
     series = result.series
     measured = 0 if series is None else int(np.isfinite(series.flux).any(axis=(1, 2)).sum())
     flagged = 0 if series is None else int(np.count_nonzero(series.flags))
     return FrameCounts(len(files.union(refused)), measured, flagged, len(refused))
 
 
-def belongs(info: FrameInfo, result: SetResult) -> bool:
+def _belongs(info: FrameInfo, result: SetResult) -> bool:
     """Whether a science frame is one of a set's kind, used or not."""
     observed = result.observed
     same = (info.camera, info.band, info.binning) == (observed.camera, observed.band, observed.binning)
@@ -143,24 +146,24 @@ def missing(report: RunReport) -> list[Problem]:
     """Everything that failed or is missing, each once: of the run, of its sets, and the frames refused."""
     problems = list(report.problems)
     for result in report.sets:
-        problems += [named_after(result.observed.name, problem) for problem in result.problems]
+        problems += [_named_after(result.observed.name, problem) for problem in result.problems]
     problems = list(dict.fromkeys(problems))
     frames = [
-        Problem(row.file, FRAME, row.reason, Grade.REMARK)
+        Problem(row.file, _FRAME, row.reason, Grade.REMARK)
         for row in refusals(report)
-        if not told(report, row)
+        if not _told(report, row)
     ]
     return [*problems, *frames]
 
 
-def named_after(name: str, problem: Problem) -> Problem:
+def _named_after(name: str, problem: Problem) -> Problem:
     """The problem with the set's name before what it is about, unless that is a frame or begins with it."""
     if problem.what.startswith(name) or problem.why.startswith(problem.what):
         return problem
     return replace(problem, what=f"{name}: {problem.what}")
 
 
-def told(report: RunReport, row: FrameRow) -> bool:
+def _told(report: RunReport, row: FrameRow) -> bool:
     """Whether a problem already says what befell a frame."""
     problems = report.all_problems
     label = PurePath(row.file).name
@@ -224,23 +227,23 @@ def run_json(
             }
             for key, (v, origin) in report.options.items()
         },
-        "sets": [set_json(report, result) for result in report.sets],
-        "problems": [problem_json(problem) for problem in report.problems],
-        "missing": [problem_json(problem) for problem in missing(report)],
-        "frames": [frame_json(row) for row in remarks(report)],
+        "sets": [_set_json(report, result) for result in report.sets],
+        "problems": [_problem_json(problem) for problem in report.problems],
+        "missing": [_problem_json(problem) for problem in missing(report)],
+        "frames": [_frame_json(row) for row in remarks(report)],
         "inputs": [
             {"file": row.file, "status": row.status, **raw.get(row.file, {})} for row in final_rows(report)
         ],
         "products": [
-            {"file": name, **about, "inputs": inputs_of(report, name)}
+            {"file": name, **about, "inputs": _inputs_of(report, name)}
             for name, about in (products or {}).items()
         ],
-        "timings": timing_json(report.timing),
+        "timings": _timing_json(report.timing),
     }
     return {name: plain(value) for name, value in told.items()}
 
 
-def inputs_of(report: RunReport, product: str) -> list[str]:
+def _inputs_of(report: RunReport, product: str) -> list[str]:
     """What a product was made from, raw files and other products; [] for what tells of the whole night."""
     for result in report.sets:
         observed, masters = result.observed, masters_of(result)
@@ -257,10 +260,10 @@ def inputs_of(report: RunReport, product: str) -> list[str]:
     sets = [result for result in report.sets if PurePath(result.observed.folder).parent == folder]
     if folder == PurePath() or not sets:
         return []
-    return [file for result in sets for file in inputs_of(report, f"{result.observed.folder}/")]
+    return [file for result in sets for file in _inputs_of(report, f"{result.observed.folder}/")]
 
 
-def timing_json(timing: Timing) -> dict[str, object]:
+def _timing_json(timing: Timing) -> dict[str, object]:
     """Where the time went."""
     return {
         "per_frame": {
@@ -283,7 +286,7 @@ def timing_json(timing: Timing) -> dict[str, object]:
     }
 
 
-def set_json(report: RunReport, result: SetResult) -> dict[str, object]:
+def _set_json(report: RunReport, result: SetResult) -> dict[str, object]:
     """One set of a run."""
     observed = result.observed
     counts = count_frames(report, result)
@@ -296,28 +299,28 @@ def set_json(report: RunReport, result: SetResult) -> dict[str, object]:
         "folder": observed.folder,
         "frames": vars(counts),
         "files": [frame_file(report, info) for info in observed.frames],
-        "masters": [master_json(master) for master in masters_of(result)],
-        "reference": None if result.reference is None else reference_json(report, result),
-        "light_curve": light_curve_json(result),
-        "transit": transit_json(result),
-        "noise_budget": budget_json(result),
-        "time_averaging": averaging_json(result),
-        "period": period_json(result),
-        "lags": {name: lag_json(lag) for name, lag in result.lags.items()},
-        "choices": [choice_json(choice) for choice in result.choices],
-        "problems": [problem_json(problem) for problem in result.problems],
+        "masters": [_master_json(master) for master in masters_of(result)],
+        "reference": None if result.reference is None else _reference_json(report, result),
+        "light_curve": _light_curve_json(result),
+        "transit": _transit_json(result),
+        "noise_budget": _budget_json(result),
+        "time_averaging": _averaging_json(result),
+        "period": _period_json(result),
+        "lags": {name: _lag_json(lag) for name, lag in result.lags.items()},
+        "choices": [_choice_json(choice) for choice in result.choices],
+        "problems": [_problem_json(problem) for problem in result.problems],
         "notes": result.notes,
         "products": result.products,
         "same_stars_as": result.same_as_set or None,
     }
 
 
-def choice_json(choice: Choice) -> dict[str, object]:
+def _choice_json(choice: Choice) -> dict[str, object]:
     candidates = [vars(candidate) for candidate in choice.candidates]
     return {"what": choice.what, "chosen": choice.chosen, "why": choice.why, "candidates": candidates}
 
 
-def master_json(master: Master) -> dict[str, object]:
+def _master_json(master: Master) -> dict[str, object]:
     return {
         "kind": master.kind,
         "exposure_s": master.exposure,
@@ -327,7 +330,7 @@ def master_json(master: Master) -> dict[str, object]:
     }
 
 
-def reference_json(report: RunReport, result: SetResult) -> dict[str, object]:
+def _reference_json(report: RunReport, result: SetResult) -> dict[str, object]:
     reference = result.reference
     if reference is None:
         return {}
@@ -340,7 +343,7 @@ def reference_json(report: RunReport, result: SetResult) -> dict[str, object]:
     }
 
 
-def light_curve_json(result: SetResult) -> dict[str, object] | None:
+def _light_curve_json(result: SetResult) -> dict[str, object] | None:
     """How the light curve of a set was made, and how noisy it is."""
     curve = result.light_curve
     if curve is None:
@@ -360,7 +363,7 @@ def light_curve_json(result: SetResult) -> dict[str, object] | None:
     }
 
 
-def transit_json(result: SetResult) -> dict[str, object] | None:
+def _transit_json(result: SetResult) -> dict[str, object] | None:
     """The transit: what all bands of the target share, and this set's own part."""
     fit, band = result.transit, result.band_fit
     if fit is None:
@@ -381,20 +384,20 @@ def transit_json(result: SetResult) -> dict[str, object] | None:
         "outliers": fit.n_outliers,
         "period_days": fit.period,
         "bands": [one.name for one in fit.bands],
-        "band": None if band is None else band_json(band),
+        "band": None if band is None else _band_json(band),
     }
 
 
-def band_json(band: BandFit) -> dict[str, object]:
+def _band_json(band: BandFit) -> dict[str, object]:
     """The part of a fit that is one band's own."""
     known = ("name", "columns", "chosen", "coefficients", "bic", "dropped", "scale", "beta", "rms")
     estimates = {name: vars(getattr(band, name)) for name in ("depth", "k", "k2", "u1", "u2")}
     return {**estimates, **{name: getattr(band, name) for name in known}}
 
 
-def budget_json(result: SetResult) -> dict[str, object] | None:
+def _budget_json(result: SetResult) -> dict[str, object] | None:
     """The noise predicted and measured, of the target and of the median comparison star."""
-    budget, target = result.budget, aimed_star(result)
+    budget, target = result.budget, _aimed_star(result)
     if budget is None:
         return None
     rows: dict[str, list[int] | np.ndarray] = {
@@ -417,7 +420,7 @@ def budget_json(result: SetResult) -> dict[str, object] | None:
     }
 
 
-def aimed_star(result: SetResult) -> int | None:
+def _aimed_star(result: SetResult) -> int | None:
     """The star of a set's light curve."""
     return None if result.light_curve is None else int(result.light_curve.star)
 
@@ -430,12 +433,12 @@ def middle_comparison(result: SetResult) -> np.ndarray:
     return np.flatnonzero((stars.weight > 0) & np.isfinite(budget.ratio[:, 0]))
 
 
-def averaging_json(result: SetResult) -> dict[str, object] | None:
+def _averaging_json(result: SetResult) -> dict[str, object] | None:
     """The scatter in bins of time."""
     return None if result.averaging is None else {"width_unit": "d", **vars(result.averaging)}
 
 
-def period_json(result: SetResult) -> dict[str, object] | None:
+def _period_json(result: SetResult) -> dict[str, object] | None:
     """The best period, without the periodogram itself, and how the scatter goes with the flux."""
     if result.periods is None:
         return None
@@ -445,17 +448,17 @@ def period_json(result: SetResult) -> dict[str, object] | None:
     return {"unit": "d", **found, "notes": result.periods.notes, "rms_flux": relation}
 
 
-def lag_json(lag: Lag) -> dict[str, object]:
+def _lag_json(lag: Lag) -> dict[str, object]:
     """By how much a light curve follows this one."""
     wanted = ("lag", "lag_error", "peak", "peak_lag", "notes")
     return {"unit": "d", **{name: getattr(lag, name) for name in wanted}}
 
 
-def problem_json(problem: Problem) -> dict[str, str]:
+def _problem_json(problem: Problem) -> dict[str, str]:
     return {**vars(problem), "grade": str(problem.grade)}
 
 
-def frame_json(row: FrameRow) -> dict[str, str]:
+def _frame_json(row: FrameRow) -> dict[str, str]:
     return {"file": row.file, "status": row.status, "reason": row.reason}
 
 
@@ -522,20 +525,20 @@ def closing_lines(report: RunReport, *, folder: str | Path = "red") -> list[str]
     """
     main, few = report.by_frames
     shown = replace(report, sets=main)
-    lines = aligned([set_cells(report, result, folder) for result in main])
-    lines += transit_lines(shown)
-    lines += variable_lines(shown)
-    lines += unmeasured_lines(shown)
-    lines += few_line(few)
+    lines = aligned([_set_cells(report, result, folder) for result in main])
+    lines += _transit_lines(shown)
+    lines += _variable_lines(shown)
+    lines += _unmeasured_lines(shown)
+    lines += _few_line(few)
     lines += _saved_lines(report, folder)
-    told = {(name, why) for _, frames in unmeasured(report) for name, why in frames}
-    told |= {(p.what, p.why) for r in few for p in (named_after(r.observed.name, p) for p in r.problems)}
+    told = {(name, why) for _, frames in _unmeasured(report) for name, why in frames}
+    told |= {(p.what, p.why) for r in few for p in (_named_after(r.observed.name, p) for p in r.problems)}
     found = [p for p in missing(report) if (p.what, p.why) not in told]
     lines += [f"{grade}: {line}" for grade, line in graded(found)]
     if not report.sets:
         lines.append("no science frames were reduced")
-    lines += naming_lines(shown)
-    return [*map(one_line, lines), f"page: {Path(folder) / 'report.html'}"]
+    lines += _naming_lines(shown)
+    return [*map(_one_line, lines), f"page: {Path(folder) / 'report.html'}"]
 
 
 def _saved_lines(report: RunReport, folder: str | Path) -> list[str]:
@@ -544,28 +547,28 @@ def _saved_lines(report: RunReport, folder: str | Path) -> list[str]:
     return [f"{plural(count, 'saved image')}: {Path(folder) / inside}" for inside, count in counts.items()]
 
 
-def few_line(sets: Iterable[SetResult]) -> list[str]:
+def _few_line(sets: Iterable[SetResult]) -> list[str]:
     """One line for the targets with few frames, as tests and misspelt names leave them."""
     frames: dict[str, int] = defaultdict(int)
     for result in sets:
         frames[result.observed.target] += len(result.observed.frames)
     if not frames:
         return []
-    told = [f"{shortened(name)} ({plural(count, 'frame')})" for name, count in frames.items()]
-    if len(told) > NAMED:
-        told = [*told[:NAMED], f"{len(told) - NAMED} more"]
+    told = [f"{_shortened(name)} ({plural(count, 'frame')})" for name, count in frames.items()]
+    if len(told) > _NAMED:
+        told = [*told[:_NAMED], f"{len(told) - _NAMED} more"]
     return [f"{plural(len(frames), 'other target')} with few frames: {', '.join(told)} (the page has them)"]
 
 
-def set_cells(report: RunReport, result: SetResult, folder: str | Path) -> list[str]:
+def _set_cells(report: RunReport, result: SetResult, folder: str | Path) -> list[str]:
     """What one set came to, as the cells of a line."""
     counts = count_frames(report, result)
     observed = result.observed
-    cells = [shortened(observed.target), observed.night, observed.band, observed.camera]
+    cells = [_shortened(observed.target), observed.night, observed.band, observed.camera]
     cells.append(f"{counts.measured} of {plural(counts.total, 'frame')}")
     noise = result.light_curve.noise if result.light_curve is not None else {}
     if "rms" in noise:
-        others = [f"{words} {in_mmag(noise[key])}" for key, words in NOISE_WORDS if key in noise]
+        others = [f"{words} {in_mmag(noise[key])}" for key, words in _NOISE_WORDS if key in noise]
         limit = (
             "limit, no star is seen; "
             if result.light_curve is not None and result.light_curve.is_limit
@@ -574,11 +577,11 @@ def set_cells(report: RunReport, result: SetResult, folder: str | Path) -> list[
         cells += [f"{limit}rms {in_mmag(noise['rms'])} mmag", "  ".join(others)]
     else:
         cells += ["no light curve", ""]
-    product = main_product(result)
+    product = _main_product(result)
     return [*cells, str(Path(folder) / product) if product else "no product"]
 
 
-def transit_lines(report: RunReport) -> list[str]:
+def _transit_lines(report: RunReport) -> list[str]:
     """A line for each transit: mid-time, depths, and how much of it was seen."""
     lines = []
     for result in report.sets:
@@ -588,12 +591,12 @@ def transit_lines(report: RunReport) -> list[str]:
             name = result.observed.target
             if curve is not None and not curve.is_identified:
                 name = f"{name}, star {curve.star}"
-            cells = (shortened(name), result.observed.night, "transit", *words, result.transit.coverage)
+            cells = (_shortened(name), result.observed.night, "transit", *words, result.transit.coverage)
             lines.append("  ".join(filter(None, cells)))
     return lines
 
 
-def unnamed(report: RunReport) -> list[SetResult]:
+def _unnamed(report: RunReport) -> list[SetResult]:
     """The first set of each target that nobody named, with the light curve of the star that varies most."""
     found: dict[tuple[str, str], SetResult] = {}
     for result in report.sets:
@@ -602,42 +605,42 @@ def unnamed(report: RunReport) -> list[SetResult]:
     return list(found.values())
 
 
-def variable_lines(report: RunReport) -> list[str]:
+def _variable_lines(report: RunReport) -> list[str]:
     """A line for each target that nobody named: which star varies most, and that it is only that."""
     lines = []
-    for result in unnamed(report):
+    for result in _unnamed(report):
         assert result.light_curve is not None
         star, name, periods = result.light_curve.star, result.observed.target, result.periods
-        how = f"score {short(score_of(result, star))}"
+        how = f"score {short(_score_of(result, star))}"
         if periods is not None and np.isfinite(periods.period):
             how = f"period {short(24 * periods.period, 4)} h, false alarm {short(periods.false_alarm, 2)}"
         which = f"star {star} of {result.observed.camera} {result.observed.band}".rstrip()
-        lines.append(f"{shortened(name)}: {which}, the most variable ({how}); not identified as {name}")
+        lines.append(f"{_shortened(name)}: {which}, the most variable ({how}); not identified as {name}")
     return lines
 
 
-def score_of(result: SetResult, star: int) -> float:
+def _score_of(result: SetResult, star: int) -> float:
     """How much a star varies over its noise."""
     return float("nan") if result.stars is None else float(result.stars.score[star])
 
 
-def naming_lines(report: RunReport) -> list[str]:
+def _naming_lines(report: RunReport) -> list[str]:
     """How to name the target, for each that nobody named."""
     lines = []
-    for result in unnamed(report):
+    for result in _unnamed(report):
         curve, frame = result.light_curve, result.observed.frames[0]
         assert curve is not None
         at = curve.frames.index(frame.label) if frame.label in curve.frames else 0
         here = f"{result.observed.camera}:{curve.x[at]:.1f},{curve.y[at]:.1f}"
         place = f"{here} is star {curve.star}" if np.isfinite(curve.x[at]) else "its pixel in the first frame"
         lines.append(
-            f"to name the target {shortened(result.observed.target)}: --target-xy CAMERA:X,Y ({place}),"
+            f"to name the target {_shortened(result.observed.target)}: --target-xy CAMERA:X,Y ({place}),"
             " or --radec 'RA DEC' where frames have a WCS"
         )
     for result in report.sets:
         why = next((c.why for c in result.choices if c.what == "target" and c.chosen == "not named"), "")
         if why:
-            lines.append(f"{shortened(result.observed.target)}: {why}")
+            lines.append(f"{_shortened(result.observed.target)}: {why}")
     return list(dict.fromkeys(lines))
 
 
@@ -664,12 +667,12 @@ def with_error(estimate: Estimate, *, factor: float = 1.0) -> str:
     return f"{value:.{digits}f} ± {sum(errors) / len(errors):.{digits}f}"
 
 
-def shortened(name: str) -> str:
+def _shortened(name: str) -> str:
     """A name that leaves room for the rest of its line."""
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
 
 
-def main_product(result: SetResult) -> str:
+def _main_product(result: SetResult) -> str:
     """The product to look at first: the light curve, else the measurements, else the first there is."""
     files = list(result.products.values())
     for name in (curve_file(result, "lightcurve.ecsv"), "measurements.fits", ""):
@@ -687,16 +690,16 @@ def aligned(rows: list[list[str]]) -> list[str]:
     ]
 
 
-def unmeasured_lines(report: RunReport) -> list[str]:
+def _unmeasured_lines(report: RunReport) -> list[str]:
     """The frames that were read but not measured, grouped by set and reason."""
     lines = []
-    for name, lost in unmeasured(report):
-        frames = [Problem(frame, FRAME, why or "not measured", Grade.REMARK) for frame, why in lost]
-        lines += [f"not measured: {name}: {line}" for line in grouped(frames)]
+    for name, lost in _unmeasured(report):
+        frames = [Problem(frame, _FRAME, why or "not measured", Grade.REMARK) for frame, why in lost]
+        lines += [f"not measured: {name}: {line}" for line in _grouped(frames)]
     return lines
 
 
-def unmeasured(report: RunReport) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+def _unmeasured(report: RunReport) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     """The frames of each observation that were read but not measured, each with its reason."""
     for result in report.sets:
         if result.series is not None:
@@ -708,51 +711,51 @@ def unmeasured(report: RunReport) -> Iterator[tuple[str, list[tuple[str, str]]]]
 def graded(problems: Sequence[Problem]) -> Iterator[tuple[Grade, str]]:
     """What is missing, what is doubtful, what is only remarked: the grade and the line of each."""
     for grade in Grade:
-        for line in grouped(problem for problem in problems if problem.grade is grade):
+        for line in _grouped(problem for problem in problems if problem.grade is grade):
             yield grade, line
 
 
-def grouped(problems: Iterable[Problem]) -> list[str]:
+def _grouped(problems: Iterable[Problem]) -> list[str]:
     """A line for each problem; remarks of one kind share a line, which counts them."""
     kinds: dict[str, list[Problem]] = defaultdict(list)
     for problem in problems:
-        kinds[kind_of(problem)].append(problem)
+        kinds[_kind_of(problem)].append(problem)
     lines = []
     for alike in kinds.values():
-        lines += [counted(alike)] if len(alike) > 1 else [with_subject(p.what, p.why) for p in alike]
+        lines += [_counted(alike)] if len(alike) > 1 else [with_subject(p.what, p.why) for p in alike]
     return lines
 
 
-def kind_of(problem: Problem) -> str:
+def _kind_of(problem: Problem) -> str:
     """What remarks share that one line counts: the reason without the names and numbers that differ."""
     if problem.grade is not Grade.REMARK:
         return f"{problem.stage}|{problem.what}|{problem.why}"
-    alike = re.sub(r"(?<!\d-)(?<!\d)\d+(\.\d+)?(?!-?\d)", "#", bare_reason(problem))  # dates stay
-    return f"{is_of_frame(problem)}|{alike}"
+    alike = re.sub(r"(?<!\d-)(?<!\d)\d+(\.\d+)?(?!-?\d)", "#", _bare_reason(problem))  # dates stay
+    return f"{_is_of_frame(problem)}|{alike}"
 
 
-def is_of_frame(problem: Problem) -> bool:
+def _is_of_frame(problem: Problem) -> bool:
     """Whether a problem is about a single frame."""
-    return problem.stage == FRAME or problem.why.startswith(PurePath(problem.what).name)
+    return problem.stage == _FRAME or problem.why.startswith(PurePath(problem.what).name)
 
 
-def bare_reason(problem: Problem) -> str:
+def _bare_reason(problem: Problem) -> str:
     """A reason without the name of what it is about in front."""
     name = PurePath(problem.what).name
     return problem.why.removeprefix(problem.what).removeprefix(name).lstrip(": ")
 
 
-def counted(alike: list[Problem]) -> str:
+def _counted(alike: list[Problem]) -> str:
     """Several remarks of one kind: how many, the reason, and the first three by name."""
-    of_frames = is_of_frame(alike[0])
+    of_frames = _is_of_frame(alike[0])
     names = [PurePath(problem.what).name if of_frames else problem.what for problem in alike]
     rest = (
-        f" and {len(alike) - NAMED} more; night.ecsv names each" if len(alike) > NAMED and of_frames else ""
+        f" and {len(alike) - _NAMED} more; night.ecsv names each" if len(alike) > _NAMED and of_frames else ""
     )
-    rest = rest or (f" and {len(alike) - NAMED} more" if len(alike) > NAMED else "")
+    rest = rest or (f" and {len(alike) - _NAMED} more" if len(alike) > _NAMED else "")
     number = plural(len(alike), "frame") if of_frames else plural(len(alike), "time")
-    return f"{number}: {bare_reason(alike[0])} ({', '.join(names[:NAMED])}{rest})"
+    return f"{number}: {_bare_reason(alike[0])} ({', '.join(names[:_NAMED])}{rest})"
 
 
-def one_line(text: str) -> str:
+def _one_line(text: str) -> str:
     return " ".join(clean(text).split("\n"))

@@ -23,17 +23,23 @@ from potpyri_like.store import read_table
 Card = tuple[str, str | int | float | bool | None, str]  # of a FITS header: keyword, value, comment
 
 __all__ = [
+    "Card",
     "Measurements",
+    "aperture_table",
+    "frame_table",
     "light_curve_table",
     "measurements",
+    "names",
     "noise_budget_table",
     "ranking_table",
     "read_light_curve",
     "read_measurements",
+    "star_table",
+    "table_hdu",
     "transit_table",
 ]
 
-PARAMETER_MEANINGS = {
+_PARAMETER_MEANINGS = {
     "tc": "mid-transit, on the scale told by time",
     "t14": "from first to fourth contact",
     "b": "impact parameter, in radii of the star",
@@ -47,9 +53,9 @@ PARAMETER_MEANINGS = {
     "rms": "of the residuals that were used, relative",
     "baseline_*": "coefficient of a column of the baseline, in the natural unit of that column",
 }
-PER_PIXEL = u.electron / u.pix
-CUBE_AXES = "numpy [star, aperture, frame]; NAXIS1 is frame"
-PLANE_AXES = "numpy [star, frame]; NAXIS1 is frame"
+_PER_PIXEL = u.electron / u.pix
+_CUBE_AXES = "numpy [star, aperture, frame]; NAXIS1 is frame"
+_PLANE_AXES = "numpy [star, frame]; NAXIS1 is frame"
 
 
 @dataclass(frozen=True)
@@ -95,32 +101,32 @@ def light_curve_table(light_curve: LightCurve) -> Table:
     meaning = TIME_MEANINGS.get(light_curve.time_name, "mid-exposure")
     star = f"of star {light_curve.star}"
     columns = (
-        column(light_curve.time_name, light_curve.time, u.d, meaning),
-        column("flux", light_curve.flux, None, "relative to the comparison stars, 1 out of transit"),
-        column("flux_err", light_curve.flux_err, None, "standard error of flux"),
-        column(
+        _column(light_curve.time_name, light_curve.time, u.d, meaning),
+        _column("flux", light_curve.flux, None, "relative to the comparison stars, 1 out of transit"),
+        _column("flux_err", light_curve.flux_err, None, "standard error of flux"),
+        _column(
             "x", light_curve.x, u.pix, f"column of the centroid {star}, 0-based, pixel centres on integers"
         ),
-        column("y", light_curve.y, u.pix, f"row of the centroid {star}, 0-based, pixel centres on integers"),
-        column("fwhm", light_curve.fwhm, u.pix, "full width at half maximum of the stars of the frame"),
-        column("sky", light_curve.sky, PER_PIXEL, f"sky in the annulus {star}"),
-        column("airmass", light_curve.airmass, None, "at mid-exposure; NaN without coordinates"),
-        column("comparison", light_curve.comparison, u.electron, "summed counts of the comparison stars"),
-        column("model", light_curve.model, None, "the fitted transit; 1 where none was fitted"),
-        column("trend", light_curve.trend, None, "the fitted baseline; 1 where none was fitted"),
-        column("detrended", light_curve.detrended, None, "flux over trend"),
-        column(
+        _column("y", light_curve.y, u.pix, f"row of the centroid {star}, 0-based, pixel centres on integers"),
+        _column("fwhm", light_curve.fwhm, u.pix, "full width at half maximum of the stars of the frame"),
+        _column("sky", light_curve.sky, _PER_PIXEL, f"sky in the annulus {star}"),
+        _column("airmass", light_curve.airmass, None, "at mid-exposure; NaN without coordinates"),
+        _column("comparison", light_curve.comparison, u.electron, "summed counts of the comparison stars"),
+        _column("model", light_curve.model, None, "the fitted transit; 1 where none was fitted"),
+        _column("trend", light_curve.trend, None, "the fitted baseline; 1 where none was fitted"),
+        _column("detrended", light_curve.detrended, None, "flux over trend"),
+        _column(
             "flags",
             np.asarray(light_curve.flags, int),
             None,
             "bits; see flag_bits in the metadata; 0 is good",
         ),
-        column("frame", names(light_curve.frames), None, "raw frame"),
+        _column("frame", names(light_curve.frames), None, "raw frame"),
     )
-    return Table(columns, meta=light_curve_meta(light_curve))
+    return Table(columns, meta=_light_curve_meta(light_curve))
 
 
-def light_curve_meta(light_curve: LightCurve) -> dict[str, object]:
+def _light_curve_meta(light_curve: LightCurve) -> dict[str, object]:
     """What lightcurve.ecsv says of the whole light curve, in plain Python types."""
     inner, outer = light_curve.annulus
     return {
@@ -152,7 +158,7 @@ def read_light_curve(path: Path) -> LightCurve:
     """
     table = read_table(Path(path))
     try:
-        return light_curve_of(table)
+        return _light_curve_of(table)
     except (KeyError, TypeError, ValueError) as error:
         raise HeaderError(
             f"{Path(path).name}: it is no light curve of potpyri_like ({error} is wanted);"
@@ -160,7 +166,7 @@ def read_light_curve(path: Path) -> LightCurve:
         ) from error
 
 
-def light_curve_of(table: Table) -> LightCurve:
+def _light_curve_of(table: Table) -> LightCurve:
     """The light curve that `light_curve_table` made a table of."""
     meta = table.meta
     columns = ("flux", "flux_err", "x", "y", "fwhm", "sky", "airmass", "comparison", "model", "trend")
@@ -170,9 +176,9 @@ def light_curve_of(table: Table) -> LightCurve:
         band=meta["band"],
         camera=meta["camera"],
         time_name=meta["time"]["column"],
-        time=numbers(table[meta["time"]["column"]]),
+        time=_numbers(table[meta["time"]["column"]]),
         flags=np.asarray(table["flags"], int),
-        frames=texts(table["frame"]),
+        frames=_texts(table["frame"]),
         radius=meta["aperture"]["pixels"],
         radius_fwhm=meta["aperture"]["fwhm"],
         annulus=(meta["annulus"]["inner_pixels"], meta["annulus"]["outer_pixels"]),
@@ -181,7 +187,7 @@ def light_curve_of(table: Table) -> LightCurve:
         reasons=dict(meta["reasons"]),
         is_identified=bool(meta.get("identified", True)),
         is_limit=bool(meta.get("limit", False)),
-        **{name: numbers(table[name]) for name in columns},
+        **{name: _numbers(table[name]) for name in columns},
     )
 
 
@@ -223,19 +229,23 @@ def star_table(result: SetResult) -> Table:
     unknown = np.full(count, np.nan)
     return Table(
         (
-            column("star", np.arange(count), None, "index, brightest first"),
-            column("x", xy[:, 0], u.pix, "column in the reference frame, 0-based"),
-            column("y", xy[:, 1], u.pix, "row in the reference frame, 0-based"),
-            column("flux", known.flux if known else unknown, u.electron, "median at the chosen aperture"),
-            column("weight", known.weight if known else unknown, None, "in the ensemble of comparison stars"),
-            column("rms", known.rms if known else unknown, None, "of the relative flux"),
-            column("why", names(known.why if known else [""] * count), None, "why the weight is 0"),
-            column(
+            _column("star", np.arange(count), None, "index, brightest first"),
+            _column("x", xy[:, 0], u.pix, "column in the reference frame, 0-based"),
+            _column("y", xy[:, 1], u.pix, "row in the reference frame, 0-based"),
+            _column("flux", known.flux if known else unknown, u.electron, "median at the chosen aperture"),
+            _column(
+                "weight", known.weight if known else unknown, None, "in the ensemble of comparison stars"
+            ),
+            _column("rms", known.rms if known else unknown, None, "of the relative flux"),
+            _column("why", names(known.why if known else [""] * count), None, "why the weight is 0"),
+            _column(
                 "point_to_point", known.point_to_point if known else unknown, None, "of the relative flux"
             ),
-            column("expected", known.expected if known else unknown, None, "rms that the errors promise"),
-            column("score", known.score if known else unknown, None, "variability over noise, 1 if constant"),
-            column(
+            _column("expected", known.expected if known else unknown, None, "rms that the errors promise"),
+            _column(
+                "score", known.score if known else unknown, None, "variability over noise, 1 if constant"
+            ),
+            _column(
                 "own_aperture",
                 known.own_aperture if known else unknown,
                 u.pix,
@@ -258,25 +268,25 @@ def transit_table(result: SetResult) -> Table:
     for band in () if fit is None else fit.bands:
         estimates = [(name, band.name, getattr(band, name), "") for name in ("depth", "k", "k2", "u1", "u2")]
         known = (("error_scale", band.scale), ("beta", band.beta), ("rms", band.rms))
-        rows += [*estimates, *((name, band.name, exactly(value), "") for name, value in known)]
-        rows += [(f"baseline_{name}", band.name, exactly(c), "") for name, c in band.coefficients.items()]
+        rows += [*estimates, *((name, band.name, _exactly(value), "") for name, value in known)]
+        rows += [(f"baseline_{name}", band.name, _exactly(c), "") for name, c in band.coefficients.items()]
     columns = (
-        column("name", names(row[0] for row in rows), None, "parameter; see meanings in the metadata"),
-        column("band", names(row[1] for row in rows), None, "empty for what all bands share"),
-        column("value", np.array([row[2].value for row in rows], float), None, "median of the posterior"),
-        column("minus", np.array([row[2].minus for row in rows], float), None, "from 16 percent up to it"),
-        column("plus", np.array([row[2].plus for row in rows], float), None, "from it up to 84 percent"),
-        column("unit", names(row[3] for row in rows), None, "of the value; empty for a number"),
+        _column("name", names(row[0] for row in rows), None, "parameter; see meanings in the metadata"),
+        _column("band", names(row[1] for row in rows), None, "empty for what all bands share"),
+        _column("value", np.array([row[2].value for row in rows], float), None, "median of the posterior"),
+        _column("minus", np.array([row[2].minus for row in rows], float), None, "from 16 percent up to it"),
+        _column("plus", np.array([row[2].plus for row in rows], float), None, "from it up to 84 percent"),
+        _column("unit", names(row[3] for row in rows), None, "of the value; empty for a number"),
     )
-    return Table(columns, meta=transit_meta(result))
+    return Table(columns, meta=_transit_meta(result))
 
 
-def exactly(value: float) -> Estimate:
+def _exactly(value: float) -> Estimate:
     """A number without an error of its own."""
     return Estimate(float(value), np.nan, np.nan)
 
 
-def transit_meta(result: SetResult) -> dict[str, object]:
+def _transit_meta(result: SetResult) -> dict[str, object]:
     """What transit.ecsv says of the whole fit, in plain Python types."""
     fit, curve = result.transit, result.light_curve
     if fit is None:
@@ -297,7 +307,7 @@ def transit_meta(result: SetResult) -> dict[str, object]:
         "period_days": None if fit.period is None else float(fit.period),
         "baseline_columns": {clean(band.name): list(map(clean, band.columns)) for band in fit.bands},
         "baseline_chosen": {clean(band.name): list(map(clean, band.chosen)) for band in fit.bands},
-        "meanings": PARAMETER_MEANINGS,
+        "meanings": _PARAMETER_MEANINGS,
         "software": SOFTWARE,
     }
 
@@ -311,15 +321,15 @@ def noise_budget_table(result: SetResult) -> Table:
     if stars is None or budget is None:
         return Table(meta={"software": SOFTWARE})
     columns = [
-        column("star", np.arange(len(stars.flux)), None, "index, brightest first"),
-        column("flux", stars.flux, u.electron, "median at the chosen aperture"),
-        column("weight", stars.weight, None, "in the ensemble of comparison stars"),
+        _column("star", np.arange(len(stars.flux)), None, "index, brightest first"),
+        _column("flux", stars.flux, u.electron, "median at the chosen aperture"),
+        _column("weight", stars.weight, None, "in the ensemble of comparison stars"),
     ]
     for name, noise in budget.terms.items():
         key = "noise_" + clean(name).replace(" ", "_").replace("-", "_")
-        columns.append(column(key, noise, None, f"noise of one frame from: {clean(name)}; relative"))
+        columns.append(_column(key, noise, None, f"noise of one frame from: {clean(name)}; relative"))
     for index, width in enumerate(budget.width):
-        columns += scale_columns(budget, index, float(width))
+        columns += _scale_columns(budget, index, float(width))
     meta = {
         "target": clean(result.observed.target),
         "band": clean(result.observed.band),
@@ -331,15 +341,17 @@ def noise_budget_table(result: SetResult) -> Table:
     return Table(columns, meta=meta)
 
 
-def scale_columns(budget: NoiseBudget, index: int, width: float) -> list[Column]:
+def _scale_columns(budget: NoiseBudget, index: int, width: float) -> list[Column]:
     """Predicted and measured noise at one time scale, their ratio and its uncertainty."""
     name = "frame" if width == 0 else f"{width:g}min"
     when = "of single frames" if width == 0 else f"of bins of {width:g} minutes"
     return [
-        column(f"predicted_{name}", budget.predicted[:, index], None, f"standard deviation {when}, relative"),
-        column(f"measured_{name}", budget.measured[:, index], None, f"standard deviation {when}, relative"),
-        column(f"ratio_{name}", budget.ratio[:, index], None, f"predicted over measured, {when}"),
-        column(f"uncertainty_{name}", budget.uncertainty[:, index], None, "relative, of what was measured"),
+        _column(
+            f"predicted_{name}", budget.predicted[:, index], None, f"standard deviation {when}, relative"
+        ),
+        _column(f"measured_{name}", budget.measured[:, index], None, f"standard deviation {when}, relative"),
+        _column(f"ratio_{name}", budget.ratio[:, index], None, f"predicted over measured, {when}"),
+        _column(f"uncertainty_{name}", budget.uncertainty[:, index], None, "relative, of what was measured"),
     ]
 
 
@@ -353,21 +365,21 @@ def measurements(result: SetResult) -> fits.HDUList:
     RELFLUX_ERR, numpy [star, frame], at the chosen aperture. Without a series there are only the primary
     header and an empty table of stars; without light curves no relative flux.
     """
-    hdus = fits.HDUList([primary(result), table_hdu("STARS", star_table(result))])
+    hdus = fits.HDUList([_primary(result), table_hdu("STARS", star_table(result))])
     series = result.series
     if series is None:
         return hdus
     hdus.append(table_hdu("FRAMES", frame_table(series)))
     hdus.append(table_hdu("APERTURES", aperture_table(series)))
-    hdus.append(image_hdu("FLUX", np.transpose(series.flux, (1, 2, 0)), "electron", CUBE_AXES))
-    hdus.append(image_hdu("FLUX_ERR", np.transpose(series.flux_err, (1, 2, 0)), "electron", CUBE_AXES))
+    hdus.append(_image_hdu("FLUX", np.transpose(series.flux, (1, 2, 0)), "electron", _CUBE_AXES))
+    hdus.append(_image_hdu("FLUX_ERR", np.transpose(series.flux_err, (1, 2, 0)), "electron", _CUBE_AXES))
     if result.stars is not None:
-        hdus.append(image_hdu("RELFLUX", result.stars.relflux.T, "", PLANE_AXES))
-        hdus.append(image_hdu("RELFLUX_ERR", result.stars.relflux_err.T, "", PLANE_AXES))
+        hdus.append(_image_hdu("RELFLUX", result.stars.relflux.T, "", _PLANE_AXES))
+        hdus.append(_image_hdu("RELFLUX_ERR", result.stars.relflux_err.T, "", _PLANE_AXES))
     return hdus
 
 
-def primary(result: SetResult) -> fits.PrimaryHDU:
+def _primary(result: SetResult) -> fits.PrimaryHDU:
     """The primary header of measurements.fits."""
     observed, series = result.observed, result.series
     hdu = fits.PrimaryHDU()
@@ -381,18 +393,18 @@ def primary(result: SetResult) -> fits.PrimaryHDU:
     if np.isfinite(result.pixel_scale):
         cards.append(("PIXSCALE", float(result.pixel_scale), "[arcsec/pix]"))
     if series is not None:
-        cards += series_cards(series, result.aperture)
+        cards += _series_cards(series, result.aperture)
     hdu.header.extend(cards)
     hdu.header.add_comment("Positions are 0-based, pixel centres on integers; NaN: not measured.")
-    hdu.header.add_comment(f"FLUX and FLUX_ERR: {CUBE_AXES}")
-    hdu.header.add_comment(f"RELFLUX and RELFLUX_ERR: {PLANE_AXES}")
+    hdu.header.add_comment(f"FLUX and FLUX_ERR: {_CUBE_AXES}")
+    hdu.header.add_comment(f"RELFLUX and RELFLUX_ERR: {_PLANE_AXES}")
     for bit, words in sorted(FLAG_MEANINGS.items()):
         if bit < 256:
             hdu.header.add_comment(f"FRAMES flags bit {bit}: {words}")
     return hdu
 
 
-def series_cards(series: Series, aperture: int) -> list[Card]:
+def _series_cards(series: Series, aperture: int) -> list[Card]:
     """The cards that say how a series was measured, and in which time."""
     barycentric = series.bjd_tdb is not None
     cards: list[Card] = [
@@ -420,23 +432,23 @@ def frame_table(series: Series) -> Table:
     bjd = np.full(count, np.nan) if series.bjd_tdb is None else series.bjd_tdb
     return Table(
         (
-            column("frame", np.arange(count), None, "index along the axis of frames"),
-            column("file", names(series.frames), None, "raw frame"),
-            column("bjd_tdb", bjd, u.d, "mid-exposure at the target"),
-            column("jd_utc", series.jd_utc, u.d, "mid-exposure"),
-            column("fwhm", series.fwhm, u.pix, "full width at half maximum"),
-            column("ellipticity", series.ellipticity, None, "of the stars, 1 - minor / major axis"),
-            column("angle", series.angle, u.deg, "of their major axis, from +x towards +y"),
-            column("dx", series.shift[:, 0], u.pix, "columns: centre of the reference in the frame"),
-            column("dy", series.shift[:, 1], u.pix, "rows: centre of the reference in the frame"),
-            column("rotation", series.rotation, u.deg, "against the reference"),
-            column("sky", series.frame_sky, PER_PIXEL, "median over the stars"),
-            column("airmass", series.airmass, None, "at mid-exposure"),
-            column("flags", np.asarray(series.flags, np.int32), None, "bits, see the primary header"),
-            column(
+            _column("frame", np.arange(count), None, "index along the axis of frames"),
+            _column("file", names(series.frames), None, "raw frame"),
+            _column("bjd_tdb", bjd, u.d, "mid-exposure at the target"),
+            _column("jd_utc", series.jd_utc, u.d, "mid-exposure"),
+            _column("fwhm", series.fwhm, u.pix, "full width at half maximum"),
+            _column("ellipticity", series.ellipticity, None, "of the stars, 1 - minor / major axis"),
+            _column("angle", series.angle, u.deg, "of their major axis, from +x towards +y"),
+            _column("dx", series.shift[:, 0], u.pix, "columns: centre of the reference in the frame"),
+            _column("dy", series.shift[:, 1], u.pix, "rows: centre of the reference in the frame"),
+            _column("rotation", series.rotation, u.deg, "against the reference"),
+            _column("sky", series.frame_sky, _PER_PIXEL, "median over the stars"),
+            _column("airmass", series.airmass, None, "at mid-exposure"),
+            _column("flags", np.asarray(series.flags, np.int32), None, "bits, see the primary header"),
+            _column(
                 "matched", np.asarray(series.matched, np.int32), None, "stars that agreed with the reference"
             ),
-            column("reason", names(series.reasons), None, "why the frame is flagged"),
+            _column("reason", names(series.reasons), None, "why the frame is flagged"),
         )
     )
 
@@ -445,15 +457,15 @@ def aperture_table(series: Series) -> Table:
     """One row for each aperture of a series."""
     return Table(
         (
-            column("radius_fwhm", series.radii_fwhm, None, "in FWHM of the reference"),
-            column("radius", series.radii, u.pix, "radius"),
+            _column("radius_fwhm", series.radii_fwhm, None, "in FWHM of the reference"),
+            _column("radius", series.radii, u.pix, "radius"),
         )
     )
 
 
 def table_hdu(name: str, table: Table) -> fits.BinTableHDU:
     """A table for FITS: text in ASCII, units as TUNIT and descriptions as TCOMM cards."""
-    plain = Table({key: fits_values(table[key]) for key in table.colnames})
+    plain = Table({key: _fits_values(table[key]) for key in table.colnames})
     hdu = fits.table_to_hdu(plain)
     hdu.name = name
     for number, key in enumerate(table.colnames, start=1):
@@ -464,12 +476,12 @@ def table_hdu(name: str, table: Table) -> fits.BinTableHDU:
     return hdu
 
 
-def fits_values(values: Column) -> np.ndarray:
+def _fits_values(values: Column) -> np.ndarray:
     """A column's values as FITS can hold them."""
     return names(map(ascii_only, values)) if values.dtype.kind == "U" else np.asarray(values)
 
 
-def image_hdu(name: str, array: np.ndarray, unit: str, axes: str) -> fits.ImageHDU:
+def _image_hdu(name: str, array: np.ndarray, unit: str, axes: str) -> fits.ImageHDU:
     """An array as a float32 image extension, the meaning of its axes in a comment."""
     hdu = fits.ImageHDU(np.ascontiguousarray(array, dtype=np.float32), name=name)
     if unit:
@@ -488,7 +500,7 @@ def read_measurements(path: Path) -> Measurements:
     """
     try:
         with fits.open(Path(path), memmap=False) as hdus:
-            return measurements_of(hdus)
+            return _measurements_of(hdus)
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise HeaderError(
             f"{Path(path).name}: no measurements of potpyri_like can be read from it ({error});"
@@ -496,14 +508,14 @@ def read_measurements(path: Path) -> Measurements:
         ) from error
 
 
-def measurements_of(hdus: fits.HDUList) -> Measurements:
+def _measurements_of(hdus: fits.HDUList) -> Measurements:
     """What `measurements` put into an HDU list."""
     header = hdus[0].header
-    images = {hdu.name: native(hdu.data) for hdu in hdus if isinstance(hdu, fits.ImageHDU)}
+    images = {hdu.name: _native(hdu.data) for hdu in hdus if isinstance(hdu, fits.ImageHDU)}
     return Measurements(
-        stars=table_of(hdus["STARS"]),
-        frames=table_of(hdus["FRAMES"]),
-        apertures=table_of(hdus["APERTURES"]),
+        stars=_table_of(hdus["STARS"]),
+        frames=_table_of(hdus["FRAMES"]),
+        apertures=_table_of(hdus["APERTURES"]),
         flux=images["FLUX"],
         flux_err=images["FLUX_ERR"],
         relflux=images.get("RELFLUX"),
@@ -513,20 +525,20 @@ def measurements_of(hdus: fits.HDUList) -> Measurements:
     )
 
 
-def table_of(hdu: fits.BinTableHDU) -> Table:
+def _table_of(hdu: fits.BinTableHDU) -> Table:
     """A table of ours from FITS: native byte order, units and descriptions from the TUNIT and TCOMM cards."""
     columns = []
     for number, key in enumerate(hdu.columns.names, start=1):
         unit = hdu.header.get(f"TUNIT{number}")
-        values = native(np.asarray(hdu.data[key]))
-        columns.append(column(key, values, u.Unit(unit) if unit else None, hdu.header[f"TCOMM{number}"]))
+        values = _native(np.asarray(hdu.data[key]))
+        columns.append(_column(key, values, u.Unit(unit) if unit else None, hdu.header[f"TCOMM{number}"]))
     return Table(columns)
 
 
 # -- columns -------------------------------------------------------------------------------------------------
 
 
-def column(name: str, values: ArrayLike, unit: u.UnitBase | None, description: str) -> Column:
+def _column(name: str, values: ArrayLike, unit: u.UnitBase | None, description: str) -> Column:
     return Column(values, name=name, unit=unit, description=description)
 
 
@@ -536,15 +548,15 @@ def names(texts: Iterable[str]) -> np.ndarray:
     return np.array(cleaned, dtype=f"U{max([1, *map(len, cleaned)])}")
 
 
-def numbers(values: Column) -> np.ndarray:
+def _numbers(values: Column) -> np.ndarray:
     """A column as float64, NaN where it is empty."""
     return np.ma.filled(np.ma.asarray(values, float), np.nan)
 
 
-def texts(values: Column) -> tuple[str, ...]:
+def _texts(values: Column) -> tuple[str, ...]:
     """A column as texts, "" where it is empty."""
     return tuple(str(text) for text in np.ma.filled(np.ma.asarray(values), ""))
 
 
-def native(values: np.ndarray) -> np.ndarray:
+def _native(values: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("="))

@@ -27,9 +27,9 @@ __all__ = [
 ]
 
 SOFTWARE = f"potpyri_like {__version__}"
-MMAG = 2500 / math.log(10)  # of a small relative change
+_MMAG = 2500 / math.log(10)  # of a small relative change
 
-FRAME_WORDS = {
+_FRAME_WORDS = {
     FrameFlag.UNMATCHED: "frame not matched to the reference, not measured",
     FrameFlag.FEW_STARS: "frame matched on few stars",
     FrameFlag.CLOUD: "cloud",
@@ -37,7 +37,7 @@ FRAME_WORDS = {
     FrameFlag.POOR_SEEING: "poor seeing",
     FrameFlag.TRAILED: "stars trailed",
 }
-STAR_WORDS = {
+_STAR_WORDS = {
     StarFlag.SATURATED: "saturated pixel in the aperture",
     StarFlag.BAD_PIXEL: "bad pixel in the aperture, filled",
     StarFlag.HOT_PIXEL: "hot pixel in the aperture, replaced",
@@ -47,8 +47,8 @@ STAR_WORDS = {
     StarFlag.FILLED: "much of the light on bad pixels",
 }
 FLAG_MEANINGS = {
-    **{int(flag): words for flag, words in FRAME_WORDS.items()},
-    **{int(flag) << STAR_FLAG_SHIFT: words for flag, words in STAR_WORDS.items()},
+    **{int(flag): words for flag, words in _FRAME_WORDS.items()},
+    **{int(flag) << STAR_FLAG_SHIFT: words for flag, words in _STAR_WORDS.items()},
 }
 TIME_MEANINGS = {
     "bjd_tdb": "BJD_TDB of mid-exposure: barycentric Julian date, light travel time to the target included",
@@ -68,7 +68,7 @@ def in_ppt(noise: float) -> str:
 
 def in_mmag(noise: float) -> str:
     """A relative noise in millimagnitudes, as a number without its unit."""
-    return short(MMAG * noise)
+    return short(_MMAG * noise)
 
 
 def short(value: float, digits: int = 3) -> str:
