@@ -65,6 +65,7 @@ def test_calibrated_copies_beside_the_raw_frames_are_excluded(tmp_path, way, eve
     }
 
 
+@pytest.mark.slow
 def test_a_backup_of_everything_counts_once(tmp_path):
     lights(tmp_path / "raw", START, n=4)
     calibrations(tmp_path / "raw", START)

@@ -126,6 +126,7 @@ def test_the_masters_of_a_night_say_what_they_are_made_of(tmp_path):
         assert (output.root / master.product).is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [1, 6])
 @pytest.mark.parametrize("mode", ["none", "median"])
 def test_two_masters_of_other_frames_differ_by_the_variance_of_their_pixels(tmp_path, mode, number):

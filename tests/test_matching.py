@@ -63,6 +63,7 @@ def test_four_or_five_stars_with_one_false_are_enough(true, false, flux):
     assert wrong == 0
 
 
+@pytest.mark.slow
 def test_thirty_percent_false_stars_and_flips_do_no_harm():
     options = {"allow_flip": True}
     right, wrong = rates(np.random.default_rng(5), 40, true=21, false=9, flip=True, options=options)

@@ -297,6 +297,7 @@ class TestEvening:
         OPTICAM.settle(infos)
         assert self.days(infos) == ["2023-02-01", "2023-02-02"]
 
+    @pytest.mark.slow
     def test_three_thousand_frames_are_settled_in_seconds(self):
         evening = described(RAW | {"DATE-OBS": "2023-02-01", "UT": "05:00:00.5"})
         morning = described(RAW | {"DATE-OBS": "2023-02-02", "UT": "09:00:00.5"})

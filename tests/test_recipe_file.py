@@ -187,6 +187,7 @@ def test_a_file_that_failed_is_read_again_once_it_is_mended(mine):
 # -- runs ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_it_runs_is_kept_and_its_file_is_what_its_stages_depend_on(night, mine):
     assert times(night, mine)["Level"] == N
     first = levels(night)
@@ -226,6 +227,7 @@ def test_its_stages_run_in_processes_and_on_a_cluster(night, mine, tmp_path):
             executor.shutdown(cancel_futures=True)
 
 
+@pytest.mark.slow
 def test_another_process_has_the_classes_before_the_stages_that_need_them(mine, tmp_path):
     stages = recipe_of(Opticam(), Options(recipe=str(mine))).stages
     job = Job.of([stage for stage in stages if stage.per == "frame"], Setup(Opticam()))

@@ -383,6 +383,7 @@ def test_workers_that_outlive_a_run_take_nothing_from_it_to_the_next(red, frames
         assert weights(outcomes) == [(factor * n, factor * (n + 1)) for n in range(6)]
 
 
+@pytest.mark.slow
 def test_workers_find_frames_whose_paths_are_relative_to_where_the_run_began(
     red, frames, pool, monkeypatch, tmp_path
 ):

@@ -40,6 +40,8 @@ from potpyri_like.store import Output, read_header, sha256
 from potpyri_like.verify import verify_night
 from potpyri_like.workers import Pool
 
+pytestmark = pytest.mark.slow  # whole nights
+
 CALIBRATION = {"Trim", "HotPixels", "Calibrate"}
 FRAMES = "WASP-0/r/frames"
 N = 6

@@ -182,6 +182,7 @@ def test_a_loud_read_out_is_no_wrong_gain(tmp_path):
     assert result.masters.flat.photons == 1
 
 
+@pytest.mark.slow
 def test_flats_that_are_left_out_tell_nothing_of_the_gain(tmp_path):
     result = masters_of(tmp_path, declared(1.3), flats=9, full=5)
     assert len(result.masters.flat.inputs) == 4
