@@ -36,6 +36,7 @@ __all__ = [
     "Results",
     "StarFlag",
     "bits_excluded",
+    "ccd_of",
     "excluded",
 ]
 
@@ -219,6 +220,25 @@ class FrameInfo:
 Results: TypeAlias = Mapping[str, Any]  # what stages found out, by the names of fields
 
 
+def ccd_of(pixels: Pixels, *, unit: str = "electron", wcs: WCS | None = None) -> CCDData:
+    """Pixels as astropy, ccdproc and photutils know them; data and variance are shared, not copied.
+
+    `mask` is true for the pixels of `UNUSABLE` bits, None where there is none; `uncertainty` is the variance of each
+    pixel by itself; `flags` has all the bits.
+    """
+    from astropy.nddata import CCDData, VarianceUncertainty
+
+    unusable = (pixels.mask & np.uint16(UNUSABLE)) != 0
+    return CCDData(
+        pixels.data,
+        unit=unit,
+        mask=unusable if unusable.any() else None,
+        flags=pixels.mask,
+        uncertainty=VarianceUncertainty(pixels.variance, copy=False),
+        wcs=wcs,
+    )
+
+
 @dataclass(frozen=True)
 class Frame:
     """Pixels on their way through the stages.
@@ -333,17 +353,7 @@ class Frame:
         `mask` is true for the pixels of `UNUSABLE` bits, None where there is none; `uncertainty` is the variance of
         each pixel by itself (see `covariance`); `flags` has all the bits.
         """
-        from astropy.nddata import CCDData, VarianceUncertainty
-
-        unusable = self.unusable
-        return CCDData(
-            self.data,
-            unit="electron",
-            mask=unusable if unusable.any() else None,
-            flags=self.mask,
-            uncertainty=VarianceUncertainty(self.variance, copy=False),
-            wcs=self.wcs,
-        )
+        return ccd_of(self.pixels, wcs=self.wcs)
 
     @property
     def data(self) -> np.ndarray:

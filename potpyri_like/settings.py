@@ -23,7 +23,12 @@ __all__ = ["gather_options", "user_options"]
 
 
 def gather_options(
-    night: Path, config: Path | None, given: Mapping[str, OptionValue], *, say: Callable[[str], object]
+    night: Path,
+    config: Path | None,
+    given: Mapping[str, OptionValue],
+    *,
+    say: Callable[[str], object],
+    where: str = COMMAND_LINE,
 ) -> tuple[Options, dict[str, str]]:
     """The options in force, and where those that were given came from.
 
@@ -33,9 +38,11 @@ def gather_options(
     config : Path or None
         A file of options that was named; None: the night's reduce.toml, where there is one.
     given : mapping of str to value
-        By the names of their fields, as on the command line; None where nothing was given.
+        By their names on the command line, with underscores, or by those of their fields; None: not given.
     say : callable
         Called with a sentence for each option that is not a night's to give.
+    where : str
+        What gives `given`.
 
     Raises
     ------
@@ -52,11 +59,11 @@ def gather_options(
         .merged(from_user, where=str(config_path()))
         .merged(from_times, where=str(times))
         .merged(from_file, where=str(path))
-        .merged(from_line, where=COMMAND_LINE)
+        .merged(from_line, where=where)
     )
     origins = {name.replace("-", "_"): "configuration" for name in from_user}
     origins |= dict.fromkeys(from_times, TIMES) | {name.replace("-", "_"): path.name for name in from_file}
-    return options, origins | dict.fromkeys(from_line, COMMAND_LINE)
+    return options, origins | dict.fromkeys(from_line, where)
 
 
 def _options_of_file(
@@ -97,7 +104,7 @@ def user_options(given: Mapping[str, OptionValue]) -> Options:
 def _line_options(given: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
     """The options that the command line gives, by their public names."""
     names = {item.name: public_name(item) for item in fields(options_type())}
-    return {names[name]: value for name, value in given.items() if value is not None}
+    return {names.get(name, name): value for name, value in given.items() if value is not None}
 
 
 def _with_good_radec(options: Options) -> Options:

@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 from fake_report import make_report, make_set
 
@@ -408,3 +409,14 @@ def test_everything_for_a_declaration_is_described():
 
     text = read(ROOT / "docs" / "reference" / "instruments.md")
     assert not [name for name in instruments.__all__ if not re.search(rf"[.: ~]{name}\b", text)]
+
+
+@pytest.mark.slow
+def test_the_python_page_runs_from_top_to_bottom(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for code in blocks(ROOT / "docs" / "python.md", "python"):
+        exec(compile(code, "python.md", "exec"), names)
+    assert len(names["curve"]) == 18 and names["series"].time.scale == "tdb"
+    assert np.array_equal(names["by_hand"].data, names["image"].data)
+    assert len(names["fluxes"]) == 10 and names["match"].rms < 1
