@@ -451,7 +451,10 @@ def _worst(statuses: set[int]) -> int:
     "--config", type=_PATH, metavar="FILE", help="Read options from this file, not NIGHT/reduce.toml."
 )
 @click.option(
-    "--idle", type=_Finite(0, min_open=True), metavar="MINUTES", help="End when no frame came for so long."
+    "--idle",
+    type=_Finite(0, min_open=True),
+    metavar="MINUTES",
+    help="Stop after so many minutes without a new frame.",
 )
 @click.option(
     "--serve",
@@ -500,7 +503,7 @@ def watch(
 @cli.command(
     "verify",
     cls=_WithOptionsOfARunAgain,
-    short_help="Prove that raw files and products are what they were; compute again.",
+    short_help="Verify checksums of raw files and products, and recompute a sample.",
 )
 @click.argument("night", type=_PATH)
 @click.option("--all", "every", is_flag=True, help="Compute everything again, not a sample of the frames.")
@@ -519,7 +522,7 @@ def verify(
     verbose: bool,
     **given: OptionValue,
 ) -> None:
-    """Prove the last run of NIGHT.
+    """Verify the last run of NIGHT.
 
     Every raw file and every product is compared with its SHA-256 in run.json; then a dozen frames of each
     set, or all of them, are computed again, and the products from them, and compared bit by bit. Nothing is
@@ -557,10 +560,10 @@ def _check_lines(check: Check) -> list[str]:
 # -- reduce explain ------------------------------------------------------------------------------------------
 
 
-@cli.command("explain", short_help="Tell why the last run chose what it chose, and what lost.")
+@cli.command("explain", short_help="Explain the choices of the last run, with the rejected candidates.")
 @click.argument("night", type=_PATH)
 @click.argument("what", default="")
-@click.option("--all", "everything", is_flag=True, help="Name all candidates that lost, not a dozen of each.")
+@click.option("--all", "everything", is_flag=True, help="List all rejected candidates, not a dozen of each.")
 @click.option("--out", type=_PATH, metavar="DIR", help="Where the products are, if not in NIGHT/red.")
 @click.option(
     "--metric",
@@ -575,14 +578,16 @@ def _check_lines(check: Check) -> list[str]:
 def explain(
     night: Path, what: str, everything: bool, out: Path | None, metric: str | None, recipe: str | None
 ) -> None:
-    """Tell why the last run of NIGHT chose its reference, masters, aperture, comparison stars and baseline.
+    """Explain why the last run of NIGHT chose its reference, masters, aperture, comparison stars and baseline.
 
     WHAT is a part of the name of a target, a band, a camera or a choice: reduce explain NIGHT aperture.
     """
     with run_record(night, out) as (run, _):
         lines = explanation(run, what=what, everything=everything)
     if not lines:
-        raise UsageError(f"{what!r}: the last run of {night} made no such choice; leave it out to see all")
+        raise UsageError(
+            f"{what!r}: the last run of {night} made no such choice; leave it out to see all choices"
+        )
     run_before = last_run(night, out=out)
     if run_before.metric or metric:
         lines.append(metric_word(run_before, metric))
@@ -597,7 +602,7 @@ def explain(
 @cli.command(
     "inject",
     cls=_WithOptionsOfARunAgain,
-    short_help="Put transits into the raw pixels, and tell how well they are recovered.",
+    short_help="Inject transits into the raw pixels, and report how well they are recovered.",
 )
 @click.argument("night", type=_PATH)
 @click.option(
@@ -605,7 +610,7 @@ def explain(
     default="0.003,0.006,0.012",
     show_default=True,
     metavar="D,D,...",
-    help="Of the transits; 0.01 is 1 %. Each depth is one pass over the frames.",
+    help="Transit depths; 0.01 is 1 %. Each depth takes one pass over the frames.",
 )
 @click.option(
     "--stars",
@@ -613,9 +618,15 @@ def explain(
     default=6,
     show_default=True,
     metavar="N",
-    help="In which transits are put at a time: the target, if it has none, and constant stars like it.",
+    help="Stars to inject at a time: the target, if it has no transit, and constant stars like it.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the mid-times.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Random seed of the mid-transit times.",
+)
 @click.option("--out", type=_PATH, metavar="DIR", help="Where the products are, if not in NIGHT/red.")
 @click.option("--verbose", "-v", is_flag=True, help="Show the log on the screen.")
 @click.pass_context
@@ -707,12 +718,12 @@ def _plan_option(name: str, help_: str, **more: Any) -> Any:
     metavar="PIXELS",
     help="Side of the images, where the declaration leaves it open.",
 )
-@_plan_option("exposure", "Of each science frame.", type=_Finite(0), metavar="SECONDS")
+@_plan_option("exposure", "Exposure of each science frame.", type=_Finite(0), metavar="SECONDS")
 @_plan_option("hours", "From the first frame to the last.", type=_Finite(0, min_open=True), metavar="H")
 @click.option("--bands", metavar="B,B,...", help="The bands, of those that the cameras have.")
 @_plan_option("depth", "Of the transit; 0.01 is 1 %.", type=_Finite(0, 1), metavar="D")
 @_plan_option("stars", "Faint stars in the field.", type=click.IntRange(0), metavar="N")
-@_plan_option("drift", "Of the field in the night.", type=_Finite(0), metavar="PIXELS")
+@_plan_option("drift", "Drift of the field during the night.", type=_Finite(0), metavar="PIXELS")
 @click.option("--flip/--no-flip", default=True, show_default=True, help="A meridian flip in the night.")
 @click.option("--folders", is_flag=True, help="One folder for each camera.")
 @click.option(
@@ -744,7 +755,7 @@ def simulate(
     truth = simulate_night(known, folder, night)
     camera, (x, y) = next(iter(truth.target_xy.items()))
     told = folder / "truth.ecsv"
-    click.echo(f"{len(truth.frames)} science frames in {folder}; what is true of them is in {told}")
+    click.echo(f"{len(truth.frames)} science frames in {folder}; true values: {told}")
     click.echo(shlex.join(["reduce", known.name, str(folder), "--target-xy", f"{camera}:{x:.1f},{y:.1f}"]))
 
 

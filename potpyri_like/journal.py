@@ -238,7 +238,7 @@ class Journal:
         if job != task.job:
             return Known(why=self.difference(job, task.parts))
         if described != task.described:
-            return Known(why="described otherwise")
+            return Known(why="changed in its description")
         if raw != self.content(task.file, task.path):
             return Known(why="another raw file")
         try:

@@ -143,7 +143,7 @@ class Options:
         "Radius of the aperture in FWHM, instead of the one of least noise.", metavar="FWHM"
     )
     photometer: str = _option(
-        "How the light of a star is added up: aperture, optimal (weighted by the profile), psf (fitted profiles, for"
+        "How the flux of a star is measured: aperture, optimal (weighted by the profile), psf (fitted profiles, for"
         " blends), shape (the star's contour, grown), mask (circles of parts of pixels), or what a plugin brings.",
         "aperture",
         metavar="NAME",

@@ -49,7 +49,7 @@ FWHM = 6.0
 DEPTH = 0.015
 CANDIDATES = (
     Candidate("airmass", "BIC -12.0", ""),
-    Candidate("x", "BIC +3.0", "it does not earn its place"),
+    Candidate("x", "BIC +3.0", "not justified by the BIC"),
     Candidate("sky", "", "it is the same in all frames"),
 )
 

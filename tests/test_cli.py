@@ -333,7 +333,7 @@ def test_a_night_is_simulated_and_the_next_command_told(here):
     ran = run(*words)
     assert ran.status == 0 and not ran.err
     first, command = ran.out.splitlines()
-    assert first == "2 science frames in new; what is true of them is in new/truth.ecsv"
+    assert first == "2 science frames in new; true values: new/truth.ecsv"
     assert re.fullmatch(r"reduce OPTICAM new --target-xy C2:[\d.]+,[\d.]+", command)
     assert len(Table.read("new/truth.ecsv", format="ascii.ecsv")) == 2
     run(*("again" if word == "new" else word for word in words))

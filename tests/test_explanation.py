@@ -48,7 +48,7 @@ def test_every_set_tells_its_choices_and_their_reasons(record):
 
 def test_a_dozen_of_those_that_lost_are_named(record):
     lines = explanation(record, what="aperture")
-    assert "    chosen out of 16; 15 candidates lost:" in lines
+    assert "    chosen out of 16; 15 candidates rejected:" in lines
     assert [line for line in lines if line.endswith("noisier")] == [
         f"      {1 + 0.1 * i:.2f} FWHM  {9 - 0.1 * i:.2f} mmag  noisier" for i in range(12)
     ]
@@ -126,7 +126,7 @@ def test_explain_names_what_the_run_chose_and_what_lost(night):
 
 def test_the_darks_of_another_exposure_are_those_that_lost(night):
     done = run("explain", night, "dark of 20 s", "--all")
-    assert "  dark of 20 s: exact\n    2 frames\n    chosen out of 4; 2 candidates lost:" in done.out
+    assert "  dark of 20 s: exact\n    2 frames\n    chosen out of 4; 2 candidates rejected:" in done.out
     lost = [line for line in done.out.splitlines() if line.endswith("it is one of 5 s")]
     assert len(lost) == 2
 
@@ -156,7 +156,7 @@ def test_a_word_that_fits_nothing_is_a_wrong_command(night):
     done = run("explain", night, "apperture")
     assert done.status == 2
     assert "'apperture': the last run of" in done.err
-    assert "made no such choice; leave it out to see all" in done.err
+    assert "made no such choice; leave it out to see all choices" in done.err
     assert not done.out
 
 

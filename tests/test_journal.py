@@ -200,7 +200,7 @@ def test_a_touched_raw_file_of_equal_bytes_is_the_same(journal, raw):
     [
         ({"frame": "C1/b.fits"}, "new"),
         ({"chain": "Trim Find"}, "new"),
-        ({"described": "otherwise"}, "described otherwise"),
+        ({"described": "otherwise"}, "changed in its description"),
         (
             {"parts": {"version of the software": "v2", "masters": "m1", "reference": "r1"}},
             "other version of the software",
@@ -232,7 +232,7 @@ def test_the_last_outcome_counts(journal, raw):
     kept(journal, raw, 1)
     asked = kept(journal, raw, 2, described="otherwise")
     assert journal.known(asked).outcome == 2
-    assert journal.known(task(raw)).why == "described otherwise"
+    assert journal.known(task(raw)).why == "changed in its description"
 
 
 def test_a_spoilt_outcome_is_done_again(journal, raw):

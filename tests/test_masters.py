@@ -163,7 +163,9 @@ def test_what_a_night_lacks_is_a_problem_with_its_name(tmp_path):
     assert not result.masters.darks
     assert result.masters.flat is None
     assert [problem.why for problem in result.problems] == [
-        f"no {kind} frames that fit; the frames go without" for kind in ("bias", "dark", "flat")
+        "no matching bias frames: not bias-subtracted",
+        "no matching dark frames: not dark-subtracted",
+        "no matching flat frames: not flat-fielded",
     ]
 
 
@@ -319,7 +321,7 @@ def test_where_no_flat_serves_the_night_goes_without_and_says_so(night):
     result, _ = reduced(night)
     assert result.masters.flat is None
     missing = [problem for problem in result.problems if problem.grade is Grade.MISSING]
-    assert [problem.why for problem in missing] == ["none of the 5 flat frames serves; the frames go without"]
+    assert [problem.why for problem in missing] == ["none of the 5 flat frames is usable: not flat-fielded"]
 
 
 def test_the_next_run_says_the_same_of_the_frames_that_were_rejected(night):
@@ -353,7 +355,7 @@ def test_an_exposure_without_a_dark_is_said(night):
         change(path, EXPTIME=60.0)
     result, _ = reduced(night)
     whys = [problem.why for problem in result.problems]
-    assert "no dark of 30 s can be made of those of 60 s; the frames go without" in whys
+    assert "no dark of 30 s can be made from those of 60 s: not dark-subtracted" in whys
 
 
 def test_a_dark_is_found_by_an_exposure_within_the_accuracy_of_a_shutter():

@@ -243,7 +243,7 @@ def test_page_lists_the_candidates_of_a_choice_folded(fitted):
     choices = page[page.index("What was chosen, and why") :]
     assert "<details>" in choices and "out of 3" in choices
     text = text_of(page)
-    assert "x: BIC +3.0; it does not earn its place" in text
+    assert "x: BIC +3.0; not justified by the BIC" in text
     assert "sky; it is the same in all frames" in text
 
 

@@ -308,7 +308,7 @@ def test_another_raw_file_and_another_description_and_a_new_frame_are_told_apart
     outcomes, runner, progress = ran(red, infos)
     assert worked_on(runner) == 3 and weights(outcomes)[0] == (7, 7)
     assert progress.said == [
-        f"{WHAT}: 1 of 4 known from before, 3 to do: 1 another raw file, 1 described otherwise, 1 new"
+        f"{WHAT}: 1 of 4 known from before, 3 to do: 1 another raw file, 1 changed in its description, 1 new"
     ]
 
 

@@ -203,7 +203,7 @@ class Opticam(Instrument):
             yield _FILTERED
         columns, wanted = header.image_shape[-1], 2048 // self.binning_of(header)[0]
         if columns < wanted:
-            yield f"a window of {columns} of {wanted} columns, whose place on the chip no card tells"
+            yield f"a window of {columns} of {wanted} columns; its position on the detector is not in the header"
 
     def amplifiers_in(self, header: RawHeader, camera: Camera) -> tuple[Amplifier, ...]:
         """One; a simulator states its true gain, in GAIN."""

@@ -149,7 +149,7 @@ class Scene:
 
 
 class Photometer(ABC):
-    """How the light of stars is added up, above a sky that is known. A subclass is a frozen dataclass of plain values.
+    """How the flux of stars is measured, above a sky that is known. A subclass is a frozen dataclass of plain values.
 
     Attributes
     ----------

@@ -200,7 +200,7 @@ class PickVariable(TargetStage):
         open_ = [w for w in works if not w.named_by and w.result.stars is not None]
         ranked = [w for w in open_ if np.isfinite(_scores(w)).any()]
         if not ranked:
-            why = "no target was named (--target-xy), and too few frames were measured to tell which star varies"
+            why = "no target was named, and too few frames were measured to find a variable star: give --target-xy"
             return tuple(w.with_(target_why=why) if w in open_ else w for w in works)
         best, star = _most_variable(ranked)
         return tuple(self.picked(w, best, star) if w in ranked else w for w in works)
@@ -617,7 +617,7 @@ def aperture_choice(
     asked = (
         "as --aperture asks"
         if radius is not None
-        else f"{clear} frame(s) show no scatter to choose by; {_HABIT:g} FWHM by habit"
+        else f"{clear} usable frames are too few to optimise the aperture; {_HABIT:g} FWHM by default"
     )
     return ApertureChoice(index, np.full(len(series.radii), np.nan), ensemble, False, asked)
 
@@ -796,7 +796,7 @@ def _light_curve(work: Work, series: Series, table: StarTable, star: int) -> Lig
             "target": work.target_why,
             "aperture": next((c.why for c in work.result.choices if c.what == "aperture"), ""),
             "comparisons": _said(table),
-            "baseline": "the level out of transit, clipped from below, is 1",
+            "baseline": "normalised to the out-of-transit level",
             "time": _time_reason(work),
         },
     )

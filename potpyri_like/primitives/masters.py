@@ -49,6 +49,7 @@ from potpyri_like.store import Output, Scratch, ascii_text
 __all__ = ["MakeMasters", "dark_ladder"]
 
 log = logging.getLogger(__name__)
+_WITHOUT = {"bias": "not bias-subtracted", "dark": "not dark-subtracted", "flat": "not flat-fielded"}
 
 _SATURATED_FLAT = 0.05  # part of saturated pixels above which a flat is rejected
 _GAIN_KNOWN, _GAIN_MATTERS, _GAIN_RANGE = 0.03, 0.05, (0.2, 5.0)
@@ -549,12 +550,12 @@ def _missing_masters(observed: ObservationSet, wanted: Calibration, masters: Mas
         ("flat", observed.flats, masters.flat),
     ):
         if not got and frames:
-            why[kind] = f"none of the {len(frames)} {kind} frames serves; the frames go without"
+            why[kind] = f"none of the {len(frames)} {kind} frames is usable: {_WITHOUT[kind]}"
         elif not got:
-            why[kind] = f"no {kind} frames that fit; the frames go without"
+            why[kind] = f"no matching {kind} frames: {_WITHOUT[kind]}"
     if observed.darks and (without := _exposures_without(observed, masters)):
         taken = ", ".join(f"{t:g} s" for t in sorted({exposure_of(f) for f in observed.darks}))
-        why["dark"] = f"no dark of {without} can be made of those of {taken}; the frames go without"
+        why["dark"] = f"no dark of {without} can be made from those of {taken}: {_WITHOUT['dark']}"
     normal = {"bias": wanted.bias, "dark": wanted.dark, "flat": wanted.flat}
     return [
         Problem(f"{observed.name}: {kind}", "masters", reason) for kind, reason in why.items() if normal[kind]

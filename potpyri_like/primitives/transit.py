@@ -270,7 +270,7 @@ def _with_fit(
 def _baseline_choice(band: BandFit) -> Choice:
     """What the baseline follows, and what it might have followed."""
     tried = [
-        Candidate(name, f"BIC {change:+.1f}", "" if name in band.chosen else "it does not earn its place")
+        Candidate(name, f"BIC {change:+.1f}", "" if name in band.chosen else "not justified by the BIC")
         for name, change in sorted(band.bic.items(), key=lambda item: item[1])
     ]
     unfit = [Candidate(name, "", why) for name, why in band.dropped.items()]
