@@ -364,7 +364,7 @@ ALLOWED = {
     "identity.py": {"path.read_bytes"},  # the source of this software and of plugins
     "primitives/saved.py": {"fits.open"},  # bytes in memory, which came through the door
     "products/page.py": {
-        "resources.files('potpyri_like.products').joinpath(TEMPLATE).read_text"
+        "resources.files('potpyri_like.products').joinpath(_TEMPLATE).read_text"
     },  # our own template
     "products/tables.py": {"fits.open"},  # a table that the user names
     "recipe_file.py": {"Path(path).expanduser().read_bytes"},  # the user names it
