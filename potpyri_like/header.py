@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
+from types import MappingProxyType
 
 from astropy.io import fits
 
 from potpyri_like.errors import HeaderError
 
-__all__ = ["CardValue", "RawHeader", "card_value", "comment_of"]
+__all__ = ["CardValue", "RawHeader", "card_value", "comment_of", "texts_beyond_ascii"]
 
 CardValue = str | int | float | bool
+_CARD = 80  # bytes
+_TEXT = re.compile(rb"([A-Z0-9_-]{1,8} *)= *'((?:[^']|'')*)'")
 
 
 @dataclass(frozen=True)
@@ -29,15 +34,19 @@ class RawHeader(Mapping[str, CardValue]):
         The primary header first.
     inside : str
         The path within the night, with slashes; rules on folders look at this.
+    texts : tuple of mapping of str to str
+        For each HDU the cards with text beyond ASCII, which FITS does not allow and camera software writes all the
+        same: "Hα". astropy gives question marks for it.
     """
 
     path: Path
     hdus: tuple[fits.Header, ...]
     inside: str = ""
+    texts: tuple[Mapping[str, str], ...] = ()
 
     def __getitem__(self, card: str) -> CardValue:
-        for header in self.hdus:
-            value = card_value(header, card)
+        for header, texts in zip_longest(self.hdus, self.texts, fillvalue=MappingProxyType[str, str]({})):
+            value = texts.get(card) or card_value(header, card)
             if value is not None:
                 return value
         raise KeyError(card)
@@ -53,7 +62,10 @@ class RawHeader(Mapping[str, CardValue]):
 
     def of(self, hdu: int) -> RawHeader:
         """The same, with the cards of one extension looked up first."""
-        return RawHeader(self.path, (self.hdus[hdu], *self.hdus[:1]), self.inside) if hdu else self
+        if not hdu:
+            return self
+        texts = (self.texts[hdu], *self.texts[:1]) if self.texts else ()
+        return RawHeader(self.path, (self.hdus[hdu], *self.hdus[:1]), self.inside, texts)
 
     @property
     def images(self) -> tuple[int, ...]:
@@ -73,6 +85,21 @@ class RawHeader(Mapping[str, CardValue]):
             raise HeaderError(f"{self.path.name}: no image in it; the file is left out")
         header = self.hdus[self.images[0]]
         return tuple(int(header[f"NAXIS{axis}"]) for axis in range(int(header["NAXIS"]), 0, -1))
+
+
+def texts_beyond_ascii(header: bytes) -> dict[str, str]:
+    """The cards of a header with text that is no ASCII, by keyword: as UTF-8, or else Latin-1."""
+    found: dict[str, str] = {}
+    for start in range(0, 0 if header.isascii() else len(header), _CARD):
+        card = header[start : start + _CARD]
+        match = None if card.isascii() else _TEXT.match(card)
+        if match is not None:
+            text = match[2].replace(b"''", b"'")
+            try:
+                found[match[1].decode("ascii").strip()] = text.decode("utf-8").strip()
+            except UnicodeDecodeError:
+                found[match[1].decode("ascii").strip()] = text.decode("latin-1").strip()
+    return {card: text for card, text in found.items() if text}
 
 
 def comment_of(header: RawHeader, card: str) -> str:

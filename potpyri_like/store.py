@@ -13,6 +13,7 @@ import hashlib
 import importlib
 import io
 import json
+import lzma
 import math
 import os
 import re
@@ -33,7 +34,7 @@ from astropy.table import Table
 
 from potpyri_like.errors import FrameError, HeaderError, PixelError, ProductError, UnavailableError
 from potpyri_like.folders import Folder, Odd, parts_of
-from potpyri_like.header import RawHeader
+from potpyri_like.header import RawHeader, texts_beyond_ascii
 
 __all__ = [
     "MOST_AT_ONCE",
@@ -43,6 +44,7 @@ __all__ = [
     "Reading",
     "Scratch",
     "ascii_text",
+    "datasum",
     "is_circumstance",
     "is_raw_name",
     "one_line",
@@ -58,8 +60,8 @@ __all__ = [
 ]
 
 _SUFFIXES = (".fit", ".fits", ".fts")
-_PACKED = (".gz", ".fz", ".bz2")
-_UNPACK: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open}
+_PACKED = (".gz", ".fz", ".bz2", ".xz")
+_UNPACK: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7z": lzma.open}
 _BITPIX = (8, 16, 32, 64, -32, -64)
 _MOST_PIXELS = 2**29  # of one image; the largest detectors have 2**28
 _MOST_PLANES = 100_000
@@ -67,6 +69,7 @@ _CHECKSUM = "of this HDU"  # astropy's own comment is the time of day
 _MOST_UNPACKED = 2**32  # bytes
 _MOST_EXPANSION, _NOT_MUCH = 50, 2**26  # times the size of what was packed; bytes that are taken in any case
 _BLOCK, _CARD = 2880, 80  # bytes
+_ONES = 2**32 - 1
 _COUNT = re.compile(rb"(Z?NAXIS|TFIELDS) *= *\+?(\d{4,70})", re.IGNORECASE)
 _MOST_AXES = 999  # and columns: FITS standard 4.0, 4.4.1 and 7.3.1
 _MOST_HEADER = 2**24  # bytes
@@ -93,6 +96,7 @@ _BROKEN = (
     MemoryError,
     struct.error,
     zlib.error,
+    lzma.LZMAError,
     fits.VerifyError,
 )
 
@@ -103,7 +107,7 @@ def is_raw_name(name: str) -> bool:
 
 
 def unpacked_name(name: str) -> str:
-    """The name without .gz, .fz or .bz2."""
+    """The name without .gz, .fz, .bz2 or .xz."""
     for packed in _PACKED:
         if name.lower().endswith(packed):
             return name[: -len(packed)]
@@ -158,8 +162,10 @@ def read_header(path: Path, *, inside: str = "") -> RawHeader:
         It cannot be read for the moment.
     """
     try:
-        with path.open("rb") as file, _opened(path, _unpacked(path, file)) as hdus:
-            return RawHeader(path, tuple(hdu.header.copy() for hdu in hdus), inside or path.name)
+        with path.open("rb") as file:
+            source = _unpacked(path, file)
+            with _opened(path, source) as hdus:
+                return _header_of(path, hdus, source, inside)
     except FrameError:
         raise
     except (*_BROKEN, _cfitsio_error()) as error:
@@ -211,8 +217,10 @@ def read_raw(
             content = file.read() if plane is None and known[0] <= MOST_AT_ONCE else None
             source = _unpacked(path, file if content is None else io.BytesIO(content))
             with _opened(path, source) as hdus:
-                header = RawHeader(path, tuple(hdu.header.copy() for hdu in hdus), inside or path.name)
+                header = _header_of(path, hdus, source, inside)
                 images = {n: _image_of(hdus[n], source, plane) for n in dict.fromkeys(wanted(header))}
+                for n in images if plane is None else ():
+                    _check_sum(path, n, hdus[n], source)
         digest = _sha256_of(path, known) if content is None else hashlib.sha256(content).hexdigest()
     except FrameError:
         raise
@@ -282,7 +290,7 @@ def _opened(path: Path, source: IO[bytes]) -> Iterator[fits.HDUList]:
 
 
 def _unpacked(path: Path, file: IO[bytes]) -> IO[bytes]:
-    """The file, or the content of a .gz or .bz2 file, known by its first bytes; its checksum is verified.
+    """The file, or the content of a .gz, .bz2 or .xz file, known by its first bytes; its checksum is verified.
 
     astropy reads these itself, but overlooks a wrong checksum and never ends with some spoilt headers.
     """
@@ -436,6 +444,45 @@ def _bytes_at(source: IO[bytes], start: int, size: int) -> bytes | memoryview:
         return memoryview(source.getvalue())[start : start + size]
     source.seek(start)
     return source.read(size)
+
+
+def _header_of(path: Path, hdus: fits.HDUList, source: IO[bytes], inside: str) -> RawHeader:
+    """All headers of a file, with text as it is written."""
+    texts = []
+    for hdu in hdus:
+        where = hdu.fileinfo()
+        texts.append(
+            texts_beyond_ascii(bytes(_bytes_at(source, where["hdrLoc"], where["datLoc"] - where["hdrLoc"])))
+        )
+    told = tuple(texts) if any(texts) else ()
+    return RawHeader(path, tuple(hdu.header.copy() for hdu in hdus), inside or path.name, told)
+
+
+def _check_sum(path: Path, number: int, hdu: fits.ImageHDU, source: IO[bytes]) -> None:
+    """Raise a PixelError where the pixels of a plain image are not those for which its DATASUM was written."""
+    written = hdu.header.get("DATASUM")
+    if type(hdu) not in (fits.PrimaryHDU, fits.ImageHDU) or not str(written).strip().isdigit():
+        return
+    where = hdu.fileinfo()
+    if datasum(_bytes_at(source, where["datLoc"], where["datSpan"])) % _ONES != int(str(written)) % _ONES:
+        raise PixelError(
+            f"{path.name}: the pixels of HDU {number} do not add up to DATASUM = {written}: bytes were changed after it"
+            " was written; the frame is left out"
+        )
+
+
+def datasum(content: bytes | memoryview) -> int:
+    """The 32-bit ones' complement sum of a data unit's words, as DATASUM gives it (FITS 4.0, section 4.4.2.7).
+
+    Parameters
+    ----------
+    content : bytes
+        As they are in the file, padded to blocks.
+    """
+    total = int(np.frombuffer(content, ">u4").sum(dtype=np.uint64))
+    while total > _ONES:
+        total = (total & _ONES) + (total >> 32)
+    return total
 
 
 def _check_exposed(path: Path, hdu: int, image: np.ndarray) -> None:

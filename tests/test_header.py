@@ -94,3 +94,42 @@ def test_a_file_without_an_image_is_refused_by_its_name(hdus):
 )
 def test_an_xtension_of_any_type_is_judged(xtension, images):
     assert make_header({"XTENSION": xtension}).images == images
+
+
+def with_text(path, text):
+    """A frame whose FILTER says that, in these bytes."""
+    fits.PrimaryHDU(np.zeros((4, 4)), fits.Header({"FILTER": "x" * 20, "OBJECT": "M 1"})).writeto(path)
+    content = path.read_bytes()
+    at = content.index(b"FILTER  ")
+    card = b"FILTER  = '" + text + b"'"
+    path.write_bytes(content[:at] + card.ljust(80) + content[at + 80 :])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("Hα".encode(), "Hα"),
+        ("Hβ  ".encode(), "Hβ"),
+        ("[S ii]".encode(), "[S ii]"),
+        ("étoile".encode("latin-1"), "étoile"),
+        ("d''été".encode(), "d'été"),
+        (b"plain", "plain"),
+    ],
+)
+def test_text_beyond_ascii_is_read_as_it_was_written(tmp_path, written, read):
+    header = read_header(with_text(tmp_path / "a.fits", written))
+    assert header["FILTER"] == read and header.of(0)["FILTER"] == read and header["OBJECT"] == "M 1"
+
+
+def test_text_beyond_ascii_belongs_to_its_own_hdu(tmp_path):
+    one, two = (
+        with_text(tmp_path / f"{n}.fits", f"H{letter}".encode()) for n, letter in ((1, "α"), (2, "β"))
+    )
+    image = fits.ImageHDU(np.zeros((4, 4)), fits.Header({"FILTER": "y" * 20})).header.tostring().encode()
+    at = image.index(b"FILTER  ")
+    image = image[:at] + "FILTER  = 'Hγ'".encode().ljust(80) + image[at + 80 :]
+    (tmp_path / "both.fits").write_bytes(one.read_bytes() + image + bytes(2880))
+    header = read_header(tmp_path / "both.fits")
+    assert (header["FILTER"], header.of(1)["FILTER"]) == ("Hα", "Hγ")
+    assert read_header(two)["FILTER"] == "Hβ"

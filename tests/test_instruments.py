@@ -126,13 +126,23 @@ class TestDescription:
 
     @pytest.mark.parametrize(
         ("text", "binning"),
-        [("1x1", (1, 1)), ("2 2", (2, 2)), ("2,1", (2, 1)), ("3", (3, 3)), (4, (4, 4)), ("22", (2, 2))],
+        [
+            ("1x1", (1, 1)),
+            ("2 2", (2, 2)),
+            ("2,1", (2, 1)),
+            ("3", (3, 3)),
+            (4, (4, 4)),
+            ("22", (2, 2)),
+            (2.0, (2, 2)),
+            ("1.0", (1, 1)),
+            ("2.0x1.0", (2, 1)),
+        ],
     )
     def test_a_binning_is_understood_in_the_forms_that_cameras_write(self, text, binning):
         toy = declare(keywords=replace(Toy.keywords, binning=Keyword("BINNING")))()
         assert described(toy, frame({"BINNING": text})).binning == binning
 
-    @pytest.mark.parametrize("text", ["none", "0x2", "1x2x3", "-"])
+    @pytest.mark.parametrize("text", ["none", "0x2", "1x2x3", "-", "1.5"])
     def test_a_binning_that_cannot_be_is_refused(self, text):
         toy = declare(keywords=replace(Toy.keywords, binning=Keyword("BINNING")))()
         with pytest.raises(HeaderError, match=rf"frame\.fits: a binning of '{text}'"):

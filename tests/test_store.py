@@ -3,6 +3,7 @@ import errno
 import gzip
 import hashlib
 import io
+import lzma
 import os
 import stat
 import time
@@ -22,6 +23,7 @@ from potpyri_like.store import (
     Output,
     Scratch,
     ascii_text,
+    datasum,
     is_raw_name,
     one_line,
     read_header,
@@ -65,7 +67,7 @@ def packed_as(raw, suffix):
             tiles = fits.CompImageHDU(hdus[0].data, hdus[0].header)
             fits.HDUList([fits.PrimaryHDU(), tiles]).writeto(path)
     else:
-        pack = {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress}[suffix]
+        pack = {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}[suffix]
         path.write_bytes(pack(raw.read_bytes()))
     return path
 
@@ -83,7 +85,7 @@ def with_cards(raw, **cards):
 # -- names ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("packed", ["", ".gz", ".GZ", ".fz", ".bz2"])
+@pytest.mark.parametrize("packed", ["", ".gz", ".GZ", ".fz", ".bz2", ".xz"])
 @pytest.mark.parametrize("suffix", [".fit", ".fits", ".fts", ".FIT", ".Fits", ".FTS"])
 def test_raw_names_are_known_in_any_letter_case(suffix, packed):
     assert is_raw_name(f"a{suffix}{packed}")
@@ -100,7 +102,7 @@ def test_other_and_hidden_names_are_not_raw(name):
 # -- reading -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("suffix", ["", ".gz", ".bz2", ".fz"])
+@pytest.mark.parametrize("suffix", ["", ".gz", ".bz2", ".xz", ".fz"])
 def test_a_packed_frame_is_read_as_the_unpacked_one(raw, picture, suffix):
     path = packed_as(raw, suffix)
     header = read_header(path, inside="C1/raw.fits")
@@ -143,7 +145,7 @@ def test_one_plane_of_a_large_cube_takes_the_memory_of_one_plane(tmp_path):
 
 
 def test_raw_files_are_opened_for_reading_only(raw, opens):
-    for suffix in ("", ".gz", ".bz2", ".fz"):
+    for suffix in ("", ".gz", ".bz2", ".xz", ".fz"):
         packed_as(raw, suffix)
     opens[:] = opens[:1]
     before = {path: path.stat().st_mtime_ns for path in raw.parent.iterdir()}
@@ -166,7 +168,7 @@ def openings(opens, path):
     return sum(given == path or given == str(path) for given, *_ in opens)
 
 
-@pytest.mark.parametrize("suffix", ["", ".gz", ".bz2", ".fz"])
+@pytest.mark.parametrize("suffix", ["", ".gz", ".bz2", ".xz", ".fz"])
 def test_a_raw_file_is_read_once_and_known_by_its_bytes_on_disk(raw, suffix, opens):
     path = packed_as(raw, suffix)
     opens[:] = opens[:1]
@@ -215,7 +217,7 @@ def test_the_planes_of_a_cube_share_one_checksum(tmp_path, rng, opens):
     assert reading_of(path, plane=0).sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-@pytest.mark.parametrize("suffix", ["", ".gz", ".bz2", ".fz"])
+@pytest.mark.parametrize("suffix", ["", ".gz", ".bz2", ".xz", ".fz"])
 def test_a_file_too_large_for_the_memory_is_read_as_any_other(raw, picture, suffix, monkeypatch):
     path = packed_as(raw, suffix)
     wanted = reading_of(path)
@@ -326,7 +328,7 @@ def test_the_checksum_is_that_of_the_files_bytes(raw):
 # -- frames that cannot be used ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("suffix", ["", ".gz", ".bz2", ".fz"])
+@pytest.mark.parametrize("suffix", ["", ".gz", ".bz2", ".xz", ".fz"])
 @pytest.mark.parametrize("part", [0, 1, 79, 0.2, 0.5, 0.8])
 def test_a_truncated_file_is_refused_by_name(raw, suffix, part):
     path = packed_as(raw, suffix)
@@ -485,7 +487,7 @@ def test_a_wrong_byte_in_a_packed_frame_is_noticed(raw, suffix):
         read_raw(path, first_image)
 
 
-@pytest.mark.parametrize("suffix", ["", ".gz", ".bz2", ".fz"])
+@pytest.mark.parametrize("suffix", ["", ".gz", ".bz2", ".xz", ".fz"])
 def test_no_damage_to_a_file_raises_anything_but_a_frame_error(raw, rng, suffix):
     path = packed_as(raw, suffix)
     whole = path.read_bytes()
@@ -719,3 +721,43 @@ def test_no_room_for_waiting_frames_is_told_with_what_to_do(tmp_path):
         scratch._file = Path("/dev/full").open("r+b", buffering=0)  # noqa: SIM115
         with pytest.raises(ProductError, match=r"no room for frames .*No space left.*--out DIR"):
             scratch.append(np.zeros((600, 700)))
+
+
+# -- the checksum of the pixels ------------------------------------------------------------------------------
+
+
+def with_datasum(path, image, **cards):
+    hdu = fits.PrimaryHDU(image)
+    hdu.header.update(cards)
+    hdu.writeto(path, checksum=True)
+    return path
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.int16, np.int32, np.float32, np.float64])
+def test_a_frame_whose_pixels_add_up_to_its_datasum_is_read(tmp_path, kind):
+    image = np.random.default_rng(5).integers(0, 200, (50, 60)).astype(kind)
+    path = with_datasum(tmp_path / "a.fits", image)
+    np.testing.assert_array_equal(pixels(path), image)
+    with fits.open(path) as hdus:
+        assert datasum(path.read_bytes()[2880:]) == int(hdus[0].header["DATASUM"])
+
+
+@pytest.mark.parametrize("at", [0, 1001, 5999])
+def test_one_flipped_bit_shows_in_the_datasum(tmp_path, at):
+    path = with_datasum(tmp_path / "a.fits", np.arange(3000, dtype=np.uint16).reshape(50, 60))
+    content = bytearray(path.read_bytes())
+    content[2880 + at] ^= 0x10
+    path.write_bytes(content)
+    with pytest.raises(PixelError, match=r"a\.fits: the pixels of HDU 0 do not add up to DATASUM = \d+"):
+        pixels(path)
+
+
+@pytest.mark.parametrize("says", ["", "none", "0x12", None])
+def test_a_datasum_that_is_no_number_is_not_looked_at(tmp_path, says):
+    image = np.arange(3000, dtype=np.uint16).reshape(50, 60)
+    path = tmp_path / "a.fits"
+    hdu = fits.PrimaryHDU(image)
+    if says is not None:
+        hdu.header["DATASUM"] = says
+    hdu.writeto(path)
+    np.testing.assert_array_equal(pixels(path), image)

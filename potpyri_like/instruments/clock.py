@@ -293,7 +293,7 @@ class _Clock:
 
     def watched(self, instead: Mapping[str, str]) -> _Watched:
         header = self.header
-        return _Watched(header.path, header.hdus, header.inside, instead)
+        return _Watched(header.path, header.hdus, header.inside, header.texts, instead)
 
     def stamps(self) -> dict[str, Stamp]:
         """What the cards on date and time say, where it can be read."""

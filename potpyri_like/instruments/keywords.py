@@ -228,14 +228,15 @@ def read_keyword(
 
 
 def parse_binning(header: RawHeader, says: Value) -> tuple[int, int]:
-    """Columns and rows that were added, from "2x2", "2 2", "2,2", "22" or "2".
+    """Columns and rows that were added, from "2x2", "2 2", "2,2", "22", "2" or 2.0.
 
     Raises
     ------
     HeaderError
         That cannot be.
     """
-    factors = [int(n) for n in re.findall(r"\d{1,20}", str(says))]
+    numbers = [float(n) for n in re.findall(r"\d{1,20}(?:\.\d*)?", str(says))]
+    factors = [int(n) if n.is_integer() else 0 for n in numbers]
     if len(factors) == 1:
         factors = factors * 2 if factors[0] < 10 else [factors[0] // 10, factors[0] % 10]
     return check_binning(header, says, factors)
