@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -13,10 +14,19 @@ from astropy.io import fits
 
 from potpyri_like.errors import HeaderError
 
-__all__ = ["CardValue", "RawHeader", "card_value", "comment_of", "texts_beyond_ascii"]
+__all__ = [
+    "CardValue",
+    "RawHeader",
+    "as_number",
+    "broken_card",
+    "card_value",
+    "comment_of",
+    "texts_beyond_ascii",
+]
 
 CardValue = str | int | float | bool
 _CARD = 80  # bytes
+_DECIMAL_COMMA = re.compile(r"[+-]?(\d*,(\d{1,2}|\d{4,})|0,\d+)")
 _TEXT = re.compile(rb"([A-Z0-9_-]{1,8} *)= *'((?:[^']|'')*)'")
 
 
@@ -85,6 +95,32 @@ class RawHeader(Mapping[str, CardValue]):
             raise HeaderError(f"{self.path.name}: no image in it; the file is left out")
         header = self.hdus[self.images[0]]
         return tuple(int(header[f"NAXIS{axis}"]) for axis in range(int(header["NAXIS"]), 0, -1))
+
+
+def as_number(value: CardValue) -> float:
+    """A card's value as a number; "60,0" is 60, as observers in half of Europe write it.
+
+    Raises
+    ------
+    ValueError
+        It is none. "60,000" may be 60 or 60,000: it is none either.
+    """
+    if isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value.strip()):
+        return float(value.replace(",", "."))
+    return float(value)
+
+
+def broken_card(header: RawHeader, card: str) -> str:
+    """A card that is there and cannot be parsed, as it is written, without its comment; "" where there is none."""
+    for hdu in header.hdus:
+        if card in hdu:
+            try:
+                hdu[card]
+            except (fits.VerifyError, ValueError):
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # that it is broken is what is wanted
+                    return hdu.cards[card].image.partition("/")[0].strip()
+    return ""
 
 
 def texts_beyond_ascii(header: bytes) -> dict[str, str]:

@@ -5,7 +5,7 @@ from astropy.table import Table
 from headers import make_header
 
 from potpyri_like.errors import HeaderError
-from potpyri_like.header import RawHeader
+from potpyri_like.header import RawHeader, as_number, broken_card
 from potpyri_like.store import read_header
 
 
@@ -133,3 +133,28 @@ def test_text_beyond_ascii_belongs_to_its_own_hdu(tmp_path):
     header = read_header(tmp_path / "both.fits")
     assert (header["FILTER"], header.of(1)["FILTER"]) == ("Hα", "Hγ")
     assert read_header(two)["FILTER"] == "Hβ"
+
+
+@pytest.mark.parametrize(
+    ("says", "number"),
+    [("60,0", 60.0), ("60,25", 60.25), (" 0,125 ", 0.125), ("-1,5", -1.5), ("60.5", 60.5), (7, 7.0)],
+)
+def test_a_decimal_comma_is_understood(says, number):
+    assert as_number(says) == number
+
+
+@pytest.mark.parametrize("says", ["60,000", "1,234", "6,0,0", "60, 0", "sixty", ""])
+def test_a_comma_that_may_part_thousands_is_not_guessed(says):
+    with pytest.raises(ValueError, match="could not convert"):
+        as_number(says)
+
+
+def test_a_card_that_cannot_be_parsed_is_quoted():
+    broken = fits.Header.fromstring(
+        "EXPTIME = 60,000 / s".ljust(80) + "GAIN    =                  1.0".ljust(80)
+    )
+    header = RawHeader(make_header().path, (broken,))
+    assert (
+        "60,000" in broken_card(header, "EXPTIME")
+        and broken_card(header, "GAIN") == broken_card(header, "X") == ""
+    )

@@ -142,6 +142,18 @@ class TestDescription:
         toy = declare(keywords=replace(Toy.keywords, binning=Keyword("BINNING")))()
         assert described(toy, frame({"BINNING": text})).binning == binning
 
+    def test_an_exposure_with_a_decimal_comma_is_read_and_noted(self):
+        info = described(Toy(), frame({"EXPTIME": "60,5"}))
+        assert info.exposure == 60.5 * u.s
+        assert "exposure: EXPTIME = '60,5' is read as 60.5 s" in info.notes
+        with pytest.raises(HeaderError, match=r"EXPTIME = '60,000' is not a number"):
+            described(Toy(), frame({"EXPTIME": "60,000"}))
+
+    def test_a_bias_may_have_an_exposure_below_zero_and_no_other_frame(self):
+        assert described(Toy(), frame({"IMAGETYP": "bias", "EXPTIME": -1.0})).exposure == 0 * u.s
+        with pytest.raises(HeaderError, match=r"an exposure of -1\.0 s"):
+            described(Toy(), frame({"EXPTIME": -1.0}))
+
     @pytest.mark.parametrize("text", ["none", "0x2", "1x2x3", "-", "1.5"])
     def test_a_binning_that_cannot_be_is_refused(self, text):
         toy = declare(keywords=replace(Toy.keywords, binning=Keyword("BINNING")))()

@@ -11,7 +11,7 @@ import numpy as np
 
 from potpyri_like.errors import HeaderError
 from potpyri_like.frame import FrameKind
-from potpyri_like.header import CardValue, RawHeader, comment_of
+from potpyri_like.header import CardValue, RawHeader, as_number, comment_of
 from potpyri_like.instruments.former import once_a_method
 from potpyri_like.instruments.keywords import Compound, Keyword, read_keyword
 
@@ -65,6 +65,9 @@ def open_shutter(header: RawHeader, keyword: Keyword | Compound) -> Duration:
         return Duration(
             here, f"time: {' and '.join(said)} contradict each other; {here:g} s is taken for the exposure"
         )
+    written = None if first is None else header[first]
+    if isinstance(written, str) and "," in written:
+        return Duration(here, f"exposure: {first} = {written!r} is read as {here:g} s")
     return Duration(here)
 
 
@@ -77,7 +80,7 @@ def _in_milliseconds(header: RawHeader, card: str) -> bool:
 def positive(value: CardValue | None) -> float | None:
     """A number above 0; None for what is none."""
     try:
-        number = float(value)  # type: ignore[arg-type]
+        number = np.nan if value is None else as_number(value)
     except (TypeError, ValueError):
         return None
     return number if number > 0 and np.isfinite(number) else None
@@ -113,6 +116,8 @@ def exposure_of(instrument: Instrument, header: RawHeader, kind: FrameKind) -> u
     )
     if exposure is None and kind in may_lack:
         return may_lack[kind]
+    if kind is FrameKind.BIAS and isinstance(exposure, u.Quantity) and exposure < 0:
+        return may_lack[kind]  # -1, as some camera software writes for none
     cards = " and ".join(keyword.cards)
     if not isinstance(exposure, u.Quantity) or not 0 <= exposure.to_value(u.s) < _LONGEST:
         raise HeaderError(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 import astropy.units as u
 
 from potpyri_like.errors import DeclarationError, HeaderError
-from potpyri_like.header import CardValue, RawHeader
+from potpyri_like.header import CardValue, RawHeader, as_number, broken_card
 from potpyri_like.instruments.former import once_a_method
 
 if TYPE_CHECKING:
@@ -76,7 +76,11 @@ class Keyword:
         if card is None:
             if self.optional:
                 return None
-            raise HeaderError(f"{header.path.name}: no {' or '.join(self.cards)} card")
+            broken = next(filter(None, (broken_card(header, name) for name in self.cards)), "")
+            what = (
+                f"{broken!r} is no card as FITS has them" if broken else f"no {' or '.join(self.cards)} card"
+            )
+            raise HeaderError(f"{header.path.name}: {what}")
         return str(header[card]).strip() if self.unit is None else number(header, card) * self.unit
 
     def write(self, value: Value) -> dict[str, CardValue]:
@@ -191,7 +195,7 @@ class HeaderKeywords:
 def number(header: RawHeader, card: str) -> float:
     """A card's value as a number, or an error that names file, card and value."""
     try:
-        return float(header[card])
+        return as_number(header[card])
     except (TypeError, ValueError) as error:
         raise HeaderError(f"{header.path.name}: {card} = {header[card]!r} is not a number") from error
 
