@@ -149,11 +149,6 @@ class TestDescription:
         with pytest.raises(HeaderError, match=r"EXPTIME = '60,000' is not a number"):
             described(Toy(), frame({"EXPTIME": "60,000"}))
 
-    def test_a_bias_may_have_an_exposure_below_zero_and_no_other_frame(self):
-        assert described(Toy(), frame({"IMAGETYP": "bias", "EXPTIME": -1.0})).exposure == 0 * u.s
-        with pytest.raises(HeaderError, match=r"an exposure of -1\.0 s"):
-            described(Toy(), frame({"EXPTIME": -1.0}))
-
     @pytest.mark.parametrize("text", ["none", "0x2", "1x2x3", "-", "1.5"])
     def test_a_binning_that_cannot_be_is_refused(self, text):
         toy = declare(keywords=replace(Toy.keywords, binning=Keyword("BINNING")))()
@@ -180,6 +175,17 @@ class TestDescription:
         with pytest.raises(HeaderError, match=r"frame\.fits: TOY cannot make sense .*IndexError") as error:
             described(Split(), frame())
         assert isinstance(error.value.__cause__, IndexError)
+
+    @pytest.mark.parametrize(
+        ("says", "step"), [(1.5, 1.5), (1.0, 1.0), (0.2, 1.0), ("none", 1.0), (None, 1.0)]
+    )
+    def test_planes_of_a_kinetic_series_are_a_cycle_apart(self, says, step):
+        header = frame({"EXPTIME": 1.0, "KCT": says}, shape=(3, 256, 288))
+        infos = Toy().describe(header)
+        mjd = np.array([info.mid_time.mjd for info in infos])
+        np.testing.assert_allclose(np.diff(mjd) * 86400, step, atol=1e-5)
+        noted = [note for info in infos for note in info.notes if "KCT" in note]
+        assert len(noted) == (3 if step == 1.5 else 0)
 
     def test_a_cube_is_taken_apart_with_a_time_for_each_plane(self):
         infos = Toy().describe(frame({"EXPTIME": 2.0}, shape=(3, 256, 288)))

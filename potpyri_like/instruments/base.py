@@ -17,6 +17,7 @@ from potpyri_like.instruments.calibration import Calibration
 from potpyri_like.instruments.cameras import Amplifier, Camera, camera_by_header, camera_of_date
 from potpyri_like.instruments.checks import check_declaration
 from potpyri_like.instruments.description import described
+from potpyri_like.instruments.exposure import cycle_of
 from potpyri_like.instruments.former import FormerMethods
 from potpyri_like.instruments.keywords import HeaderKeywords, parse_binning, read_keyword
 from potpyri_like.instruments.layout import Layout, laid_out
@@ -96,8 +97,8 @@ class Instrument(FormerMethods, ABC):
         return {"DATE-OBS": start.utc.isot}
 
     def plane_time(self, header: RawHeader, exposure: u.Quantity, plane: int) -> Time:
-        """The middle of the exposure of one plane of a cube; planes follow each other without a pause."""
-        return self.mid_time(header, exposure) + TimeDelta(plane * exposure)
+        """The middle of the exposure of one plane of a cube; planes follow each other by `cycle_of`."""
+        return self.mid_time(header, exposure) + TimeDelta(plane * cycle_of(header, exposure))
 
     def describe(
         self,

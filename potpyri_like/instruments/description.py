@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import astropy.units as u
 import numpy as np
 
 from potpyri_like.errors import HeaderError
@@ -14,7 +15,7 @@ from potpyri_like.frame import FrameInfo, FrameKind
 from potpyri_like.header import RawHeader
 from potpyri_like.instruments.cameras import Camera, camera_at, camera_named
 from potpyri_like.instruments.clock import FAULTS, Reading, time_of
-from potpyri_like.instruments.exposure import exposure_of, open_shutter
+from potpyri_like.instruments.exposure import CYCLE, cycle_of, exposure_of, open_shutter
 from potpyri_like.instruments.former import once_a_method
 from potpyri_like.instruments.pointing import direction_of
 from potpyri_like.instruments.rules import kind_of
@@ -138,6 +139,13 @@ def _planes_of(
     if reading is None:
         return tuple(replace(info, plane=plane) for plane in range(number))
     exposure = np.nan_to_num(info.exposure)
+    cycle, step = cycle_of(reading.header, exposure), None
+    if cycle != exposure and number > 1:
+        first, second = (instrument.plane_time(reading.header, exposure, plane) for plane in (0, 1))
+        step = (second - first).to_value(u.s)
+    if step is not None and abs(step - cycle.to_value(u.s)) < 1e-6:
+        told = f"planes: one each {cycle.to_value(u.s):g} s, as {CYCLE} says"
+        info = replace(info, notes=(*info.notes, told))
     first = instrument.plane_time(reading.header, exposure, 0)
     return tuple(
         replace(

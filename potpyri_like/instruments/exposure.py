@@ -18,13 +18,14 @@ from potpyri_like.instruments.keywords import Compound, Keyword, read_keyword
 if TYPE_CHECKING:
     from potpyri_like.instruments.base import Instrument
 
-__all__ = ["RELATIVE_SLACK", "Duration", "exposure_of", "open_shutter", "positive"]
+__all__ = ["CYCLE", "RELATIVE_SLACK", "Duration", "cycle_of", "exposure_of", "open_shutter", "positive"]
 
 _COUNTS = ("COADDS", "NCOADDS", "EXPCOAD", "STACKCNT", "NCOMBINE", "SNAPSHOT")
 _IN_MS = re.compile(r"\[ms\]|\(ms\)|\bin ms\b|^\s*ms\s*$|milli-?sec", re.IGNORECASE)
 _IN_S = re.compile(r"\[s\]|\(s\)|\bsec(ond)?s?\b", re.IGNORECASE)
 RELATIVE_SLACK = 0.02  # of the exposure
 _LONGEST = 86400  # s
+CYCLE = "KCT"  # kinetic cycle time, s, as Andor's cameras write it
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,15 @@ def open_shutter(header: RawHeader, keyword: Keyword | Compound) -> Duration:
     if isinstance(written, str) and "," in written:
         return Duration(here, f"exposure: {first} = {written!r} is read as {here:g} s")
     return Duration(here)
+
+
+def cycle_of(header: RawHeader, exposure: u.Quantity) -> u.Quantity:
+    """The time from one plane of a cube to the next: the camera's kinetic cycle where a card gives it, in seconds.
+
+    Else the exposure: planes follow each other without a pause.
+    """
+    seconds = positive(header.get(CYCLE))
+    return exposure if seconds is None or not seconds * u.s >= exposure else seconds * u.s
 
 
 def _in_milliseconds(header: RawHeader, card: str) -> bool:
@@ -116,8 +126,6 @@ def exposure_of(instrument: Instrument, header: RawHeader, kind: FrameKind) -> u
     )
     if exposure is None and kind in may_lack:
         return may_lack[kind]
-    if kind is FrameKind.BIAS and isinstance(exposure, u.Quantity) and exposure < 0:
-        return may_lack[kind]  # -1, as some camera software writes for none
     cards = " and ".join(keyword.cards)
     if not isinstance(exposure, u.Quantity) or not 0 <= exposure.to_value(u.s) < _LONGEST:
         raise HeaderError(
