@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, suppress
@@ -262,13 +262,45 @@ def run_recipes(night: Night, options: Options, runner: Runner) -> RunReport:
         for label, name in names_of(observed.frames, f"{observed.folder}/{kind}").items()
     }
     taken = {observed.target.casefold() for observed in sets}
-    works = in_turn(groups, lambda group: run_fields(recipe.stages, group, runner, taken))
+    works = _in_groupings(recipe.stages, groups, runner, taken)
     plugins = plugins_for(options)
     works = [_gathered(work, plugins) for work in works]
     report = report_of(night, works, options)
     there = {*runner.output.written, *runner.kept}
     images = {name: label for (_, label), name in runner.names.items() if name in there}
     return replace(report, timing=runner.timing, is_part=options.until is not None, images=images)
+
+
+def _in_groupings(
+    stages: Sequence[AnyStage], groups: Sequence[tuple[Work, ...]], runner: Runner, taken: Collection[str]
+) -> list[Work]:
+    """The stages on each target in turn; from the first that looks at a whole night or run on, on what they group."""
+    first = tuple(takewhile(lambda stage: stage.per not in _WIDE, stages))
+    works = in_turn(groups, lambda group: run_fields(first, group, runner, taken))
+    before = tuple(stage for stage in first if stage.per == "frame")
+    for per, some in groupby(
+        stages[len(first) :], key=lambda stage: stage.per if stage.per in _WIDE else "target"
+    ):
+        alike = tuple(some)
+        together: dict[object, list[int]] = defaultdict(list)
+        for index, work in enumerate(works):
+            together[_WIDE.get(per, _target_of)(work.observed)].append(index)
+        for indices in together.values():
+            done = run_stages(alike, tuple(works[i] for i in indices), runner, before=before)
+            for index, work in zip(indices, done, strict=True):
+                works[index] = work
+        before = (*before, *(stage for stage in alike if stage.per == "frame"))
+    return works
+
+
+def _target_of(observed: ObservationSet) -> object:
+    return observed.night, observed.target.casefold()
+
+
+_WIDE: Mapping[str, Callable[[ObservationSet], object]] = {
+    "night": lambda observed: observed.night,
+    "run": lambda observed: "",
+}  # groupings that hold several targets: what their observations share
 
 
 def _saved_kinds(recipe: Recipe, options: Options) -> frozenset[str]:
@@ -898,9 +930,24 @@ def _gathered(work: Work, plugins: Plugins) -> Work:
     return work.found(more=known_ones) if known_ones else work
 
 
-def run_stages(stages: Sequence[AnyStage], works: tuple[Work, ...], runner: Runner) -> tuple[Work, ...]:
-    """Stages over the sets of one target; a set that fails is left behind with its reason."""
-    so_far: tuple[FrameStage, ...] = ()
+def run_stages(
+    stages: Sequence[AnyStage],
+    works: tuple[Work, ...],
+    runner: Runner,
+    *,
+    before: tuple[FrameStage, ...] = (),
+) -> tuple[Work, ...]:
+    """Stages over the sets of one target; a set that fails is left behind with its reason.
+
+    Parameters
+    ----------
+    stages : sequence of Stage
+    works : tuple of Work
+    runner : Runner
+    before : tuple of FrameStage
+        Those that ran over the frames already, of which later ones take pixels.
+    """
+    so_far = before
     for per, group in groupby(stages, key=lambda stage: stage.per):
         alike = tuple(group)
         if per == "frame":

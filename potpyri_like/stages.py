@@ -412,6 +412,11 @@ def _check_givers(of: str, stages: Sequence[Stage]) -> None:
             givers[given.name] = stage
     for stage in stages:
         for one in stage.inputs:
+            if one.nearest:
+                raise DeclarationError(
+                    f"recipe {of}: {stage.name} reads {one.field.name} of the nearest frames, which is not carried out"
+                    " yet; read it with many=True in a stage that runs per observation"
+                )
             if one.required and not one.field.at_start and one.field.name not in givers:
                 near = difflib.get_close_matches(one.field.name, list(givers), n=1, cutoff=0.5)
                 hint = f"; did you mean {near[0]}?" if near else ""
