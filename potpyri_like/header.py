@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -111,16 +112,23 @@ def as_number(value: CardValue) -> float:
 
 
 def broken_card(header: RawHeader, card: str) -> str:
-    """A card that is there and cannot be parsed, as it is written, without its comment; "" where there is none."""
+    """A card that is there and cannot be parsed, with what it says, without its comment; "" where there is none."""
     for hdu in header.hdus:
         if card in hdu:
             try:
                 hdu[card]
             except (fits.VerifyError, ValueError):
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # that it is broken is what is wanted
-                    return hdu.cards[card].image.partition("/")[0].strip()
+                return f"{card} = {_written(hdu, card)}"
     return ""
+
+
+def _written(header: fits.Header, card: str) -> str:
+    """The value of a card that cannot be parsed, as it is written; "?" where not even that can be had."""
+    with warnings.catch_warnings(), suppress(fits.VerifyError, ValueError):
+        warnings.simplefilter("ignore")  # that it is broken is what is wanted
+        value = header.cards[card].image.partition("=")[2].partition("/")[0]
+        return value.strip(" '") or "?"
+    return "?"
 
 
 def texts_beyond_ascii(header: bytes) -> dict[str, str]:

@@ -77,9 +77,9 @@ class Keyword:
             if self.optional:
                 return None
             broken = next(filter(None, (broken_card(header, name) for name in self.cards)), "")
-            what = (
-                f"{broken!r} is no card as FITS has them" if broken else f"no {' or '.join(self.cards)} card"
-            )
+            wanted = "a number" if self.unit is not None else "text"
+            none = f"no {' or '.join(self.cards)} card"
+            what = f"{broken} is not {wanted} as FITS writes it" if broken else none
             raise HeaderError(f"{header.path.name}: {what}")
         return str(header[card]).strip() if self.unit is None else number(header, card) * self.unit
 
