@@ -158,11 +158,12 @@ def test_an_exception_that_does_not_survive_the_way_comes_back_as_its_text(pool)
 
 
 def test_a_result_that_cannot_be_sent_is_an_exception_and_the_worker_lives(pool):
+    assert pool.submit(square, 3).result(PATIENCE) == 9  # a worker is there
     before = children()
     raised = pool.submit(unpicklable, True).exception(PATIENCE)
     assert "pickle" in str(raised).lower() and not isinstance(raised, WorkerDied)
     assert pool.submit(unpicklable, False).result(PATIENCE) is False
-    assert children() == before
+    assert before <= children(), "no worker died of it"
 
 
 def test_arguments_or_functions_that_cannot_be_sent_are_exceptions(pool):
