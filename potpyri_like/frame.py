@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 import numpy as np
 
 from potpyri_like.errors import DeclarationError
+from potpyri_like.stages import HasFields
 
 if TYPE_CHECKING:
     from astropy.coordinates import SkyCoord
@@ -38,6 +39,7 @@ __all__ = [
     "bits_excluded",
     "ccd_of",
     "excluded",
+    "pixels_of",
 ]
 
 
@@ -239,8 +241,45 @@ def ccd_of(pixels: Pixels, *, unit: str = "electron", wcs: WCS | None = None) ->
     )
 
 
+def pixels_of(ccd: CCDData, before: Pixels | None = None) -> Pixels:
+    """The planes of a CCDData, whoever made it; none of its arrays is changed.
+
+    What it masks, and what is no number, is BAD unless it was unusable before; no number becomes 0.
+
+    Parameters
+    ----------
+    ccd : CCDData
+    before : Pixels, optional
+        Gives the bits, and the variance where there is no uncertainty. Else the bits are those of `flags`, if `ccd_of`
+        made it, and a variance that is not known is 0.
+
+    Raises
+    ------
+    DeclarationError
+        It is no image of rows and columns.
+    """
+    from astropy.nddata import VarianceUncertainty
+
+    if len(ccd.shape) != 2:
+        raise DeclarationError(f"an image of {len(ccd.shape)} dimensions; wanted are rows and columns")
+    data = np.array(ccd.data, np.float32)
+    variance = np.zeros_like(data) if before is None else before.variance
+    if ccd.uncertainty is not None:
+        variance = np.array(ccd.uncertainty.represent_as(VarianceUncertainty).array, np.float32)
+    flags = getattr(ccd, "flags", None) if before is None else before.mask
+    bits = np.zeros(data.shape, np.uint16)
+    if isinstance(flags, np.ndarray) and flags.dtype == np.uint16:
+        bits = flags
+    wrong = ~np.isfinite(data)
+    data[wrong] = 0
+    if ccd.mask is not None:
+        wrong |= np.asarray(ccd.mask, bool)
+    wrong &= (bits & np.uint16(UNUSABLE)) == 0
+    return Pixels(data, variance, bits | (wrong * np.uint16(MaskBit.BAD)) if wrong.any() else bits)
+
+
 @dataclass(frozen=True)
-class Frame:
+class Frame(HasFields):
     """Pixels on their way through the stages.
 
     Attributes
@@ -308,20 +347,12 @@ class Frame:
 
     def _taken_from(self, ccd: CCDData) -> Pixels:
         """The planes of a CCDData, with the bits that are known of the pixels."""
-        from astropy.nddata import VarianceUncertainty
-
         if ccd.unit != "electron" or ccd.shape != self.data.shape:
             raise DeclarationError(
                 f"{self.info.label}: a stage hands on a CCDData in {ccd.unit} of shape {ccd.shape}; wanted electron"
                 f" and {self.data.shape}, as the frame that it got"
             )
-        variance, mask = self.variance, self.mask
-        if ccd.uncertainty is not None:
-            variance = np.asarray(ccd.uncertainty.represent_as(VarianceUncertainty).array, np.float32)
-        if ccd.mask is not None:
-            more = np.asarray(ccd.mask, bool) & ~self.unusable
-            mask = mask | np.where(more, np.uint16(MaskBit.BAD), np.uint16(0))
-        return Pixels(np.asarray(ccd.data, np.float32), variance, mask)
+        return pixels_of(ccd, self.pixels)
 
     @classmethod
     def without_pixels(cls, info: FrameInfo) -> Frame:
@@ -335,16 +366,6 @@ class Frame:
     def get(self, wanted: Field[_T]) -> _T | None:
         """What a stage found out; None where it did not."""
         return self.results.get(wanted.name)
-
-    def __getitem__(self, wanted: Field[_T]) -> _T:
-        """What a stage found out.
-
-        Raises
-        ------
-        KeyError
-            No stage before did.
-        """
-        return self.results[wanted.name]
 
     @property
     def ccd(self) -> CCDData:

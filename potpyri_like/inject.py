@@ -27,10 +27,9 @@ from potpyri_like.photometry import Series, ensemble_weights, relative_flux
 from potpyri_like.pipeline import (
     Memory,
     by_target,
-    in_turn,
     output_of,
     recipe_of,
-    run_fields,
+    run_groupings,
     scan_again,
     wanted_sets,
     worth,
@@ -172,7 +171,7 @@ def inject_transits(
             raise NightError(f"{folder}: the recipe {recipe.name} fits no transit, so none can be recovered")
         stages = recipe.stages[: recipe.stages.index(fit)]
         groups = by_target(night, wanted_sets(night, options), options)
-        works = in_turn(groups, lambda group: run_fields((*stages, fit), group, runner))
+        works = run_groupings((*stages, fit), groups, runner)
         ready = [
             work for work in works if work.result.light_curve is not None and work.result.stars is not None
         ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -15,15 +15,15 @@ from typing import TypeAlias
 
 import astropy.units as u
 import numpy as np
-from astropy.nddata import CCDData, VarianceUncertainty
+from astropy.nddata import CCDData
 from astropy.table import QTable, Table
 from astropy.time import Time
 from astropy.timeseries import TimeSeries
 
 from potpyri_like.astrometry import Match, match_stars
 from potpyri_like.console import Lines
-from potpyri_like.errors import DeclarationError, FrameError, UsageError
-from potpyri_like.frame import UNUSABLE, MaskBit, Pixels, ccd_of
+from potpyri_like.errors import FrameError, UsageError
+from potpyri_like.frame import UNUSABLE, MaskBit, Pixels, ccd_of, pixels_of
 from potpyri_like.imaging import MEDIAN_COVARIANCE, MEDIAN_PIXEL_FACTOR, fill_bad, filter_hot_pixels
 from potpyri_like.imaging import calibrate as calibrate_pixels
 from potpyri_like.instruments import Instrument
@@ -34,10 +34,18 @@ from potpyri_like.photometry import Context, detect_stars, measure_stars
 from potpyri_like.pipeline import installed, output_of, recipe_of, reduce_night, start
 from potpyri_like.primitives import Setup, Trim
 from potpyri_like.primitives.fields import CALIBRATED
-from potpyri_like.products import closing_lines, explanation, light_curve_table, ranking_table, run_json
+from potpyri_like.products import (
+    closing_lines,
+    count_frames,
+    explanation,
+    light_curve_table,
+    ranking_table,
+    run_json,
+)
 from potpyri_like.results import Master, RunReport, SetResult
-from potpyri_like.runner import Progress, Silent
+from potpyri_like.runner import Progress, Silent, frame_after
 from potpyri_like.settings import gather_options
+from potpyri_like.stages import FrameStage
 from potpyri_like.testing import NightPlan, Truth, simulate_night
 
 __all__ = [
@@ -81,7 +89,9 @@ def instrument(which: _Instrument) -> Instrument:
 
 
 def scan(night: _Path, which: _Instrument) -> Night:
-    """The frames of a folder, what each is, and which are rejected and why; nothing is written.
+    """The frames of a folder by their headers, what each is, and which are rejected and why; nothing is written.
+
+    What an observer wrote into the night.ecsv of an earlier run is not looked at here; `reduce` obeys it.
 
     Raises
     ------
@@ -316,24 +326,21 @@ class Observation:
         giver = recipe.giver(CALIBRATED)
         if giver is None:
             raise UsageError(f"the recipe {recipe.name} calibrates no frames")
-        frame: object = info
-        for stage in recipe.until(giver.name).stages:
-            if stage.per == "frame":
-                call: Callable[..., object] = stage  # type: ignore[assignment]
-                frame = call(frame, work.setup.showing(stage))
-        ccd = frame.ccd  # type: ignore[attr-defined]
-        ccd.meta = {_COVARIANCE: frame.covariance}  # type: ignore[attr-defined]
+        stages = [stage for stage in recipe.until(giver.name).stages if isinstance(stage, FrameStage)]
+        frame = frame_after(info, stages, work.setup)
+        ccd = frame.ccd
+        ccd.meta = {_COVARIANCE: frame.covariance}
         return ccd
 
     def row(self) -> tuple[object, ...]:
         """Its row in `Run.table`."""
-        observed, curve, series = self.result.observed, self.result.light_curve, self.result.series
+        observed, curve = self.result.observed, self.result.light_curve
         noise: Mapping[str, float] = {} if curve is None else curve.noise
-        measured = 0 if series is None else int(np.isfinite(series.flux).any(axis=(1, 2)).sum())
+        counts = count_frames(self.run.report, self.result)
         figures = (noise.get(name, np.nan) for name in _FIGURES)
         return (
             *(observed.target, observed.night, observed.camera, observed.band),
-            *(len(observed.frames), measured),
+            *(counts.total, counts.measured),
             *figures,
         )
 
@@ -394,8 +401,8 @@ def filter3x3(frame: CCDData, *, mode: str = "median", dark: CCDData | None = No
     dark : CCDData, electron, optional
         In the exposure of the frame: pixels that it explains are not hot for "selective".
     """
-    known = None if dark is None or mode != "selective" else _pixels_of(dark).data
-    filtered = filter_hot_pixels(_pixels_of(frame), mode=mode, dark=known)
+    known = None if dark is None or mode != "selective" else pixels_of(dark).data
+    filtered = filter_hot_pixels(pixels_of(frame), mode=mode, dark=known)
     more = {_COVARIANCE: MEDIAN_COVARIANCE, _PHOTONS: MEDIAN_PIXEL_FACTOR} if mode == "median" else {}
     return _like(frame, filtered, **more)
 
@@ -419,13 +426,13 @@ def calibrate(
     dark_scale : float
         Exposure of the frame over that of the dark.
     """
-    given = {name: None if one is None else _pixels_of(one) for name, one in (("bias", bias), ("dark", dark))}
+    given = {name: None if one is None else pixels_of(one) for name, one in (("bias", bias), ("dark", dark))}
     pixels = calibrate_pixels(
-        _pixels_of(frame),
+        pixels_of(frame),
         bias=given["bias"],
         dark=given["dark"],
         dark_scale=dark_scale,
-        flat=None if flat is None else _pixels_of(flat),
+        flat=None if flat is None else pixels_of(flat),
         poisson_factor=float(frame.meta.get(_PHOTONS, 1.0)),
     )
     fill_bad(pixels, int(UNUSABLE), out=pixels.data)
@@ -448,7 +455,7 @@ def detect(frame: CCDData, *, threshold: float = 5.0, most: int | None = None) -
     QTable
         x, y [pixel, 0-based], flux, peak, fwhm [pixel], ellipticity, saturated.
     """
-    pixels = _pixels_of(frame)
+    pixels = pixels_of(frame)
     saturated = (pixels.mask & np.uint16(MaskBit.SATURATED)) > 0
     found = detect_stars(
         pixels.data, mask=pixels.mask & UNUSABLE, threshold=threshold, max_stars=most, saturated=saturated
@@ -518,7 +525,7 @@ def measure(
     QTable
         x, y [pixel], flux, flux_err, shape (n, n_radii), sky (per pixel), flags (bits of StarFlag).
     """
-    pixels = _pixels_of(frame)
+    pixels = pixels_of(frame)
     places = _places(xy) if isinstance(xy, Table) else np.asarray(xy, float).reshape(-1, 2)
     found = measure_stars(
         *pixels,
@@ -548,25 +555,6 @@ def _places(stars: Table) -> np.ndarray:
     """Positions, shape (n, 2)."""
     columns = (u.Quantity(stars[name]).value for name in ("x", "y"))
     return np.column_stack(list(columns)).astype(float)
-
-
-def _pixels_of(frame: CCDData) -> Pixels:
-    """The planes of a CCDData of anybody's; without an uncertainty its variance is 0."""
-    if frame.ndim != 2:
-        raise DeclarationError(f"an image of {frame.ndim} dimensions; wanted are rows and columns")
-    data = np.array(frame.data, np.float32)
-    variance = np.zeros_like(data)
-    if frame.uncertainty is not None:
-        variance = np.array(frame.uncertainty.represent_as(VarianceUncertainty).array, np.float32)
-    flags = getattr(frame, "flags", None)
-    known = isinstance(flags, np.ndarray) and flags.dtype == np.uint16
-    bits = np.array(flags) if known else np.zeros(data.shape, np.uint16)
-    wrong = ~np.isfinite(data)
-    if frame.mask is not None:
-        wrong |= np.asarray(frame.mask, bool) & ((bits & np.uint16(UNUSABLE)) == 0)
-    bits[wrong] |= np.uint16(MaskBit.BAD)
-    data[~np.isfinite(data)] = 0
-    return Pixels(data, variance, bits)
 
 
 def _like(frame: CCDData, pixels: Pixels, **meta: object) -> CCDData:

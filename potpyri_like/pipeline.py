@@ -95,6 +95,7 @@ __all__ = [
     "reduce_night",
     "report_of",
     "run_fields",
+    "run_groupings",
     "run_recipes",
     "run_stages",
     "scan_again",
@@ -262,7 +263,7 @@ def run_recipes(night: Night, options: Options, runner: Runner) -> RunReport:
         for label, name in names_of(observed.frames, f"{observed.folder}/{kind}").items()
     }
     taken = {observed.target.casefold() for observed in sets}
-    works = _in_groupings(recipe.stages, groups, runner, taken)
+    works = run_groupings(recipe.stages, groups, runner, taken)
     plugins = plugins_for(options)
     works = [_gathered(work, plugins) for work in works]
     report = report_of(night, works, options)
@@ -271,8 +272,17 @@ def run_recipes(night: Night, options: Options, runner: Runner) -> RunReport:
     return replace(report, timing=runner.timing, is_part=options.until is not None, images=images)
 
 
-def _in_groupings(
-    stages: Sequence[AnyStage], groups: Sequence[tuple[Work, ...]], runner: Runner, taken: Collection[str]
+_WIDE: Mapping[str, Callable[[ObservationSet], object]] = {
+    "night": lambda observed: observed.night,
+    "run": lambda observed: "",
+}  # groupings that hold several targets: what their observations share
+
+
+def run_groupings(
+    stages: Sequence[AnyStage],
+    groups: Sequence[tuple[Work, ...]],
+    runner: Runner,
+    taken: Collection[str] = (),
 ) -> list[Work]:
     """The stages on each target in turn; from the first that looks at a whole night or run on, on what they group."""
     first = tuple(takewhile(lambda stage: stage.per not in _WIDE, stages))
@@ -295,12 +305,6 @@ def _in_groupings(
 
 def _target_of(observed: ObservationSet) -> object:
     return observed.night, observed.target.casefold()
-
-
-_WIDE: Mapping[str, Callable[[ObservationSet], object]] = {
-    "night": lambda observed: observed.night,
-    "run": lambda observed: "",
-}  # groupings that hold several targets: what their observations share
 
 
 def _saved_kinds(recipe: Recipe, options: Options) -> frozenset[str]:
@@ -455,6 +459,7 @@ def write_products(report: RunReport, runner: Runner) -> RunReport:
             try:
                 content = contents(product.item, shown)
             except ProductError as error:
+                log.error("%s: %s", name, error, exc_info=error.__cause__)
                 problems.append(Problem(name, "products", f"{product.plugin} of {product.origin}: {error}"))
                 continue
             if content is None:

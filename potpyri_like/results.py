@@ -12,14 +12,13 @@ import numpy as np
 from astropy.wcs import WCS
 
 from potpyri_like.encoding import fingerprint
-from potpyri_like.errors import DeclarationError
 from potpyri_like.frame import FrameInfo, Results
 from potpyri_like.imaging import Pixels, Snapshot, same_exposure
 from potpyri_like.lightcurves import BandFit, Lag, Periodogram, RmsFlux, TimeAveraging, TransitFit
 from potpyri_like.night import Night, ObservationSet
 from potpyri_like.photometry.budget import NoiseBudget
 from potpyri_like.photometry.series import LightCurve, Series
-from potpyri_like.stages import Field
+from potpyri_like.stages import Field, HasFields
 
 __all__ = [
     "STATUS_WORDS",
@@ -220,7 +219,7 @@ class StarTable:
 
 
 @dataclass(frozen=True)
-class SetResult:
+class SetResult(HasFields):
     """What was made of one observation set; None for what could not be made.
 
     Attributes
@@ -293,19 +292,6 @@ class SetResult:
         """The value of a field; None where nothing gave it."""
         name = _OTHER_NAMES.get(wanted.name, wanted.name)
         return self.more.get(wanted.name, getattr(self, name, None))
-
-    def __getitem__(self, wanted: Field[_T]) -> _T:
-        """The value of a field.
-
-        Raises
-        ------
-        DeclarationError
-            Nothing gave it.
-        """
-        value = self.get(wanted)
-        if value is None:
-            raise DeclarationError(f"{self.observed.name}: {wanted.name} ({wanted.about}) is not there")
-        return value
 
     @property
     def band_fit(self) -> BandFit | None:

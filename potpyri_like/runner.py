@@ -39,7 +39,7 @@ from potpyri_like.stages import FrameStage
 from potpyri_like.store import Output, Reading, is_circumstance
 from potpyri_like.workers import Cluster, Shared, WorkerDied, here
 
-__all__ = ["KEPT", "Progress", "Runner", "Silent", "joined", "part_of", "run_frame"]
+__all__ = ["KEPT", "Progress", "Runner", "Silent", "frame_after", "joined", "part_of", "run_frame"]
 
 log = logging.getLogger(__name__)
 
@@ -518,6 +518,37 @@ def _image_at_hand(
     return None, None
 
 
+def frame_after(info: FrameInfo, stages: Iterable[FrameStage], setup: Setup) -> Frame:
+    """A frame after some stages, with its pixels; whatever a stage raises is raised.
+
+    Parameters
+    ----------
+    info : FrameInfo
+    stages : iterable of FrameStage
+        From the one that reads the raw file on.
+    setup : Setup
+    """
+    frame: Any = info
+    for stage in stages:
+        frame = _checked(stage, frame, stage(frame, setup.showing(stage)))
+    return frame
+
+
+def _failure(info: FrameInfo, error: Exception) -> dict[str, Kept]:
+    """What an outcome says of an error; what nobody foresaw comes with its traceback."""
+    match error:
+        case FrameError():
+            unavailable = isinstance(error, UnavailableError)
+            return {"reason": with_folder(info.label, str(error)), "refused": True, "passing": unavailable}
+        case RegistrationError():
+            return {"reason": f"{info.label}: {error}"}
+    return {
+        "reason": f"{info.label}: {type(error).__name__}: {error}{line_in_file(error)}",
+        "trace": "".join(traceback.format_exception(error)),
+        "passing": is_circumstance(error),
+    }
+
+
 def run_frame(
     info: FrameInfo,
     job: Job,
@@ -568,17 +599,8 @@ def run_frame(
         name = ""
     except ProductError:
         raise
-    except FrameError as error:
-        unavailable = isinstance(error, UnavailableError)
-        failed = {"reason": with_folder(info.label, str(error)), "refused": True, "passing": unavailable}
-    except RegistrationError as error:
-        failed = {"reason": f"{info.label}: {error}"}
     except Exception as error:  # noqa: BLE001  (the one place; the cause is recorded and shows in the exit status)
-        failed = {
-            "reason": f"{info.label}: {type(error).__name__}: {error}{line_in_file(error)}",
-            "trace": traceback.format_exc(),
-            "passing": is_circumstance(error),
-        }
+        failed = _failure(info, error)
     found = {} if frame is info else dict(frame.results)
     reading = found.pop("reading", None)
     return FrameOutcome(

@@ -25,6 +25,7 @@ __all__ = [
     "AnyField",
     "Field",
     "FrameStage",
+    "HasFields",
     "Input",
     "Option",
     "Product",
@@ -114,6 +115,27 @@ class Input(Generic[_T]):
     def __post_init__(self) -> None:
         if self.many and self.nearest:
             raise DeclarationError(f"input {self.field.name!r}: either many or nearest")
+
+
+class HasFields:
+    """Something that has the values of fields, and is asked for them by field."""
+
+    def get(self, wanted: Field[_T]) -> _T | None:
+        """The value of a field; None where nothing gave it."""
+        raise NotImplementedError
+
+    def __getitem__(self, wanted: Field[_T]) -> _T:
+        """The value of a field.
+
+        Raises
+        ------
+        DeclarationError
+            Nothing gave it.
+        """
+        value = self.get(wanted)
+        if value is None:
+            raise DeclarationError(f"{wanted.name} ({wanted.about}) is not known; it has to stand in reads")
+        return value
 
 
 AnyField: TypeAlias = Field[Any]

@@ -13,6 +13,7 @@ from astropy.timeseries import TimeSeries
 from small_night import run as command
 
 import potpyri_like as pl
+from potpyri_like import interface
 from potpyri_like.errors import DeclarationError, FrameError, UnknownInstrument, UsageError
 from potpyri_like.frame import MaskBit
 from potpyri_like.instruments.opticam import Opticam
@@ -35,7 +36,7 @@ def night(tmp_path_factory):
 
 def test_all_that_is_promised_is_there_and_nothing_else():
     assert all(callable(getattr(pl, name)) for name in pl.__all__ if name != "__version__")
-    assert set(pl.__all__) <= set(dir(pl))
+    assert set(pl.__all__) <= set(dir(pl)) and set(pl.__all__) - {"__version__"} == set(interface.__all__)
     with pytest.raises(AttributeError, match="nothing_of_ours"):
         _ = pl.nothing_of_ours
 

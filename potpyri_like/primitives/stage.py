@@ -10,14 +10,13 @@ import numpy as np
 from astropy.coordinates import SkyCoord
 
 from potpyri_like.encoding import Kept
-from potpyri_like.errors import DeclarationError
 from potpyri_like.frame import FrameInfo, Results
 from potpyri_like.instruments import Instrument
 from potpyri_like.night import ObservationSet
 from potpyri_like.options import Options
 from potpyri_like.photometry import ApertureChoice
 from potpyri_like.results import Choice, Masters, Problem, Reference, SetResult
-from potpyri_like.stages import AnyField, Field, FrameStage, Stage
+from potpyri_like.stages import AnyField, Field, FrameStage, HasFields, Stage
 from potpyri_like.store import Output, Reading
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ AnyStage: TypeAlias = Any  # one of any grouping; with what it is called, its gr
 
 
 @dataclass(frozen=True)
-class Setup:
+class Setup(HasFields):
     """What all frames of a set share; it travels to each worker once.
 
     Attributes
@@ -91,19 +90,6 @@ class Setup:
         """The value of a field; None where nothing gave it."""
         return self.more[wanted.name] if wanted.name in self.more else getattr(self, wanted.name, None)
 
-    def __getitem__(self, wanted: Field[_T]) -> _T:
-        """The value of a field.
-
-        Raises
-        ------
-        DeclarationError
-            Nothing gave it.
-        """
-        value = self.get(wanted)
-        if value is None:
-            raise DeclarationError(f"{wanted.name} ({wanted.about}) is not known; it has to stand in reads")
-        return value
-
     def showing(self, stage: Stage) -> Setup:
         """The instrument and what a stage reads; the rest as if nothing were known of it."""
         read = [one.field for one in stage.inputs if one.field.per != "frame"]
@@ -116,7 +102,7 @@ _SHARED = {item.name for item in fields(Setup)} - {"instrument", "more"}
 
 
 @dataclass(frozen=True)
-class FrameOutcome:
+class FrameOutcome(HasFields):
     """What is left of a frame after its stages: numbers, or the reason why there are none.
 
     Attributes
@@ -164,16 +150,6 @@ class FrameOutcome:
     def get(self, wanted: Field[_T]) -> _T | None:
         """What a stage found out; None where it did not."""
         return self.results.get(wanted.name)
-
-    def __getitem__(self, wanted: Field[_T]) -> _T:
-        """What a stage found out.
-
-        Raises
-        ------
-        KeyError
-            None did.
-        """
-        return self.results[wanted.name]
 
 
 class Tools(Protocol):
