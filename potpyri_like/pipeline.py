@@ -453,6 +453,7 @@ def write_products(report: RunReport, runner: Runner) -> RunReport:
     output, sets, problems = runner.output, list(report.sets), list(report.problems)
     options = {n: told_value(n, value) for n, (value, _) in report.options.items() if n not in ENGINE}
     pictures: dict[str, Picture] = {}
+    of_several: list[str] = []
     for product in plugins_for(runner.options).products.values():
         for shown in made_of(product.item, report.sets, options):
             name = shown.path(product.item)
@@ -468,11 +469,13 @@ def write_products(report: RunReport, runner: Runner) -> RunReport:
                 pictures[name] = content
             else:
                 write_content(output, name, content)
-            first = next(i for i, one in enumerate(report.sets) if one is shown.results[0])
-            known = {**sets[first].products, PurePath(name).name: name}
-            sets[first] = replace(sets[first], products=known)
+            if product.item.per != "observation":
+                of_several.append(name)
+                continue
+            (its,) = (i for i, one in enumerate(report.sets) if one is shown.results[0])
+            sets[its] = replace(sets[its], products={**sets[its].products, PurePath(name).name: name})
     images = draw(pictures | master_images(report), runner)
-    report = replace(report, sets=tuple(sets), problems=tuple(problems))
+    report = replace(report, sets=tuple(sets), problems=tuple(problems), of_several=tuple(of_several))
     output.write_text("report.html", night_page(report, images))
     return report
 

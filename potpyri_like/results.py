@@ -369,6 +369,8 @@ class RunReport:
         Only a part of the recipe was asked for.
     images : mapping of str to str
         The frame in each file in which an image of a single one is saved, by the product's name.
+    of_several : tuple of str
+        Products of several observations together, of a target, a night or the run, by their paths.
     """
 
     instrument: str
@@ -382,6 +384,7 @@ class RunReport:
     command: str = ""
     is_part: bool = False
     images: Mapping[str, str] = field(default_factory=dict)
+    of_several: tuple[str, ...] = ()
 
     @property
     def all_problems(self) -> tuple[Problem, ...]:

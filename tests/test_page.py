@@ -577,3 +577,13 @@ def test_a_frame_refused_in_the_run_counts_once(report):
         with_status(report, {file: ("refused", "its pixels cannot be read")}), report.sets[0]
     )
     assert (counts.total, counts.refused) == (40, 1)
+
+
+def test_products_of_several_observations_are_linked_where_they_belong(report, images):
+    several = ("WASP-0/bands.png", "WASP-0/balance.ecsv", "of_the_run.txt")
+    page = night_page(replace(report, of_several=several), images)
+    links = [a["href"] for a in Outline(page).all("a")]
+    assert [links.count(path) for path in several] == [1, 1, 1]
+    target, run = page.index('id="target-1"'), page.index('id="run"')
+    assert target < page.index('href="WASP-0/balance.ecsv"') < run < page.index('href="of_the_run.txt"')
+    assert not set(several) & {a["href"] for a in Outline(night_page(report, images)).all("a")}

@@ -6,7 +6,7 @@ import base64
 import re
 import struct
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import PurePath
@@ -182,7 +182,17 @@ def _page_view(report: RunReport, images: Mapping[str, bytes]) -> dict[str, obje
             if name not in ENGINE
         ],
         "frames": [_row_view(row) for row in final_rows(report)],
+        "links": [
+            _Link(path, _address(path))
+            for path in report.of_several
+            if path not in _below(report, {_target_folder(result) for result in report.sets})
+        ],
     }
+
+
+def _below(report: RunReport, folders: Collection[str]) -> list[str]:
+    """The products of several observations that lie in some folders."""
+    return [path for path in report.of_several if PurePath(path).parent.as_posix() in folders]
 
 
 def _when(report: RunReport) -> str:
@@ -234,6 +244,7 @@ def _target_view(
         "transit": _transit_view(results, images),
         "lags": _image(images, f"{folder}/{curve_file(leading(results), 'lags.png')}", lags),
         "sets": [_set_view(report, result, images) for result in results],
+        "links": [_Link(PurePath(path).name, _address(path)) for path in _below(report, {folder})],
     }
 
 
