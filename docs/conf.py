@@ -4,6 +4,7 @@ import atexit
 import os
 import re
 import shutil
+import sys
 import sysconfig
 import tempfile
 from importlib import metadata
@@ -13,6 +14,10 @@ import click
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from drawing import drawing
 
 from potpyri_like.cli import instrument_command
 from potpyri_like.plugins import load_plugins
@@ -38,6 +43,7 @@ myst_heading_anchors = 3
 nb_execution_mode = "force"
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
+nb_execution_show_tb = True
 nb_execution_timeout = 300
 nb_merge_streams = True
 
@@ -56,6 +62,13 @@ shutil.copy(Path(__file__).with_name("shell_cells.py"), profile / "startup")
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings say more: shapes, units, conventions
 numpydoc_show_class_members = False
+
+
+class HouseDrawing(SphinxDirective):
+    """The rooms of the house and the imports between them, drawn from the code as it is."""
+
+    def run(self) -> list[nodes.Node]:
+        return [nodes.raw("", drawing(), format="html")]
 
 
 class OptionsTable(SphinxDirective):
@@ -88,6 +101,8 @@ def as_console(app, doctree: nodes.document) -> None:
             block.children = [nodes.Text(text)]
 
 
-def setup(app) -> None:
+def setup(app) -> dict[str, bool]:
     app.connect("doctree-read", as_console)
+    app.add_directive("house-drawing", HouseDrawing)
     app.add_directive("options-table", OptionsTable)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
