@@ -39,7 +39,7 @@ html_copy_source = False
 myst_enable_extensions = ["deflist", "colon_fence"]
 myst_heading_anchors = 3
 
-# The tutorials are notebooks: each is run from top to bottom, in a temporary folder, and a cell that fails ends the build.
+# The tutorials are notebooks: each is run from top to bottom, in a temporary folder; a cell that fails ends the build.
 nb_execution_mode = "force"
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True

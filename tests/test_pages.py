@@ -1,7 +1,7 @@
 """What the pages show is what comes: every command and every block of code in README and docs is run.
 
-The tutorials are notebooks, which run when the documentation is built (`make docs`). Here are the other pages: blocks of
-`console` with prompts, whose output is compared where it is shown, blocks of `python`, and of `toml`.
+The tutorials are notebooks, which run when the documentation is built (`make docs`). Here are the other pages:
+blocks of `console` with prompts, whose output is compared where it is shown, blocks of `python`, and of `toml`.
 """
 
 import doctest
