@@ -7,7 +7,7 @@ from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
-from potpyri_like.cli import instrument_command
+from potpyri_like.commands.reduce import instrument_command
 from potpyri_like.plugins import load_plugins
 
 project = "potpyri_like"
