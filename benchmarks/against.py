@@ -41,11 +41,9 @@ from scipy.ndimage import median_filter
 from potpyri_like.astrometry import match_stars
 from potpyri_like.imaging import combine, median3x3
 from potpyri_like.imaging import median as our_median
-from potpyri_like.jobs import Job
 from potpyri_like.night import scan
 from potpyri_like.options import Options
 from potpyri_like.photometry import annulus_sky, aperture_sums, detect_stars
-from potpyri_like.pipeline import start
 from potpyri_like.plugins import load_plugins
 from potpyri_like.primitives import (
     Calibrate,
@@ -56,7 +54,10 @@ from potpyri_like.primitives import (
     Register,
     Trim,
 )
-from potpyri_like.runner import Runner, Silent, run_frame
+from potpyri_like.run.jobs import Job
+from potpyri_like.run.observations import start
+from potpyri_like.run.progress import Silent
+from potpyri_like.run.runner import Runner, run_frame
 from potpyri_like.store import Output, read_raw
 from potpyri_like.testing import NightPlan, simulate_night
 

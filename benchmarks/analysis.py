@@ -24,7 +24,9 @@ from potpyri_like.lightcurves import transit_light_curve
 from potpyri_like.night import ObservationSet
 from potpyri_like.options import Options
 from potpyri_like.photometry import Aperture, Measurement
-from potpyri_like.primitives.lightcurve import Compare, DrawLightCurve, GatherSeries
+from potpyri_like.primitives.compare import Compare
+from potpyri_like.primitives.gather import GatherSeries
+from potpyri_like.primitives.light_curve import DrawLightCurve
 from potpyri_like.primitives.measure import Measure
 from potpyri_like.primitives.noise import AverageInTime, CloseBudget
 from potpyri_like.primitives.stage import FrameOutcome, Setup, Work

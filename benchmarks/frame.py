@@ -19,9 +19,9 @@ from statistics import median
 
 from against import CALIBRATION, Bench, prepared
 
-from potpyri_like.jobs import Job
 from potpyri_like.primitives import Measure, Register
-from potpyri_like.runner import run_frame
+from potpyri_like.run.jobs import Job
+from potpyri_like.run.runner import run_frame
 
 ROUNDS = 3
 DEMANDED_MS, DEMANDED_MB = 80, 500

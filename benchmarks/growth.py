@@ -26,13 +26,14 @@ from against import CALIBRATION
 
 from potpyri_like.night import scan
 from potpyri_like.options import Options
-from potpyri_like.pipeline import start
 from potpyri_like.plugins import load_plugins
 from potpyri_like.primitives import ChooseReference, MakeMasters, Measure, Register
-from potpyri_like.runner import Runner, Silent
+from potpyri_like.run.observations import start
+from potpyri_like.run.progress import Silent
+from potpyri_like.run.runner import Runner
+from potpyri_like.run.workers import Pool
 from potpyri_like.store import Output
 from potpyri_like.testing import NightPlan, simulate_night
-from potpyri_like.workers import Pool
 
 SIZE, DISTINCT = 2048, 8
 FRAMES = (50, 200, 800, 3200)

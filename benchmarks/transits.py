@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from potpyri_like.options import Options
-from potpyri_like.pipeline import reduce_night
 from potpyri_like.plugins import load_plugins
+from potpyri_like.run.pipeline import reduce_night
 from potpyri_like.testing import NightPlan, simulate_night
 
 FLUX = 6_000.0, 40_000.0  # electron/s of the target, from the faintest night to the brightest

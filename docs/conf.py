@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from drawing import drawing
 
-from potpyri_like.cli import instrument_command
+from potpyri_like.commands.reduce import instrument_command
 from potpyri_like.plugins import load_plugins
 
 project = "potpyri_like"

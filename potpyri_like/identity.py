@@ -30,13 +30,15 @@ _THAT_COMPUTE = ("potpyri_like", "python", "numpy", "scipy", "astropy", "sep")
 HOME = Path(__file__).parent
 _CONTRACT = "potpyri_like.instruments."
 _BESIDE = (
-    "batch.py",
     "cli.py",
-    "console.py",
-    "products",
-    "testing",
-    "verify.py",
-    "watch.py",
+    "commands/",
+    "products/",
+    "run/arrivals.py",
+    "run/batch.py",
+    "run/live.py",
+    "run/verify.py",
+    "run/watch.py",
+    "testing/",
 )  # what no frame's numbers depend on
 
 
@@ -70,7 +72,9 @@ def code_identity(*, whole: bool = False) -> dict[str, str]:
     whole : bool
         With what only draws and writes.
     """
-    files = (path for path in sources(HOME) if whole or path.relative_to(HOME).parts[0] not in _BESIDE)
+    files = (
+        path for path in sources(HOME) if whole or not path.relative_to(HOME).as_posix().startswith(_BESIDE)
+    )
     parts = versions() if whole else {name: v for name, v in versions().items() if name in _THAT_COMPUTE}
     return {**parts, "source": hash_of(files, HOME)}
 

@@ -21,7 +21,6 @@ from astropy.time import Time
 from astropy.timeseries import TimeSeries
 
 from potpyri_like.astrometry import Match, match_stars
-from potpyri_like.console import Lines
 from potpyri_like.errors import FrameError, UsageError
 from potpyri_like.frame import UNUSABLE, MaskBit, Pixels, ccd_of, pixels_of
 from potpyri_like.imaging import MEDIAN_COVARIANCE, MEDIAN_PIXEL_FACTOR, fill_bad, filter_hot_pixels
@@ -31,7 +30,6 @@ from potpyri_like.night import Night, rows_of
 from potpyri_like.night import scan as scan_night
 from potpyri_like.options import Options, OptionValue
 from potpyri_like.photometry import Context, detect_stars, measure_stars
-from potpyri_like.pipeline import installed, output_of, recipe_of, reduce_night, start
 from potpyri_like.primitives import Setup, Trim
 from potpyri_like.primitives.fields import CALIBRATED
 from potpyri_like.products import (
@@ -43,8 +41,13 @@ from potpyri_like.products import (
     run_json,
 )
 from potpyri_like.results import Master, RunReport, SetResult
-from potpyri_like.runner import Progress, Silent, frame_after
-from potpyri_like.settings import gather_options
+from potpyri_like.run.observations import start
+from potpyri_like.run.output import output_of
+from potpyri_like.run.pipeline import reduce_night
+from potpyri_like.run.progress import Lines, Progress, Silent
+from potpyri_like.run.recipe import installed, recipe_of
+from potpyri_like.run.runner import frame_after
+from potpyri_like.run.settings import gather_options
 from potpyri_like.stages import FrameStage
 from potpyri_like.testing import NightPlan, Truth, simulate_night
 

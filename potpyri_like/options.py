@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from potpyri_like.errors import UsageError
-from potpyri_like.folders import read_inside, read_text
 from potpyri_like.lightcurves import names_code, parse_intervals
 from potpyri_like.recipe_file import names_file
 from potpyri_like.stages import Option
 from potpyri_like.store import one_line
+from potpyri_like.store.folders import read_inside, read_text
 
 __all__ = [
     "COMMAND_LINE",

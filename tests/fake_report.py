@@ -10,7 +10,6 @@ from astropy.io import fits
 from astropy.table import Table
 from astropy.time import Time
 
-from potpyri_like.deliverables import register_products
 from potpyri_like.frame import FrameFlag, FrameInfo, FrameKind, StarFlag
 from potpyri_like.imaging import Pixels
 from potpyri_like.lightcurves import (
@@ -27,6 +26,7 @@ from potpyri_like.night import FrameRow, Night, ObservationSet
 from potpyri_like.photometry import close_budget
 from potpyri_like.photometry.series import LightCurve, Series
 from potpyri_like.products import Picture, contents, made_of, master_images, write_content
+from potpyri_like.products.ours import register_products
 from potpyri_like.results import (
     Candidate,
     Choice,

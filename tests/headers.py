@@ -4,7 +4,7 @@ from pathlib import Path
 
 from astropy.io import fits
 
-from potpyri_like.header import RawHeader
+from potpyri_like.store.header import RawHeader
 
 
 def make_header(cards=None, *, inside="frame.fits", shape=(64, 64), bitpix=16, extensions=()):

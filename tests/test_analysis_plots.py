@@ -12,22 +12,11 @@ from PIL import Image
 
 from potpyri_like.lightcurves import periodogram, transit_light_curve
 from potpyri_like.photometry import NoiseBudget
-from potpyri_like.products.analysis_plots import (
-    draw_lags,
-    draw_noise,
-    draw_periodogram,
-    draw_time_averaging,
-    draw_transit,
-    fine_model,
-    fitted_bands,
-    lags_plot,
-    noise_plot,
-    periodogram_plot,
-    smooth_line,
-    terms_that_matter,
-    time_averaging_plot,
-    transit_plot,
-)
+from potpyri_like.products.figures.lags import draw_lags, lags_plot
+from potpyri_like.products.figures.noise import draw_noise, noise_plot, smooth_line, terms_that_matter
+from potpyri_like.products.figures.periods import draw_periodogram, periodogram_plot
+from potpyri_like.products.figures.time_averaging import draw_time_averaging, time_averaging_plot
+from potpyri_like.products.figures.transit import draw_transit, fine_model, fitted_bands, transit_plot
 
 pytestmark = pytest.mark.slow
 

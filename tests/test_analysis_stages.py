@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from fake_report import make_set
 
-from potpyri_like.archive import ENVIRONMENT, Ephemeris
 from potpyri_like.frame import FrameFlag, StarFlag
 from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.lightcurves import Estimate, beta_at, flip_times
@@ -27,6 +26,7 @@ from potpyri_like.primitives.transit import (
     with_sure_clocks,
 )
 from potpyri_like.results import Grade, StarTable
+from potpyri_like.sky.archive import ENVIRONMENT, Ephemeris
 
 START, NOISE, TARGET = 2460730.0, 1e-3, 2
 TRANSIT = {"tc": START + 0.1003, "t14": 0.1, "b": 0.3}

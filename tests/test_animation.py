@@ -11,9 +11,9 @@ from PIL import Image
 
 from potpyri_like.errors import ProductError
 from potpyri_like.imaging.snapshots import snapshot
-from potpyri_like.products.animation import animated_field
-from potpyri_like.products.colours import band_colour
-from potpyri_like.products.drawing import COMPARISON, OTHER, TARGET
+from potpyri_like.products.figures.animation import animated_field
+from potpyri_like.products.figures.colours import band_colour
+from potpyri_like.products.figures.drawing import COMPARISON, OTHER, TARGET
 
 SHAPE = (200, 240)
 

@@ -10,9 +10,9 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from potpyri_like import archive
-from potpyri_like.archive import COLUMNS, ENVIRONMENT, Ephemeris, cache_folder, planet_ephemeris
 from potpyri_like.errors import ArchiveError
+from potpyri_like.sky import archive
+from potpyri_like.sky.archive import COLUMNS, ENVIRONMENT, Ephemeris, cache_folder, planet_ephemeris
 
 UNITS = ("", "day", "day", "day", "day", "hour", "hour", "", "")
 WASP_12 = ("WASP-12 b", 1.0914195, 3e-7, 2458640.0, 1e-4, 3.0, None, 0.117, 0.3)

@@ -5,20 +5,23 @@ from pathlib import Path
 import pytest
 from small_night import OF_THE_RUN, digests, run, run_json, small_night
 
-from potpyri_like import cli, pipeline, workers
-from potpyri_like.batch import Entry, instrument_of, nights_in, output_folders, run_batch
+from potpyri_like.commands import batch, reduce
 from potpyri_like.encoding import encode
 from potpyri_like.errors import NightError, ProductError, UnknownInstrument, UsageError
 from potpyri_like.instruments.opticam import Opticam
-from potpyri_like.jobs import Job
 from potpyri_like.night import scan
 from potpyri_like.options import Options
-from potpyri_like.pipeline import Standing
 from potpyri_like.plugins import Plugins, load_plugins
 from potpyri_like.primitives import Setup
 from potpyri_like.primitives.hot_pixels import HotPixels
 from potpyri_like.primitives.trim import Trim
-from potpyri_like.runner import Runner, Silent, run_frame
+from potpyri_like.run import output as drawing
+from potpyri_like.run import workers
+from potpyri_like.run.batch import Entry, instrument_of, nights_in, output_folders, run_batch
+from potpyri_like.run.jobs import Job
+from potpyri_like.run.memory import Standing
+from potpyri_like.run.progress import Silent
+from potpyri_like.run.runner import Runner, run_frame
 from potpyri_like.store import Output
 from potpyri_like.testing import NightPlan, simulate_night
 
@@ -30,7 +33,7 @@ TINY = {"cameras": ("C1",), "frames": 8, "size": (160, 160), "darks": 2, "flats"
 @pytest.fixture(scope="module", autouse=True)
 def without_figures():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "draw", lambda pictures, runner: {})
+        patch.setattr(drawing, "draw", lambda pictures, runner: {})
         yield
 
 
@@ -117,7 +120,7 @@ def test_a_raw_file_is_no_list_of_nights(nights):
     "words", ["--aperture nan", "--stars 0", "--radec 400", "--instrument OPTICM", "--jobs 0"]
 )
 def test_a_wrong_option_ends_a_batch_before_its_first_night(tmp_path, monkeypatch, words):
-    monkeypatch.setattr(cli, "run_batch", lambda *_, **__: pytest.fail("it began"))
+    monkeypatch.setattr(batch, "run_batch", lambda *_, **__: pytest.fail("it began"))
     ran = run("batch", tmp_path, *words.split())
     assert ran.status == 2 and not ran.out and "Traceback" not in ran.err
 
@@ -188,7 +191,7 @@ def test_the_exit_status_is_that_of_the_worst_night(tmp_path, monkeypatch, ends,
             raise end
         return end
 
-    monkeypatch.setattr(cli, "reduce_one", reduce_one)
+    monkeypatch.setattr(batch, "reduce_one", reduce_one)
     ran = run("batch", "--instrument", "OPTICAM", *(tmp_path / str(n) for n in range(len(ends))))
     assert ran.status == status
     lines = ran.out.splitlines()
@@ -233,7 +236,7 @@ def test_each_night_is_announced_and_told_when_it_ends(nights, reduced):
 def test_a_second_batch_says_that_nothing_has_changed_and_does_nothing(nights, reduced, monkeypatch):
     out, _ = reduced
     before = digests(out, without=(".journal",))
-    monkeypatch.setattr(cli, "reduce_night", lambda *_, **__: pytest.fail("it was done again"))
+    monkeypatch.setattr(reduce, "reduce_night", lambda *_, **__: pytest.fail("it was done again"))
     ran = run("batch", *nights, "--out", out, "--jobs", 1)
     assert ran.status == 0
     assert [line.split("  ")[-1] for line in ran.out.splitlines()] == ["all is well, nothing has changed"] * 2
@@ -255,7 +258,7 @@ def test_ctrl_c_ends_a_batch_with_the_table_so_far_and_one_sentence(nights, tmp_
             raise KeyboardInterrupt
         return ALL_IS_WELL
 
-    monkeypatch.setattr(cli, "reduce_one", reduce_one)
+    monkeypatch.setattr(batch, "reduce_one", reduce_one)
     ran = run("batch", *nights, tmp_path / "third", "--instrument", "OPTICAM")
     assert ran.status == 130 and "Traceback" not in ran.err
     assert ran.out == f"{nights[0]}  OPTICAM  8 of 8 frames  all is well\n"

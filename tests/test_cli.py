@@ -13,11 +13,12 @@ from astropy.io import fits
 from astropy.table import Table
 from small_night import digests, run, run_json, small_night
 
-from potpyri_like import cli, pipeline
+from potpyri_like.commands import reduce, shared
 from potpyri_like.errors import NightError
 from potpyri_like.options import Options, public_name
-from potpyri_like.pipeline import options_type
 from potpyri_like.plugins import Failure, Plugins, load_plugins
+from potpyri_like.run import output
+from potpyri_like.run.recipe import options_type
 
 FLAGS = ["--" + public_name(item).replace("_", "-") for item in fields(Options)]
 
@@ -31,7 +32,7 @@ def night(tmp_path_factory):
 
 @pytest.fixture
 def without_figures(monkeypatch):
-    monkeypatch.setattr(pipeline, "draw", lambda pictures, runner: {})
+    monkeypatch.setattr(output, "draw", lambda pictures, runner: {})
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def asked(monkeypatch):
         calls.append((instrument, folder, more))
         raise NightError("nothing was done")
 
-    monkeypatch.setattr(cli, "reduce_night", nothing)
+    monkeypatch.setattr(reduce, "reduce_night", nothing)
     return calls
 
 
@@ -303,7 +304,7 @@ def test_the_instruments_are_listed_with_origin_and_description():
 def test_a_plugin_that_failed_is_named_with_its_cause_and_exit_3(monkeypatch):
     known = load_plugins().instruments
     lost = Failure("their_module", "their-plugin 2.0", "ImportError: no gears", ("toy",))
-    monkeypatch.setattr(cli, "loaded", lambda commands: Plugins(known, failures=(lost,)))
+    monkeypatch.setattr(shared, "loaded", lambda commands: Plugins(known, failures=(lost,)))
     ran = run("instruments")
     assert ran.status == 3 and "OPTICAM" in ran.out
     assert ran.err == "their_module of their-plugin 2.0 could not be loaded: ImportError: no gears\n"
@@ -349,7 +350,7 @@ def plain(night, tmp_path_factory):
     """The night reduced without any option."""
     out = tmp_path_factory.mktemp("plain")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "draw", lambda pictures, runner: {})
+        patch.setattr(output, "draw", lambda pictures, runner: {})
         ran = run("OPTICAM", night.folder, "--out", out, "--jobs", 1)
     assert ran.status == 0, ran.err + ran.out
     return out

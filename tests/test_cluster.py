@@ -14,14 +14,14 @@ from small_night import digests, run, small_night
 from test_runner import BOTH, WHAT, Deadly, Recording, Weigh, frames, ran, red, setup, weights  # noqa: F401
 
 import potpyri_like
-from potpyri_like import workers as workers_module
 from potpyri_like.errors import ReductionError, UsageError
 from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.options import Options
-from potpyri_like.pipeline import reduce_night
-from potpyri_like.runner import Runner
+from potpyri_like.run import workers as workers_module
+from potpyri_like.run.pipeline import reduce_night
+from potpyri_like.run.runner import Runner
+from potpyri_like.run.workers import Cluster, Shared, WorkerDied, workers
 from potpyri_like.store import Output
-from potpyri_like.workers import Cluster, Shared, WorkerDied, workers
 
 distributed = pytest.importorskip("distributed")
 ENV = {

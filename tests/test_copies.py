@@ -10,7 +10,8 @@ from few_stars import BIAS, CLEAN, GAIN, TARGET, Small, calibrations, expose, li
 
 from potpyri_like.night import scan
 from potpyri_like.options import Options
-from potpyri_like.pipeline import Standing, reduce_night
+from potpyri_like.run.memory import Standing
+from potpyri_like.run.pipeline import reduce_night
 
 OPTIONS = Options(target_xy=f"{TARGET[0]},{TARGET[1]}", radec="10:14:00 +16:03:00", jobs=1, animation="no")
 START = "2024-03-10T22:00"
@@ -92,7 +93,9 @@ def test_different_exposures_with_one_time_are_all_used(tmp_path):
 
 def test_pixels_are_read_only_where_times_leave_no_room_for_two_exposures(tmp_path, monkeypatch):
     lights(tmp_path, START, n=5)
-    monkeypatch.setattr("potpyri_like.copies.read_raw", lambda *_, **__: pytest.fail("pixels were read"))
+    monkeypatch.setattr(
+        "potpyri_like.night.copies.read_raw", lambda *_, **__: pytest.fail("pixels were read")
+    )
     assert len(scan(tmp_path, Small()).frames) == 5
 
 
@@ -127,7 +130,7 @@ def test_a_night_with_copies_is_the_night_without_them_and_says_so_once(tmp_path
     assert said[1].count("the same exposure") == 1
     assert "10 copies: cal/c_000.fits is the same exposure as light_000.fits (and 9 more" in said[1]
     monkeypatch.setattr(
-        "potpyri_like.copies.read_raw", lambda *_, **__: pytest.fail("pixels were read again")
+        "potpyri_like.night.copies.read_raw", lambda *_, **__: pytest.fail("pixels were read again")
     )
     again = reduce_night(Small(), tmp_path / "mixed", options=Options(**{**vars(OPTIONS), "observer": "ABC"}))
     assert len(again.night.copies) == 10

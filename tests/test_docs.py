@@ -11,16 +11,19 @@ import numpy as np
 import pytest
 from fake_report import make_report, make_set
 
-from potpyri_like import cli
-from potpyri_like.console import STOPPED
+from potpyri_like.commands import shared
+from potpyri_like.commands.console import STOPPED
+from potpyri_like.commands.group import cli
+from potpyri_like.commands.reduce import instrument_command
 from potpyri_like.frame import FrameKind, MaskBit
 from potpyri_like.instruments import Instrument
 from potpyri_like.options import Options, public_name
-from potpyri_like.pipeline import options_type
 from potpyri_like.plugins import load_plugins
 from potpyri_like.products import light_curve_table, ranking_table
-from potpyri_like.products.tables import aperture_table, frame_table, star_table
+from potpyri_like.products.tables.measurements import aperture_table, frame_table
+from potpyri_like.products.tables.stars import star_table
 from potpyri_like.products.words import FLAG_MEANINGS
+from potpyri_like.run.recipe import options_type
 from potpyri_like.testing import check_instrument
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -180,7 +183,7 @@ def test_the_public_workflow_runs_make_targets_on_both_systems_and_four_pythons(
 
 
 def test_every_option_in_the_texts_exists():
-    known = options_of(cli.cli) | {"--help", "--version"} | OTHERS_OPTIONS
+    known = options_of(cli) | {"--help", "--version"} | OTHERS_OPTIONS
     for page in (README, *PAGES):
         text = ours(page) if page in COMING_FROM else read(page)
         named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text))
@@ -189,7 +192,7 @@ def test_every_option_in_the_texts_exists():
 
 def test_the_table_of_options_is_made_from_the_command():
     assert ".. options-table::" in section("reduce.md", "Options")
-    command = cli.instrument_command(load_plugins(), "opticam")
+    command = instrument_command(load_plugins(), "opticam")
     of_command = {option.name for option in command.params if isinstance(option, click.Option)}
     on_the_line_only = {"out", "config", "redo", "timings", "verbose"}
     assert {item.name for item in fields(options_type())} | on_the_line_only == of_command
@@ -204,7 +207,13 @@ def test_the_example_of_reduce_toml_is_valid():
 
 def test_exit_statuses_are_those_of_the_command():
     told = [int(n) for n in re.findall(r"^\| (\d+) \|", section("reduce.md", "Exit status"), re.MULTILINE)]
-    known = [cli.ALL_IS_WELL, cli.NOTHING_REDUCED, cli.WRONG_COMMAND, cli.SOMETHING_MISSING, cli.DOUBTFUL]
+    known = [
+        shared.ALL_IS_WELL,
+        shared.NOTHING_REDUCED,
+        shared.WRONG_COMMAND,
+        shared.SOMETHING_MISSING,
+        shared.DOUBTFUL,
+    ]
     assert told == [*known, STOPPED]
 
 
@@ -220,14 +229,14 @@ def test_the_columns_that_may_be_edited_are_those_of_the_night():
 
 def command_of(words):
     """The command that words name; `INSTRUMENT` stands for any."""
-    context = click.Context(cli.cli, obj=None)
-    return cli.cli.get_command(context, "OPTICAM" if words[0] == "INSTRUMENT" else words[0])
+    context = click.Context(cli, obj=None)
+    return cli.get_command(context, "OPTICAM" if words[0] == "INSTRUMENT" else words[0])
 
 
 @pytest.mark.parametrize("page", COMING_FROM, ids=lambda page: page.stem)
 def test_a_page_for_users_of_another_system_names_only_what_there_is(page):
     text = ours(page)
-    everything = options_of(cli.cli)
+    everything = options_of(cli)
     commands = [shlex.split(span)[1:] for span in spans(text) if span.startswith("reduce ")]
     assert commands
     for words in commands:

@@ -9,17 +9,17 @@ import pytest
 from small_night import digests, run
 from test_resume import first, night, rows  # noqa: F401
 
-from potpyri_like import pipeline
-from potpyri_like.edits import instrument_in, read_edited
 from potpyri_like.errors import NightError, NotUnderstood, UnavailableError, UsageError
 from potpyri_like.instruments.gmos import Gmos
 from potpyri_like.instruments.opticam import Opticam
-from potpyri_like.journal import Journal
+from potpyri_like.night.edits import instrument_in, read_edited
 from potpyri_like.options import Options
-from potpyri_like.pipeline import reduce_night
 from potpyri_like.primitives import trim
-from potpyri_like.products.summary import masters_of
-from potpyri_like.watch import watch_night
+from potpyri_like.products.rows import masters_of
+from potpyri_like.run import memory, output, pipeline
+from potpyri_like.run.journal import Journal
+from potpyri_like.run.pipeline import reduce_night
+from potpyri_like.run.watch import watch_night
 
 pytestmark = pytest.mark.slow  # whole nights
 
@@ -263,27 +263,27 @@ def test_edits_made_while_a_run_goes_on_are_left_for_the_next(night, monkeypatch
     monkeypatch.setattr(pipeline, "run_recipes", and_meanwhile)
     night.run(aperture=2.0)
     monkeypatch.undo()
-    monkeypatch.setattr(pipeline, "draw", lambda pictures, runner: {})
+    monkeypatch.setattr(output, "draw", lambda pictures, runner: {})
     assert row_of(night.red, names[0])["status"] == "leave out"
-    assert pipeline.standing(night.instrument, night.folder, out=None, options=night.options) is None
+    assert memory.standing(night.instrument, night.folder, out=None, options=night.options) is None
     night.run()
     assert row_of(night.red, names[0])["reason"] == "left out by hand in night.ecsv"
 
 
 def test_a_run_that_is_interrupted_between_note_and_table_loses_no_edit(night, monkeypatch):  # noqa: F811
     name = leave_out(night)
-    write_text = pipeline.Output.write_text
+    write_text = output.Output.write_text
 
     def interrupted(self, file, text):
         if file == "night.ecsv":
             raise KeyboardInterrupt
         return write_text(self, file, text)
 
-    monkeypatch.setattr(pipeline.Output, "write_text", interrupted)
+    monkeypatch.setattr(output.Output, "write_text", interrupted)
     with pytest.raises(KeyboardInterrupt):
         night.run()
     monkeypatch.undo()
-    monkeypatch.setattr(pipeline, "draw", lambda pictures, runner: {})
+    monkeypatch.setattr(output, "draw", lambda pictures, runner: {})
     night.run()
     assert row_of(night.red, name)["reason"] == "left out by hand in night.ecsv"
 
@@ -318,7 +318,7 @@ def unreadable(monkeypatch, names, times=10**9):
 def fresh(night, monkeypatch):  # noqa: F811
     """The night without products and memory."""
     shutil.rmtree(night.red)
-    monkeypatch.setattr(pipeline, "draw", lambda pictures, runner: {})
+    monkeypatch.setattr(output, "draw", lambda pictures, runner: {})
     return night
 
 
@@ -334,7 +334,7 @@ def test_a_frame_that_cannot_be_read_now_is_used_by_the_next_run(night, monkeypa
         report = night.run()
     assert measured(report) == (8 if times == 1 else 7)  # a second try, within the run
     assert row_of(night.red, name)["status"] == ("measured" if times == 1 else "refused")
-    stands = pipeline.standing(night.instrument, night.folder, out=None, options=night.options)
+    stands = memory.standing(night.instrument, night.folder, out=None, options=night.options)
     assert (stands is not None) == (times == 1)  # else there is something left to do, though no file changed
     assert measured(night.run()) == 8 and row_of(night.red, name)["status"] == "measured"
 

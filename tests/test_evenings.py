@@ -7,8 +7,8 @@ import pytest
 from astropy.coordinates import EarthLocation
 from astropy.time import Time, TimeDelta
 
-from potpyri_like.evenings import by_nearness, days_between, with_nights
 from potpyri_like.frame import FrameInfo, FrameKind
+from potpyri_like.night.evenings import by_nearness, days_between, with_nights
 
 GRANADA, SPM, SIDING_SPRING = -3.4, -115.46, 149.07
 

@@ -8,7 +8,7 @@ from fake_report import make_report
 from small_night import run, small_night
 
 from potpyri_like.products import explanation
-from potpyri_like.products.summary import run_json
+from potpyri_like.products.run_json import run_json
 from potpyri_like.results import Candidate, Choice
 
 pytestmark = pytest.mark.slow  # whole nights

@@ -15,14 +15,11 @@ from potpyri_like.encoding import fingerprint
 from potpyri_like.errors import ProductError
 from potpyri_like.frame import FrameFlag, StarFlag
 from potpyri_like.lightcurves.transit_fit import BandFit, Estimate, TransitFit
-from potpyri_like.products.exports import (
-    aavso_exoplanet,
-    aavso_extended,
-    aavso_filter,
-    archi_text,
-    light_curve_csv,
-    light_curve_fits,
-)
+from potpyri_like.products.exports.aavso_exoplanet import aavso_exoplanet
+from potpyri_like.products.exports.aavso_extended import aavso_extended, aavso_filter
+from potpyri_like.products.exports.archi import archi_text
+from potpyri_like.products.exports.csv import light_curve_csv
+from potpyri_like.products.exports.fits import light_curve_fits
 
 HOSTILE = "#TOI-1;,|\"'\n\r\x07 \u661f\udce9=a: b\t"
 OPTIONS = {"filter": "median", "jobs": 2, "target_xy": None, "odd\u2605": "a;b\n#c"}

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from potpyri_like import folders
 from potpyri_like.errors import ProductError
-from potpyri_like.folders import Odd, parts_of, read_inside
-from potpyri_like.store import Output
+from potpyri_like.store import Output, folders
+from potpyri_like.store.folders import Odd, parts_of, read_inside
 
 ELSEWHERE = ["../outside/a.txt", "/etc/hostname", "", "a//b", "a/../../b", "./a", "a/.", "..", "a\0b", "a/"]
 

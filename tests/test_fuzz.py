@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from toy import Toy
 
-from potpyri_like.edits import read_edited, read_edits
 from potpyri_like.errors import FrameError, HeaderError, NightError, UsageError
 from potpyri_like.instruments import camera_named, pixel_scale, wcs_of
 from potpyri_like.instruments.gmos import Gmos
 from potpyri_like.instruments.opticam import Opticam
+from potpyri_like.night.edits import read_edited, read_edits
 from potpyri_like.options import Options, read_config
 from potpyri_like.store import read_header, read_raw
 

@@ -9,10 +9,10 @@ from headers import make_header, text_headers
 
 from potpyri_like.errors import HeaderError
 from potpyri_like.frame import FrameKind, MaskBit
-from potpyri_like.header import RawHeader
 from potpyri_like.imaging import Piece, assemble, parse_section
 from potpyri_like.instruments import camera_named, pixel_scale, site_of
 from potpyri_like.instruments.gmos import Gmos
+from potpyri_like.store.header import RawHeader
 from potpyri_like.testing.cards import raw_header
 from potpyri_like.testing.simulate import a_frame
 

@@ -7,7 +7,7 @@ from small_night import small_night
 from potpyri_like.errors import DeclarationError
 from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.options import Options
-from potpyri_like.pipeline import reduce_night
+from potpyri_like.run.pipeline import reduce_night
 from potpyri_like.stages import Field, FrameStage, Input, Recipe
 
 RECIPE = """

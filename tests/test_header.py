@@ -5,8 +5,8 @@ from astropy.table import Table
 from headers import make_header
 
 from potpyri_like.errors import HeaderError
-from potpyri_like.header import RawHeader, as_number, broken_card
 from potpyri_like.store import read_header
+from potpyri_like.store.header import RawHeader, as_number, broken_card
 
 
 def test_a_card_is_found_in_the_first_hdu_that_has_it():

@@ -21,9 +21,9 @@ from astropy.table import Table
 from corpus import REFUSED, Sample
 from small_night import OF_THE_RUN, digests, run, run_json, small_night
 
-from potpyri_like import pipeline
 from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.night import scan
+from potpyri_like.run import memory, output
 from potpyri_like.store import Output
 
 pytestmark = pytest.mark.slow  # whole nights
@@ -39,7 +39,7 @@ REASONS = {
 
 @pytest.fixture(autouse=True)
 def without_figures(monkeypatch):
-    monkeypatch.setattr(pipeline, "draw", lambda pictures, runner: {})
+    monkeypatch.setattr(output, "draw", lambda pictures, runner: {})
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def plain(simulated, tmp_path_factory):
     bad = simulated.bad.values()
     shutil.copytree(simulated.folder, folder / "night", ignore=lambda _, names: set(names) & set(bad))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "draw", lambda pictures, runner: {})
+        patch.setattr(output, "draw", lambda pictures, runner: {})
         assert reduce(folder / "night").status == 0
     return folder / "night/red"
 
@@ -352,7 +352,7 @@ def test_a_frame_that_vanishes_while_the_night_is_reduced_is_named(night, monkey
         gone.unlink()
         return found
 
-    monkeypatch.setattr(pipeline, "scan", losing)
+    monkeypatch.setattr(memory, "scan", losing)
     ran = reduce(night)
     assert ran.status == 0 and any(gone.name in line for line in ran.out.splitlines())
     assert len(light_curve(night / "red")) == 17
@@ -402,7 +402,7 @@ def reduce_tiny(night, out, target, *words):
     signal.alarm(LIMIT)
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(pipeline, "draw", lambda pictures, runner: {})
+            patch.setattr(output, "draw", lambda pictures, runner: {})
             return reduce(night, "--target-xy", "{:.2f},{:.2f}".format(*target), "--out", out, *words)
     finally:
         signal.alarm(0)
@@ -873,7 +873,7 @@ def test_a_frame_that_changes_after_its_header_was_read_is_named(tiny, tmp_path,
         change(frame)
         return found
 
-    monkeypatch.setattr(pipeline, "scan", changing)
+    monkeypatch.setattr(memory, "scan", changing)
     ran = reduce_tiny(tmp_path / "night", tmp_path / "out", tiny.target)
     rows, log = status_of(tmp_path / "out"), next((tmp_path / "out/log").iterdir()).read_text()
     assert "Traceback" not in log

@@ -28,7 +28,8 @@ spec = importlib.util.spec_from_file_location("identity", sys.argv[1])
 identity = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(identity)
 home = identity.HOME
-files = ["journal.py", "photometry/measure.py", "cli.py", "products/page.py", "products/page.html.j2", "testing/sky.py"]
+files = ["run/journal.py", "photometry/measure.py", "cli.py", "testing/sky.py"]
+files += ["products/page/night.py", "products/page/page.html.j2"]
 def both():
     identity.code_identity.cache_clear()
     return identity.code_identity()["source"], identity.code_identity(whole=True)["source"]
@@ -93,12 +94,14 @@ def identity_of(cls):
     return instrument_identity(cls)
 
 
-@pytest.mark.parametrize("file", ["journal.py", "photometry/measure.py", "new.py"])
+@pytest.mark.parametrize("file", ["run/journal.py", "photometry/measure.py", "new.py"])
 def test_a_byte_of_what_computes_changes_the_identity_of_the_code(told, file):
     assert told[file] == [True, True]
 
 
-@pytest.mark.parametrize("file", ["cli.py", "products/page.py", "products/page.html.j2", "testing/sky.py"])
+@pytest.mark.parametrize(
+    "file", ["cli.py", "products/page/night.py", "products/page/page.html.j2", "testing/sky.py"]
+)
 def test_what_only_draws_and_writes_changes_the_whole_identity_alone(told, file):
     assert told[file] == [False, True]
 

@@ -9,7 +9,7 @@ from fake_report import make_set
 from small_night import run, small_night
 
 from potpyri_like.imaging import Dimming, dimmed, dimming_radius
-from potpyri_like.inject import Trial, dimmings, injected_flux, planned, reach, recovery_of
+from potpyri_like.run.inject import Trial, dimmings, injected_flux, planned, reach, recovery_of
 
 
 def test_a_dimmed_star_loses_its_share_of_light_and_keeps_its_sky(rng):

@@ -16,13 +16,13 @@ import pytest
 import potpyri_like
 from potpyri_like.encoding import encode, fingerprint
 from potpyri_like.errors import ProductError
-from potpyri_like.journal import DIGEST, FOLDER, NAME, Busy, Journal, Task
+from potpyri_like.run.journal import DIGEST, FOLDER, NAME, Busy, Journal, Task
 from potpyri_like.store import Reading, sha256, signature
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from potpyri_like.journal import Journal
+from potpyri_like.run.journal import Journal
 journal = Journal(Path(sys.argv[1]))
 journal.write_note("kept", 1)
 journal.learn("lost", (1, 2, 3, 4), "ab")
@@ -459,7 +459,7 @@ def test_a_full_disk_is_told_in_one_sentence(tmp_path, raw):
 import resource, sys
 from pathlib import Path
 from potpyri_like.errors import ProductError
-from potpyri_like.journal import Journal
+from potpyri_like.run.journal import Journal
 root = Path(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
@@ -487,7 +487,7 @@ except ProductError as error:
 def test_what_was_committed_stands_after_a_kill_and_the_rest_is_as_if_never_written(full, raw):
     root, asked = full
     code = (
-        "import sys, os, signal; from pathlib import Path; from potpyri_like.journal import Journal;"
+        "import sys, os, signal; from pathlib import Path; from potpyri_like.run.journal import Journal;"
         "j = Journal(Path(sys.argv[1])); j.learn('early', (1, 2, 3, 4), 'ab'); j.write_note('a', [1]);"
         "j._committed += 60; j.learn('late', (1, 2, 3, 4), 'ab'); os.kill(os.getpid(), signal.SIGKILL)"
     )

@@ -11,10 +11,13 @@ from toy import Toy
 from potpyri_like.imaging import Pixels
 from potpyri_like.night import scan
 from potpyri_like.options import Options
-from potpyri_like.pipeline import Runner, Silent, start, statuses
 from potpyri_like.primitives import MakeMasters
-from potpyri_like.primitives.masters import dark_ladder
+from potpyri_like.primitives.dark_ladder import dark_ladder
 from potpyri_like.results import Grade, Master, Masters
+from potpyri_like.run.observations import start
+from potpyri_like.run.progress import Silent
+from potpyri_like.run.report import statuses
+from potpyri_like.run.runner import Runner
 from potpyri_like.store import Output
 from potpyri_like.testing import NightPlan, simulate_night
 

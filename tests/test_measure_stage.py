@@ -17,14 +17,14 @@ from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.options import Options
 from potpyri_like.photometry import CENTROIDS, Aperture, Optimal, Profile, Psf, Shape, profile_at
 from potpyri_like.photometry.photometers import BUILT_IN
-from potpyri_like.pipeline import recipe_of
 from potpyri_like.primitives import Measure, imaging, timeseries
 from potpyri_like.primitives.fields import MEASUREMENT
-from potpyri_like.primitives.lightcurve import GatherSeries
+from potpyri_like.primitives.gather import GatherSeries
 from potpyri_like.primitives.measure import radii_of, sizes_of
 from potpyri_like.primitives.stage import Setup
 from potpyri_like.registration import Registration
 from potpyri_like.results import Reference
+from potpyri_like.run.recipe import recipe_of
 from potpyri_like.stages import configured
 
 SKY, READ_NOISE, SIZE, FWHM = 200.0, 5.0, 420, 5.0

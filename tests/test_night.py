@@ -13,12 +13,11 @@ from astropy.table import Table
 from astropy.time import Time
 from toy import Toy
 
-from potpyri_like import night as night_module
-from potpyri_like.edits import Edit, read_edited
 from potpyri_like.errors import NightError, UsageError
 from potpyri_like.frame import FrameInfo, FrameKind
 from potpyri_like.instruments.opticam import Opticam
-from potpyri_like.night import FrameRow, Night, edits_by_file, scan, slug, with_folder
+from potpyri_like.night import FrameRow, Night, edits_by_file, scan, scanning, slug, with_folder
+from potpyri_like.night.edits import Edit, read_edited
 from potpyri_like.store import Output
 from potpyri_like.testing.cards import raw_header
 from potpyri_like.testing.simulate import a_frame
@@ -379,9 +378,9 @@ def test_frames_of_two_sizes_and_targets_are_sets_with_their_own_calibrations(tm
 def test_each_header_is_read_once_and_nothing_else(tmp_path, monkeypatch):
     for number in range(5):
         write(tmp_path / f"{number}.fits", shape=(2, *SHAPE), DATE_OBS=f"2025-01-01T03:{10 * number:02d}:00")
-    read, count = night_module.read_header, []
+    read, count = scanning.read_header, []
     monkeypatch.setattr(
-        night_module, "read_header", lambda path, **more: count.append(path) or read(path, **more)
+        scanning, "read_header", lambda path, **more: count.append(path) or read(path, **more)
     )
     opened, open_ = [], Path.open
     monkeypatch.setattr(Path, "open", lambda self, *a, **k: opened.append(self) or open_(self, *a, **k))

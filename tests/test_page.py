@@ -27,7 +27,9 @@ from potpyri_like.frame import FrameKind
 from potpyri_like.lightcurves import Estimate
 from potpyri_like.night import FrameRow, Night
 from potpyri_like.products import closing_lines, night_page, run_json
-from potpyri_like.products.summary import count_frames, missing, plain, with_error
+from potpyri_like.products.closing import with_error
+from potpyri_like.products.rows import count_frames, missing
+from potpyri_like.products.run_json import plain
 from potpyri_like.results import Candidate, Choice, Problem, RunReport, SetResult
 
 pytestmark = pytest.mark.slow

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from potpyri_like import folders, journal
-from potpyri_like.folders import Folder
-from potpyri_like.journal import Journal
-from potpyri_like.workers import Pool, usable_cores, workers
+from potpyri_like.run import journal
+from potpyri_like.run.journal import Journal
+from potpyri_like.run.workers import Pool, usable_cores, workers
+from potpyri_like.store import folders
+from potpyri_like.store.folders import Folder
 
 PACKAGE = Path(__file__).resolve().parents[1] / "potpyri_like"
 
@@ -30,7 +31,7 @@ LINUX_ONLY = {
     "time": r"CLOCK_(BOOTTIME|TAI|HIGHRES|PROF)|pthread_getcpuclockid",
     "fcntl": r"F_(ADD_SEALS|GET_SEALS|NOTIFY|SETLEASE|GETLEASE|OFD_\w+|SETPIPE_SZ)|DN_\w+",
 }
-WITH_ANOTHER_WAY = {("workers.py", "os.sched_getaffinity"), ("journal.py", "/proc/self/fd")}
+WITH_ANOTHER_WAY = {("run/workers.py", "os.sched_getaffinity"), ("run/journal.py", "/proc/self/fd")}
 
 
 def linux_only(path):

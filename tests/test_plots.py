@@ -12,19 +12,14 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from potpyri_like.frame import FrameFlag, StarFlag
-from potpyri_like.products.analysis_plots import noise_plot
-from potpyri_like.products.colours import band_colour
-from potpyri_like.products.drawing import limits, shown_time
-from potpyri_like.products.plots import (
-    bands_plot,
-    comparison_plot,
-    draw_bands,
-    draw_light_curve,
-    field_plot,
-    light_curve_plot,
-    marked,
-    masters_plot,
-)
+from potpyri_like.products.figures.bands import bands_plot, draw_bands
+from potpyri_like.products.figures.colours import band_colour
+from potpyri_like.products.figures.comparisons import comparison_plot
+from potpyri_like.products.figures.drawing import limits, shown_time
+from potpyri_like.products.figures.field import field_plot
+from potpyri_like.products.figures.light_curve import draw_light_curve, light_curve_plot, marked
+from potpyri_like.products.figures.masters import masters_plot
+from potpyri_like.products.figures.noise import noise_plot
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ from textwrap import dedent
 import pytest
 from small_night import run
 
-from potpyri_like import cli, pipeline
+from potpyri_like.commands.shared import TOOLS
 from potpyri_like.errors import PluginError, UnknownInstrument, UsageError
 from potpyri_like.identity import instrument_identity
 from potpyri_like.instruments.opticam import Opticam
@@ -17,6 +17,7 @@ from potpyri_like.options import Options
 from potpyri_like.photometry import Optimal
 from potpyri_like.plugins import load_plugins
 from potpyri_like.products.declaration import instrument_page
+from potpyri_like.run import pipeline, recipe
 from potpyri_like.testing import NightPlan, simulate_night
 
 INSTRUMENT = dedent(
@@ -304,7 +305,7 @@ class TestDoor:
         assert "is that of a command of reduce" in failure_of(load_plugins(reserved=["watch", "batch"]))
         assert "WATCH" in load_plugins(reserved=["batch"]).instruments
 
-    @pytest.mark.parametrize("command", sorted(cli.cli.commands))
+    @pytest.mark.parametrize("command", TOOLS)
     def test_the_command_line_refuses_an_instrument_that_is_named_like_a_command(self, install, command):
         install("plugin_of_mine", INSTRUMENT.replace('"MINE"', repr(command.upper())) + HOOK, entry="mine")
         done = run("instruments")
@@ -358,7 +359,7 @@ class TestDoor:
         )
         install("plugin_a", product)
         found = load_plugins()
-        assert found.products["lightcurve.ecsv"].plugin == "potpyri_like.deliverables"
+        assert found.products["lightcurve.ecsv"].plugin == "potpyri_like.products.ours"
         (failure,) = found.failures
         assert failure.plugin == "plugin_a" and "the name lightcurve.ecsv is taken" in failure.cause
 
@@ -394,7 +395,7 @@ class TestDoor:
         found = load_plugins(block=("recipes", "products"))
         ours = [one for one in found.products.values() if one.plugin.startswith("potpyri_like.")]
         assert not ours and "timeseries" not in found.recipes and "levels" in found.recipes
-        monkeypatch.setattr(pipeline, "installed", lambda: found)
+        monkeypatch.setattr(recipe, "installed", lambda: found)
         plan = NightPlan(frames=3, cameras=("C1",), size=(96, 96), darks=1, flats=1, stars=3, comparisons=3)
         simulate_night(Opticam(), tmp_path / "night", plan)
         pipeline.reduce_night(Opticam(), tmp_path / "night", options=Options(jobs=1, recipe="levels"))

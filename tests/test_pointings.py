@@ -10,7 +10,7 @@ from fake_report import frame_info
 
 from potpyri_like.instruments import pixel_scale
 from potpyri_like.instruments.opticam import Opticam
-from potpyri_like.pointings import field_numbers, side_of, with_fields
+from potpyri_like.night.pointings import field_numbers, side_of, with_fields
 
 SIDE = 0.1
 

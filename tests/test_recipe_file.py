@@ -13,16 +13,17 @@ from astropy.table import Table
 from small_night import run, run_json, small_night
 
 import potpyri_like
-from potpyri_like import pipeline, watch
 from potpyri_like.errors import PluginError, UsageError
 from potpyri_like.instruments import camera_named
 from potpyri_like.instruments.opticam import Opticam
-from potpyri_like.jobs import Job
 from potpyri_like.options import Options, without_authority
-from potpyri_like.pipeline import recipe_of, reduce_night
 from potpyri_like.primitives import Setup
 from potpyri_like.recipe_file import CodeFile, file_digest
-from potpyri_like.workers import Pool
+from potpyri_like.run import arrivals, output, recipe
+from potpyri_like.run.jobs import Job
+from potpyri_like.run.pipeline import reduce_night
+from potpyri_like.run.recipe import recipe_of
+from potpyri_like.run.workers import Pool
 
 MINE = dedent(
     '''
@@ -72,7 +73,7 @@ N = 6
 @pytest.fixture(scope="module", autouse=True)
 def without_figures():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "draw", lambda pictures, runner: {})
+        patch.setattr(output, "draw", lambda pictures, runner: {})
         yield
 
 
@@ -84,7 +85,7 @@ def own_modules():
     for name in set(sys.modules) - before:
         if name.startswith("_recipe_of_a_file_"):
             del sys.modules[name]
-    pipeline._with_file.cache_clear()
+    recipe._with_file.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +211,7 @@ def test_its_stages_run_in_processes_and_on_a_cluster(night, mine, tmp_path):
     here = levels(night)
     executors = [Pool(2)]
     try:
-        from potpyri_like.workers import Cluster
+        from potpyri_like.run.workers import Cluster
 
         pytest.importorskip("distributed")
         executors.append(Cluster("local", 2))
@@ -320,7 +321,7 @@ def test_what_looks_at_a_run_again_needs_the_file_again_and_tells_whether_it_is_
 
 @pytest.mark.slow
 def test_a_night_is_watched_with_it(night, mine, monkeypatch):
-    monkeypatch.setattr(watch, "QUIET", 0.2)
+    monkeypatch.setattr(arrivals, "QUIET", 0.2)
     done = run("watch", "OPTICAM", night, "--recipe", mine, "--jobs", 1, "--idle", 0.01)
     assert done.status == 0 and levels(night)
 

@@ -22,11 +22,12 @@ from astropy.time import Time
 from small_night import digests, run, small_night
 
 import potpyri_like
-from potpyri_like import pipeline
 from potpyri_like.instruments.opticam import Opticam
-from potpyri_like.journal import Journal
 from potpyri_like.options import Options
-from potpyri_like.pipeline import reduce_night, standing
+from potpyri_like.run import output
+from potpyri_like.run.journal import Journal
+from potpyri_like.run.memory import standing
+from potpyri_like.run.pipeline import reduce_night
 
 pytestmark = pytest.mark.slow  # whole nights
 
@@ -116,7 +117,7 @@ def first(tmp_path_factory):
     x, y = truth.target_xy["C1"]
     night = Reduced(folder, Options(target_xy=f"C1:{x:.1f},{y:.1f}", jobs=1))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "draw", lambda pictures, runner: {})
+        patch.setattr(output, "draw", lambda pictures, runner: {})
         report = night.run()
     assert report.exit_status == 0 and night.times["Measure"] == 8
     return night
@@ -125,7 +126,7 @@ def first(tmp_path_factory):
 @pytest.fixture
 def night(first, tmp_path, monkeypatch):
     """A copy of that night and its products."""
-    monkeypatch.setattr(pipeline, "draw", lambda pictures, runner: {})
+    monkeypatch.setattr(output, "draw", lambda pictures, runner: {})
     shutil.copytree(first.folder, tmp_path / "night")
     return replace(first, folder=tmp_path / "night", said=[], times={})
 
@@ -526,8 +527,9 @@ def cut_after(night, writes):
     """A run that is killed in the middle of the writing of one of its products."""
     code = f"""
 import os, signal, sys
-from potpyri_like import cli, pipeline
-pipeline.draw = lambda pictures, runner: {{}}
+from potpyri_like import cli
+from potpyri_like.run import output
+output.draw = lambda pictures, runner: {{}}
 left = {writes}
 rename = os.rename
 def counted(*names, **folders):

@@ -12,15 +12,15 @@ from astropy.coordinates import SkyCoord
 from potpyri_like.errors import PixelError, RegistrationError, UnavailableError
 from potpyri_like.frame import Frame, FrameInfo, FrameKind
 from potpyri_like.instruments.opticam import Opticam
-from potpyri_like.jobs import Job
-from potpyri_like.journal import Journal
 from potpyri_like.options import Options
 from potpyri_like.primitives import Setup
 from potpyri_like.primitives.fields import COORDINATES, FILTER_MODE, READING
-from potpyri_like.runner import Runner, run_frame
+from potpyri_like.run.jobs import Job
+from potpyri_like.run.journal import Journal
+from potpyri_like.run.runner import Runner, run_frame
+from potpyri_like.run.workers import Pool
 from potpyri_like.stages import Field, FrameStage
 from potpyri_like.store import Output, Reading, sha256, signature
-from potpyri_like.workers import Pool
 
 WHAT = "WASP-0, C1 g"
 

@@ -14,16 +14,13 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from small_night import OF_THE_RUN, digests, run, run_json, small_night
 
-from potpyri_like import pipeline
 from potpyri_like.encoding import encode
 from potpyri_like.errors import ProductError
 from potpyri_like.frame import Frame, FrameInfo, FrameKind
 from potpyri_like.imaging import Pixels
 from potpyri_like.instruments.opticam import Opticam
-from potpyri_like.journal import sealed
 from potpyri_like.night import scan
 from potpyri_like.options import Options
-from potpyri_like.pipeline import reduce_night
 from potpyri_like.primitives import saved
 from potpyri_like.primitives.saved import (
     SAVABLE,
@@ -36,9 +33,12 @@ from potpyri_like.primitives.saved import (
 )
 from potpyri_like.primitives.stage import Setup
 from potpyri_like.primitives.trim import Trim
+from potpyri_like.run import output
+from potpyri_like.run.journal import sealed
+from potpyri_like.run.pipeline import reduce_night
+from potpyri_like.run.verify import verify_night
+from potpyri_like.run.workers import Pool
 from potpyri_like.store import Output, read_header, sha256
-from potpyri_like.verify import verify_night
-from potpyri_like.workers import Pool
 
 pytestmark = pytest.mark.slow  # whole nights
 
@@ -214,7 +214,7 @@ def test_each_frame_has_a_name_of_its_own(tmp_path):
 @pytest.fixture(scope="module", autouse=True)
 def without_figures():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "draw", lambda pictures, runner: {})
+        patch.setattr(output, "draw", lambda pictures, runner: {})
         yield
 
 
@@ -309,7 +309,7 @@ def test_in_processes_too(raw, tmp_path, whole):
 @pytest.mark.slow
 def test_on_a_cluster_too(raw, tmp_path, whole):
     pytest.importorskip("distributed")
-    from potpyri_like.workers import Cluster
+    from potpyri_like.run.workers import Cluster
 
     shutil.copytree(raw[0], tmp_path / "night")
     cluster = Cluster("local", 2)

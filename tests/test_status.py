@@ -7,11 +7,11 @@ import pytest
 from fake_report import make_report
 from small_night import run, small_night
 
-from potpyri_like import pipeline
 from potpyri_like.night import FrameRow
-from potpyri_like.pipeline import as_remarks, is_incidental, many_unusable
 from potpyri_like.products import closing_lines, night_page
 from potpyri_like.results import Grade, Problem
+from potpyri_like.run import output
+from potpyri_like.run.report import as_remarks, is_incidental, many_unusable
 
 TINY = {"size": (160, 160), "frames": 8, "hours": 1.0, "comparisons": 8, "drift": 4.0, "flats": 2}
 
@@ -120,7 +120,7 @@ def truth(tmp_path_factory):
     ids=["clean", "a truncated frame", "a truncated flat", "no flats"],
 )
 def test_the_last_line_names_the_status_where_it_is_not_0(truth, tmp_path, monkeypatch, change, status, last):
-    monkeypatch.setattr(pipeline, "draw", lambda pictures, runner: {})
+    monkeypatch.setattr(output, "draw", lambda pictures, runner: {})
     shutil.copytree(truth.folder, tmp_path / "night")
     change(tmp_path / "night")
     x, y = truth.target_xy["C2"]

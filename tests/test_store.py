@@ -16,9 +16,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from potpyri_like import store
 from potpyri_like.errors import FrameError, HeaderError, PixelError, ProductError, UnavailableError
-from potpyri_like.folders import Folder
 from potpyri_like.store import (
     Output,
     Scratch,
@@ -33,6 +31,8 @@ from potpyri_like.store import (
     signature,
     unpacked_name,
 )
+from potpyri_like.store import raw as reading_raw
+from potpyri_like.store.folders import Folder
 
 BLOCK = 2880
 
@@ -221,7 +221,7 @@ def test_the_planes_of_a_cube_share_one_checksum(tmp_path, rng, opens):
 def test_a_file_too_large_for_the_memory_is_read_as_any_other(raw, picture, suffix, monkeypatch):
     path = packed_as(raw, suffix)
     wanted = reading_of(path)
-    monkeypatch.setattr(store, "MOST_AT_ONCE", 100)
+    monkeypatch.setattr(reading_raw, "MOST_AT_ONCE", 100)
     _, images, reading = read_raw(path, first_image)
     (image,) = images.values()
     np.testing.assert_array_equal(image, picture)

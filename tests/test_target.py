@@ -14,14 +14,18 @@ from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.night import ObservationSet
 from potpyri_like.options import Options
 from potpyri_like.photometry.psf import Profile
-from potpyri_like.pipeline import fields_in_time, reduce_night, with_their_radec
-from potpyri_like.primitives.lightcurve import DrawLightCurve, PickVariable
+from potpyri_like.primitives.light_curve import DrawLightCurve
+from potpyri_like.primitives.places import ProbePlace, SkyPlace, located, pixel_set
 from potpyri_like.primitives.register import Register, sample_of
 from potpyri_like.primitives.stage import FrameOutcome, Setup, Work
-from potpyri_like.primitives.target import LocateTarget, ProbePlace, SkyPlace, located, pixel_set
+from potpyri_like.primitives.target import LocateTarget
+from potpyri_like.primitives.variable import PickVariable
 from potpyri_like.products import closing_lines
 from potpyri_like.registration import Place, Probe, Registration
 from potpyri_like.results import Grade, Reference, SetResult
+from potpyri_like.run.fields import fields_in_time
+from potpyri_like.run.observations import with_their_radec
+from potpyri_like.run.pipeline import reduce_night
 from potpyri_like.testing import NightPlan, simulate_night
 
 SHAPE = (200, 240)

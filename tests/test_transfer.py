@@ -11,8 +11,11 @@ from toy import Toy
 from potpyri_like.imaging import photon_transfer, sample_boxes
 from potpyri_like.night import scan
 from potpyri_like.options import Options
-from potpyri_like.pipeline import Runner, Silent, reduce_night, start
 from potpyri_like.primitives import MakeMasters
+from potpyri_like.run.observations import start
+from potpyri_like.run.pipeline import reduce_night
+from potpyri_like.run.progress import Silent
+from potpyri_like.run.runner import Runner
 from potpyri_like.store import Output
 from potpyri_like.testing import NightPlan, simulate_night
 

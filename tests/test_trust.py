@@ -15,16 +15,17 @@ from pathlib import Path
 import pytest
 from small_night import run, small_night
 
-from potpyri_like import cli
+import potpyri_like
+from potpyri_like.commands import reduce
 from potpyri_like.errors import NightError, UsageError
 from potpyri_like.lightcurves import names_code
 from potpyri_like.options import Options, config_path, without_authority
-from potpyri_like.record import last_run
+from potpyri_like.run.record import last_run
 from potpyri_like.store import raw_sha256
 
 pytestmark = pytest.mark.slow  # whole nights
 
-PACKAGE = Path(cli.__file__).parent
+PACKAGE = Path(potpyri_like.__file__).parent
 HOSTILE = Path(__file__).resolve().parents[2] / "shared" / "cases" / "trust" / "hostile.py"
 TINY = {"cameras": ("C1",), "frames": 8, "size": (160, 160), "darks": 2, "flats": 2}
 OF_THE_USER = {"scheduler": "tcp://10.0.0.1:8786", "metric": "this:c", "online": True}
@@ -39,7 +40,7 @@ def asked(monkeypatch):
         calls.append(more)
         raise NightError("nothing was done")
 
-    monkeypatch.setattr(cli, "reduce_night", nothing)
+    monkeypatch.setattr(reduce, "reduce_night", nothing)
     return calls
 
 
@@ -359,14 +360,14 @@ METHODS = OPENING - {
     "open",
     "truncate",
 }  # of str, list, dict, and of our own classes
-THE_DOOR = ("folders.py", "store.py", "journal.py")
+THE_DOOR = ("store/folders.py", "store/raw.py", "store/output.py", "run/journal.py")
 ALLOWED = {
     "identity.py": {"path.read_bytes"},  # the source of this software and of plugins
     "primitives/saved.py": {"fits.open"},  # bytes in memory, which came through the door
-    "products/page.py": {
-        "resources.files('potpyri_like.products').joinpath(_TEMPLATE).read_text"
+    "products/page/night.py": {
+        "resources.files('potpyri_like.products.page').joinpath(_TEMPLATE).read_text"
     },  # our own template
-    "products/tables.py": {"fits.open"},  # a table that the user names
+    "products/tables/measurements.py": {"fits.open"},  # a table that the user names
     "recipe_file.py": {"Path(path).expanduser().read_bytes"},  # the user names it
     "testing/contract.py": {
         "path.read_text",

@@ -9,12 +9,13 @@ from astropy.io import fits
 from astropy.table import Table
 from few_stars import CLEAN, GRAIN, TARGET, Small, calibrations, lights
 
-from potpyri_like.inject import inject_transits
 from potpyri_like.options import Options
-from potpyri_like.pipeline import Standing, reduce_night, standing
 from potpyri_like.products.explanation import explanation
-from potpyri_like.verify import verify_night
-from potpyri_like.watch import watch_night
+from potpyri_like.run.inject import inject_transits
+from potpyri_like.run.memory import Standing, standing
+from potpyri_like.run.pipeline import reduce_night
+from potpyri_like.run.verify import verify_night
+from potpyri_like.run.watch import watch_night
 
 OPTIONS = Options(target_xy=f"{TARGET[0]},{TARGET[1]}", radec="10:14:00 +16:03:00", jobs=1, animation="no")
 NIGHTS = {"2024-03-10": GRAIN, "2024-03-11": CLEAN}

@@ -9,13 +9,13 @@ import pytest
 from astropy.io import fits
 from small_night import run, run_json, small_night
 
-from potpyri_like import verify
 from potpyri_like.encoding import decode, encode
 from potpyri_like.errors import NightError
 from potpyri_like.instruments.opticam import Opticam
-from potpyri_like.journal import Journal, sealed, unsealed
-from potpyri_like.record import last_run
-from potpyri_like.verify import verify_night
+from potpyri_like.run import verify
+from potpyri_like.run.journal import Journal, sealed, unsealed
+from potpyri_like.run.record import last_run
+from potpyri_like.run.verify import verify_night
 
 pytestmark = pytest.mark.slow  # whole nights
 

@@ -19,15 +19,20 @@ from astropy.io import fits
 from astropy.table import Table
 from small_night import digests, run, run_json, small_night
 
-from potpyri_like import jobs, pipeline, runner, watch
-from potpyri_like import night as nights
 from potpyri_like.errors import NightError, UsageError
 from potpyri_like.instruments.opticam import Opticam
-from potpyri_like.journal import Busy, Journal
+from potpyri_like.night import scanning
 from potpyri_like.options import Options
-from potpyri_like.pipeline import output_of, reduce_night, standing
+from potpyri_like.run import arrivals as arriving
+from potpyri_like.run import jobs, memory, pipeline, runner, watch
+from potpyri_like.run.arrivals import Arrivals
+from potpyri_like.run.journal import Busy, Journal
+from potpyri_like.run.live import Live, served
+from potpyri_like.run.memory import standing
+from potpyri_like.run.output import output_of
+from potpyri_like.run.pipeline import reduce_night
+from potpyri_like.run.watch import watch_night
 from potpyri_like.store import Output
-from potpyri_like.watch import Arrivals, Live, served, watch_night
 
 TINY = {"cameras": ("C1", "C2"), "frames": 6, "size": (160, 160), "darks": 2, "flats": 2}
 OF_THE_RUN = ("log/", "run.json", ".journal")
@@ -51,9 +56,9 @@ def empty(tmp_path):
 @pytest.fixture
 def hasty(monkeypatch):
     """A watch that looks often, and finds quiet what is still for 1.5 seconds."""
-    monkeypatch.setattr(watch, "POLL", 0.05)
-    monkeypatch.setattr(watch, "QUIET", 1.5)
-    monkeypatch.setattr(watch, "CADENCES", 0.0)
+    monkeypatch.setattr(arriving, "POLL", 0.05)
+    monkeypatch.setattr(arriving, "QUIET", 1.5)
+    monkeypatch.setattr(arriving, "CADENCES", 0.0)
 
 
 def science(folder, camera="C1"):
@@ -141,7 +146,7 @@ def test_products_and_other_files_are_no_arrivals(empty, arrivals):
 
 def test_a_night_is_quiet_when_nothing_came_for_four_intervals(empty, arrivals, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(watch.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(arriving.time, "monotonic", lambda: now[0])
     assert not arrivals.are_quiet()  # nothing has come at all
     for n in range(5):
         raw_file(empty / f"{n}.fits")
@@ -158,8 +163,8 @@ def test_a_night_is_quiet_when_nothing_came_for_four_intervals(empty, arrivals, 
 
 
 def test_looking_takes_a_small_part_of_the_time(empty, arrivals, monkeypatch):
-    listed = watch.list_files
-    monkeypatch.setattr(watch, "list_files", lambda *what: time.sleep(0.2) or listed(*what))
+    listed = arriving.list_files
+    monkeypatch.setattr(arriving, "list_files", lambda *what: time.sleep(0.2) or listed(*what))
     raw_file(empty / "a.fits")
     arrivals.look()
     assert arrivals.pause >= 2.0
@@ -583,9 +588,9 @@ def test_an_update_works_on_new_frames_only(sky, live, monkeypatch):
         monkeypatch.setattr(module, name, lambda *what, **more: calls.append(name) or function(*what, **more))
 
     counted(runner, "run_frame")
-    counted(nights, "read_header")
+    counted(scanning, "read_header")
     counted(jobs.Job, "task")
-    counted(pipeline, "fingerprint")
+    counted(memory, "fingerprint")
     assert take_in(live, [one[4], two[4]]) == "WASP-0: C1 g 5, C2 r 5"
     assert calls.count("run_frame") == 2  # registered and measured
     assert calls.count("read_header") == 2

@@ -14,7 +14,7 @@ import pytest
 
 import potpyri_like
 from potpyri_like.errors import FrameError
-from potpyri_like.workers import LIBRARY_THREADS, Pool, Shared, Worker, WorkerDied, workers
+from potpyri_like.run.workers import LIBRARY_THREADS, Pool, Shared, Worker, WorkerDied, workers
 
 PATIENCE = 30
 
@@ -313,7 +313,7 @@ PARENT = """
     import sys, time
     sys.path.insert(0, {folder!r})
     if __name__ == "__main__":
-        from potpyri_like.workers import Pool
+        from potpyri_like.run.workers import Pool
         from test_workers import nap
         pool = Pool(2)
         tasks = [pool.submit(nap, 60, sys.argv[1] + str(n)) for n in range(2)]

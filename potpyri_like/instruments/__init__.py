@@ -1,7 +1,6 @@
 """The contract for an instrument, and the words to declare one with."""
 
 from potpyri_like.frame import FrameInfo, FrameKind
-from potpyri_like.header import RawHeader
 from potpyri_like.hookspecs import hookimpl
 from potpyri_like.instruments.base import Instrument
 from potpyri_like.instruments.calibration import Calibration
@@ -13,6 +12,7 @@ from potpyri_like.instruments.layout import Layout, Readout, image_hdus
 from potpyri_like.instruments.pixel_filter import PixelFilter
 from potpyri_like.instruments.rules import Above, Always, Below, Condition, Has, InPath, Is, Matches, Rule
 from potpyri_like.instruments.simulated import Simulated, SimulatedCamera
+from potpyri_like.store.header import RawHeader
 
 __all__ = [
     "Above",

@@ -12,7 +12,6 @@ from astropy.coordinates import EarthLocation, SkyCoord
 from astropy.time import Time, TimeDelta
 
 from potpyri_like.frame import FrameInfo, FrameKind
-from potpyri_like.header import CardValue, RawHeader
 from potpyri_like.instruments.calibration import Calibration
 from potpyri_like.instruments.cameras import Amplifier, Camera, camera_by_header, camera_of_date
 from potpyri_like.instruments.checks import check_declaration
@@ -25,6 +24,7 @@ from potpyri_like.instruments.pixel_filter import PixelFilter
 from potpyri_like.instruments.pointing import pointing
 from potpyri_like.instruments.rules import Rule, declared_rules
 from potpyri_like.instruments.simulated import Simulated
+from potpyri_like.store.header import CardValue, RawHeader
 
 __all__ = ["Instrument"]
 

@@ -13,7 +13,6 @@ from astropy.time import Time
 
 from potpyri_like.errors import DeclarationError, HeaderError
 from potpyri_like.frame import FrameInfo
-from potpyri_like.header import RawHeader
 from potpyri_like.imaging import parse_section
 from potpyri_like.instruments.clock import date_of
 from potpyri_like.instruments.dates import (
@@ -28,6 +27,7 @@ from potpyri_like.instruments.former import once_a_method
 from potpyri_like.instruments.keywords import Keyword, read_keyword
 from potpyri_like.instruments.layout import Layout, Readout
 from potpyri_like.instruments.simulated import SimulatedCamera
+from potpyri_like.store.header import RawHeader
 
 if TYPE_CHECKING:
     from potpyri_like.instruments.base import Instrument

@@ -11,9 +11,9 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning, NoConvergence
 from astropy.wcs.utils import wcs_to_celestial_frame
 
-from potpyri_like.header import RawHeader, card_value
 from potpyri_like.instruments.former import once_a_method
 from potpyri_like.instruments.layout import Layout, Readout
+from potpyri_like.store.header import RawHeader, card_value
 
 if TYPE_CHECKING:
     from potpyri_like.instruments.base import Instrument

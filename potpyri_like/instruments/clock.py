@@ -20,9 +20,9 @@ from astropy.time import Time, TimeDelta
 from potpyri_like.astrometry import SCALES, utc_of
 from potpyri_like.errors import HeaderError
 from potpyri_like.frame import FrameKind
-from potpyri_like.header import CardValue, RawHeader, comment_of
 from potpyri_like.instruments.exposure import RELATIVE_SLACK, exposure_of, positive
 from potpyri_like.instruments.former import once_a_method
+from potpyri_like.store.header import CardValue, RawHeader, comment_of
 
 if TYPE_CHECKING:
     from potpyri_like.instruments.base import Instrument

@@ -12,13 +12,13 @@ import numpy as np
 
 from potpyri_like.errors import HeaderError
 from potpyri_like.frame import FrameInfo, FrameKind
-from potpyri_like.header import RawHeader
 from potpyri_like.instruments.cameras import Camera, camera_at, camera_named
 from potpyri_like.instruments.clock import FAULTS, Reading, time_of
 from potpyri_like.instruments.exposure import CYCLE, cycle_of, exposure_of, open_shutter
 from potpyri_like.instruments.former import once_a_method
 from potpyri_like.instruments.pointing import direction_of
 from potpyri_like.instruments.rules import kind_of
+from potpyri_like.store.header import RawHeader
 
 if TYPE_CHECKING:
     from potpyri_like.instruments.base import Instrument

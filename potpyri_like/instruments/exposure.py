@@ -11,9 +11,9 @@ import numpy as np
 
 from potpyri_like.errors import HeaderError
 from potpyri_like.frame import FrameKind
-from potpyri_like.header import CardValue, RawHeader, as_number, comment_of
 from potpyri_like.instruments.former import once_a_method
 from potpyri_like.instruments.keywords import Compound, Keyword, read_keyword
+from potpyri_like.store.header import CardValue, RawHeader, as_number, comment_of
 
 if TYPE_CHECKING:
     from potpyri_like.instruments.base import Instrument

@@ -12,7 +12,6 @@ from astropy.time import Time, TimeDelta
 
 from potpyri_like.errors import HeaderError
 from potpyri_like.frame import FrameKind
-from potpyri_like.header import CardValue, RawHeader
 from potpyri_like.hookspecs import hookimpl
 from potpyri_like.imaging import parse_section
 from potpyri_like.instruments.base import Instrument
@@ -21,6 +20,7 @@ from potpyri_like.instruments.cameras import Amplifier, Camera
 from potpyri_like.instruments.keywords import Compound, HeaderKeywords, Keyword, number
 from potpyri_like.instruments.rules import Has, Is, Matches, Rule
 from potpyri_like.instruments.simulated import Simulated
+from potpyri_like.store.header import CardValue, RawHeader
 
 __all__ = ["Gmos"]
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 import astropy.units as u
 
 from potpyri_like.errors import DeclarationError, HeaderError
-from potpyri_like.header import CardValue, RawHeader, as_number, broken_card
 from potpyri_like.instruments.former import once_a_method
+from potpyri_like.store.header import CardValue, RawHeader, as_number, broken_card
 
 if TYPE_CHECKING:
     from potpyri_like.instruments.base import Instrument

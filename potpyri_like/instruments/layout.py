@@ -9,11 +9,11 @@ import astropy.units as u
 import numpy as np
 
 from potpyri_like.errors import HeaderError
-from potpyri_like.header import RawHeader
 from potpyri_like.imaging import Section, parse_section
 from potpyri_like.instruments.dates import Constant
 from potpyri_like.instruments.former import once_a_method
 from potpyri_like.instruments.keywords import Keyword, Value
+from potpyri_like.store.header import RawHeader
 
 if TYPE_CHECKING:
     from potpyri_like.instruments.base import Instrument

@@ -15,7 +15,6 @@ from astropy.time import Time, TimeDelta
 from potpyri_like.astrometry import local_days
 from potpyri_like.errors import HeaderError
 from potpyri_like.frame import FrameInfo, FrameKind
-from potpyri_like.header import CardValue, RawHeader
 from potpyri_like.hookspecs import hookimpl
 from potpyri_like.instruments.base import Instrument
 from potpyri_like.instruments.calibration import Calibration
@@ -24,6 +23,7 @@ from potpyri_like.instruments.keywords import HeaderKeywords, Keyword, check_bin
 from potpyri_like.instruments.pixel_filter import PixelFilter
 from potpyri_like.instruments.rules import Always, Below, Has, InPath, Is, Matches, Rule, numeric
 from potpyri_like.instruments.simulated import Simulated, SimulatedCamera
+from potpyri_like.store.header import CardValue, RawHeader
 
 __all__ = ["DATE_DOUBTFUL", "DATE_SETTLED", "Opticam"]
 

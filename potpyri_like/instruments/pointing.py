@@ -12,9 +12,9 @@ import numpy as np
 from astropy.coordinates import FK4, FK5, ICRS, BaseCoordinateFrame, SkyCoord, angular_separation
 from astropy.time import Time
 
-from potpyri_like.header import RawHeader, comment_of
 from potpyri_like.instruments.former import once_a_method
 from potpyri_like.instruments.keywords import Compound, Keyword, Value, read_keyword
+from potpyri_like.store.header import RawHeader, comment_of
 
 if TYPE_CHECKING:
     from potpyri_like.instruments.base import Instrument

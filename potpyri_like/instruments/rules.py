@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from potpyri_like.errors import DeclarationError, HeaderError
 from potpyri_like.frame import FrameKind
-from potpyri_like.header import CardValue, RawHeader
 from potpyri_like.instruments.cameras import check_pattern
 from potpyri_like.instruments.former import once_a_method
 from potpyri_like.instruments.keywords import Keyword, read_keyword
+from potpyri_like.store.header import CardValue, RawHeader
 
 if TYPE_CHECKING:
     from potpyri_like.instruments.base import Instrument

@@ -1,8 +1,11 @@
 """Stages that run against any registered instrument."""
 
 from potpyri_like.primitives.calibrate import Calibrate
+from potpyri_like.primitives.cameras import MatchCameras
+from potpyri_like.primitives.compare import Compare
+from potpyri_like.primitives.gather import GatherSeries
 from potpyri_like.primitives.hot_pixels import HotPixels
-from potpyri_like.primitives.lightcurve import Compare, DrawLightCurve, GatherSeries, PickVariable
+from potpyri_like.primitives.light_curve import DrawLightCurve
 from potpyri_like.primitives.masters import MakeMasters
 from potpyri_like.primitives.measure import Measure
 from potpyri_like.primitives.recipes import imaging, timeseries
@@ -18,8 +21,9 @@ from potpyri_like.primitives.stage import (
     Tools,
     Work,
 )
-from potpyri_like.primitives.target import LocateTarget, MatchCameras
+from potpyri_like.primitives.target import LocateTarget
 from potpyri_like.primitives.trim import Trim
+from potpyri_like.primitives.variable import PickVariable
 
 __all__ = [
     "Align",

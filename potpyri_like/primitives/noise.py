@@ -32,7 +32,7 @@ from potpyri_like.primitives.fields import (
     STAR_TABLE,
     TRANSIT,
 )
-from potpyri_like.primitives.lightcurve import SERIES_FRAMES, point_flags
+from potpyri_like.primitives.points import SERIES_FRAMES, point_flags
 from potpyri_like.primitives.stage import SetStage, Tools, Work
 from potpyri_like.primitives.transit import usable_flux
 from potpyri_like.results import Problem, SetResult, StarTable

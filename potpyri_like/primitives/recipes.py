@@ -6,22 +6,21 @@ from potpyri_like.hookspecs import hookimpl
 from potpyri_like.primitives.animate import Animate
 from potpyri_like.primitives.audit import AuditTimes
 from potpyri_like.primitives.calibrate import Calibrate
+from potpyri_like.primitives.cameras import MatchCameras
+from potpyri_like.primitives.compare import Compare
+from potpyri_like.primitives.gather import GatherSeries
 from potpyri_like.primitives.hot_pixels import HotPixels
-from potpyri_like.primitives.lightcurve import (
-    Compare,
-    DrawLightCurve,
-    GatherSeries,
-    PickVariable,
-)
+from potpyri_like.primitives.light_curve import DrawLightCurve
 from potpyri_like.primitives.masters import MakeMasters
 from potpyri_like.primitives.measure import Measure
 from potpyri_like.primitives.noise import AverageInTime, CloseBudget
 from potpyri_like.primitives.periods import SearchPeriods
 from potpyri_like.primitives.register import ChooseReference, Register
 from potpyri_like.primitives.stack import Stack
-from potpyri_like.primitives.target import LocateTarget, MatchCameras
+from potpyri_like.primitives.target import LocateTarget
 from potpyri_like.primitives.transit import FitTransit
 from potpyri_like.primitives.trim import Trim
+from potpyri_like.primitives.variable import PickVariable
 from potpyri_like.stages import Recipe
 
 __all__ = ["imaging", "register_recipes", "timeseries"]

@@ -16,13 +16,13 @@ from astropy.io import fits
 
 from potpyri_like.encoding import decode, encode
 from potpyri_like.frame import Frame, FrameInfo, Results
-from potpyri_like.header import RawHeader
 from potpyri_like.imaging import Pixels
 from potpyri_like.instruments import Instrument, camera_named, wcs_of
 from potpyri_like.primitives.fields import CALIBRATED
 from potpyri_like.primitives.stage import exposure_of
 from potpyri_like.stages import Field
 from potpyri_like.store import Output, ascii_text, read_header, unpacked_name
+from potpyri_like.store.header import RawHeader
 
 __all__ = ["SAVABLE", "SavedImage", "error_plane", "image_hdus", "names_of", "pixels_in", "variance_plane"]
 

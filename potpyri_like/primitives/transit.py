@@ -10,7 +10,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from potpyri_like.archive import Ephemeris, planet_ephemeris
 from potpyri_like.errors import ArchiveError, ReductionError, UsageError
 from potpyri_like.frame import Purpose, excluded
 from potpyri_like.lightcurves import (
@@ -30,6 +29,7 @@ from potpyri_like.photometry import LightCurve
 from potpyri_like.primitives.fields import LIGHT_CURVE, SERIES, TRANSIT
 from potpyri_like.primitives.stage import TargetStage, Tools, Work
 from potpyri_like.results import Candidate, Choice, Grade, Problem
+from potpyri_like.sky.archive import Ephemeris, planet_ephemeris
 
 __all__ = ["FitTransit", "band_curve", "curve_names", "late", "usable_flux", "with_sure_clocks"]
 

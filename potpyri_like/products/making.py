@@ -12,7 +12,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from potpyri_like.errors import ProductError
-from potpyri_like.products.summary import curve_file
+from potpyri_like.products.rows import curve_file
 from potpyri_like.results import SetResult
 from potpyri_like.stages import AnyField, Product
 from potpyri_like.store import Output
@@ -33,16 +33,16 @@ class Picture:
     of : LightCurve, SetResult, Master, ...
         What it shows.
     module : str
-        Of this package, where that function is: "plots", "analysis_plots" or "animation".
+        Of `potpyri_like.products.figures`, where that function is.
     """
 
     kind: str
     of: object
-    module: str = "plots"
+    module: str
 
     def __call__(self) -> bytes:
         # Matplotlib takes half a second to load, and most runs of a night that stands need none of it.
-        plots = importlib.import_module(f"potpyri_like.products.{self.module}")
+        plots = importlib.import_module(f"potpyri_like.products.figures.{self.module}")
         draw: Callable[[object], bytes] = getattr(plots, self.kind)
         return draw(self.of)
 

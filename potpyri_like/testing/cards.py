@@ -8,12 +8,12 @@ from astropy.io import fits
 from astropy.time import Time
 
 from potpyri_like.frame import FrameInfo
-from potpyri_like.header import CardValue, RawHeader
 from potpyri_like.imaging import parse_section
 from potpyri_like.instruments import Amplifier, Camera, Instrument, Keyword, camera_named
 from potpyri_like.instruments.dates import values_of
 from potpyri_like.instruments.former import once_a_method
 from potpyri_like.instruments.keywords import Value
+from potpyri_like.store.header import CardValue, RawHeader
 
 __all__ = ["blank_headers", "cards_of", "raw_header"]
 

@@ -28,12 +28,12 @@ from astropy.time import Time, TimeDelta
 
 from potpyri_like.errors import HeaderError, ReductionError
 from potpyri_like.frame import FrameInfo, FrameKind
-from potpyri_like.header import RawHeader
 from potpyri_like.imaging import Section
 from potpyri_like.instruments import Camera, Instrument, Keyword, Readout, camera_named
 from potpyri_like.instruments.cameras import camera_at, parts_of
 from potpyri_like.instruments.dates import values_of
 from potpyri_like.store import is_raw_name, read_header
+from potpyri_like.store.header import RawHeader
 from potpyri_like.testing.cards import raw_header
 from potpyri_like.testing.simulate import (
     NightPlan,
@@ -333,7 +333,7 @@ def _small_night(instrument: Instrument) -> NightPlan:
 def _reduced(instrument: Instrument, truth: Truth, out: Path) -> RunReport:
     """The report of the night's reduction."""
     from potpyri_like.options import Options
-    from potpyri_like.pipeline import reduce_night
+    from potpyri_like.run.pipeline import reduce_night
 
     camera, (x, y) = next(iter(truth.target_xy.items()))
     options = Options(
@@ -349,7 +349,7 @@ def _reduced(instrument: Instrument, truth: Truth, out: Path) -> RunReport:
 
 def _check_light_curve(truth: Truth, result: SetResult, folder: Path) -> None:
     """The transit has the depth and the times of the truth, and the scatter is what the errors say."""
-    from potpyri_like.products.tables import read_light_curve
+    from potpyri_like.products.tables.light_curve import read_light_curve
 
     curve = read_light_curve(folder / "lightcurve.ecsv")
     rows = _truth_of(truth, result.observed.camera, curve.frames)
@@ -380,7 +380,7 @@ def _fitted_depth(flux: np.ndarray, error: np.ndarray, shape: np.ndarray) -> tup
 
 def _check_fluxes(truth: Truth, result: SetResult, folder: Path) -> None:
     """The stars' fluxes are those of the truth, over the whole image."""
-    from potpyri_like.products.tables import read_measurements
+    from potpyri_like.products.tables.measurements import read_measurements
 
     found = read_measurements(folder / "measurements.fits")
     where, camera, reference = f"{result.observed.name}: ", result.observed.camera, result.reference

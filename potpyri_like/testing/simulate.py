@@ -21,7 +21,6 @@ from astropy.time import Time, TimeDelta
 from potpyri_like.astrometry import Transform, airmass, bjd_tdb
 from potpyri_like.errors import UsageError
 from potpyri_like.frame import FrameInfo, FrameKind
-from potpyri_like.header import CardValue
 from potpyri_like.instruments import Camera, Instrument, Layout, camera_named, site_of
 from potpyri_like.instruments.cameras import camera_of_date, dated_constants, parts_of
 from potpyri_like.instruments.dates import Dated, periods
@@ -29,6 +28,7 @@ from potpyri_like.lightcurves.limb_darkening import limb_darkening
 from potpyri_like.night import slug
 from potpyri_like.photometry import scintillation
 from potpyri_like.store import Output
+from potpyri_like.store.header import CardValue
 from potpyri_like.testing import sky
 from potpyri_like.testing.cards import raw_header
 from potpyri_like.testing.detector import (

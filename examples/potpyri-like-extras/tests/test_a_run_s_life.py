@@ -12,10 +12,11 @@ import potpyri_like_extras as extras
 import pytest
 
 import potpyri_like
-from potpyri_like import watch
 from potpyri_like.cli import main
 from potpyri_like.instruments.opticam import Opticam
-from potpyri_like.pipeline import options_type, reduce_night
+from potpyri_like.run import arrivals
+from potpyri_like.run.pipeline import reduce_night
+from potpyri_like.run.recipe import options_type
 from potpyri_like.testing import NightPlan, simulate_night
 
 pytestmark = pytest.mark.slow
@@ -26,7 +27,8 @@ PLACES = [str(Path(extras.__file__).parent), str(Path(potpyri_like.__file__).par
 KILLED = """
 import os, signal, sys
 import potpyri_like_extras as extras
-from potpyri_like import cli, journal
+from potpyri_like import cli
+from potpyri_like.run import journal
 journal.COMMIT_SECONDS = 0  # what is done is kept at once
 measure, left = extras.MeasureUnevenness.__call__, 5
 def killed(self, frame, setup):
@@ -116,7 +118,7 @@ def test_it_runs_on_a_cluster(night, words, wanted):
 
 
 def test_it_is_watched(night, words, wanted, monkeypatch):
-    monkeypatch.setattr(watch, "QUIET", 0.2)
+    monkeypatch.setattr(arrivals, "QUIET", 0.2)
     assert command("watch", "OPTICAM", night, *words, "--idle", 0.01) == 0
     assert products(night) == wanted
 

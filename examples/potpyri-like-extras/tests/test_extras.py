@@ -12,10 +12,11 @@ from potpyri_like.imaging import Pixels
 from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.options import Options
 from potpyri_like.photometry import Context, measure_stars
-from potpyri_like.pipeline import installed, options_type, reduce_night
 from potpyri_like.primitives.stage import Exposure, Setup
+from potpyri_like.run.pipeline import reduce_night
+from potpyri_like.run.recipe import installed, options_type
+from potpyri_like.run.verify import verify_night
 from potpyri_like.testing import NightPlan, simulate_night
-from potpyri_like.verify import verify_night
 
 RNG = np.random.default_rng(4)
 

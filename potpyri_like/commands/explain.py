@@ -1,0 +1,50 @@
+"""`reduce explain`: the choices of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from potpyri_like.commands.shared import PATH, say
+from potpyri_like.errors import UsageError
+from potpyri_like.products import explanation
+from potpyri_like.run.record import last_run, metric_word, recipe_word, run_record
+
+__all__ = []
+
+
+@click.command("explain", short_help="Explain the choices of the last run, with the rejected candidates.")
+@click.argument("night", type=PATH)
+@click.argument("what", default="")
+@click.option("--all", "everything", is_flag=True, help="List all rejected candidates, not a dozen of each.")
+@click.option("--out", type=PATH, metavar="DIR", help="Where the products are, if not in NIGHT/red.")
+@click.option(
+    "--metric",
+    metavar="MODULE:FUNCTION",
+    help="The function of your own that the run used: whether it is still the same.",
+)
+@click.option(
+    "--recipe",
+    metavar="FILE.py",
+    help="The file with a recipe of your own that the run used: whether it is still the same.",
+)
+def explain(
+    night: Path, what: str, everything: bool, out: Path | None, metric: str | None, recipe: str | None
+) -> None:
+    """Explain why the last run of NIGHT chose its reference, masters, aperture, comparison stars and baseline.
+
+    WHAT is a part of the name of a target, a band, a camera or a choice: reduce explain NIGHT aperture.
+    """
+    with run_record(night, out) as (run, _):
+        lines = explanation(run, what=what, everything=everything)
+    if not lines:
+        raise UsageError(
+            f"{what!r}: the last run of {night} made no such choice; leave it out to see all choices"
+        )
+    run_before = last_run(night, out=out)
+    if run_before.metric or metric:
+        lines.append(metric_word(run_before, metric))
+    if run_before.recipe or recipe:
+        lines.append(recipe_word(run_before, recipe))
+    say(lines)

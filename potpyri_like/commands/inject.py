@@ -1,0 +1,127 @@
+"""`reduce inject`: transits put into raw pixels, and recovered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from potpyri_like.commands.console import Log, interruptible
+from potpyri_like.commands.shared import (
+    ALL_IS_WELL,
+    NOTHING_REDUCED,
+    PATH,
+    UNCHANGED,
+    WithOptionsOfARunAgain,
+    registry_of,
+    say_and_exit,
+)
+from potpyri_like.errors import UsageError
+from potpyri_like.options import OptionValue
+from potpyri_like.products import aligned, plural
+from potpyri_like.run.inject import Trial, inject_transits, recovery_of
+from potpyri_like.run.record import last_run
+from potpyri_like.run.settings import user_options
+
+__all__ = []
+
+
+@click.command(
+    "inject",
+    cls=WithOptionsOfARunAgain,
+    short_help="Inject transits into the raw pixels, and report how well they are recovered.",
+)
+@click.argument("night", type=PATH)
+@click.option(
+    "--depths",
+    default="0.003,0.006,0.012",
+    show_default=True,
+    metavar="D,D,...",
+    help="Transit depths; 0.01 is 1 %. Each depth takes one pass over the frames.",
+)
+@click.option(
+    "--stars",
+    type=click.IntRange(1),
+    default=6,
+    show_default=True,
+    metavar="N",
+    help="Stars to inject at a time: the target, if it has no transit, and constant stars like it.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Random seed of the mid-transit times.",
+)
+@click.option("--out", type=PATH, metavar="DIR", help="Where the products are, if not in NIGHT/red.")
+@click.option("--verbose", "-v", is_flag=True, help="Show the log on the screen.")
+@click.pass_context
+def inject(
+    ctx: click.Context,
+    night: Path,
+    depths: str,
+    stars: int,
+    seed: int,
+    out: Path | None,
+    verbose: bool,
+    **given: OptionValue,
+) -> None:
+    """Put known transits into the raw pixels of the frames of NIGHT, reduce them, and tell what was recovered.
+
+    For each set: by how much the depth is off, and the shallowest transit that is recovered at 5 standard
+    deviations. Nothing in NIGHT or its products is changed.
+    """
+    wanted = _depth_list(depths)
+    trials: list[Trial] = []
+    with interruptible(UNCHANGED, plain=verbose) as progress, Log(None, screen=verbose):
+        instrument = registry_of(ctx)[last_run(night, out=out).instrument]
+        for trial in inject_transits(
+            instrument,
+            night,
+            out=out,
+            depths=wanted,
+            stars=stars,
+            seed=seed,
+            own=user_options(given),
+            progress=progress,
+        ):
+            progress.end()
+            trials.append(trial)
+    say_and_exit(_injection_lines(trials), ALL_IS_WELL if trials else NOTHING_REDUCED)
+
+
+def _depth_list(text: str) -> list[float]:
+    """Depths between 0 and 1 out of a text."""
+    try:
+        depths = [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise UsageError(f"--depths {text}: give numbers, as in 0.003,0.01") from error
+    if not all(0 < depth < 0.5 for depth in depths):
+        raise UsageError(f"--depths {text}: give depths between 0 and 0.5; 0.01 is 1 %")
+    return depths
+
+
+def _injection_lines(trials: Sequence[Trial]) -> list[str]:
+    """Every trial, then what those of each set say together."""
+    if not trials:
+        return ["no star could take a transit: there are too few constant stars as bright as the target"]
+    rows = [
+        [
+            trial.set_name,
+            "target" if trial.is_target else f"star {trial.star}",
+            f"injected {100 * trial.injected:.3f} %",
+            trial.why or f"recovered {100 * trial.recovered:.3f} ± {100 * trial.error:.3f} %",
+        ]
+        for trial in trials
+    ]
+    sets = dict.fromkeys(trial.set_name for trial in trials)
+    found = [recovery_of([trial for trial in trials if trial.set_name == name]) for name in sets]
+    said = [
+        f"{one.set_name}: depth {100 * one.bias:+.1f} ± {100 * one.bias_error:.1f} % off in"
+        f" {plural(one.trials, 'trial')}, pulls {one.pull_mean:+.2f} ± {one.pull_std:.2f}; a transit of"
+        f" {100 * one.shallowest:.3f} % is recovered at 5 sigma"
+        for one in found
+    ]
+    return [*aligned(rows), *said]

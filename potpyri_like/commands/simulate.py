@@ -1,0 +1,84 @@
+"""`reduce simulate`: a night of synthetic frames."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+
+from potpyri_like.commands.shared import PATH, Finite, known_instrument, registry_of
+from potpyri_like.errors import UsageError
+from potpyri_like.store import is_raw_name
+from potpyri_like.testing import NightPlan, simulate_night
+
+__all__ = []
+
+
+def _plan_option(name: str, help_: str, **more: Any) -> Any:
+    """An option of `reduce simulate` whose default is that of the plan."""
+    return click.option(f"--{name}", default=getattr(NightPlan, name), show_default=True, help=help_, **more)
+
+
+@click.command("simulate")
+@click.argument("instrument")
+@click.argument("folder", type=PATH, metavar="DIR")
+@_plan_option("seed", "The same seed gives the same bytes.", type=click.IntRange(0), metavar="N")
+@_plan_option("frames", "Science frames of each camera.", type=click.IntRange(1), metavar="N")
+@click.option(
+    "--size",
+    type=click.IntRange(64),
+    metavar="PIXELS",
+    help="Side of the images, where the declaration leaves it open.",
+)
+@_plan_option("exposure", "Exposure of each science frame.", type=Finite(0), metavar="SECONDS")
+@_plan_option("hours", "From the first frame to the last.", type=Finite(0, min_open=True), metavar="H")
+@click.option("--bands", metavar="B,B,...", help="The bands, of those that the cameras have.")
+@_plan_option("depth", "Of the transit; 0.01 is 1 %.", type=Finite(0, 1), metavar="D")
+@_plan_option("stars", "Faint stars in the field.", type=click.IntRange(0), metavar="N")
+@_plan_option("drift", "Drift of the field during the night.", type=Finite(0), metavar="PIXELS")
+@click.option("--flip/--no-flip", default=True, show_default=True, help="A meridian flip in the night.")
+@click.option("--folders", is_flag=True, help="One folder for each camera.")
+@click.option(
+    "--bad",
+    multiple=True,
+    type=click.Choice(["truncated", "zeros", "no exposure", "shape"]),
+    metavar="WHAT",
+    help="Add a frame that cannot be used: truncated, zeros, 'no exposure' or shape (repeat for more).",
+)
+@click.pass_context
+def simulate(
+    ctx: click.Context,
+    instrument: str,
+    folder: Path,
+    size: int | None,
+    bands: str | None,
+    flip: bool,
+    **plan: Any,
+) -> None:
+    """Write a night of synthetic raw frames of INSTRUMENT into DIR, with truth.ecsv."""
+    known = known_instrument(registry_of(ctx), instrument)
+    _check_free(folder)
+    night = NightPlan(
+        size=None if size is None else (size, size),
+        bands=tuple(band.strip() for band in bands.split(",")) if bands else (),
+        flip=NightPlan.flip if flip else None,
+        **plan,
+    )
+    truth = simulate_night(known, folder, night)
+    camera, (x, y) = next(iter(truth.target_xy.items()))
+    told = folder / "truth.ecsv"
+    click.echo(f"{len(truth.frames)} science frames in {folder}; true values: {told}")
+    click.echo(shlex.join(["reduce", known.name, str(folder), "--target-xy", f"{camera}:{x:.1f},{y:.1f}"]))
+
+
+def _check_free(folder: Path) -> None:
+    """Raise a UsageError where raw files lie in a folder: a synthetic night is not mixed with another."""
+    names = (name for _, _, names in os.walk(folder) for name in names)
+    raw = next((name for name in names if is_raw_name(name)), None)
+    if raw is not None:
+        raise UsageError(
+            f"{folder}: frames lie there already ({raw}, ...); give an empty folder, or a new one"
+        )

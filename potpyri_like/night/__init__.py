@@ -1,0 +1,35 @@
+"""One night: the frames in a folder, what the observer wrote of them, and which calibrations each observation needs."""
+
+from potpyri_like.night.edits import LEAVE_OUT
+from potpyri_like.night.files import (
+    NIGHT_TABLE,
+    RUN_RECORD,
+    check_apart,
+    check_is_folder,
+    is_ours,
+    list_files,
+)
+from potpyri_like.night.names import dated, slug, with_folder
+from potpyri_like.night.night import FrameRow, Night, ObservationSet, refused
+from potpyri_like.night.scanning import Memory, edits_by_file, rows_of, scan
+
+__all__ = [
+    "LEAVE_OUT",
+    "NIGHT_TABLE",
+    "RUN_RECORD",
+    "FrameRow",
+    "Memory",
+    "Night",
+    "ObservationSet",
+    "check_apart",
+    "check_is_folder",
+    "dated",
+    "edits_by_file",
+    "is_ours",
+    "list_files",
+    "refused",
+    "rows_of",
+    "scan",
+    "slug",
+    "with_folder",
+]

@@ -1,0 +1,249 @@
+"""What a night is: its frames, those rejected with the reasons, and the observations with their calibrations."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import astropy.units as u
+import numpy as np
+from astropy.table import Table
+
+from potpyri_like.errors import FrameError, UnavailableError
+from potpyri_like.frame import FrameInfo, FrameKind
+from potpyri_like.instruments import Instrument
+from potpyri_like.night.edits import LEAVE_OUT, REFUSED, USE, Edit
+from potpyri_like.night.names import dated, set_folders, with_folder
+from potpyri_like.night.pointings import with_fields
+from potpyri_like.store import one_line
+
+__all__ = ["COPY", "FrameRow", "Night", "ObservationSet", "pixels_key", "refused", "set_key"]
+
+COPY = "the same exposure as"
+_ABSENT = "the file is not there now; what was written about it holds when it is back"
+_COLUMNS = ("file", "kind", "camera", "band", "target", "binning", "exposure", "mid_time", "clock", "night")
+_MORE_COLUMNS = ("decided_by", "notes", "status", "reason")
+_HOW_TO_EDIT = (
+    "kind, camera, band and target may be changed, and status set to 'leave out' (or back to 'use');"
+    " the next run obeys. mid_time is UTC."
+)
+
+
+@dataclass(frozen=True)
+class FrameRow:
+    """One raw file, or one plane of a cube, and what becomes of it.
+
+    Attributes
+    ----------
+    file : str
+        Path within the night.
+    status : str
+        "use", "leave out" or "refused"; after a run "measured" or "flagged", too.
+    reason : str
+    info : FrameInfo or None
+        None where not even the header could be understood.
+    passing : bool
+        The file could not be read for the moment: the next run tries it again.
+    """
+
+    file: str
+    status: str
+    reason: str = ""
+    info: FrameInfo | None = None
+    passing: bool = False
+
+
+@dataclass(frozen=True)
+class ObservationSet:
+    """Science frames of one target, camera, band, binning and night, in order of time, and their calibrations.
+
+    Attributes
+    ----------
+    biases, darks, flats : tuple of FrameInfo
+        Those of all nights that fit.
+    night : str
+        The date of the evening where the folder holds several nights, each reduced alone; else "".
+    is_dated : bool
+        Whether the folder holds several nights: what belongs to one stands in a folder of its date.
+    """
+
+    target: str
+    camera: str
+    band: str
+    binning: tuple[int, int]
+    folder: str
+    frames: tuple[FrameInfo, ...]
+    biases: tuple[FrameInfo, ...] = ()
+    darks: tuple[FrameInfo, ...] = ()
+    flats: tuple[FrameInfo, ...] = ()
+    night: str = ""
+    is_dated: bool = False
+
+    @property
+    def exposure(self) -> u.Quantity:
+        """The median exposure of the science frames."""
+        return np.median([frame.exposure.to_value(u.s) for frame in self.frames]) * u.s
+
+    @property
+    def name(self) -> str:
+        words = f"{self.target}, {self.camera}" + (f" {self.band}" if self.band else "")
+        return f"{words}, {self.night}" if self.night else words
+
+
+@dataclass(frozen=True)
+class Night:
+    """The frames found in a folder, and those refused, each with its reason.
+
+    Attributes
+    ----------
+    root : Path
+    instrument : Instrument
+    rows : tuple of FrameRow
+    edits : mapping of str to Edit
+        What the observer wants otherwise than the headers say, by file.
+    edited_digest : str
+        The SHA-256 of the night.ecsv that says so.
+    """
+
+    root: Path
+    instrument: Instrument
+    rows: tuple[FrameRow, ...]
+    edits: Mapping[str, Edit] = field(default_factory=dict)
+    edited_digest: str = ""
+
+    @property
+    def frames(self) -> tuple[FrameInfo, ...]:
+        """The frames to be used."""
+        return tuple(row.info for row in self.rows if row.status == USE and row.info is not None)
+
+    @property
+    def refused(self) -> tuple[FrameRow, ...]:
+        return tuple(row for row in self.rows if row.status == REFUSED)
+
+    @property
+    def is_understood(self) -> bool:
+        """Whether the instrument understands any frame at all."""
+        return any(row.info is not None for row in self.rows)
+
+    @cached_property
+    def nights(self) -> tuple[str, ...]:
+        """The dates of the evenings on which science frames were taken."""
+        return tuple(sorted({info.night for info in self.frames if info.kind is FrameKind.SCIENCE}))
+
+    @property
+    def copies(self) -> tuple[FrameRow, ...]:
+        """The frames that are left out since they are copies of others."""
+        return tuple(r for r in self.rows if r.status == LEAVE_OUT and r.reason.startswith(COPY))
+
+    def sets(self, *, joined: bool = False) -> tuple[ObservationSet, ...]:
+        """The science frames by night, target, pointing, camera, band, binning and readout, with what calibrates each.
+
+        Parameters
+        ----------
+        joined : bool
+            The frames of all nights make one set, and those of all pointings that overlap.
+        """
+        groups: dict[str, dict[tuple, list[FrameInfo]]] = defaultdict(lambda: defaultdict(list))
+        science = [info for info in self.frames if info.kind is FrameKind.SCIENCE]
+        for info in with_fields(science, self.instrument, joined=joined):
+            groups["" if joined else info.night][set_key(info)].append(info)
+        is_dated = len(self.nights) > 1
+        sets = []
+        for night, group in sorted(groups.items()):
+            folders = set_folders({key: frames[0] for key, frames in group.items()})
+            name = night if is_dated else ""
+            sets += [
+                replace(self.make_set(group[key], dated(folders[key], name)), night=name, is_dated=is_dated)
+                for key in sorted(group, key=str)
+            ]
+        return tuple(sets)
+
+    def make_set(self, frames: list[FrameInfo], folder: str) -> ObservationSet:
+        first = frames[0]
+        return ObservationSet(
+            target=first.target or "unnamed",
+            camera=first.camera,
+            band=first.band,
+            binning=first.binning,
+            folder=folder,
+            frames=tuple(sorted(frames, key=lambda f: (f.mid_time.mjd if f.mid_time else 0.0, f.label))),
+            biases=tuple(self.calibrations(FrameKind.BIAS, first)),
+            darks=tuple(self.calibrations(FrameKind.DARK, first)),
+            flats=tuple(f for f in self.calibrations(FrameKind.FLAT, first) if f.band == first.band),
+        )
+
+    def calibrations(self, kind: FrameKind, science: FrameInfo) -> Iterator[FrameInfo]:
+        """Calibration frames with the science frame's camera, binning, readout and shape."""
+        for info in self.frames:
+            if info.kind is kind and pixels_key(info) == pixels_key(science):
+                yield info
+
+    def table(self, base: Mapping[str, tuple[str, str]] | None = None) -> Table:
+        """One row for each raw file: what it is, and its status and reason.
+
+        Parameters
+        ----------
+        base : mapping of str to (str, str), optional
+            Status and reason after a run, by file.
+        """
+        after = base or {}
+        rows = []
+        for row in (*self.rows, *self.absent()):
+            status, reason = after.get(row.file, (row.status, row.reason))
+            values = _row_values(row.info) if row.info else _edited_values(self.edits.get(row.file, Edit()))
+            rows.append((row.file, *values, status, one_line(reason)))
+        table = Table(rows=rows, names=_COLUMNS + _MORE_COLUMNS, dtype=[str] * 6 + [float] + [str] * 7)
+        table["exposure"].unit = u.s
+        table.meta["instrument"] = self.instrument.name
+        table.meta["edit"] = _HOW_TO_EDIT
+        return table
+
+    def absent(self) -> Iterator[FrameRow]:
+        """A row for each file that the observer wrote about and that is not there this time."""
+        there = {row.file for row in self.rows}
+        for file, edit in self.edits.items():
+            if file and file not in there:
+                yield FrameRow(file, edit.status or USE, _ABSENT)
+
+
+def refused(file: str, error: FrameError, edits: Mapping[str, Edit]) -> FrameRow:
+    """The row of a frame that cannot be used, unless the observer wants it left out anyway."""
+    by_hand = edits.get(file, Edit()).status.lower() == LEAVE_OUT
+    status, why = LEAVE_OUT if by_hand else REFUSED, with_folder(file, one_line(str(error)))
+    return FrameRow(file, status, why, passing=isinstance(error, UnavailableError))
+
+
+def set_key(info: FrameInfo) -> tuple:
+    """What the frames of one set share."""
+    return info.target.casefold(), info.camera, info.band, info.binning, info.readout
+
+
+def pixels_key(info: FrameInfo) -> tuple:
+    """What a calibration frame and a science frame share that come from the same pixels."""
+    return info.camera, info.binning, info.readout, info.shape
+
+
+def _edited_values(edit: Edit) -> tuple:
+    """The cells of a row whose header is not known: what the observer wrote into them."""
+    written = (edit.kind, edit.camera, edit.band, edit.target)
+    return (*map(one_line, written), "", np.nan, "", "", "", "", "")
+
+
+def _row_values(info: FrameInfo) -> tuple:
+    """The cells of one row that come from the header."""
+    return (
+        str(info.kind),
+        info.camera,
+        one_line(info.band),
+        one_line(info.target),
+        f"{info.binning[0]}x{info.binning[1]}",
+        info.exposure.to_value(u.s),
+        info.mid_time.isot if info.mid_time is not None else "",
+        info.clock,
+        info.night,
+        one_line(info.decided_by),
+        one_line("; ".join(info.notes)),
+    )

@@ -1,0 +1,345 @@
+"""Scans a folder: every raw file by its headers and by what the observer wrote into night.ecsv."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from astropy.table import Table
+
+from potpyri_like.encoding import Kept
+from potpyri_like.errors import FrameError, HeaderError
+from potpyri_like.frame import FrameInfo, FrameKind
+from potpyri_like.instruments import Instrument, camera_named, image_hdus, site_of
+from potpyri_like.night.copies import copies
+from potpyri_like.night.edits import LEAVE_OUT, REFUSED, USE, Edit, Written, read_edits, tell_unknown
+from potpyri_like.night.evenings import with_nights
+from potpyri_like.night.files import Listing, check_apart, list_files
+from potpyri_like.night.night import COPY, FrameRow, Night, pixels_key, refused, set_key
+from potpyri_like.store import printable, read_header, unpacked_name
+from potpyri_like.store.header import RawHeader
+
+__all__ = ["Memory", "edits_by_file", "rows_of", "scan"]
+
+_NO_NIGHT = (
+    "of which night it is cannot be known: its clock was not set, and frames of several nights lie beside it;"
+    " the frame is excluded (put the frames of each night into a folder of their own)"
+)
+_BY_HAND = "left out by hand in night.ecsv"
+_NOT_NEEDED = "neither science nor calibration"
+
+
+class Memory(Protocol):
+    """Remembers what was made of the header of a file that has not changed since."""
+
+    def key(self, path: Path, *more: object) -> str:
+        """What the description of a file depends on: the file, this software, and more."""
+
+    def rows(self, file: str, key: str) -> Kept:
+        """What was kept under that key; None where nothing was."""
+
+    def keep(self, file: str, key: str, rows: object) -> None:
+        """Keep what was made of a header."""
+
+
+def scan(
+    root: Path,
+    instrument: Instrument,
+    *,
+    edited: Table | None = None,
+    written: Written | None = None,
+    skip: Path | None = None,
+    memory: Memory | None = None,
+    waiting: Collection[Path] = (),
+) -> Night:
+    """Read the header of every raw file below a folder, once.
+
+    Parameters
+    ----------
+    root : Path
+    instrument : Instrument
+    edited : Table, optional
+        An earlier night.ecsv: where it says otherwise than the headers, it is obeyed.
+    written : Written, optional
+        What the run that wrote it put into it: only what differs from that is obeyed.
+    skip : Path, optional
+        A folder within the night to pass over, besides `red`: where the products go.
+    memory : Memory, optional
+        Spares reading headers again.
+    waiting : collection of Path
+        Files to pass over: they are still being written.
+
+    Raises
+    ------
+    NightError
+        The folder does not exist or holds no raw file.
+    UsageError
+        The products would go among the raw files.
+    """
+    if skip is not None:
+        check_apart(root, skip)
+    listing = list_files(root, skip)
+    listing = replace(listing, files=tuple(path for path in listing.files if path not in waiting))
+    read = read_edits(edited, instrument.name)
+    edits = read if written is None else written.changes(read)
+    rows = _rows_of_files(listing.files, root, instrument, edits, memory)
+    tell_unknown(read, {row.file for row in rows})
+    rows = _without_copies(_settle(rows, instrument), instrument, edits, memory)
+    rows = _remark_unused(_refuse_odd_shapes(_sorted_into_nights(rows, instrument)))
+    return Night(root, instrument, (*_passed_over(listing, root), *rows), edits)
+
+
+def _twins(files: Iterable[Path]) -> dict[Path, Path]:
+    """Files that are the same frame as another: packed beside it, or a link to it."""
+    first: dict[Path, Path] = {}
+    found: dict[Path, Path] = {}
+    for path in sorted(files, key=lambda p: (p.is_symlink(), unpacked_name(p.name) != p.name, p)):
+        keys = {path.resolve(), path.with_name(unpacked_name(path.name))}
+        same = next((first[key] for key in keys if key in first), None)
+        if same is not None:
+            found[path] = same
+        first.update(dict.fromkeys(keys, same or path))
+    return found
+
+
+def _passed_over(listing: Listing, root: Path) -> Iterator[FrameRow]:
+    """A row for each folder that cannot be looked into, and for each link, pipe or device."""
+    for error in listing.closed:
+        name = printable(os.path.relpath(error.filename, root))
+        yield FrameRow(f"{name}/", REFUSED, f"{name}/: the folder cannot be looked into ({error.strerror})")
+    for path, why in listing.odd:
+        name = printable(path.relative_to(root).as_posix())
+        yield FrameRow(name, REFUSED, f"{name}: {why}")
+
+
+def _rows_of_files(
+    files: tuple[Path, ...],
+    root: Path,
+    instrument: Instrument,
+    edits: Mapping[str, Edit],
+    memory: Memory | None,
+) -> list[FrameRow]:
+    """The rows of all files, in order; of several that are one frame, the first that can be used stands for it."""
+    same, stands, by_file = _twins(files), dict[Path, Path](), edits_by_file(edits)
+    rows: dict[Path, list[FrameRow]] = {}
+    for path in sorted(files, key=lambda path: path in same):  # what may stand for others first
+        first = same.get(path)
+        first = stands.get(first, first) if first is not None else None
+        own = None if first is not None and all(row.status == REFUSED for row in rows[first]) else first
+        asked = by_file.get(printable(path.relative_to(root).as_posix()), {})
+        rows[path] = _remembered_rows(path, own, root, instrument, asked, memory)
+        if own is None and path in same and any(row.status != REFUSED for row in rows[path]):
+            stands[same[path]] = path
+    for path in files:
+        if any(row.passing for row in rows[path]):  # a moment later it may be readable
+            asked = by_file.get(printable(path.relative_to(root).as_posix()), {})
+            rows[path] = _remembered_rows(path, None, root, instrument, asked, memory)
+    return [row for path in files for row in rows[path]]
+
+
+def edits_by_file(edits: Mapping[str, Edit]) -> dict[str, dict[str, Edit]]:
+    """The rows of each file's frames: those of its name, and of its name with a plane behind it."""
+    found: dict[str, dict[str, Edit]] = defaultdict(dict)
+    for name, edit in edits.items():
+        for file in {name, name.rpartition("[")[0]}:
+            found[file][name] = edit
+    return found
+
+
+def _remembered_rows(
+    path: Path,
+    same: Path | None,
+    root: Path,
+    instrument: Instrument,
+    edits: Mapping[str, Edit],
+    memory: Memory | None,
+) -> list[FrameRow]:
+    """The rows of one file, from the memory where it has them; `edits` are those of this file."""
+    file = path.relative_to(root).as_posix()
+    if memory is None or same is not None:
+        return rows_of(path, same, root, instrument, edits)
+    try:
+        key = memory.key(path, {name: vars(edit) for name, edit in edits.items()})
+    except OSError:  # it is gone, or may not be looked at: told where it is read
+        return rows_of(path, same, root, instrument, edits)
+    known = memory.rows(file, key)
+    if not _are_rows(known):
+        rows = rows_of(path, same, root, instrument, edits)
+        if not any(row.passing for row in rows):
+            memory.keep(file, key, [(row.file, row.status, row.reason, row.info) for row in rows])
+        return rows
+    return [_with_path(FrameRow(*cells), path) for cells in known]
+
+
+def _are_rows(known: object) -> bool:
+    """Whether what a memory gives are the cells of rows, as it was given them."""
+    return isinstance(known, list) and all(
+        isinstance(cells, tuple | list)
+        and len(cells) == 4
+        and all(isinstance(cell, str) for cell in cells[:3])
+        and (cells[3] is None or isinstance(cells[3], FrameInfo))
+        for cells in known
+    )
+
+
+def _with_path(row: FrameRow, path: Path) -> FrameRow:
+    """The row of a file under the name by which it was found this time."""
+    return row if row.info is None else replace(row, info=replace(row.info, path=path))
+
+
+def rows_of(
+    path: Path, same: Path | None, root: Path, instrument: Instrument, edits: Mapping[str, Edit]
+) -> list[FrameRow]:
+    """The rows of one file: one, or one for each plane of a cube."""
+    inside = path.relative_to(root).as_posix()
+    file = printable(inside)
+    if same is not None:
+        return [
+            FrameRow(file, LEAVE_OUT, f"the same frame as {printable(same.relative_to(root).as_posix())}")
+        ]
+    try:
+        header = read_header(path, inside=inside)
+        if 0 in header.image_shape:
+            raise HeaderError(
+                f"{path.name}: an image without pixels, {header.image_shape}; the file is left out"
+            )
+    except FrameError as error:
+        return [refused(file, error, edits)]
+    planes = int(np.prod(header.image_shape[:-2]))
+    names = [file] if len(header.image_shape) == 2 else [f"{file}[{plane}]" for plane in range(planes)]
+    return list(_described(header, names, instrument, edits))
+
+
+def _described(
+    header: RawHeader, names: list[str], instrument: Instrument, edits: Mapping[str, Edit]
+) -> Iterator[FrameRow]:
+    """A row for each plane: what the header says, or the observer."""
+    known: dict[tuple, tuple[FrameInfo, ...]] = {}
+    for plane, name in enumerate(names):
+        try:
+            edit = edits.get(name, Edit()).checked(name)
+            asked = _overrides(edit)
+            key = tuple(sorted(asked.items()))
+            if key not in known:
+                known[key] = instrument.describe(header, **asked)
+            yield _decided(name, known[key][plane], edit)
+        except FrameError as error:
+            yield refused(name, error, edits)
+
+
+def _decided(file: str, info: FrameInfo, edit: Edit) -> FrameRow:
+    """The row of a frame that is understood: to be used, or left out."""
+    if info.kind is FrameKind.OTHER:
+        return FrameRow(file, LEAVE_OUT, f"{_NOT_NEEDED} ({info.decided_by})", info)
+    if edit.status == LEAVE_OUT and not edit.reason.startswith((_NOT_NEEDED, COPY)):
+        return FrameRow(file, LEAVE_OUT, _BY_HAND, info)
+    return FrameRow(file, USE, "", info)
+
+
+def _overrides(edit: Edit) -> dict[str, Any]:
+    """The arguments of `Instrument.describe` that a row of night.ecsv asks for."""
+    given: dict[str, Any] = {"camera": edit.camera, "band": edit.band, "target": edit.target}
+    given = {name: value for name, value in given.items() if value}
+    return given | ({"kind": FrameKind(edit.kind)} if edit.kind else {})
+
+
+def _settle(rows: list[FrameRow], instrument: Instrument) -> list[FrameRow]:
+    """Let the instrument look at all frames together."""
+    infos = tuple(row.info for row in rows if row.info is not None)
+    settled = iter(instrument.settle(infos))
+    return [row if row.info is None else replace(row, info=next(settled)) for row in rows]
+
+
+def _without_copies(
+    rows: list[FrameRow], instrument: Instrument, edits: Mapping[str, Edit], memory: Memory | None
+) -> list[FrameRow]:
+    """The rows; of those that are one exposure the raw frame's is used, or the one that the observer set to use.
+
+    A copy of a frame that the observer left out is left out with it.
+    """
+    shown = [row for row in rows if row.info is not None and (row.status == USE or row.reason == _BY_HAND)]
+    infos = [row.info for row in shown if row.info is not None]
+    wanted = [
+        row.info.label for row in shown if row.info and edits.get(row.file, Edit()).status.lower() == USE
+    ]
+
+    def images_of(info: FrameInfo) -> Callable[[RawHeader], Iterable[int]]:
+        return partial(image_hdus, instrument, camera=camera_named(instrument, info.camera))
+
+    found = copies(infos, images_of, preferred=wanted, memory=memory)
+    return [
+        replace(row, status=LEAVE_OUT, reason=f"{COPY} {printable(found[row.info.label])}")
+        if row.info is not None and row.info.label in found and row.status == USE
+        else row
+        for row in rows
+    ]
+
+
+def _sorted_into_nights(rows: list[FrameRow], instrument: Instrument) -> list[FrameRow]:
+    """The rows with the night of each frame that is used; science frames of which it cannot be known are rejected."""
+    frames = [row.info for row in rows if row.status == USE and row.info is not None]
+    known = dict(zip(map(id, frames), with_nights(frames, partial(site_of, instrument)), strict=True))
+    rows = [row if id(row.info) not in known else replace(row, info=known[id(row.info)]) for row in rows]
+    return [
+        replace(row, status=REFUSED, reason=f"{row.info.label}: {_NO_NIGHT}")
+        if row.status == USE and row.info and row.info.kind is FrameKind.SCIENCE and not row.info.night
+        else row
+        for row in rows
+    ]
+
+
+def _refuse_odd_shapes(rows: list[FrameRow]) -> list[FrameRow]:
+    """Refuse science frames whose shape is not that of most frames of their set."""
+    shapes: dict[tuple, Counter] = defaultdict(Counter)
+    for info in _used(rows, FrameKind.SCIENCE):
+        shapes[info.night, *set_key(info)][info.shape] += 1
+    return [_with_usual_shape(row, shapes) for row in rows]
+
+
+def _with_usual_shape(row: FrameRow, shapes: Mapping[tuple, Counter]) -> FrameRow:
+    """The row, refused where its shape is not the most frequent of its set."""
+    info = row.info
+    if row.status != USE or info is None or info.kind is not FrameKind.SCIENCE:
+        return row
+    (usual, count), *_ = shapes[info.night, *set_key(info)].most_common(1)
+    if info.shape == usual:
+        return row
+    reason = (
+        f"{info.label}: {info.shape[1]} x {info.shape[0]} pixels, where {count} others of"
+        f" {info.target or 'its set'} in {info.band or info.camera} have {usual[1]} x {usual[0]};"
+        " the frame is left out"
+    )
+    return replace(row, status=REFUSED, reason=reason)
+
+
+def _remark_unused(rows: list[FrameRow]) -> list[FrameRow]:
+    """The rows, calibration frames that fit no science frame with that as their reason."""
+    science = _used(rows, FrameKind.SCIENCE)
+    pixels = {pixels_key(info) for info in science}
+    bands = {(pixels_key(info), info.band) for info in science}
+    return [_with_remark(row, pixels, bands) for row in rows] if science else rows
+
+
+def _with_remark(row: FrameRow, pixels: set[tuple], bands: set[tuple]) -> FrameRow:
+    """The row, with a reason where no science frame has the frame's pixels, or a flat's band."""
+    info = row.info
+    if row.status != USE or info is None or info.kind is FrameKind.SCIENCE:
+        return row
+    if pixels_key(info) not in pixels:
+        return replace(row, reason=f"fits no science frame: none of {info.camera} has its size and readout")
+    if info.kind is FrameKind.FLAT and (pixels_key(info), info.band) not in bands:
+        return replace(
+            row, reason=f"fits no science frame: none of {info.camera} is in {info.band or 'its band'}"
+        )
+    return row
+
+
+def _used(rows: Iterable[FrameRow], kind: FrameKind) -> list[FrameInfo]:
+    """The frames of that kind that are to be used."""
+    return [row.info for row in rows if row.status == USE and row.info is not None and row.info.kind is kind]

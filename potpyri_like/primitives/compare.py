@@ -1,0 +1,201 @@
+"""Compares the stars with each other: comparison stars and the aperture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from potpyri_like.errors import UsageError
+from potpyri_like.lightcurves import Metric, named_metric
+from potpyri_like.options import Options
+from potpyri_like.photometry import (
+    ApertureChoice,
+    Series,
+    airmass_drift,
+    choose_aperture,
+    ensemble_weights,
+    point_to_point,
+    relative_flux,
+)
+from potpyri_like.photometry.choice import total_rms
+from potpyri_like.primitives.fields import APERTURE, SERIES, STAR_TABLE, TARGET
+from potpyri_like.primitives.points import HABIT, SERIES_FRAMES, for_choices, unfit, with_clouds
+from potpyri_like.primitives.reasons import said
+from potpyri_like.primitives.stage import SetStage, Tools, Work
+from potpyri_like.primitives.star_table import star_table
+from potpyri_like.results import Candidate, Choice, StarTable
+from potpyri_like.stages import Input
+
+__all__ = ["Compare", "aperture_choice", "without_drifting"]
+
+_DRIFTING, _DRIFT = 6.0, 0.002  # standard deviations; relative, over the night's range of airmass
+
+
+@dataclass(frozen=True)
+class Compare(SetStage):
+    """Choose the aperture and the comparison stars, and divide every star by them.
+
+    Attributes
+    ----------
+    settled : mapping of str to ApertureChoice
+        Choices that stand, by the set's folder: none is made there.
+    """
+
+    reads = (
+        SERIES,
+        Input(TARGET, required=False),
+    )
+    gives = (
+        APERTURE,
+        STAR_TABLE,
+    )
+    settled: Mapping[str, ApertureChoice] = field(default_factory=dict, compare=False, repr=False)
+
+    def __call__(self, work: Work, tools: Tools) -> Work:
+        series = with_clouds(
+            work.result[SERIES], work.target_star
+        )  # flags first: what is bad chooses nothing
+        steady = for_choices(series)
+        choice = self.settled.get(work.observed.folder) or self.choice(work, steady, tools.options)
+        choice = without_drifting(choice, steady, work.target_star)
+        table = star_table(series, choice)
+        chosen = Choice(
+            "aperture",
+            f"{series.radii_fwhm[choice.index]:.2f} FWHM",
+            choice.reason,
+            _aperture_candidates(series, choice),
+        )
+        used = np.flatnonzero(table.weight)
+        comparisons = Choice(
+            "comparisons", ", ".join(map(str, used[:12])) or "none", said(table), _star_candidates(table)
+        )
+        work = work.with_(choice=choice)
+        return work.found(series=series, aperture=choice.index, stars=table, choices=[chosen, comparisons])
+
+    def choice(self, work: Work, series: Series, options: Options) -> ApertureChoice:
+        """The aperture and the weights of the comparison stars, from a series without the points that are flagged."""
+        usable = _wanted_comparisons(options.comparisons, work, len(series.reference_xy))
+        metric = None if options.metric is None else named_metric(options.metric)
+        target, without = work.target_star, unfit(series)
+        if target is not None and np.isfinite(series.flux[:, target]).any(axis=1).sum() < SERIES_FRAMES:
+            without[target], target = "target", None  # it tells nothing of an aperture
+        return aperture_choice(series, target, without, usable, options.aperture, metric)
+
+
+def _wanted_comparisons(text: str | None, work: Work, stars: int) -> np.ndarray | None:
+    """The stars that the observer wants to compare with; None where the software chooses.
+
+    Raises
+    ------
+    UsageError
+        The text is no list of stars of this set.
+    """
+    if text is None:
+        return None
+    camera, _, numbers = text.rpartition(":")
+    if camera and camera.casefold() not in (work.observed.camera.casefold(), work.observed.band.casefold()):
+        return None
+    try:
+        wanted = [int(part) for part in numbers.split(",")]
+    except ValueError as error:
+        raise UsageError(f"--comparisons {text}: give star numbers, as in 3,5,8 or C1:3,5,8") from error
+    if max(wanted) >= stars or min(wanted) < 0:
+        raise UsageError(f"--comparisons {text}: {work.observed.name} has the stars 0 to {stars - 1}")
+    return np.isin(np.arange(stars), wanted)
+
+
+def aperture_choice(
+    series: Series,
+    target: int | None,
+    excluded: Mapping[int, str],
+    usable: np.ndarray | None,
+    radius: float | None,
+    metric: Metric | None = None,
+) -> ApertureChoice:
+    """The aperture and its ensemble: of least noise, or the one asked for, or a habit where frames are few."""
+    clear = int(np.isfinite(series.flux).any(axis=(1, 2)).sum())
+    few = clear < SERIES_FRAMES
+    if radius is None and not few:
+        return choose_aperture(
+            series.flux,
+            series.flux_err,
+            target=target,
+            time=series.time,
+            usable=usable,
+            excluded=excluded,
+            labels=[f"{r:.2f} FWHM" for r in series.radii_fwhm],
+            metric=metric or point_to_point,
+            constant_metric=metric or total_rms,
+        )
+    index = int(np.argmin(np.abs(series.radii_fwhm - (HABIT if radius is None else radius))))
+    ensemble = ensemble_weights(
+        series.flux[..., index], series.flux_err[..., index], target=target, usable=usable, excluded=excluded
+    )
+    asked = (
+        "as --aperture asks"
+        if radius is not None
+        else f"{clear} usable frames are too few to optimise the aperture; {HABIT:g} FWHM by default"
+    )
+    return ApertureChoice(index, np.full(len(series.radii), np.nan), ensemble, False, asked)
+
+
+def without_drifting(choice: ApertureChoice, series: Series, target: int | None) -> ApertureChoice:
+    """The choice without comparison stars that drift with airmass, as stars of another colour do.
+
+    No more than a third of them are left out, the worst first, and three stay.
+    """
+    weights = choice.ensemble.weights
+    flux, error = series.flux[..., choice.index], series.flux_err[..., choice.index]
+    relflux, relflux_err = relative_flux(flux, error, weights)
+    drift, sure = airmass_drift(relflux, relflux_err, series.airmass)
+    used = np.flatnonzero(weights)
+    found = used[(np.nan_to_num(sure[used]) > _DRIFTING) & (np.abs(np.nan_to_num(drift[used])) > _DRIFT)]
+    found = found[np.argsort(-sure[found], kind="stable")][: max(min(len(used) // 3, len(used) - 3), 0)]
+    if not len(found):
+        return choice
+    reasons = {i: why for i, why in enumerate(choice.ensemble.reasons) if why and i != target}
+    reasons |= {
+        int(i): f"drifts with airmass by {1e3 * drift[i]:+.1f} ppt, as another colour does" for i in found
+    }
+    return replace(choice, ensemble=ensemble_weights(flux, error, target=target, excluded=reasons))
+
+
+def _aperture_candidates(series: Series, choice: ApertureChoice) -> tuple[Candidate, ...]:
+    """The apertures of the grid, each with its noise and why it was not taken."""
+    noise = choice.metric
+    if not np.isfinite(noise[choice.index]):
+        return ()
+    lost = [_aperture_lost(noise, i, choice.index) for i in range(len(noise))]
+    mmag = 2500 / np.log(10) * noise
+    return tuple(
+        Candidate(f"{r:.2f} FWHM", f"{m:.2f} mmag" if np.isfinite(m) else "", why)
+        for r, m, why in zip(series.radii_fwhm, mmag, lost, strict=True)
+    )
+
+
+def _aperture_lost(noise: np.ndarray, index: int, chosen: int) -> str:
+    """Why an aperture was not taken."""
+    more = noise[index] / noise[chosen] - 1
+    if index == chosen:
+        return ""
+    if not np.isfinite(more):
+        return "it leaves the image in some frames, or gives no light curve"
+    if more > 0.0005:
+        return f"noisier by {100 * more:.1f} %"
+    quieter = f"quieter by {100 * -more:.1f} %"
+    return f"{quieter} only, and larger" if more > -0.015 else f"{quieter} by chance: its neighbours are not"
+
+
+def _star_candidates(table: StarTable) -> tuple[Candidate, ...]:
+    """All stars, those of most weight first, and why the others have none."""
+    order = np.argsort(-table.weight, kind="stable")
+    return tuple(
+        Candidate(
+            f"star {star}",
+            f"weight {table.weight[star]:.3f}, rms {1e3 * table.rms[star]:.2f} ppt",
+            table.why[star],
+        )
+        for star in order
+    )

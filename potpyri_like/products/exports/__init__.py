@@ -1,0 +1,1 @@
+"""Light curves in the formats of other programs."""

@@ -1,0 +1,1 @@
+"""Tables that people open, and how they are read again."""

@@ -1,0 +1,122 @@
+"""What a run reports: problems that concern all of it, statuses of frames, remarks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from potpyri_like.errors import NotUnderstood
+from potpyri_like.frame import FrameFlag
+from potpyri_like.night import Night
+from potpyri_like.options import Options
+from potpyri_like.primitives import Work
+from potpyri_like.products import plural
+from potpyri_like.results import Grade, Problem, RunReport, SetResult
+from potpyri_like.run.recipe import recipe_of
+
+__all__ = [
+    "LOST_MANY",
+    "as_remarks",
+    "check_understood",
+    "first_reasons",
+    "is_incidental",
+    "many_unusable",
+    "report_of",
+    "statuses",
+]
+
+LOST_MANY = 0.25  # of an observation's frames: more than single frames are missing
+# Observations that no exit status is about: by OBJECT, or so few frames, so many times fewer than another has.
+_TEST_NAME = re.compile(r"(?<![a-z])(focus|foco|focusing|test|prueba|pointing)(?![a-z])", re.IGNORECASE)
+_FEW_FRAMES, _FEW_OF = 5, 8
+
+
+def report_of(night: Night, works: Sequence[Work], options: Options) -> RunReport:
+    """What was made of a night so far."""
+    results = tuple(work.result for work in works)
+    asked_for = options.target is not None
+    return RunReport(
+        instrument=night.instrument.name,
+        recipe=recipe_of(night.instrument, options).name,
+        night=night,
+        sets=results
+        if asked_for
+        else tuple(as_remarks(r) if is_incidental(r, results) else r for r in results),
+        status=statuses(night, works),
+        problems=(*many_unusable(night), *_copies_found(night)),
+    )
+
+
+def is_incidental(result: SetResult, others: Sequence[SetResult]) -> bool:
+    """Whether an observation is of focus or test frames, by its name or by how few they are beside the night's own."""
+    frames = [len(other.observed.frames) for other in others if not _TEST_NAME.search(other.observed.target)]
+    if not frames:
+        return False
+    few = len(result.observed.frames) <= _FEW_FRAMES and _FEW_OF * len(result.observed.frames) <= max(frames)
+    return few or _TEST_NAME.search(result.observed.target) is not None
+
+
+def as_remarks(result: SetResult) -> SetResult:
+    """The same result, whose problems change no exit status."""
+    return replace(result, problems=tuple(replace(p, grade=Grade.REMARK) for p in result.problems))
+
+
+def many_unusable(night: Night) -> Iterator[Problem]:
+    """A problem where so many files could not be used that more than single frames are missing."""
+    lost = sum(row.info is None for row in night.refused)
+    if lost > LOST_MANY * len(night.rows):
+        why = f"{lost} of {plural(len(night.rows), 'file')} could not be used; the reason of each is in night.ecsv"
+        yield Problem("night", "frames", why)
+
+
+def _copies_found(night: Night) -> Iterator[Problem]:
+    """A remark where frames are copies of others."""
+    if night.copies:
+        first, many = night.copies[0], len(night.copies)
+        rest = f" (and {many - 1} more: night.ecsv names each)" if many > 1 else ""
+        why = f"{first.file} is {first.reason}{rest}; copies are excluded, and the raw frame is used"
+        yield Problem(f"{many} cop{'ies' if many > 1 else 'y'}", "night", why, Grade.REMARK)
+
+
+def check_understood(night: Night) -> None:
+    """Raise a NotUnderstood where the instrument understands none of the frames, before anything is written."""
+    if not night.is_understood:
+        name, number = night.instrument.name, len(night.rows)
+        raise NotUnderstood(
+            f"{night.root}: no science frames: {name} understands none of {number} file{'s' * (number != 1)};"
+            f" nothing was written{first_reasons(night)}"
+        )
+
+
+def first_reasons(night: Night) -> str:
+    """Why the first few frames cannot be used, in lines of their own."""
+    return "".join(f"\n  {row.reason}" for row in night.refused[:5])
+
+
+def statuses(night: Night, works: Sequence[Work]) -> dict[str, tuple[str, str]]:
+    """What became of each raw file, where it is more than the night already knew."""
+    found: dict[str, tuple[str, str]] = {}
+    names = {(row.info.path, row.info.plane): row.file for row in night.rows if row.info is not None}
+    for work in works:
+        for problem in work.result.problems:
+            if problem.stage.startswith("master"):
+                for row in night.rows:
+                    if row.info is not None and row.info.label == problem.what:
+                        found[row.file] = ("refused", problem.why)
+        series = work.result.series
+        flagged = (
+            dict(zip(series.frames, zip(series.flags, series.reasons, strict=True), strict=True))
+            if series
+            else {}
+        )
+        for outcome in work.outcomes:
+            file = names[outcome.info.path, outcome.info.plane]
+            bits, reason = flagged.get(outcome.info.label, (0, outcome.reason))
+            if outcome.refused:
+                found[file] = ("refused", outcome.reason)
+            elif bits or outcome.reason:
+                found[file] = ("flagged", reason or str(FrameFlag(int(bits))))
+            else:
+                found[file] = ("measured", "")
+    return found

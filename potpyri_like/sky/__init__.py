@@ -1,0 +1,1 @@
+"""What catalogues and archives know of the sky; asked only where the user allows it."""
