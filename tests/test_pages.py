@@ -205,3 +205,13 @@ def test_the_tutorials_hold_no_code_that_is_not_run():
     others = [block.name for block in blocks(r"(?!\{)\w+", pages) if block.language != "console"]
     idle = [block.name for block in CONSOLE if block.page in pages and block in RUN]
     assert not idle and len(others) == len([block for block in CONSOLE if block.page in pages])
+
+
+def test_the_drawing_of_the_house_has_every_room_and_no_arrow_upwards():
+    script = ROOT / "docs" / "drawing.py"
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
+    package = ROOT / "potpyri_like"
+    rooms = {path.stem for path in package.glob("*.py")} - {"__init__", "__main__"}
+    rooms |= {path.parent.name for path in package.glob("*/__init__.py")}
+    assert set(re.findall(r"<text [^>]*>(\w+)</text>", done.stdout)) == rooms
+    assert 'class="implied"' in done.stdout and 'class="up"' not in done.stdout
