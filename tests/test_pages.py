@@ -124,8 +124,7 @@ def run(folder, command):
     """The output of a command in a folder; it has to end well."""
     for there, here in PLACES.items():
         command = command.replace(there, here)
-    clean = {name: value for name, value in os.environ.items() if name != "COVERAGE_PROCESS_START"}
-    environment = clean | {
+    environment = os.environ | {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         **dict.fromkeys(("XDG_CONFIG_HOME", "POTPYRI_LIKE_CACHE"), str(folder / "nobody")),
     }
