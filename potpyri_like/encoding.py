@@ -67,7 +67,7 @@ def decode(content: bytes) -> Kept:
         end = LENGTH + int.from_bytes(content[:LENGTH], "big")
         return _restored(json.loads(content[LENGTH:end]), memoryview(content)[end:])
     except _NOT_OURS as error:
-        raise ValueError(f"these bytes are no value that was kept ({error})") from error
+        raise ValueError(f"corrupt stored value ({error})") from error
 
 
 def fingerprint(*values: object) -> str:
@@ -111,7 +111,7 @@ def _simple(value: object, arrays: list[bytes]) -> object:
             "is": type(value).__name__,
             "of": {f.name: _simple(getattr(value, f.name), arrays) for f in fields(value)},
         }
-    raise TypeError(f"a {type(value).__name__} cannot be kept")
+    raise TypeError(f"a {type(value).__name__} cannot be stored")
 
 
 def _restored(value: object, arrays: memoryview) -> Kept:
@@ -138,14 +138,14 @@ def _restored(value: object, arrays: memoryview) -> Kept:
         case {"is": name, "of": of}:
             return _CLASSES[name](**{key: _restored(item, arrays) for key, item in of.items()})
         case dict():
-            raise ValueError(f"these bytes are no value that was kept: {sorted(value)}")
+            raise ValueError(f"corrupt stored value: {sorted(value)}")
     return value
 
 
 def _array_from(content: memoryview, dtype: str, shape: tuple[int, ...], start: int) -> np.ndarray:
     """One array, of its own memory."""
     if not _DTYPE.fullmatch(dtype) or min(shape, default=0) < 0:
-        raise ValueError(f"these bytes are no value that was kept: an array of {dtype}, {shape}")
+        raise ValueError(f"corrupt stored value: an array of {dtype}, {shape}")
     return np.frombuffer(content, dtype, math.prod(shape), start).reshape(shape).copy()
 
 

@@ -261,7 +261,7 @@ def pixels_of(ccd: CCDData, before: Pixels | None = None) -> Pixels:
     from astropy.nddata import VarianceUncertainty
 
     if len(ccd.shape) != 2:
-        raise DeclarationError(f"an image of {len(ccd.shape)} dimensions; wanted are rows and columns")
+        raise DeclarationError(f"an image of {len(ccd.shape)} dimensions; expected rows and columns")
     data = np.array(ccd.data, np.float32)
     variance = np.zeros_like(data) if before is None else before.variance
     if ccd.uncertainty is not None:
@@ -349,8 +349,8 @@ class Frame(HasFields):
         """The planes of a CCDData, with the bits that are known of the pixels."""
         if ccd.unit != "electron" or ccd.shape != self.data.shape:
             raise DeclarationError(
-                f"{self.info.label}: a stage hands on a CCDData in {ccd.unit} of shape {ccd.shape}; wanted electron"
-                f" and {self.data.shape}, as the frame that it got"
+                f"{self.info.label}: a stage returned a CCDData in {ccd.unit} of shape {ccd.shape}; expected electron"
+                f" and {self.data.shape}, like its input frame"
             )
         return pixels_of(ccd, self.pixels)
 

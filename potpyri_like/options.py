@@ -113,7 +113,7 @@ class Options:
 
     target_xy: str | None = _option(
         "The target's pixel, counted from 0, in the first science frame of a camera. One camera is enough:"
-        " the others find the same star. It belongs to one pointing: that of --target-frame, or the first.",
+        " the star is identified in the others. The pixel applies to the pointing of --target-frame, or the first one.",
         metavar="[CAMERA:]X,Y",
         form=_PIXEL,
         give="X,Y or CAMERA:X,Y, as in 512,480 or C1:512,480",
@@ -122,119 +122,118 @@ class Options:
         "The raw file in which --target-xy was read off, if not the first.", metavar="FILE"
     )
     forced: bool = _option(
-        "Measure the target's place, even where no star is seen there; its light curve is called a limit.",
+        "Measure at the target's position even if no star is detected there; the light curve is labelled an upper limit.",
         False,
     )
-    target: str | None = _option("Reduce this target only (its name, or a part of it).", metavar="NAME")
+    target: str | None = _option("Reduce only this target (its name, or part of it).", metavar="NAME")
     radec: str | None = _option(
         "The target's coordinates, ICRS: '08:18:29.9 +25:19:59' (hours, degrees) or '124.625 25.333'"
-        " (degrees). They give BJD_TDB and airmass, and the target where the frames have a WCS.",
+        " (degrees). Used for BJD_TDB and airmass, and to identify the target if the frames have a WCS.",
         metavar="'RA DEC'",
         form=_COORDINATES,
         give="'HH:MM:SS.S +DD:MM:SS' or degrees, as in '124.625 25.333'",
     )
     comparisons: str | None = _option(
-        "Compare with these stars only, by their numbers in the table STARS of measurements.fits.",
+        "Use only these comparison stars (their numbers in table STARS of measurements.fits).",
         metavar="[CAMERA:]N,N,...",
         form=_STARS,
         give="star numbers, as in 3,5,8 or C1:3,5,8",
     )
     aperture: float | None = _option(
-        "Radius of the aperture in FWHM, instead of the one of least noise.", metavar="FWHM"
+        "Aperture radius in FWHM, instead of the radius of least noise.", metavar="FWHM"
     )
     photometer: str = _option(
-        "How the flux of a star is measured: aperture, optimal (weighted by the profile), psf (fitted profiles, for"
-        " blends), shape (the star's contour, grown), mask (circles of parts of pixels), or what a plugin brings.",
+        "Photometry method: aperture, optimal (profile-weighted), psf (profile fitting, for blends), shape (the star's"
+        " contour, enlarged), mask (circles of whole sub-pixels), or one of a plugin.",
         "aperture",
         metavar="NAME",
         form=r"[A-Za-z][\w-]*",
         give="the name of a photometer, as in aperture",
     )
     centroid: str | None = _option(
-        "How a star is centred in each frame, instead of windowed; frozen: not at all, its place follows from the"
-        " reference's (for faint targets).",
+        "Centroid method, instead of windowed; frozen: no centroiding, positions are transformed from the reference"
+        " frame (for faint targets).",
         choices=("windowed", "com", "quadratic", "gaussian", "frozen"),
     )
     radii: str | None = _option(
-        "Radii of the apertures: fixed, in pixels for the night, which is usual, or following the fwhm of each frame.",
+        "Aperture radii: fixed in pixels for the night (default), or scaled with the fwhm of each frame.",
         choices=("fixed", "fwhm"),
     )
     metric: str | None = _option(
-        "The noise by which the aperture is chosen: p2p (point to point), std, binned or binned:MINUTES, cdpp or"
-        " cdpp:MINUTES, or MODULE:FUNCTION of your own, called with flux and time.",
+        "Noise measure minimised by the aperture choice: p2p (point to point), std, binned or binned:MINUTES, cdpp or"
+        " cdpp:MINUTES, or your own MODULE:FUNCTION, called with flux and time.",
         metavar="METRIC",
         own=names_code,
     )
     fit: str | None = _option(
-        "Fit a transit: where one shows (auto), in any case (transit), or never (none).",
+        "Fit a transit: if one is detected (auto), always (transit), or never (none).",
         choices=("auto", "transit", "none"),
     )
     planet: str | None = _option(
-        "The planet whose transit it is, as the NASA Exoplanet Archive names it: its ephemeris is asked for once,"
-        " with --online, and kept.",
+        "The transiting planet, as named by the NASA Exoplanet Archive; with --online its ephemeris is downloaded once"
+        " and cached.",
         metavar="'NAME b'",
     )
     ephemeris: str | None = _option(
-        "A mid-transit (BJD_TDB) and the period, and the duration where it is known; days.",
+        "Mid-transit time (BJD_TDB), period and, if known, duration; in days.",
         metavar="TC,PERIOD[,T14]",
         form=rf"\s*{_NUMBER}(\s*[, ]\s*{_NUMBER}){{1,2}}\s*",
         give="TC,PERIOD or TC,PERIOD,T14 in days, as in 2459000.5,1.0914,0.125",
     )
     out_of_transit: str | None = _option(
-        "Intervals in which the noise is measured, instead of the whole residuals; those in NIGHT/times.csv"
-        " by default.",
+        "Time intervals in which the noise is measured. Default: those in NIGHT/times.csv, or else the whole light"
+        " curve.",
         metavar="BJD:BJD,...",
         form=rf"\s*{_NUMBER}\s*:\s*{_NUMBER}\s*(,\s*{_NUMBER}\s*:\s*{_NUMBER}\s*)*",
         give="START:END,START:END in days",
     )
     filter_: str | None = _option(
-        "The 3x3 filter, instead of the instrument's rule.",
+        "3x3 filter mode, instead of the instrument's rule.",
         name="filter",
         choices=("median", "selective", "none"),
     )
     recipe: str | None = _option(
-        "The recipe, instead of the instrument's: timeseries, imaging, what a plugin brings, or a file of Python with"
-        " one of your own.",
+        "Recipe, instead of the instrument's: timeseries, imaging, one of a plugin, or a Python file with your own.",
         metavar="NAME|FILE.py",
         form=r"[A-Za-z][\w-]*|.*\.py",
-        give="the name of a recipe, as in timeseries, or a file of Python with one, as in mine.py",
+        give="the name of a recipe, as in timeseries, or a Python file with one, as in mine.py",
         own=names_file,
         fold=_folded_recipe,
     )
     until: str | None = _option(
-        "End with this stage of the recipe, such as Calibrate; a wrong name lists them.",
+        "Stop after this stage of the recipe, such as Calibrate; a wrong name lists the stages.",
         metavar="STAGE",
         form=r"[A-Za-z][\w-]*",
     )
     skip: str | None = _option(
-        "Leave this stage of the recipe out, or several; what another stage needs cannot be skipped.",
+        "Skip one or more stages of the recipe; a stage that another one needs cannot be skipped.",
         metavar="STAGE,...",
         form=r"[A-Za-z][\w-]*(\s*,\s*[A-Za-z][\w-]*)*",
     )
     save: str | None = _option(
-        "Write images of all frames, too: frames (calibrated) to TARGET/BAND/frames, from which the next run goes on."
-        " --until Calibrate does so by itself.",
+        "Also write an image of each frame: frames (calibrated) to TARGET/BAND/frames, from which the next run continues."
+        " --until Calibrate implies it.",
         metavar="WHAT,...",
         form=r"[a-z]\w*(\s*,\s*[a-z]\w*)*",
         give="what to save, as in frames",
         fold=str.lower,
     )
-    stars: int = _option("Measure so many stars at most.", 150, metavar="N")
+    stars: int = _option("Maximum number of stars to measure.", 150, metavar="N")
     observer: str | None = _option(
-        "The AAVSO's code of the observer, for the reports in the folder export.", metavar="CODE"
+        "AAVSO observer code, for the reports in the folder export.", metavar="CODE"
     )
     animation: str | None = _option(
-        "Whether to make an animated picture of the field; it takes a second look at some frames.",
+        "Make an animation of the field; some frames are read a second time.",
         choices=("yes", "no"),
     )
-    jobs: int | None = _option("Worker processes, instead of one for each core.", metavar="N")
+    jobs: int | None = _option("Number of worker processes, instead of one per core.", metavar="N")
     scheduler: str | None = _option(
-        "Run on a Dask cluster: the address of its scheduler, or local to start one here.",
+        "Run on a Dask cluster: the address of its scheduler, or `local` to start one here.",
         metavar="ADDRESS",
         own=_of_the_user,
     )
     online: bool = _option(
-        "Ask services on the network for what the cache does not have.", False, own=_of_the_user
+        "Allow queries to network services for data that are not in the cache.", False, own=_of_the_user
     )
 
     def __eq__(self, other: object) -> bool:
@@ -392,7 +391,7 @@ def without_authority(
             option = f"--{known.replace('_', '-')}" + ("" if value is True else f" {value}")
             said, option = one_line(f"{name} = {value!r}")[:200], one_line(option)[:200]
             sentences.append(
-                f"{where}: {said} is not used: what {does} is not for a night to decide; if it is yours, give {option}"
+                f"{where}: {said} is ignored: a night may not set what {does}; if you want it, give {option}"
                 f" on the command line, or write it into {config_path()}"
             )
         else:
@@ -427,7 +426,7 @@ def read_config(path: Path, night: Path | None = None) -> dict[str, OptionValue]
     except OSError as error:
         raise UsageError(f"{path}: it cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:  # brackets within brackets, without end
-        raise UsageError(f"{path}: it is no TOML ({error})") from error
+        raise UsageError(f"{path}: not valid TOML ({error})") from error
 
 
 def read_times(path: Path) -> str | None:

@@ -118,7 +118,7 @@ class Plugins:
         found = [one for one in self.recipes.values() if (one.plugin, one.origin) == (file, _OF_A_FILE)]
         if len(found) != 1:
             names = ", ".join(one.name for one in found) or "none"
-            raise UsageError(f"--recipe {file}: it brings {len(found)} recipes ({names}) where one is wanted")
+            raise UsageError(f"--recipe {file}: contains {len(found)} recipes ({names}); exactly one is needed")
         return found[0].item
 
     def photometer(self, name: str) -> Photometer:
@@ -225,7 +225,7 @@ def _add_file(manager: pluggy.PluginManager, file: CodeFile, installed: Collecti
             recipes = [one for one in made if one.name.lower() not in installed]
             if not recipes:
                 taken = f" ({', '.join(one.name for one in made)} is installed)" if made else ""
-                raise PluginError(f"it brings no recipe: make a Recipe with a name of its own{taken}")
+                raise PluginError(f"no recipe in it: define a Recipe with a new name{taken}")
             vars(module)["register_recipes"] = _hook_giving(recipes)
         _register(manager, module, file.path)
     except (Exception, SystemExit) as error:
@@ -269,7 +269,7 @@ def _register(manager: pluggy.PluginManager, module: ModuleType, name: str) -> N
     if version != hookspecs.INTERFACE:
         raise PluginError(
             f"it was written for version {version} of the plugin interface, and this is version"
-            f" {hookspecs.INTERFACE}; install a release of it for this potpyri_like"
+            f" {hookspecs.INTERFACE}; install a release of the plugin for this version of potpyri_like"
         )
     manager.register(module, name=name)
     try:
@@ -339,7 +339,7 @@ def _items(
     found: list[Registered] = []
     for given in call() or [None]:
         if not isinstance(given, Sequence) or isinstance(given, str) or not given:
-            raise PluginError(f"{kind.hook} gives {given!r}; wanted is a list of {kind.noun}")
+            raise PluginError(f"{kind.hook} returns {given!r}; expected a list of {kind.noun}")
         found += [Registered(*kind.take(kind, one, reserved), *where) for one in given]
     return found
 
@@ -366,11 +366,11 @@ class _Kind:
 
     def check_class(self, given: object) -> None:
         if not (isinstance(given, type) and issubclass(given, self.base)):
-            raise PluginError(f"{self.hook} gives {given!r}, which is not a subclass of {self.base.__name__}")
+            raise PluginError(f"{self.hook} returns {given!r}, which is not a subclass of {self.base.__name__}")
 
     def check_instance(self, given: object) -> None:
         if not isinstance(given, self.base):
-            raise PluginError(f"{self.hook} gives {given!r}, which is no {self.base.__name__}")
+            raise PluginError(f"{self.hook} returns {given!r}, which is not a {self.base.__name__}")
 
 
 def _instrument(kind: _Kind, given: object, reserved: _Reserved) -> tuple[Instrument, str, str]:
@@ -380,7 +380,7 @@ def _instrument(kind: _Kind, given: object, reserved: _Reserved) -> tuple[Instru
     made = given()
     if made.name.lower() in reserved.commands:
         raise DeclarationError(
-            f"{type(made).__name__}: name = {made.name!r} is that of a command of reduce; choose another"
+            f"{type(made).__name__}: name = {made.name!r} is already a command of reduce; choose another"
         )
     return made, made.name.upper(), _first_line(type(made).__doc__)
 
@@ -398,7 +398,7 @@ def _recipe(kind: _Kind, given: object, reserved: _Reserved) -> tuple[Recipe, st
     for declared in given.options:
         if declared.name in reserved.options:
             raise DeclarationError(
-                f"recipe {given.name}: a stage declares the option {declared.name}, which every run has; rename it"
+                f"recipe {given.name}: a stage declares the option {declared.name}, which is built in; rename it"
             )
     return given, given.name.lower(), given.about
 
@@ -424,13 +424,13 @@ def _check_photometer(cls: type[Photometer]) -> None:
     if isabstract(cls):
         wrong = f"it lacks {', '.join(sorted(cls.__abstractmethods__))}"
     elif not (isinstance(name, str) and _NAME.fullmatch(name)):
-        wrong = f"its name is {name!r}; give it one of letters, digits, - and _"
+        wrong = f"invalid name {name!r}; use letters, digits, - and _"
     elif not (is_dataclass(cls) and getattr(vars(cls).get("__dataclass_params__"), "frozen", False)):
-        wrong = "it is no frozen dataclass: write @dataclass(frozen=True) above it"
+        wrong = "not a frozen dataclass: add @dataclass(frozen=True)"
     elif lacking := [f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING]:
         wrong = f"its field {lacking[0]} has no default"
     elif "<locals>" in cls.__qualname__:
-        wrong = "it is made within a function, where worker processes do not find it"
+        wrong = "defined inside a function, where worker processes cannot import it"
     if wrong:
         raise PluginError(f"the photometer {cls.__name__} cannot be used: {wrong}")
 
@@ -463,7 +463,7 @@ def _without_rivals(
         ours = [claim for claim in claims if claim.plugin.partition(".")[0] == hookspecs.PROJECT]
         if ours_stand and len(claims) > 1 and len(ours) == 1:
             theirs = [claim for claim in claims if claim is not ours[0]]
-            cause = f"the name {name} is taken: {ours[0].plugin} of {ours[0].origin} has it; choose another"
+            cause = f"the name {name} is already used by {ours[0].plugin} of {ours[0].origin}; choose another"
             failures += [Failure(c.plugin, c.origin, cause, mentions=()) for c in theirs]
             by_name[name] = ours
         elif len(claims) > 1:

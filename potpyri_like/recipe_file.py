@@ -49,8 +49,8 @@ class CodeFile:
             return cls(path, Path(path).expanduser().read_bytes())
         except OSError as error:
             raise UsageError(
-                f"--recipe {path}: the file cannot be read ({error.strerror or error}); give the path of a file of"
-                " Python with a recipe, or the name of a recipe that is installed"
+                f"--recipe {path}: the file cannot be read ({error.strerror or error}); give the path of a Python"
+                " file with a recipe, or the name of an installed recipe"
             ) from error
 
     @cached_property

@@ -114,7 +114,7 @@ class Input(Generic[_T]):
 
     def __post_init__(self) -> None:
         if self.many and self.nearest:
-            raise DeclarationError(f"input {self.field.name!r}: either many or nearest")
+            raise DeclarationError(f"input {self.field.name!r}: give either many or nearest, not both")
 
 
 class HasFields:
@@ -134,7 +134,7 @@ class HasFields:
         """
         value = self.get(wanted)
         if value is None:
-            raise DeclarationError(f"{wanted.name} ({wanted.about}) is not known; it has to stand in reads")
+            raise DeclarationError(f"{wanted.name} ({wanted.about}) is not available; declare it in reads")
         return value
 
 
@@ -238,7 +238,7 @@ class Stage:
         for one in (*cls.reads, *cls.gives):
             if not isinstance(one, Field | Input):
                 raise DeclarationError(
-                    f"stage {cls.__name__}: {one!r} is no field; reads and gives hold fields"
+                    f"stage {cls.__name__}: {one!r} is not a Field; reads and gives must contain Fields"
                 )
 
     @property
@@ -326,7 +326,7 @@ class Product:
         for name in (self.name, self.folder or "plain"):
             if not name or name.startswith(".") or set("/\\") & set(name):
                 raise DeclarationError(
-                    f"product {self.name!r}: give the plain name of a file, and of a folder"
+                    f"product {self.name!r}: file and folder must be plain names, without a path"
                 )
 
 
@@ -425,7 +425,7 @@ def _check_givers(of: str, stages: Sequence[Stage]) -> None:
         for given in stage.gives:
             if given.at_start:
                 raise DeclarationError(
-                    f"recipe {of}: {stage.name} gives {given.name}, which is known at the start"
+                    f"recipe {of}: {stage.name} gives {given.name}, which is available from the start"
                 )
             if given.name in givers:
                 raise DeclarationError(
@@ -436,7 +436,7 @@ def _check_givers(of: str, stages: Sequence[Stage]) -> None:
         for one in stage.inputs:
             if one.nearest:
                 raise DeclarationError(
-                    f"recipe {of}: {stage.name} reads {one.field.name} of the nearest frames, which is not carried out"
+                    f"recipe {of}: {stage.name} reads {one.field.name} of the nearest frames, which is not implemented"
                     " yet; read it with many=True in a stage that runs per observation"
                 )
             if one.required and not one.field.at_start and one.field.name not in givers:
@@ -461,7 +461,7 @@ def in_order(stages: Sequence[Stage], *, of: str) -> tuple[Stage, ...]:
         ready = next((stage for stage in left if not _waits(stage, givers, done)), None)
         if ready is None:
             names = ", ".join(stage.name for stage in left)
-            raise DeclarationError(f"{of}: these stages wait for one another: {names}")
+            raise DeclarationError(f"{of}: circular dependency between the stages {names}")
         done.append(ready)
         left.remove(ready)
     return tuple(done)

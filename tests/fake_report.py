@@ -402,7 +402,7 @@ def transit_fit(results, names):
         detected=True,
         why="the transit is significant: it lowers chi-square by 400",
         coverage="full",
-        coverage_note="ingress and egress are in the data",
+        coverage_note="ingress and egress observed",
         chromaticity=(0.7, len(bands) - 1, 0.4) if len(bands) > 1 else (np.nan, 0, np.nan),
         period=None,
         autocorrelation=np.nan,

@@ -354,7 +354,7 @@ def test_honest_errors_give_no_note():
 
 
 @pytest.mark.parametrize(
-    ("told", "words"), [(0.5, "something is missing from the errors"), (2.0, "the errors are too large")]
+    ("told", "words"), [(0.5, "the error bars are too small"), (2.0, "the error bars are too large")]
 )
 def test_errors_that_are_wrong_by_two_give_a_note(told, words):
     result = CloseBudget()(budgeted(told=told), Tools()).result
@@ -434,7 +434,7 @@ def test_the_band_that_follows_is_named_with_its_lag(varying):
 
 def test_a_constant_star_has_no_period_beyond_chance():
     (work,) = SearchPeriods()((quiet(),), Tools())
-    assert choice(work, "period").chosen == "none beyond chance"
+    assert choice(work, "period").chosen == "none significant"
 
 
 def test_bands_in_which_the_star_does_not_vary_have_no_lag():

@@ -118,7 +118,7 @@ def test_an_honest_night_is_believed():
     ((flags, problems, result),) = audited(night())
     assert not flags.any() and not problems
     (choice,) = result.choices
-    assert (choice.what, choice.chosen) == ("times", "believed") and "70 s" in choice.why
+    assert (choice.what, choice.chosen) == ("times", "consistent") and "70 s" in choice.why
 
 
 def test_frames_into_the_dawn_are_no_doubt():

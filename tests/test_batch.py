@@ -100,7 +100,7 @@ GMOS 'fourth night'
             "first\nmy second night\n",
             "line 2: give NIGHT or INSTRUMENT NIGHT; a name with blanks needs quotes",
         ),
-        ("# Jo's\nJo's night\n", "line 2: a quotation mark has no partner: Jo's night"),
+        ("# Jo's\nJo's night\n", "line 2: unbalanced quotation mark: Jo's night"),
         ("# none yet\n\n", "nights.txt: it names no night"),
         ("OPTICM first\n", "no instrument 'OPTICM'; did you mean OPTICAM?"),
     ],
@@ -113,7 +113,7 @@ def test_a_list_that_cannot_be_understood_is_exit_2_and_says_where(tmp_path, tex
 def test_a_raw_file_is_no_list_of_nights(nights):
     raw = next(nights[0].glob("*.fits"))
     ran = run("batch", raw)
-    assert (ran.status, ran.err) == (2, f"reduce: {raw}: it is neither a folder nor a list of nights\n")
+    assert (ran.status, ran.err) == (2, f"reduce: {raw}: neither a folder nor a list of nights\n")
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def test_the_products_of_another_night_are_not_overwritten(nights, tmp_path):
     before = digests(tmp_path)
     ran = run("batch", nights[1], "--out", tmp_path, "--jobs", 1)
     assert ran.status == 2 and digests(tmp_path) == before
-    assert f"products of another night lie there, {nights[0]}; choose another --out" in ran.out
+    assert f"contains products of another night, {nights[0]}; choose another --out" in ran.out
 
 
 @pytest.mark.slow

@@ -205,7 +205,7 @@ def test_the_level_of_a_flat_ignores_bad_and_outlying_pixels(camera):
 
 @pytest.mark.parametrize("value", [0.0, -5.0, np.nan])
 def test_a_flat_without_light_is_refused(value):
-    with pytest.raises(CalibrationError, match="wanted light"):
+    with pytest.raises(CalibrationError, match="no light"):
         normalise_flat(flat_pixels(value))
 
 

@@ -160,7 +160,7 @@ def test_a_wrong_command_is_exit_2_with_a_reason_and_leaves_no_file(here, words,
         ("apertur = 2", r"there is no option 'apertur'; did you mean aperture\?"),
         ("stars = 'many'", r"stars = 'many': give a whole number above 0"),
         ("out = 'elsewhere'", r"out is an option of the command line only"),
-        ("stars = ", r"it is no TOML"),
+        ("stars = ", r"not valid TOML"),
         ("radec = '10 95'", r"--radec '10 95': give"),
     ],
 )
@@ -398,7 +398,7 @@ def test_timings_tell_where_the_time_went(night, plain, tmp_path, without_figure
     timings = run_json(tmp_path)["timings"]
     assert timings["per_frame"]["Register"]["frames"] == 24 and timings["frames"] == int(frames)
     again = run(*words)
-    assert again.out.splitlines()[-1] == "nothing was computed: everything was known from before"
+    assert again.out.splitlines()[-1] == "nothing was computed: all results are up to date"
     assert "nothing has changed since the last run" in again.err
 
 

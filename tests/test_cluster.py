@@ -108,7 +108,7 @@ def test_tasks_run_on_single_threaded_workers_and_errors_come_back_as_themselves
 @pytest.mark.slow
 def test_a_task_that_kills_its_workers_ends_in_worker_died_and_the_others_are_unharmed(local):
     others = [local.submit(abs, -x) for x in range(10)]
-    with pytest.raises(WorkerDied, match="gone from the cluster, most likely for want of memory"):
+    with pytest.raises(WorkerDied, match="lost from the cluster, most likely out of memory"):
         local.submit(leave).result(60)
     assert [other.result(30) for other in others] == list(range(10))
 
@@ -116,7 +116,7 @@ def test_a_task_that_kills_its_workers_ends_in_worker_died_and_the_others_are_un
 @pytest.mark.slow
 def test_a_frame_that_kills_its_workers_is_refused_and_the_others_are_unharmed(red, frames, local):  # noqa: F811
     outcomes, runner, _ = ran(red, frames(*"abcdef"), (Deadly(victim="c.fits"),), executor=local)
-    assert outcomes[2].refused and outcomes[2].died and "most likely for want of memory" in outcomes[2].reason
+    assert outcomes[2].refused and outcomes[2].died and "most likely out of memory" in outcomes[2].reason
     assert [w for w in weights(outcomes) if w] == [(n, n + 1) for n in (0, 1, 3, 4, 5)] and not runner.settled
 
 

@@ -106,7 +106,7 @@ def test_two_frames_that_differ_are_no_majority(rng):
 def test_a_frame_without_good_pixels_is_named(rng):
     frames = biases(rng, 4)
     frames[2] = np.nan
-    assert agreement(samples(frames)).odd[2].what == "nothing good"
+    assert agreement(samples(frames)).odd[2].what == "no good pixels"
 
 
 @pytest.mark.slow

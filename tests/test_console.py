@@ -135,11 +135,11 @@ def test_what_is_said_while_a_bar_is_shown_has_a_line_of_its_own(monkeypatch):
         progress = Bars()
         progress.begin("WASP-0, C1 g", 12)
         progress.step()
-        progress.say("frames came: going on")
+        progress.say("new frames: continuing")
         progress.step()  # of a bar that is gone
         progress.end()
     lines = b"".join(shown).replace(SHOW_CURSOR, b"").split(b"\r\n")
-    assert b"frames came: going on" in lines
+    assert b"new frames: continuing" in lines
 
 
 def test_beside_a_log_on_the_screen_progress_is_lines_even_on_a_terminal(monkeypatch):

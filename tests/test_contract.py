@@ -139,7 +139,7 @@ def test_a_sound_instrument_passes_every_check(instrument):
 @pytest.mark.parametrize(
     ("instrument", "check", "words"),
     [
-        (LateClock, "mid-time is start plus half the exposure", "+0.033 s off"),
+        (LateClock, "mid-exposure time is start plus half the exposure", "+0.033 s off"),
         (RedForBlue, "declared cards are written and read back", "band 'R' is read back as 'r'"),
         (DarkForBias, "declared cards are written and read back", "kind"),
         (NamelessClock, "a missing card is named", "without DATE-OBS"),

@@ -55,7 +55,7 @@ def test_another_instrument_is_refused_with_the_command_that_was_meant_and_chang
         assert f"did you mean: reduce OPTICAM {night.folder} ?" in done.err and "--out DIR" in done.err
     assert digests(night.folder, without=("red/.journal/",)) == before
     night.run()
-    assert "known from before" in night.said[0]  # the journal was not forgotten, and the frame stays excluded
+    assert "already done" in night.said[0]  # the journal was not forgotten, and the frame stays excluded
     assert sum(row["status"] == "measured" for row in read_edited(night.red / "night.ecsv")) == 7
 
 
@@ -69,7 +69,7 @@ def test_run_json_tells_the_instrument_where_night_ecsv_is_gone_or_does_not(nigh
     path = night.red / "night.ecsv"
     lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
     path.write_text("\n".join(lines))
-    with pytest.raises(UsageError, match="products and edits of OPTICAM lie there"):
+    with pytest.raises(UsageError, match="contains products and edits of OPTICAM"):
         reduce_night(Gmos(), night.folder)
     path.unlink()
     with pytest.raises(UsageError, match="reduce OPTICAM "):
@@ -141,7 +141,7 @@ def test_out_at_the_products_of_another_night_is_refused(night, tmp_path):  # no
     other = other_night(night, tmp_path / "other")
     before = digests(night.red, without=(".journal/",))
     done = run("OPTICAM", other, "--out", night.red, *QUICK, "--redo")
-    assert done.status == 2 and f"products of another night lie there, {night_of(night)}" in done.err
+    assert done.status == 2 and f"contains products of another night, {night_of(night)}" in done.err
     with pytest.raises(UsageError, match="another night"):
         watch_night(Opticam(), other, out=night.red, idle=0.1)
     assert digests(night.red, without=(".journal/",)) == before
@@ -158,7 +158,7 @@ def test_out_at_another_night_is_refused_where_only_its_interrupted_run_tells(ni
         there = journal.note("owner")["night"]
         assert len(list(journal.inputs())) > 8
     done = run("OPTICAM", other, "--out", night.red, *QUICK)
-    assert done.status == 2 and f"products of another night lie there, {there}" in done.err
+    assert done.status == 2 and f"contains products of another night, {there}" in done.err
 
 
 def test_a_night_that_was_moved_is_known_by_its_bytes(night, tmp_path):  # noqa: F811

@@ -144,7 +144,7 @@ def test_every_star_left_out_says_why(rng):
         ensemble.reasons[5],
         "",
         "",
-        "too faint: its median flux is not above 0",
+        "too faint: median flux not above 0",
     )
     assert ensemble.reasons[5].startswith(
         "too faint: one measurement is uncertain by 2"

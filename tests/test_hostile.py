@@ -297,7 +297,7 @@ def test_an_edited_table_is_obeyed_on_the_next_run(night, plain):
         )
     )
     ran = reduce(night)
-    assert ran.status == 0 and "17 of 17 frames" in ran.out
+    assert ran.status == 0 and "17 frames" in ran.out
     assert status_of(night / "red")[frames[2]] == ("leave out", "left out by hand in night.ecsv")
     assert frames[2] not in set(light_curve(night / "red")["frame"])
 
@@ -315,7 +315,7 @@ def test_a_table_saved_by_a_spreadsheet_is_obeyed_on_the_next_run(night, plain):
     ]
     Output(night / "red").write_text("night.ecsv", "\r\n".join(lines))
     ran = reduce(night)
-    assert ran.status == 0 and "17 of 17 frames" in ran.out
+    assert ran.status == 0 and "17 frames" in ran.out
     assert status_of(night / "red")[frames[2]][0] == "leave out"
 
 

@@ -75,7 +75,7 @@ def test_a_run_shows_its_observations_its_lines_and_its_choices(night):
     assert (len(run), run.exit_status) == (2, 0) and [one.names[2] for one in run] == ["g", "r"]
     assert list(run.table()["measured"]) == [18, 18]
     assert "aperture" in run.explain("aperture") and "reference" not in run.explain("aperture")
-    assert repr(run).splitlines()[0].startswith("WASP-0  g  C1  18 of 18 frames")
+    assert repr(run).splitlines()[0].startswith("WASP-0  g  C1  18 frames")
     assert "<table" in run._repr_html_() and "<script" not in run._repr_html_()
     told = json.loads((run.folder / "run.json").read_text())["options"]
     assert told["target_xy"] == {"value": night.target, "from": "reduce()"}

@@ -91,7 +91,7 @@ def holder(tmp_path):
 def test_a_second_opener_is_told_who_is_at_work_and_a_killed_process_lets_go(holder):
     process, root = holder
     with pytest.raises(
-        Busy, match=rf"{root}: another run is at work there \(process {process.pid}\); wait for it, or"
+        Busy, match=rf"{root}: another run is using this folder \(process {process.pid}\); wait for it, or"
     ):
         Journal(root)
     process.send_signal(signal.SIGKILL)
@@ -200,16 +200,16 @@ def test_a_touched_raw_file_of_equal_bytes_is_the_same(journal, raw):
     [
         ({"frame": "C1/b.fits"}, "new"),
         ({"chain": "Trim Find"}, "new"),
-        ({"described": "otherwise"}, "changed in its description"),
+        ({"described": "otherwise"}, "changed in night.ecsv"),
         (
             {"parts": {"version of the software": "v2", "masters": "m1", "reference": "r1"}},
-            "other version of the software",
+            "version of the software changed",
         ),
-        ({"parts": {"version of the software": "v1", "masters": "m2", "reference": "r1"}}, "other masters"),
-        ({"parts": {"version of the software": "v1", "masters": "m2", "reference": "r2"}}, "other masters"),
+        ({"parts": {"version of the software": "v1", "masters": "m2", "reference": "r1"}}, "masters changed"),
+        ({"parts": {"version of the software": "v1", "masters": "m2", "reference": "r2"}}, "masters changed"),
         (
             {"parts": {"version of the software": "v1", "masters": "m1", "reference": "r1", "target": "t"}},
-            "other target",
+            "target changed",
         ),
     ],
     ids=str,
@@ -223,16 +223,16 @@ def test_the_reason_why_an_outcome_does_not_serve_is_told(journal, raw, changes,
 def test_an_outcome_of_other_bytes_does_not_serve(journal, raw):
     asked = kept(journal, raw, 1)
     raw.write_bytes(b"4321")
-    assert journal.known(asked).why == "another raw file"
+    assert journal.known(asked).why == "raw file changed"
     raw.unlink()
-    assert journal.known(asked).why == "another raw file"
+    assert journal.known(asked).why == "raw file changed"
 
 
 def test_the_last_outcome_counts(journal, raw):
     kept(journal, raw, 1)
     asked = kept(journal, raw, 2, described="otherwise")
     assert journal.known(asked).outcome == 2
-    assert journal.known(task(raw)).why == "changed in its description"
+    assert journal.known(task(raw)).why == "changed in night.ecsv"
 
 
 def test_a_spoilt_outcome_is_done_again(journal, raw):
@@ -240,9 +240,9 @@ def test_a_spoilt_outcome_is_done_again(journal, raw):
     with opened_again(journal) as again:
         content = encode([1.0, 3.0])  # reads well, and is not what was kept
         again._write("UPDATE outcomes SET outcome = ?", content)
-        assert again.known(asked).why == "spoilt in the journal"
+        assert again.known(asked).why == "corrupt in the journal"
         again._write("UPDATE outcomes SET outcome = ?", "text")
-        assert again.known(asked).why == "spoilt in the journal"
+        assert again.known(asked).why == "corrupt in the journal"
 
 
 SPOILT = {
@@ -570,7 +570,7 @@ def test_a_journal_that_is_not_as_we_wrote_it_is_set_aside_with_one_sentence(ful
         database.executescript(statement)
     with Journal(root) as journal:
         assert journal.known(asked).why == "new"
-    assert len(caplog.records) == 1 and "it was set aside as journal.sqlite~" in caplog.text
+    assert len(caplog.records) == 1 and "renamed to journal.sqlite~" in caplog.text
     assert (root / FOLDER / f"{NAME}~").is_file()
 
 

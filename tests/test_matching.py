@@ -181,7 +181,7 @@ def test_the_message_says_how_many_stars_there_were_and_how_many_agreed():
     with pytest.raises(RegistrationError, match=r"20 stars against 25: .* agrees on \w+ stars"):
         match_stars(rng.uniform(0, FIELD, (20, 2)), rng.uniform(0, FIELD, (25, 2)))
     stars = rng.uniform(0, FIELD, (6, 2))
-    with pytest.raises(RegistrationError, match="6 stars agree, 8 are wanted"):
+    with pytest.raises(RegistrationError, match="6 stars agree, 8 are needed"):
         match_stars(stars, stars + 9, min_matched=8)
     with pytest.raises(RegistrationError, match="0 stars against 6"):
         match_stars(np.empty((0, 2)), stars)

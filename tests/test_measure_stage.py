@@ -218,7 +218,7 @@ def test_another_photometer_measures_all_frames_again(tmp_path):
         "OPTICAM", tmp_path / "night", "--jobs", "1", "--photometer", "optimal", "--centroid", "frozen"
     )
     assert first.status == again.status == 0, again.err
-    assert "all 18 to do again: other settings" in again.err
+    assert "all 18 to be redone: settings changed" in again.err
     options = run_json(tmp_path / "night" / "red")["options"]
     assert options["photometer"]["value"] == "optimal" and options["centroid"]["value"] == "frozen"
     wrong = run("OPTICAM", tmp_path / "night", "--photometer", "optimel")

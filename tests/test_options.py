@@ -162,7 +162,7 @@ def test_a_file_of_options_is_read_with_and_without_a_byte_order_mark(tmp_path):
 @pytest.mark.parametrize("content", [b"stars = ", b"= 5", b"stars = 5\nstars = 6", b"target = '\xff'", b"\0"])
 def test_a_file_that_is_no_toml_is_named(tmp_path, content):
     (tmp_path / "my.toml").write_bytes(content)
-    with pytest.raises(UsageError, match=r"my\.toml: it is no TOML \(.+\)$"):
+    with pytest.raises(UsageError, match=r"my\.toml: not valid TOML \(.+\)$"):
         read_config(tmp_path / "my.toml")
 
 

@@ -217,7 +217,7 @@ def test_page_shows_the_transit_with_its_figure_and_its_table(fitted):
 def test_page_tells_the_noise_at_each_time_scale(fitted):
     text, result = text_of(night_page(fitted, {})), fitted.sets[0]
     noise, budget, star = result.light_curve.noise, result.budget, result.light_curve.star
-    assert f"rms after the fit {1e3 * noise['residual_rms']:#.3g}" in text
+    assert f"rms of the residuals {1e3 * noise['residual_rms']:#.3g}" in text
     assert "over a transit (CDPP) 0.300 0.326" in text
     assert "Red noise β 1.20" in text
     scales = ["single frames" if w == 0 else f"{w:g} minutes" for w in budget.width]
@@ -477,8 +477,8 @@ def test_last_lines_give_each_set_its_frames_noise_and_light_curve(report):
     line = closing_lines(report)[0]
     noise = report.sets[0].light_curve.noise
     mmag = {key: f"{1085.736 * value:.2f}" for key, value in noise.items()}
-    words = f"WASP-0  g  C1  39 of 40 frames  rms {mmag['rms']} mmag  point-to-point {mmag['point_to_point']}"
-    assert line.startswith(f"{words}  expected {mmag['expected']}")
+    words = f"WASP-0  g  C1  39 of 40 frames, 3 flagged (not matched 1, cloud 2)  rms {mmag['rms']} mmag  point-to-point {mmag['point_to_point']} mmag"
+    assert line.startswith(f"{words}  error bars {mmag['expected']} mmag")
     assert line.endswith("red/WASP-0/g/lightcurve.ecsv")
 
 
@@ -495,7 +495,7 @@ def test_last_lines_lead_with_the_target_and_tell_the_rest_in_one_line(report):
     few = [named_otherwise(report.sets[0], name, n) for name, n in (("focus", 3), ("WASP-O", 1), ("test", 2))]
     lines = closing_lines(replace(report, sets=(*few, *report.sets)))
     assert all(line.startswith("WASP-0  ") for line in lines[: len(report.sets)])
-    rest = "3 other targets with few frames: focus (3 frames), test (2 frames), WASP-O (1 frame) (the page has them)"
+    rest = "3 other targets with few frames: focus (3 frames), test (2 frames), WASP-O (1 frame) (see the page)"
     assert lines.count(rest) == 1
     assert not any("too few stars" in line for line in lines)
     assert replace(report, sets=(*few, *report.sets)).exit_status == report.exit_status

@@ -162,11 +162,11 @@ class TestFailures:
             (INSTRUMENT + HOOK.replace("()", "(config)"), "PluginValidationError: .*config"),
             (
                 INSTRUMENT + HOOK.replace("[Mine]", "Mine"),
-                "PluginError: .*wanted is a list of Instrument classes",
+                "PluginError: .*expected a list of Instrument classes",
             ),
-            (INSTRUMENT + HOOK.replace("[Mine]", "None"), "PluginError: .*None; wanted is a list"),
-            (INSTRUMENT + HOOK.replace("[Mine]", "[]"), r"PluginError: .*\[\]; wanted is a list"),
-            (INSTRUMENT + HOOK.replace("[Mine]", "'MINE'"), "PluginError: .*'MINE'; wanted is a list"),
+            (INSTRUMENT + HOOK.replace("[Mine]", "None"), "PluginError: .*None; expected a list"),
+            (INSTRUMENT + HOOK.replace("[Mine]", "[]"), r"PluginError: .*\[\]; expected a list"),
+            (INSTRUMENT + HOOK.replace("[Mine]", "'MINE'"), "PluginError: .*'MINE'; expected a list"),
             (
                 INSTRUMENT + HOOK.replace("[Mine]", "['MINE']"),
                 "PluginError: .*'MINE', which is not a subclass",
@@ -302,14 +302,14 @@ class TestDoor:
 
     def test_an_instrument_named_like_a_command_is_refused_where_it_is_loaded(self, install):
         install("plugin_of_mine", INSTRUMENT.replace('"MINE"', '"WATCH"') + HOOK, entry="mine")
-        assert "is that of a command of reduce" in failure_of(load_plugins(reserved=["watch", "batch"]))
+        assert "is already a command of reduce" in failure_of(load_plugins(reserved=["watch", "batch"]))
         assert "WATCH" in load_plugins(reserved=["batch"]).instruments
 
     @pytest.mark.parametrize("command", TOOLS)
     def test_the_command_line_refuses_an_instrument_that_is_named_like_a_command(self, install, command):
         install("plugin_of_mine", INSTRUMENT.replace('"MINE"', repr(command.upper())) + HOOK, entry="mine")
         done = run("instruments")
-        assert done.status == 3 and f"name = '{command.upper()}' is that of a command of reduce" in done.err
+        assert done.status == 3 and f"name = '{command.upper()}' is already a command of reduce" in done.err
         assert "OPTICAM" in done.out and command.upper() not in done.out
 
     def test_the_order_of_products_is_that_of_pluggy_s_calls(self, install):
@@ -514,18 +514,18 @@ class TestPhotometers:
     @pytest.mark.parametrize(
         ("change", "cause"),
         [
-            (("@dataclass(frozen=True)", "@dataclass"), "non-frozen|no frozen dataclass"),
-            (("@dataclass(frozen=True)", ""), "Mine cannot be used: it is no frozen dataclass"),
+            (("@dataclass(frozen=True)", "@dataclass"), "non-frozen|not a frozen dataclass"),
+            (("@dataclass(frozen=True)", ""), "Mine cannot be used: not a frozen dataclass"),
             (("half: int = 2", "half: int"), "its field half has no default"),
             (("def measure", "def measures"), "it lacks measure"),
-            (('"mine"', '"my own"'), "its name is 'my own'"),
+            (('"mine"', '"my own"'), "invalid name 'my own'"),
             (("[Mine]", "[Photometer]"), "Photometer cannot be used: it lacks measure, sizes"),
             (
                 ("[Mine]", "[int]"),
-                "register_photometers gives <class 'int'>, which is not a subclass of Photometer",
+                "register_photometers returns <class 'int'>, which is not a subclass of Photometer",
             ),
-            (("[Mine]", "Mine"), "wanted is a list of Photometer classes"),
-            (("[Mine]", "[]"), "wanted is a list of Photometer classes"),
+            (("[Mine]", "Mine"), "expected a list of Photometer classes"),
+            (("[Mine]", "[]"), "expected a list of Photometer classes"),
             (
                 ("register_photometers", "register_photometer"),
                 "the hooks are register_instruments, register_recipes, register_products, register_photometers",
@@ -593,7 +593,7 @@ class TestPage:
             assert serial in text
         assert "GPSTIME, else UT, else DATE-OBS" in text
         assert "    pedestal         100 adu" in text
-        assert "  3x3 filter       median, from exposures of 10 s on" in text
+        assert "  3x3 filter       median, for exposures of 10 s and longer" in text
 
     def test_the_page_of_gmos_tells_both_sites_and_the_cards_of_the_constants(self):
         text = self.page("GMOS")

@@ -141,7 +141,7 @@ def test_a_file_may_use_the_hook_of_plugins(mine):
         ("x = 1\n\nx.y\n", r"AttributeError: .*no attribute 'y' \(mine.py, line 3\)"),
         ("def f(:\n", r"SyntaxError: .*\(mine.py, line 1\)"),
         ("import sys\nsys.exit('no')\n", r"SystemExit: no \(mine.py, line 2\)"),
-        ("x = 1\n", r"PluginError: it brings no recipe: make a Recipe with a name of its own$"),
+        ("x = 1\n", r"PluginError: no recipe in it: define a Recipe with a new name$"),
         (
             MINE.replace("gives = (LEVEL,)", "gives = ()\n    reads = (LEVEL,)"),
             r"DeclarationError: recipe skylevel: Level reads level, which no stage gives \(mine.py, line 31\)",
@@ -152,7 +152,7 @@ def test_a_file_may_use_the_hook_of_plugins(mine):
         ),
         (
             MINE.replace('"skylevel"', '"imaging"'),
-            r"it brings no recipe: make a Recipe with a name of its own \(timeseries, imaging is installed\)",
+            r"no recipe in it: define a Recipe with a new name \(timeseries, imaging is installed\)",
         ),
         (
             MINE.replace('"skylevel"', '"imaging"')
@@ -170,7 +170,7 @@ def test_what_is_wrong_with_a_file_is_told_with_its_line(mine, source, said):
 
 def test_a_file_with_two_recipes_or_none_at_all_is_a_wrong_command(mine, night):
     mine.write_text(MINE + '\nother = Recipe("other", usual.stages)\n')
-    with pytest.raises(UsageError, match=r"it brings 2 recipes \(other, skylevel\) where one is wanted"):
+    with pytest.raises(UsageError, match=r"contains 2 recipes \(other, skylevel\); exactly one is needed"):
         recipe_of(Opticam(), Options(recipe=str(mine)))
     done = run("OPTICAM", night, "--recipe", night / "none.py")
     assert done.status == 2 and "none.py: the file cannot be read (No such file or directory)" in done.err
@@ -288,7 +288,7 @@ def test_a_night_cannot_name_a_file_and_one_sentence_says_so(night, mine, tmp_pa
     mine.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n" + MINE)
     (night / "reduce.toml").write_text(f"recipe = {str(mine)!r}\nfit = 'none'\n")
     done = run("OPTICAM", night, "--jobs", 1, "--until", "Trim")
-    assert "is not used: what runs code is not for a night to decide" in done.err
+    assert "is ignored: a night may not set what runs code" in done.err
     assert f"give --recipe {mine}" in done.err and done.status == 0
     assert not (tmp_path / "ran").exists()
 
@@ -306,9 +306,9 @@ def test_what_looks_at_a_run_again_needs_the_file_again_and_tells_whether_it_is_
         assert f"the run used --recipe {mine}, a file of your own" in done.err
     done = run("verify", night, "--recipe", mine, "--all")
     assert done.status == 0, done.out + done.err
-    assert "NOT" not in done.out and "products made again" in done.out
+    assert "NOT" not in done.out and "products recreated" in done.out
     assert f"{mine} is the recipe of that run" in run("explain", night, "--recipe", mine).out
-    assert f"--recipe {mine} shows whether it is the same" in run("explain", night).out
+    assert f"--recipe {mine} compares it" in run("explain", night).out
 
     mine.write_text(MINE + "# changed\n")
     assert (

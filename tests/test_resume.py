@@ -148,7 +148,7 @@ def test_a_second_run_works_on_no_frame_and_writes_the_same_bytes(night):
     assert night.times.get("Measure", 0) == night.times.get("Align", 0) == 0
     assert night.times.get("Find", 0) <= 1  # the image of the reference is not kept
     assert night.said == [
-        f"{SET}{which}: 8 of 8 known from before, nothing to do" for which in (", reference", "")
+        f"{SET}{which}: 8 of 8 already done, nothing to do" for which in (", reference", "")
     ]
     assert night.found() == before
 
@@ -202,7 +202,7 @@ def test_a_new_frame_is_measured_and_nothing_else(night, tmp_path):
     (tmp_path / late.name).rename(late)
     night.run()
     assert night.times["Measure"] == 1
-    assert night.said[-1] == f"{SET}: 7 of 8 known from before, 1 to do: 1 new"
+    assert night.said[-1] == f"{SET}: 7 of 8 already done, 1 to do: 1 new"
     assert differences(night.found(), night.fresh(tmp_path / "with")) == []
 
 
@@ -211,7 +211,7 @@ def test_a_frame_that_is_gone_is_not_missed(night, tmp_path):
     night.frames()[2].unlink()
     night.run()
     assert night.times.get("Measure", 0) == 0
-    assert night.said[-1] == f"{SET}: 7 of 7 known from before, nothing to do"
+    assert night.said[-1] == f"{SET}: 7 of 7 already done, nothing to do"
     assert differences(night.found(), night.fresh(tmp_path / "fresh")) == []
 
 
@@ -222,10 +222,10 @@ def test_a_frame_that_is_left_out_by_hand_and_used_again_is_not_measured_again(n
     night.edit(lambda table: table["status"].__setitem__(rows(table, name), "leave out"))
     night.run()
     assert night.times.get("Measure", 0) == 0
-    assert night.said[-1] == f"{SET}: 7 of 7 known from before, nothing to do"
+    assert night.said[-1] == f"{SET}: 7 of 7 already done, nothing to do"
     assert differences(night.found(), night.fresh(tmp_path / "fresh", edited=True)) == []
     night.run()  # what was asked for once is obeyed again
-    assert night.said[-1] == f"{SET}: 7 of 7 known from before, nothing to do"
+    assert night.said[-1] == f"{SET}: 7 of 7 already done, nothing to do"
     night.edit(lambda table: table["status"].__setitem__(rows(table, name), "use"))
     night.run()
     assert night.times.get("Measure", 0) == 0 and night.found() == before
@@ -268,7 +268,7 @@ def test_an_untouched_night_table_is_no_edit_and_newer_rules_for_headers_are_obe
     report = night.run()
     assert [result.observed.target for result in report.sets] == ["TOI-0"]
     assert night.said == [
-        f"TOI-0, C1 g{which}: all {n} to do again: other instrument"
+        f"TOI-0, C1 g{which}: all {n} to be redone: instrument changed"
         for which, n in ((", reference", 8), ("", 8))
     ]
     night.edit(lambda table: table["target"].__setitem__(table["target"] == "TOI-0", "mine"))
@@ -282,10 +282,10 @@ def test_an_untouched_night_table_is_no_edit_and_newer_rules_for_headers_are_obe
 @pytest.mark.parametrize(
     ("option", "measured", "said"),
     [
-        ({"filter_": "none"}, 8, "all 8 to do again: other 3x3 filter"),
-        ({"aperture": 1.7}, 0, "8 of 8 known from before, nothing to do"),
-        ({"radec": "124.6 25.3"}, 0, "8 of 8 known from before, nothing to do"),
-        ({"stars": 9}, 8, "all 8 to do again: other settings|all 8 to do again: other reference"),
+        ({"filter_": "none"}, 8, "all 8 to be redone: 3x3 filter changed"),
+        ({"aperture": 1.7}, 0, "8 of 8 already done, nothing to do"),
+        ({"radec": "124.6 25.3"}, 0, "8 of 8 already done, nothing to do"),
+        ({"stars": 9}, 8, "all 8 to be redone: settings changed|all 8 to be redone: reference changed"),
     ],
     ids=["filter", "aperture", "radec", "stars"],
 )
@@ -309,7 +309,7 @@ def test_a_raw_file_whose_pixels_changed_is_measured_again_and_a_touched_one_is_
     os.utime(touched)
     night.run()
     assert night.times["Measure"] == 1
-    assert night.said[-1] == f"{SET}: 7 of 8 known from before, 1 to do: 1 another raw file"
+    assert night.said[-1] == f"{SET}: 7 of 8 already done, 1 to do: 1 raw file changed"
     assert differences(night.found(), night.fresh(tmp_path / "fresh")) == []
 
 
@@ -318,7 +318,7 @@ def test_another_calibration_frame_does_again_what_it_calibrates(night, tmp_path
     dark = next(night.folder.glob("*dark*"))
     dark.unlink()
     night.run()
-    assert night.said[-1] == f"{SET}: all 8 to do again: other masters"
+    assert night.said[-1] == f"{SET}: all 8 to be redone: masters changed"
     assert differences(night.found(), night.fresh(tmp_path / "fresh")) == []
 
 
@@ -347,7 +347,7 @@ def test_a_frame_that_comes_while_a_run_goes_on_is_not_forgotten(night, tmp_path
     assert late.exists()
     assert standing(night.instrument, night.folder, out=None, options=night.options) is None
     night.run()
-    assert night.said[-1] == f"{SET}: 7 of 8 known from before, 1 to do: 1 new"
+    assert night.said[-1] == f"{SET}: 7 of 8 already done, 1 to do: 1 new"
     assert standing(night.instrument, night.folder, out=None, options=night.options) is not None
 
 
@@ -370,7 +370,7 @@ def test_a_second_run_on_one_night_says_so_and_leaves(night):
     before = night.found()
     with Journal(night.red):
         said = one_sentence(run("OPTICAM", night.folder))
-    assert f"another run is at work there (process {os.getpid()})" in said
+    assert f"another run is using this folder (process {os.getpid()})" in said
     assert night.found() == before
 
 
@@ -581,7 +581,7 @@ def test_an_interrupt_ends_within_two_seconds_with_a_usable_state(first, tmp_pat
             text=True,
         )
         for line in ran.stderr:
-            if "72 frames" in line or "known from before" in line:
+            if "72 frames" in line or "already done" in line:
                 break
         time.sleep(0.3)
         begun = time.monotonic()
@@ -595,7 +595,7 @@ def test_an_interrupt_ends_within_two_seconds_with_a_usable_state(first, tmp_pat
             assert time.monotonic() - begun < 3, left
         assert not list(folder.rglob(".writing_*"))
     done = reduce_night(Opticam(), folder, options=first.options, progress=(heard := Heard()))
-    assert any("known from before" in line for line in heard.said) and done.exit_status in (0, 3)
+    assert any("already done" in line for line in heard.said) and done.exit_status in (0, 3)
     wanted = tmp_path / "fresh"
     reduce_night(Opticam(), folder, out=wanted, options=first.options)
     assert (

@@ -242,11 +242,11 @@ def test_a_frame_that_kills_its_workers_is_refused_the_others_unharmed_and_tried
     died = outcomes[2]
     assert died.refused and died.died and died.stage == "worker"
     assert died.reason == (
-        "c.fits: every worker process that tried it died: killed, most likely for want of memory; the frame is left out"
+        "c.fits: every worker process that tried it died: killed, most likely out of memory; the frame is left out"
     )
     assert not any(o.reason for o in outcomes if o is not died) and not runner.settled
     again, runner, progress = ran(red, infos, (Deadly(victim="c.fits"),), executor=pool)
-    assert progress.said == [f"{WHAT}: 5 of 6 known from before, 1 to do: 1 new"]
+    assert progress.said == [f"{WHAT}: 5 of 6 already done, 1 to do: 1 new"]
     assert again[2].reason == died.reason and weights(again) == weights(outcomes)
 
 
@@ -268,19 +268,19 @@ def test_a_second_run_does_nothing_and_says_so(red, frames):
     second, runner, progress = ran(red, infos)
     assert worked_on(runner) == 0 and progress.steps == 0
     assert weights(first) == weights(second) and [o.reason for o in first] == [o.reason for o in second]
-    assert progress.said == [f"{WHAT}: 3 of 3 known from before, nothing to do"]
+    assert progress.said == [f"{WHAT}: 3 of 3 already done, nothing to do"]
 
 
 @pytest.mark.parametrize(
     ("change", "todo", "why"),
     [
-        ({"filter_mode": "median"}, 3, "all 3 to do again: other 3x3 filter"),
+        ({"filter_mode": "median"}, 3, "all 3 to be redone: 3x3 filter changed"),
         (
             {"forced": np.ones((1, 2))},
             0,
-            "3 of 3 known from before, nothing to do",
+            "3 of 3 already done, nothing to do",
         ),  # the stage does not read it
-        ({"coordinates_why": "otherwise"}, 0, "3 of 3 known from before, nothing to do"),
+        ({"coordinates_why": "otherwise"}, 0, "3 of 3 already done, nothing to do"),
     ],
     ids=["what it reads", "what it does not read", "what no frame needs"],
 )
@@ -295,7 +295,7 @@ def test_the_settings_of_a_stage_count(red, frames):
     infos = frames(*"abc")
     ran(red, infos)
     outcomes, _, progress = ran(red, infos, (Weigh(factor=2.0), Judge()))
-    assert progress.said == [f"{WHAT}: all 3 to do again: other settings"]
+    assert progress.said == [f"{WHAT}: all 3 to be redone: settings changed"]
     assert weights(outcomes)[2] == (4, 6)
 
 
@@ -308,7 +308,7 @@ def test_another_raw_file_and_another_description_and_a_new_frame_are_told_apart
     outcomes, runner, progress = ran(red, infos)
     assert worked_on(runner) == 3 and weights(outcomes)[0] == (7, 7)
     assert progress.said == [
-        f"{WHAT}: 1 of 4 known from before, 3 to do: 1 another raw file, 1 changed in its description, 1 new"
+        f"{WHAT}: 1 of 4 already done, 3 to do: 1 raw file changed, 1 changed in night.ecsv, 1 new"
     ]
 
 
@@ -420,7 +420,7 @@ def test_what_nobody_can_read_is_not_remembered_and_read_by_the_next_run(red, fr
     marker.touch()
     outcomes, runner, progress = ran(red, infos, (stage,))
     assert weights(outcomes) == [(0, 1), (1, 2), (2, 3)] and runner.settled
-    assert any("2 of 3 known from before, 1 to do: 1 new" in said for said in progress.said)
+    assert any("2 of 3 already done, 1 to do: 1 new" in said for said in progress.said)
 
 
 def test_what_the_bytes_say_is_remembered(red, frames):
@@ -465,7 +465,7 @@ def test_a_stage_that_reads_coordinates_is_computed_again_for_others_and_it_alon
     assert [o.results["place_of_target"] for o in first] == [10, 11, 12]
     assert [o.results["place_of_target"] for o in second] == [11, 12, 13]
     assert runner.timing.times == {"Point": 3}
-    assert progress.said == [f"{WHAT}: all 3 to do again: other coordinates"]
+    assert progress.said == [f"{WHAT}: all 3 to be redone: coordinates changed"]
     _, runner, _ = ran(red, infos, (Weigh(), Point()), coordinates=two)
     assert not runner.timing.times
 
@@ -499,7 +499,7 @@ def test_a_stage_is_shown_what_it_reads_and_nothing_else(red, frames):
             return frame.after(str(setup[COORDINATES]))
 
     (outcome,), *_ = ran(red, frames("a"), (Weigh(), Peek()), coordinates=SkyCoord(1, 2, unit="deg"))
-    assert "coordinates (coordinates) is not known; it has to stand in reads" in outcome.reason
+    assert "coordinates (coordinates) is not available; declare it in reads" in outcome.reason
 
 
 def test_a_frame_that_failed_in_a_later_stage_is_no_failure_of_an_earlier_one(red, frames):

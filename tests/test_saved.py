@@ -377,7 +377,7 @@ def test_frames_calibrated_otherwise_are_not_taken_and_go(raw, night):
 def test_saved_frames_are_verified_by_calibrating_them_again(raw, night, every):
     checks = list(verify_night(Opticam(), night, every=every, seed=2))
     assert not [check for check in checks if check.wrong]
-    assert {check.what: check.count for check in checks}["frames computed again"] == N
+    assert {check.what: check.count for check in checks}["frames recomputed"] == N
     path = files(night)[0]
     path.write_bytes(path.read_bytes() + bytes(2880))
     wrong = [name for check in verify_night(Opticam(), night, every=every, seed=2) for name in check.wrong]
@@ -398,7 +398,7 @@ def test_a_saved_frame_that_comes_out_otherwise_is_found(raw, night, every, monk
     monkeypatch.setattr(saved, "image_hdus", otherwise)
     checks = list(verify_night(Opticam(), night, every=every, seed=2))
     wrong = {check.what: list(check.wrong) for check in checks if check.wrong}
-    assert wrong == {"products made again": [f"{FRAMES}/{path.name}" for path in files(night)]}
+    assert wrong == {"products recreated": [f"{FRAMES}/{path.name}" for path in files(night)]}
 
 
 def test_a_frame_that_cannot_be_written_ends_the_run_with_one_sentence(raw, tmp_path, monkeypatch):
@@ -421,7 +421,7 @@ def test_a_frame_that_cannot_be_written_ends_the_run_with_one_sentence(raw, tmp_
         (("--save", "pictures"), "--save pictures: give frames"),
         (
             ("--save", "frames", "--until", "Trim"),
-            "--save frames: no stage that is run makes them; the stages are",
+            "--save frames: no stage of this run makes them; the stages are",
         ),
         (("--save", "-1"), "--save -1: give what to save, as in frames"),
     ],

@@ -146,7 +146,7 @@ def test_the_stage_that_gives_a_field_is_found_by_the_field():
             lambda: Field("x", int, "", per="star"),
             "field 'x': per = 'star'; the groupings are frame, exposure",
         ),
-        (lambda: Input(LEVEL, many=True, nearest=3), "either many or nearest"),
+        (lambda: Input(LEVEL, many=True, nearest=3), "give either many or nearest, not both"),
         (lambda: option("x", [1]), "an option of type list"),
         (lambda: Option("x", int, "", by="anybody"), "by = 'anybody'; it is user or night"),
         (lambda: Product("a/b.txt", "", (), str), "plain name of a file"),
@@ -164,7 +164,7 @@ def test_a_stage_s_grouping_and_fields_are_checked_where_its_class_is_made():
         class Odd(Stage):
             per: ClassVar[str] = "minute"
 
-    with pytest.raises(DeclarationError, match="'level' is no field"):
+    with pytest.raises(DeclarationError, match="'level' is not a Field"):
 
         class Strange(Stage):
             reads = ("level",)

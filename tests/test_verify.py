@@ -20,7 +20,7 @@ from potpyri_like.run.verify import verify_night
 pytestmark = pytest.mark.slow  # whole nights
 
 TINY = {"cameras": ("C1",), "frames": 8, "size": (160, 160), "darks": 2, "flats": 2}
-ALL_FOUR = ["raw files", "products", "frames computed again", "products made again"]
+ALL_FOUR = ["raw files", "products", "frames recomputed", "products recreated"]
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +83,8 @@ def test_a_run_is_proved_and_nothing_changes(night):
     assert ran.out.splitlines() == [
         "raw files: 12, all as they were",
         f"products: {len(run_json(night / 'red')['products'])}, all as they were",
-        "frames computed again: 8, all as they were",
-        f"products made again: {len(run_json(night / 'red')['products'])}, all as they were",
+        "frames recomputed: 8, all as they were",
+        f"products recreated: {len(run_json(night / 'red')['products'])}, all as they were",
     ]
     assert state(night) == before
     assert not list((night / "red/.journal").glob("verify_*")) and not list(night.glob("red/log/*verify*"))
@@ -97,7 +97,7 @@ def test_everything_is_computed_again_with_all(night, monkeypatch):
     monkeypatch.setattr(verify.Verifier, "recall", lambda *_: made.append(1))
     ran = run("verify", night, "--all")
     assert ran.status == 0, ran.out
-    assert "frames computed again: 8, all as they were" in ran.out and made
+    assert "frames recomputed: 8, all as they were" in ran.out and made
     assert state(night) == before
 
 
@@ -157,7 +157,7 @@ def test_without_its_journal_a_run_is_still_proved(night):
     shutil.rmtree(night / "red/.journal")
     ran = run("verify", night)
     assert ran.status == 0, ran.out
-    assert "frames computed again: 8, all as they were" in ran.out
+    assert "frames recomputed: 8, all as they were" in ran.out
 
 
 @pytest.mark.slow
@@ -216,7 +216,7 @@ def test_a_frame_with_other_pixels_gives_other_products(night):
         hdus[0].data[60:100, 60:100] += 500
     found = wrong(night, seed=1)
     assert found["raw files"] == (f"{path.name}: it has changed",)
-    assert "WASP-0/g/measurements.fits" in found["products made again"]
+    assert "WASP-0/g/measurements.fits" in found["products recreated"]
     assert "products" not in found
 
 
@@ -250,7 +250,7 @@ def tampered(folder, number):
 
 def test_a_journal_that_was_tampered_with_is_found_by_all(night):
     frame = tampered(night, 5)
-    assert wrong(night, every=True) == {"frames computed again": (frame,)}
+    assert wrong(night, every=True) == {"frames recomputed": (frame,)}
 
 
 @pytest.mark.slow
@@ -258,10 +258,10 @@ def test_a_journal_that_was_tampered_with_is_found_where_the_frame_is_drawn(nigh
     monkeypatch.setattr(verify, "SAMPLE", 4)
     frame = tampered(night, 5)
     found = {seed: wrong(night, seed=seed) for seed in range(4)}
-    drawn = {seed for seed, names in found.items() if names.get("frames computed again") == (frame,)}
+    drawn = {seed for seed, names in found.items() if names.get("frames recomputed") == (frame,)}
     assert drawn and drawn != set(found)
     for seed in set(found) - drawn:  # it was believed, and its products are not what they were
-        assert "WASP-0/g/measurements.fits" in found[seed]["products made again"]
+        assert "WASP-0/g/measurements.fits" in found[seed]["products recreated"]
 
 
 @pytest.mark.slow
@@ -276,7 +276,7 @@ def test_a_frame_that_cannot_be_computed_again_is_named(night, monkeypatch):
         return real(self, outcome, job)
 
     monkeypatch.setattr(verify.Verifier, "remembered", remembered)
-    assert wrong(night, seed=1)["frames computed again"] == (lost,)
+    assert wrong(night, seed=1)["frames recomputed"] == (lost,)
 
 
 # -- other versions ------------------------------------------------------------------------------------------
@@ -332,7 +332,7 @@ def test_a_spoilt_run_json_is_exit_1_with_one_sentence(reduced, tmp_path, conten
     (tmp_path / "red/run.json").write_bytes(content.encode("latin-1"))
     ran = run("verify", tmp_path)
     assert ran.status == 1 and not ran.out
-    sentence = "it is not as a run of this software leaves it; reduce the night again"
+    sentence = "corrupt, or not written by this software; reduce the night again"
     assert ran.err == f"reduce: {tmp_path}/red/run.json: {sentence}\n"
 
 

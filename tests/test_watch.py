@@ -301,7 +301,7 @@ def test_what_is_no_night_is_one_sentence_and_leaves_nothing(tmp_path, products)
     for folder, told in {
         tmp_path / "gone": "there is no such folder",
         tmp_path / "file": "that is a file, where a folder is wanted",
-        products: "products of an earlier run lie there; give the folder of the raw frames",
+        products: "contains products of an earlier run; give the folder of the raw frames",
     }.items():
         ran = run("watch", "OPTICAM", folder, "--idle", 1)
         assert (ran.status, ran.err) == (1, f"reduce: {folder}: {told}\n")
@@ -312,7 +312,7 @@ def test_what_is_no_night_is_one_sentence_and_leaves_nothing(tmp_path, products)
 
 def test_a_night_without_a_frame_ends_when_idle_and_leaves_nothing(empty, hasty):
     ran = run("watch", "OPTICAM", empty, "--idle", 0.005)
-    assert ran.status == 1 and ran.err.splitlines()[-1] == f"reduce: {empty}: no frame came"
+    assert ran.status == 1 and ran.err.splitlines()[-1] == f"reduce: {empty}: no frame arrived"
     assert re.match(r"\d\d:\d\d:\d\d UT  watching .*; Ctrl-C ends it$", ran.err.splitlines()[0])
     assert not list(empty.iterdir())
 
@@ -446,7 +446,7 @@ def test_however_frames_come_the_final_state_is_that_of_a_run(sky, empty, hasty,
         mine == products and {"night.ecsv", "WASP-0/g/stack.fits", "WASP-0/r/lightcurve.png"} <= mine.keys()
     )
     assert done.exit_status == report.exit_status and done.measured == 12
-    assert said[-1] == "all products are in their final state"
+    assert said[-1] == "all products are final"
     assert any(text.startswith("WASP-0: C1 g 6, C2 r 6; up to date ") for text in said)
     assert standing(Opticam(), empty, out=None, options=options) is not None
 
@@ -489,7 +489,7 @@ def test_a_frame_that_comes_during_the_final_state_is_taken_in(sky, empty, hasty
 
     said = []
     done = watch_night(Opticam(), empty, options=options, idle=4, say=said.append, progress=Late())
-    assert "frames came: going on" in said and said[-1] == "all products are in their final state"
+    assert "new frames: continuing" in said and said[-1] == "all products are final"
     assert done.measured == 6 and len(curve_of(empty)) == 6
 
 
@@ -520,7 +520,7 @@ def test_a_night_that_is_finished_stands_and_is_not_followed_again(sky, empty, h
     monkeypatch.setattr(watch, "Live", lambda *_: pytest.fail("it follows"))
     done, said = watched(empty, options, Camera(), idle=1.0)
     assert done.exit_status == report.exit_status and done.is_old
-    assert said[-1] == "nothing has changed since the last run; its products stand"
+    assert said[-1] == "no change since the last run; its products are up to date"
     assert digests(empty / "red", without=(".journal",)) == before
 
 
@@ -541,7 +541,7 @@ def test_calibrations_alone_or_an_option_that_does_not_fit_yet_do_not_end_a_watc
     camera.start()
     done = watch_night(Opticam(), empty, options=options, idle=5, say=said.append)
     assert camera.error is None and done.measured == 6
-    assert said[-1] == "all products are in their final state"
+    assert said[-1] == "all products are final"
 
 
 @pytest.mark.slow
@@ -651,6 +651,6 @@ def test_ctrl_c_ends_a_watch_within_two_seconds_and_a_run_goes_on_from_there(sky
     assert rest.splitlines()[-1].startswith("stopped; what is done is kept") and "Traceback" not in rest
     ran = run("OPTICAM", empty, "--target-xy", options.target_xy, "--jobs", 1)
     assert ran.status == 0, ran.err
-    assert "WASP-0, C1 g: 6 of 6 known from before, nothing to do" in ran.err
+    assert "WASP-0, C1 g: 6 of 6 already done, nothing to do" in ran.err
     told = run_json(empty / "red")
     assert json.dumps(told) and told["exit_status"] == 0

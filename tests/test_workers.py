@@ -213,7 +213,7 @@ def test_a_task_that_kills_twice_ends_in_worker_died_and_the_others_are_unharmed
     before = [pool.submit(nap, 0.01) for _ in range(4)]
     deadly = pool.submit(die, signal.SIGKILL)
     after = [pool.submit(square, x) for x in range(10)]
-    with pytest.raises(WorkerDied, match=r"^killed, most likely for want of memory$"):
+    with pytest.raises(WorkerDied, match=r"^killed, most likely out of memory$"):
         deadly.result(PATIENCE)
     assert all(task.exception(PATIENCE) is None for task in before)
     assert [task.result(PATIENCE) for task in after] == [x * x for x in range(10)]

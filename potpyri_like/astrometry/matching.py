@@ -219,7 +219,7 @@ def _agreeing(
     pairs = np.flatnonzero(distance <= reach)
     if len(pairs) < 3:
         raise RegistrationError(
-            f"{len(pairs)} of {len(source)} stars are where they were expected, 3 are needed"
+            f"{len(pairs)} of {len(source)} stars are at the predicted positions, 3 are needed"
         )
     return pairs, distance[pairs]
 
@@ -237,7 +237,7 @@ def _brightest(xy: ArrayLike, flux: ArrayLike | None) -> _Stars:
 def _check_counts(problem: _Problem) -> None:
     n, m = len(problem.source.xy), len(problem.target.xy)
     if min(n, m) < 3:
-        raise RegistrationError(f"{n} stars against {m}: a pattern needs three stars at least in each list")
+        raise RegistrationError(f"{n} stars against {m}: a pattern needs at least three stars in each list")
 
 
 def _solve(problem: _Problem, guesses: Sequence[Transform]) -> _Solution:
@@ -342,7 +342,7 @@ def _no_match(problem: _Problem, solutions: list[_Solution], tried: int) -> str:
     best = solutions[0]
     return (
         f"{_lists(problem)}: the best of {tried} trial transforms agrees on {best.agreeing} stars, but "
-        f"chance gives {best.chance:.2g} such matches and {_MAX_CHANCE:g} are allowed; more stars or a closer "
+        f"{best.chance:.2g} such matches are expected by chance, limit {_MAX_CHANCE:g}; more stars or a closer "
         "scale would help"
     )
 
@@ -536,7 +536,7 @@ def _finish(everything: _Problem, solution: _Solution, *, min_matched: int, affi
     source, target = everything.source, everything.target
     lists = _lists(everything)
     if len(pairs) < min_matched:
-        raise RegistrationError(f"{lists}: {len(pairs)} stars agree, {min_matched} are wanted")
+        raise RegistrationError(f"{lists}: {len(pairs)} stars agree, {min_matched} are needed")
     if affine and not _spans_a_plane(target.xy[pairs[:, 1]], everything.tolerance):
         raise RegistrationError(
             f"{lists}: {len(pairs)} stars agree, too few or too nearly on a line for an affine transform; "

@@ -151,7 +151,7 @@ def night_of(time: Time, site: EarthLocation) -> str:
     days = days[np.isfinite(days)]
     if not days.size:
         raise FrameError(
-            "no time to name the night by: every time is masked; give at least one that is known"
+            "the night has no date: all times are masked; give at least one valid time"
         )
     return evening_of(days[0])
 

@@ -73,7 +73,7 @@ class Piece:
 
     def __post_init__(self) -> None:
         if self.data.ndim != 2:
-            raise PixelError(f"a data section of shape {self.data.shape} cannot be assembled; wanted 2-D")
+            raise PixelError(f"a data section of shape {self.data.shape} cannot be assembled; it must be 2-D")
 
     @property
     def place(self) -> tuple[slice, slice]:
@@ -110,7 +110,7 @@ def overscan_level(strip: np.ndarray, *, along: str = "rows", degree: int | None
     strip = np.asarray(strip, dtype=np.float64)
     if strip.ndim != 2 or strip.size == 0 or not np.isfinite(strip).any():
         raise PixelError(
-            f"an overscan strip of shape {strip.shape} has no level; wanted 2-D with finite pixels"
+            f"an overscan strip of shape {strip.shape} has no level; it must be 2-D with finite pixels"
         )
     means = _clipped_means(strip if along == "rows" else strip.T)
     good = np.isfinite(means)
@@ -163,7 +163,7 @@ def _check_places(pieces: Sequence[Piece], shape: tuple[int, int]) -> None:
         if all(
             max(a.start, b.start) < min(a.stop, b.stop) for a, b in zip(one.place, other.place, strict=True)
         ):
-            raise DeclarationError(f"{_where(one)} and {_where(other)} overlap; a pixel has one amplifier")
+            raise DeclarationError(f"{_where(one)} and {_where(other)} overlap; each pixel must belong to one amplifier")
 
 
 def _where(piece: Piece) -> str:

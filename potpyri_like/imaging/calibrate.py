@@ -94,7 +94,7 @@ def normalise_flat(pixels: Pixels) -> tuple[Pixels, float]:
     level = _clipped_mean(good) if good.size else 0.0
     if not level > 0:
         raise CalibrationError(
-            f"a flat of level {level:.1f} electron in {good.size} good pixels; wanted light"
+            f"a flat of level {level:.1f} electron in {good.size} good pixels: no light"
         )
     inverse = np.float32(1 / level)
     return Pixels(pixels.data * inverse, pixels.variance * inverse**2, pixels.mask.copy()), level

@@ -267,7 +267,7 @@ def _check_alike(frames: FrameSource, *others: FrameSource | None) -> None:
         found = wanted if other is None else (len(other), tuple(other.shape))
         if found != wanted or wanted[0] == 0:
             raise CalibrationError(
-                f"{found[0]} planes {found[1]} cannot go with {wanted[0]} frames {wanted[1]}"
+                f"{found[0]} planes {found[1]} do not match {wanted[0]} frames {wanted[1]}"
             )
 
 

@@ -56,7 +56,7 @@ class Oddity(NamedTuple):
     Attributes
     ----------
     what : str
-        "level", "shape" (gradients, light from the side, anything on large scales), "noise", or "nothing good".
+        "level", "shape" (gradients, light from the side, anything on large scales), "noise", or "no good pixels".
     by : float
         By how much, in the unit of the frames (noise: over that of the others).
     usual : float
@@ -132,7 +132,7 @@ def agreement(
     are odd. Two groups of equal size have no majority: `divided` says so.
     """
     good = [i for i, sample in enumerate(samples) if np.isfinite(sample.blocks).mean() > 0.5]
-    odd = {i: Oddity("nothing good", 0.0) for i in range(len(samples)) if i not in good}
+    odd = {i: Oddity("no good pixels", 0.0) for i in range(len(samples)) if i not in good}
     if len(good) < 2:
         return Agreement(odd, None)
     some = [samples[i] for i in good]

@@ -95,7 +95,7 @@ def flux_cost(fwhm: float) -> float:
         Of a Gaussian star. The answer is the mean over its sub-pixel positions.
     """
     if not 0 < fwhm < np.inf:
-        raise PixelError(f"a star cannot have a FWHM of {fwhm} px")
+        raise PixelError(f"invalid FWHM {fwhm} px")
     centres = (np.arange(4) + 0.5) / 8  # by symmetry one quadrant of the pixel stands for all
     return float(np.mean([_flux_lost(fwhm, x, y) for x in centres for y in centres]))
 
@@ -121,7 +121,7 @@ def fill_bad(pixels: Pixels, bits: int, *, out: np.ndarray | None = None) -> np.
     if not rows.size:
         return pixels.data
     if rows.size == pixels.mask.size:
-        raise PixelError("every pixel is bad; there is nothing to fill them from")
+        raise PixelError("every pixel is bad; there are no good neighbours to fill from")
     good = (pixels.mask & np.uint16(bits)) == 0
     filled, sums, half = pixels.data.copy() if out is None else out, None, 1
     while rows.size:

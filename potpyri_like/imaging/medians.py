@@ -93,7 +93,7 @@ def masked_median_at(image: np.ndarray, good: np.ndarray, rows: np.ndarray, cols
 def _native(image: np.ndarray) -> np.ndarray:
     image = np.asarray(image)
     if image.ndim != 2 or image.size == 0:
-        raise PixelError(f"a 3x3 median wants a 2-D image with pixels, not one of shape {image.shape}")
+        raise PixelError(f"a 3x3 median needs a non-empty 2-D image, not one of shape {image.shape}")
     return image.astype(image.dtype.newbyteorder("="), copy=False)
 
 

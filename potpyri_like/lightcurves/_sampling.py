@@ -81,7 +81,7 @@ def _cloud(model: Model, best: np.ndarray, covariance: np.ndarray, rng: np.rando
         if len(points) >= wanted:
             return points[:wanted]
     raise ReductionError(
-        "the priors of the transit exclude each other: no parameters satisfy all; widen them"
+        "the transit priors are incompatible: no parameters satisfy all; widen them"
     )
 
 

@@ -154,8 +154,8 @@ def _judged(significance: float, n_bands: int) -> tuple[bool, str]:
     detected = probability < _FALSE_ALARM
     what = "is significant" if detected else "is not significant"
     return detected, (
-        f"the transit {what}: it lowers chi-square by {significance**2:.1f}, which noise alone reaches at one place "
-        f"with a probability of {probability:.1g} (limit {_FALSE_ALARM:g})"
+        f"the transit {what}: it lowers chi-square by {significance**2:.1f}; "
+        f"false-alarm probability {probability:.1g} (limit {_FALSE_ALARM:g})"
     )
 
 
@@ -169,18 +169,18 @@ def _coverage(bands: Sequence[Band], theta: np.ndarray, n_bands: int) -> tuple[s
     margin = max(ingress, 3 * cadence)
     seen = [_passed(time, tc + sign * 0.5 * (t14 - ingress), 0.5 * ingress + margin) for sign in (-1, 1)]
     return {
-        (True, True): ("full", "ingress and egress are in the data"),
+        (True, True): ("full", "ingress and egress observed"),
         (True, False): ("ingress only", _half("egress")),
         (False, True): ("egress only", _half("ingress")),
         (False, False): (
             "no ingress or egress",
-            "neither ingress nor egress is in the data: mid-time, duration and depth follow from the priors",
+            "neither ingress nor egress observed: mid-transit time, duration and depth follow from the priors",
         ),
     }[seen[0], seen[1]]
 
 
 def _half(missing: str) -> str:
-    return f"the {missing} is not in the data: mid-time and duration are known through the priors only, and correlated"
+    return f"the {missing} was not observed: mid-transit time and duration are constrained by the priors only, and correlated"
 
 
 def _passed(time: np.ndarray, middle: float, reach: float) -> bool:

@@ -264,15 +264,15 @@ def _named(name: str, time: np.ndarray, columns: Mapping[str, np.ndarray]) -> np
 def _standard(time: np.ndarray, values: np.ndarray | None) -> tuple[str, _Column | None]:
     """Why a column cannot serve ("" when it can), and its values, centre and scale."""
     if values is None:
-        return "was not recorded", None
+        return "not recorded", None
     good = np.isfinite(values)
     if good.sum() < max(2, 0.5 * values.size):
-        return f"is measured in {good.sum()} of {values.size} points only", None
+        return f"measured in only {good.sum()} of {values.size} points", None
     values = _filled(time, values, good)
     centre = float(np.median(values))
     scale = _scale(values, centre)
     if not scale > 1e-9 * max(abs(centre), np.finfo(float).tiny):
-        return "does not change", None
+        return "constant", None
     return "", ((values - centre) / scale, centre, scale)
 
 

@@ -144,8 +144,8 @@ def measured(curve: BandCurve) -> tuple[np.ndarray, np.ndarray]:
     good = np.flatnonzero(np.isfinite(time) & np.isfinite(flux))
     if good.size < _MIN_POINTS:
         raise ReductionError(
-            f"{curve.name}: {good.size} points are measured, a transit fit wants {_MIN_POINTS} at least; "
-            "leave this light curve out"
+            f"{curve.name}: {good.size} points are measured, a transit fit needs at least {_MIN_POINTS}; "
+            "exclude this light curve"
         )
     good = good[np.argsort(time[good], kind="stable")]
     return good, _believable(time[good], flux[good], error[good])

@@ -89,7 +89,7 @@ def _gaussian(best: np.ndarray, covariance: np.ndarray, seed: int) -> Samples:
 
 def _check(curves: Sequence[BandCurve]) -> None:
     if not curves:
-        raise ReductionError("no light curve to fit a transit to; give one at least")
+        raise ReductionError("no light curve to fit a transit to; give at least one")
     twice = [name for name, n in Counter(curve.name for curve in curves).items() if n > 1]
     if twice:
         raise ReductionError(

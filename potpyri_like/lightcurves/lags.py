@@ -87,7 +87,7 @@ def lag(
         return _nothing(f"{first[0].size} and {second[0].size} points: a lag needs {_LEAST} of each")
     lags = _lags(first[0], second[0], max_lag, step)
     if not lags.size:
-        return _nothing("the two series do not overlap in time: there is no lag to be found")
+        return _nothing("the two series do not overlap in time")
     gaps = _gap(first[0]), _gap(second[0])
     values = _correlation(first, second, lags, gaps)
     found = _realised(first, second, lags, gaps, realisations, np.random.default_rng(seed))

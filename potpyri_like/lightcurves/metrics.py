@@ -158,6 +158,6 @@ def _one_number(result: object, name: str) -> float:
     if value.size != 1 or value.dtype.kind not in "fiu" or np.isinf(value).any():
         raise UsageError(
             f"metric {name}: the function gave {result!r}; it must give one number, less being better, "
-            "or NaN when it cannot tell"
+            "or NaN if undefined"
         )
     return float(value.reshape(()))

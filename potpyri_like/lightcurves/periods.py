@@ -142,7 +142,7 @@ def multiband_periodogram(
     found = _search(kept, _grid(kept, min_period, max_period, oversampling))
     if used.all():
         return found
-    told = f"{np.sum(~used)} of {used.size} bands have fewer than {_LEAST} points that vary and are left out"
+    told = f"{np.sum(~used)} of {used.size} bands have fewer than {_LEAST} usable points and are excluded"
     amplitude, amplitude_error = np.full((2, used.size), np.nan)
     amplitude[used], amplitude_error[used] = found.amplitude, found.amplitude_error
     return replace(found, amplitude=amplitude, amplitude_error=amplitude_error, notes=(*found.notes, told))

@@ -60,7 +60,7 @@ def find_transit(curves: Sequence[BandCurve], *, priors: TransitPriors | None = 
     """
     priors = priors or TransitPriors()
     if not curves:
-        raise ReductionError("no light curve to search for a transit; give one at least")
+        raise ReductionError("no light curve to search for a transit; give at least one")
     series = [_straightened(curve) for curve in curves]
     grid = _grid(series, priors)
     gain = sum(_gains(one, grid)[1] for one in series) - _penalty(grid, priors)

@@ -121,7 +121,7 @@ def radius_for_depth(depth: float, *, b: float, u1: float, u2: float) -> float:
         The depth is not between 0 and 1.
     """
     if not 0 <= depth <= 1:
-        raise ReductionError(f"a transit of depth {depth:g} cannot be; give a depth between 0 and 1")
+        raise ReductionError(f"invalid transit depth {depth:g}; give a depth between 0 and 1")
     return float(
         brentq(lambda k: float(transit_depth(k=k, b=b, u1=u1, u2=u2)) - depth, 0, 1.01 + b, xtol=1e-12)
     )

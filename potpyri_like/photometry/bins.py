@@ -54,7 +54,7 @@ def bin_series(
     if not (np.isfinite(width) and width > 0):
         raise UsageError(f"a bin is {width} wide; the width must be above 0, in the unit of the times")
     if weighted and error is None:
-        raise UsageError("bins weighted by the errors need errors, and none were given")
+        raise UsageError("error-weighted bins need errors; none were given")
     time, value, error = _finite_points(time, value, error)
     label, n = _labels(time, width)
     weight = 1 / error**2 if weighted else np.ones_like(value)

@@ -278,8 +278,8 @@ def _reason(figure: np.ndarray, names: Sequence[str], index: int, best: int, who
     others = [
         f"{names[i]} {mmag[i]:.2f}" if np.isfinite(mmag[i]) else f"{names[i]} not measured" for i in beside
     ]
-    text += "; " + ", ".join(others) if others else "; there is no other"
-    return text if best == index else f"{text}; the least is near {names[best]}, hardly better"
+    text += "; " + ", ".join(others) if others else "; the only one"
+    return text if best == index else f"{text}; minimum at {names[best]}, within tolerance"
 
 
 def _name_of(metric: _Metric) -> str:

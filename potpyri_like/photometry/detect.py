@@ -417,7 +417,7 @@ def _sep_extract(binned: _Binned, kernel: np.ndarray, threshold: float, *, minar
         )
     except Exception as problem:  # sep raises the bare Exception for its full buffers
         raise PixelError(
-            f"too much of the image stands above {threshold:g} sigma to separate stars ({problem}); "
+            f"too much of the image is above {threshold:g} sigma to separate stars ({problem}); "
             "raise the threshold, or mask what is not sky"
         ) from problem
 

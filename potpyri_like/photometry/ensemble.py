@@ -311,7 +311,7 @@ def _faint_reasons(reasons: list[str], level: np.ndarray, error: np.ndarray, max
     candidate = np.array([not reason for reason in reasons], bool)
     most = max(max_noise, 3 * np.min(noise, initial=np.inf, where=candidate))
     too_faint = [
-        "too faint: its median flux is not above 0"
+        "too faint: median flux not above 0"
         if not np.isfinite(n)
         else f"too faint: one measurement is uncertain by {100 * n:.0f} %"
         if n > most
@@ -390,12 +390,12 @@ def _variable(state: _Scatter, factor: float) -> np.ndarray:
 
 def _note(chosen: np.ndarray, state: _Scatter) -> str:
     if chosen.size == 0:
-        return "no comparison star: no relative light curve can be made"
+        return "no comparison star: no relative light curve"
     if chosen.size == 1:
-        return "only one comparison star: whether it varies cannot be known"
+        return "only one comparison star: its variability cannot be checked"
     if chosen.size == 2:
-        return "only two comparison stars: if one varies, which cannot be known"
-    return "" if state.converged else "the weights had not converged"
+        return "only two comparison stars: a variable one cannot be identified"
+    return "" if state.converged else "the weights did not converge"
 
 
 def _comparison(

@@ -64,7 +64,7 @@ class Snap(FrameStage):
             binning=self.binning,
             label=frame.info.label,
         )
-        return frame.after("a picture taken", snapshot=taken)
+        return frame.after("snapshot taken", snapshot=taken)
 
 
 @dataclass(frozen=True)

@@ -112,15 +112,15 @@ def _of_each_other(frames: Sequence[FrameInfo], mid: np.ndarray, instrument: Ins
         assert first.mid_time is not None
         many = int((mid[shared] == mid[shared][0]).sum())
         why = (
-            f"{int(shared.sum())} of {len(frames)} frames of {first.camera} share their time with another, as {many} do"
-            f" {first.mid_time.isot[:23]}: the clock is too coarse or stands still"
+            f"{int(shared.sum())} of {len(frames)} frames of {first.camera} have the same time as another frame"
+            f" ({many} at {first.mid_time.isot[:23]}): the clock is too coarse or has stopped"
         )
         yield Doubt(why, shared)
     if outlasting(mid, exposure):
         cards = " or ".join(instrument.keywords.exposure.cards)
         why = (
-            f"exposures of {np.median(exposure):g} s ({cards}) cannot begin every {cadence(mid):.4g} s:"
-            f" the exposure has another unit, or the dates are wrong"
+            f"exposures of {np.median(exposure):g} s ({cards}) are longer than the interval between starts, {cadence(mid):.4g} s:"
+            f" wrong unit of the exposure, or wrong times"
         )
         yield Doubt(why, np.ones(len(frames), bool))
 
@@ -166,7 +166,7 @@ def _doubted(work: Work, frames: Sequence[FrameInfo], doubts: Sequence[Doubt]) -
         problems.append(_problem_of(work, frames, doubt))
         log.warning("%s: %s", work.observed.name, problems[-1].why)
     series = replace(series, flags=flags, reasons=tuple(reasons))
-    verdict = Choice("times", "doubtful" if doubts else "believed", _basis(frames, doubts))
+    verdict = Choice("times", "doubtful" if doubts else "consistent", _basis(frames, doubts))
     return work.found(
         series=series, problems=problems, choices=[verdict], notes=(*work.result.notes, *_conversions(frames))
     )
@@ -191,7 +191,7 @@ def _basis(frames: Sequence[FrameInfo], doubts: Sequence[Doubt]) -> str:
         return "; ".join(doubt.why for doubt in doubts)
     step = cadence(np.array([_mjd_of(info) for info in frames]))
     often = f"a frame every {step:.4g} s; " if np.isfinite(step) else ""
-    return f"{often}no card, and neither the Sun nor the horizon, contradicts"
+    return f"{often}no contradiction with the header cards, the Sun or the horizon"
 
 
 def _conversions(frames: Sequence[FrameInfo]) -> Iterator[str]:

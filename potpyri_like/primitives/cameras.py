@@ -33,7 +33,7 @@ class MatchCameras(TargetStage):
             match = match_references(at(first), work)
         except RegistrationError as error:
             what = f"{work.observed.name} and {first.observed.name}"
-            why = f"their stars could not be matched: {error}"
+            why = f"the stars of the two cameras could not be matched: {error}"
             return work.found(problems=[Problem(what, "match cameras", why, Grade.REMARK)])
         same = {int(there): int(here) for here, there in match.pairs}
         log.info("%s: %d stars are those of %s", work.observed.name, len(same), first.observed.name)

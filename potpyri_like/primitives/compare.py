@@ -134,7 +134,7 @@ def aperture_choice(
         series.flux[..., index], series.flux_err[..., index], target=target, usable=usable, excluded=excluded
     )
     asked = (
-        "as --aperture asks"
+        "given with --aperture"
         if radius is not None
         else f"{clear} usable frames are too few to optimise the aperture; {HABIT:g} FWHM by default"
     )
@@ -157,7 +157,7 @@ def without_drifting(choice: ApertureChoice, series: Series, target: int | None)
         return choice
     reasons = {i: why for i, why in enumerate(choice.ensemble.reasons) if why and i != target}
     reasons |= {
-        int(i): f"drifts with airmass by {1e3 * drift[i]:+.1f} ppt, as another colour does" for i in found
+        int(i): f"drifts with airmass by {1e3 * drift[i]:+.1f} ppt, as a star of different colour does" for i in found
     }
     return replace(choice, ensemble=ensemble_weights(flux, error, target=target, excluded=reasons))
 
@@ -181,11 +181,11 @@ def _aperture_lost(noise: np.ndarray, index: int, chosen: int) -> str:
     if index == chosen:
         return ""
     if not np.isfinite(more):
-        return "it leaves the image in some frames, or gives no light curve"
+        return "crosses the image edge in some frames, or gives no light curve"
     if more > 0.0005:
         return f"noisier by {100 * more:.1f} %"
     quieter = f"quieter by {100 * -more:.1f} %"
-    return f"{quieter} only, and larger" if more > -0.015 else f"{quieter} by chance: its neighbours are not"
+    return f"only {quieter}, and larger" if more > -0.015 else f"{quieter}: isolated minimum, ignored"
 
 
 def _star_candidates(table: StarTable) -> tuple[Candidate, ...]:

@@ -60,7 +60,7 @@ class GatherSeries(SetStage):
             raise RegistrationError(f"{work.observed.name}: no frame could be measured ({causes})")
         problems = []
         if work.setup.coordinates is None:
-            why = "the headers give no believable coordinates: times are JD_UTC; give --radec 'RA DEC' for BJD_TDB"
+            why = "no valid coordinates in the headers: times are JD_UTC; give --radec 'RA DEC' for BJD_TDB"
             told = (note for info in work.observed.frames for note in info.notes)
             reason = next((note for note in told if note.startswith("coordinates:")), "")
             why += f" ({reason})" * bool(reason)

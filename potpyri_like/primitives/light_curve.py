@@ -56,7 +56,7 @@ def _no_curve(star: int | None, table: StarTable | None, why: str) -> str:
     if table is None or not np.any(table.weight):
         return "no star can serve as a comparison star"
     if star is None:
-        return why or "no target was found"
+        return why or "the target was not found"
     return f"star {star} was not measured in any frame"
 
 
@@ -68,8 +68,8 @@ def _no_figures(work: Work, curve: LightCurve) -> Problem:
         few = curve.time.size < SERIES_FRAMES  # as a test or a misspelt name has
         return Problem(work.observed.name, "light curve", why, Grade.REMARK if few else Grade.MISSING)
     why = (
-        f"nearly all of the {measured} points of star {curve.star} are flagged (column flags): there are no noise"
-        " figures, and nothing is fitted"
+        f"nearly all of the {measured} points of star {curve.star} are flagged (column flags): no noise figures,"
+        " no fit"
     )
     return Problem(work.observed.name, "light curve", why, Grade.DOUBTFUL)
 
@@ -133,5 +133,5 @@ def _summed(flux: np.ndarray) -> np.ndarray:
 def _time_reason(work: Work) -> str:
     """Where the time's correction comes from, or why there is none."""
     if work.setup.coordinates is None:
-        return "no believable coordinates: give --radec for BJD_TDB"
+        return "no valid coordinates: give --radec for BJD_TDB"
     return work.setup.coordinates_why

@@ -181,5 +181,5 @@ def _budget_note(budget: NoiseBudget, who: str, stars: np.ndarray, scale: int, w
     when = "from frame to frame" if width == 0 else f"in bins of {width:g} minutes"
     return (
         f"noise budget of {who} {when}: predicted / measured is {middle:.2f}, outside {low:g} to {high:g}: "
-        + ("something is missing from the errors" if middle < 1 else "the errors are too large")
+        + ("the error bars are too small" if middle < 1 else "the error bars are too large")
     )

@@ -49,7 +49,7 @@ def judge(kind: str, samples: Sequence[Sample], levels: Sequence[float], *, has_
     if kind == "flat":
         for index, middle in faint_frames(levels).items():
             found.rejected[index] = (
-                f"a flat of {levels[index]:.0f} electron, where flats of {middle:.0f} serve"
+                f"a flat of {levels[index]:.0f} electron, where flats of {middle:.0f} electron are available"
             )
     if kind == "dark" and has_bias:
         _reject_without_bias(samples, levels, found)
@@ -70,13 +70,13 @@ def _reject_without_bias(samples: Sequence[Sample], levels: Sequence[float], fou
     if len(below) == len(samples) and below:
         depth = -float(np.median([levels[i] for i in below]))
         found.doubts.append(
-            f"all dark frames lie {depth:.0f} electron below the bias, as if it had been subtracted from them or were"
-            " of another setting of the camera"
+            f"all dark frames are {depth:.0f} electron below the bias, as if the bias had been subtracted or taken"
+            " with another camera setting"
         )
         return
     for i in below:
         found.rejected[i] = (
-            f"it lies {-levels[i]:.0f} electron below the bias, as if that had been subtracted"
+            f"it is {-levels[i]:.0f} electron below the bias, as if the bias had been subtracted"
         )
 
 
@@ -94,15 +94,15 @@ def _compare(kind: str, rest: Sequence[int], samples: Sequence[Sample], found: J
     if result.divided is not None:
         where = "in level" if result.divided.what == "level" else "across the image"
         found.doubts.append(
-            f"{len(rest)} {kind} frames differ by up to {_amount(kind, result.divided.by)} {where}, and no majority of"
-            " them agrees; all were combined; set the status of the wrong ones to 'leave out' in night.ecsv"
+            f"{len(rest)} {kind} frames differ by up to {_amount(kind, result.divided.by)} {where}, and no majority"
+            " agrees; all were combined; set the status of the wrong ones to 'leave out' in night.ecsv"
         )
 
 
 def _in_words(kind: str, oddity: Oddity, others: str, *, above: bool) -> str:
     """How a frame disagrees."""
-    if oddity.what == "nothing good":
-        return "it has no good pixels"
+    if oddity.what == "no good pixels":
+        return "no good pixels"
     if oddity.what == "noise":
         return f"its noise is {oddity.by:.1f} times that of {others}"
     by = _amount(kind, oddity.by)

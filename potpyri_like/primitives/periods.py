@@ -57,9 +57,9 @@ class SearchPeriods(TargetStage):
         relation = rms_flux(
             curve.time, flux, curve.flux_err, duration=segment_duration(curve.time[np.isfinite(curve.flux)])
         )
-        found = "none beyond chance" if not periods.false_alarm < _SURE else f"{period_words(periods.period)}"
+        found = "none significant" if not periods.false_alarm < _SURE else f"{period_words(periods.period)}"
         why = (
-            f"highest of the Lomb-Scargle periodogram at {period_words(periods.period)} ±"
+            f"highest peak of the Lomb-Scargle periodogram: {period_words(periods.period)} ±"
             f" {period_words(periods.period_error)}, false-alarm probability {periods.false_alarm:.2g}"
         )
         why = "; ".join([why, *periods.notes])
@@ -92,7 +92,7 @@ def _lag_between(first: Work, second: Work) -> Lag:
 def _lag_note(name: str, reference: str, found: Lag) -> str:
     """The lag in words."""
     if not np.isfinite(found.lag):
-        return f"{name} against {reference}: no lag can be told" + "".join(
+        return f"{name} against {reference}: no lag measured" + "".join(
             f"; {note}" for note in found.notes
         )
     seconds, error = 86400 * found.lag, 86400 * found.lag_error

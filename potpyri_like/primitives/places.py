@@ -46,7 +46,7 @@ class SkyPlace(FrameStage):
             doubt = wcs_trouble(instrument, header, layout)
         nothing = np.zeros((1, 1), np.float32)
         frame = Frame(Pixels(nothing, nothing, nothing.astype(np.uint16)), info)
-        return frame.after("its WCS looked at", place=Place(place, doubt))
+        return frame.after("WCS read", place=Place(place, doubt))
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class ProbePlace(FrameStage):
         places = registration.transform(np.vstack([[self.xy], setup[REFERENCE].xy]))
         image = np.where(frame.unusable, np.nan, frame.data)
         flux, error = forced_flux(image, places[0], places[1:], profile=registration.psf)
-        return frame.after("a place looked at", probe=Probe(flux, error))
+        return frame.after("flux measured at a position", probe=Probe(flux, error))
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def _pixel_of(wcs: WCS, coordinates: SkyCoord) -> tuple[tuple[float, float] | No
     except (NoConvergence, ValueError) as error:
         return None, f"its WCS cannot be inverted ({str(error).partition(chr(10))[0]})"
     if not np.isfinite([x, y]).all():
-        return None, "by its WCS the coordinates are on the other side of the sky"
+        return None, "the WCS puts the coordinates on the opposite side of the sky"
     return (float(x), float(y)), ""
 
 

@@ -55,8 +55,8 @@ def without_mistaken(series: Series, reference: Reference) -> Series:
         if name in ("shift", "rotation", "xy", "flux", "flux_err", "sky", "peak")
     }
     reasons = tuple(
-        f"{frame}: matched to the reference, but only {n} of its {of} brightest stars have the brightness that they"
-        " should; the frame is not measured"
+        f"{frame}: matched to the reference, but only {n} of its {of} brightest stars have the expected"
+        " relative brightness; the frame is not measured"
         if bad
         else reason
         for frame, bad, n, of, reason in zip(
@@ -164,7 +164,7 @@ def _cloud_words(lost: float) -> str:
     """Why a frame counts as cloudy; "" for one that does not."""
     if not lost > _CLOUD:
         return ""
-    words = f"cloud: the comparison stars lost {lost:.0%} of their light"
+    words = f"cloud: the comparison stars are {lost:.0%} fainter"
     return f"{words}; the frame is not measured" if lost > _DARK else words
 
 
@@ -205,7 +205,7 @@ def unfit(series: Series) -> dict[int, str]:
         if full[star] > _SATURATED_OFTEN:
             reasons[star] = f"saturated in {full[star]:.0%} of the frames"
         elif edge[star] > _EDGE_OFTEN:
-            reasons[star] = f"too near the edge in {edge[star]:.0%} of the frames"
+            reasons[star] = f"too close to the edge in {edge[star]:.0%} of the frames"
         elif lost[star] > 0.5:
             reasons[star] = f"not found in {lost[star]:.0%} of the frames"
     return reasons

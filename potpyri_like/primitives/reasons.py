@@ -15,5 +15,5 @@ def said(table: StarTable) -> str:
     reasons = [why.partition(":")[0].partition(" in ")[0] for why in table.why if why]
     left_out = ", ".join(f"{reasons.count(r)} {r}" for r in dict.fromkeys(reasons))
     return f"{used} of {len(table.weight)} stars, weighted by how constant they are" + (
-        f"; left out: {left_out}" if left_out else ""
+        f"; excluded: {left_out}" if left_out else ""
     )

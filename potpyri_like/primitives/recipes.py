@@ -27,12 +27,12 @@ __all__ = ["imaging", "register_recipes", "timeseries"]
 
 
 def timeseries() -> Recipe:
-    """Light curves: every star in every frame, compared with the constant ones."""
+    """Light curves: every star in every frame, relative to comparison stars."""
     calibration = (Trim(), HotPixels(), Calibrate())
     measure = Measure()
     return Recipe(
         "timeseries",
-        about="Light curves: every star in every frame, compared with the constant ones.",
+        about="Light curves: every star in every frame, relative to comparison stars.",
         stages=(
             MakeMasters(),
             ChooseReference(calibration),

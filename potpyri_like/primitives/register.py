@@ -97,7 +97,7 @@ class _Open(Find):
 
     def __call__(self, frame: Frame, setup: Setup) -> Frame:
         found = super().__call__(frame, setup)
-        return found.after("image handed on", image=frame.data, wcs=frame.wcs)
+        return found.after("image returned", image=frame.data, wcs=frame.wcs)
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ def expected_stars(frame: Frame, reference: Reference, *, clean: bool = True) ->
     inside = np.count_nonzero(((places > 0) & (places < np.array(frame.data.shape[::-1]) - 1)).all(axis=1))
     if not is_certain(match, expected=int(inside), fwhm=reference.fwhm, tolerance=_TOLERANCE):
         raise RegistrationError(
-            f"{len(match.pairs)} of {inside} stars are where the brightest peaks say, within {match.rms:.2f}"
+            f"{len(match.pairs)} of {inside} stars are where the brightest peaks predict, within {match.rms:.2f}"
             f" pixel; chance gives {first.chance:.2g} such patterns"
         )
     return match, fwhm_at(frame.data, frame.mask, stars[match.pairs[:, 1]], width)
@@ -220,8 +220,8 @@ def filter_notes(mode: str, fwhm: float) -> list[str]:
         return []
     cost = flux_cost(fwhm)
     return [
-        f"the 3x3 median takes {cost:.1%} of a star's light at FWHM {fwhm:.1f} pixel, from all stars alike, and adds"
-        f" {np.sqrt(MEDIAN_NOISE_FACTOR) - 1:.0%} to the sky's noise in an aperture (--filter none spares that)"
+        f"the 3x3 median reduces the flux of all stars by {cost:.1%} at FWHM {fwhm:.1f} pixel, and adds"
+        f" {np.sqrt(MEDIAN_NOISE_FACTOR) - 1:.0%} to the sky noise in an aperture (--filter none avoids this)"
     ]
 
 
@@ -254,7 +254,7 @@ def _choose(looks: list[FrameOutcome], *, of: int) -> tuple[FrameOutcome, str]:
     if not usable:
         causes = "; ".join(dict.fromkeys(look.reason for look in looks if look.reason))
         raise RegistrationError(
-            f"no star in any of {len(looks)} frames looked at" + (f" ({causes})" if causes else "")
+            f"no star detected in any of {len(looks)} frames examined" + (f" ({causes})" if causes else "")
         )
     counts = np.array([len(look[STARS]) for look in usable])
     widths = np.array([np.median(look[STARS].fwhm[:30]) for look in usable])
@@ -262,7 +262,7 @@ def _choose(looks: list[FrameOutcome], *, of: int) -> tuple[FrameOutcome, str]:
     if of == 1:
         return usable[best], f"the only frame; {counts[best]} stars"
     return usable[best], (
-        f"FWHM {widths[best]:.1f} pixel and {counts[best]} stars: the sharpest of {len(looks)} frames looked at"
+        f"FWHM {widths[best]:.1f} pixel and {counts[best]} stars: the sharpest of {len(looks)} frames examined"
         f" (of {of}) {_among(counts, best)};"
         f" it shows the same field as {alike} of the {len(usable) - 1} others"
     )
@@ -271,22 +271,22 @@ def _choose(looks: list[FrameOutcome], *, of: int) -> tuple[FrameOutcome, str]:
 def _reference_candidate(look: FrameOutcome, best: FrameOutcome) -> Candidate:
     """A frame that was looked at, and why it is not the reference."""
     if look.reason or not len(look[STARS]):
-        return Candidate(look.info.label, "", look.reason or "it shows no star")
+        return Candidate(look.info.label, "", look.reason or "no star detected")
     stars, of_best = look[STARS], best[STARS]
     width, best_width = (float(np.median(found.fwhm[:30])) for found in (stars, of_best))
     figures = f"FWHM {width:.2f} pixel, {len(stars)} stars"
     if look is best:
         return Candidate(look.info.label, figures)
     if width < best_width:
-        return Candidate(look.info.label, figures, "sharper, but with fewer stars, or of another field")
-    return Candidate(look.info.label, figures, "not as sharp")
+        return Candidate(look.info.label, figures, "sharper, but with fewer stars or of another field")
+    return Candidate(look.info.label, figures, "less sharp")
 
 
 def _among(counts: np.ndarray, best: int) -> str:
     """Which frames the reference was the sharpest of, in words."""
     if counts[best] >= RICH * counts.max():
-        return f"among those with at least {RICH:.0%} of the most stars, {counts.max()}".replace("%", " %")
-    return f"whose field others show, too; what shows more stars, up to {counts.max()}, shows another"
+        return f"with at least {RICH:.0%} of the largest number of stars, {counts.max()}".replace("%", " %")
+    return f"whose field most others share; frames with more stars, up to {counts.max()}, show another field"
 
 
 def _most_typical(looks: list[FrameOutcome], candidates: np.ndarray) -> tuple[int, int]:

@@ -198,8 +198,8 @@ def image_hdus(frame: Frame, raw: RawHeader) -> fits.HDUList:
     header["BUNIT"] = "electron"
     header["EXPTIME"] = (exposure_of(info), "[s]")
     if info.mid_time is not None:
-        header["DATE-AVG"] = (info.mid_time.utc.isot, "middle of the exposure, UTC")
-    header["COVAR"] = (float(frame.covariance), "of sums: times the sum of ERR^2")
+        header["DATE-AVG"] = (info.mid_time.utc.isot, "mid-exposure time, UTC")
+    header["COVAR"] = (float(frame.covariance), "variance of a sum / sum of ERR^2")
     header["RAWFILE"] = ascii_text(info.label)
     if frame.wcs is not None:
         header.update(frame.wcs.to_header(relax=True))

@@ -169,10 +169,10 @@ def _stack_hdus(pixels: Pixels, work: Work, reference: Reference, frames: Sequen
     header = fits.Header()
     header["OBJECT"] = ascii_text(work.observed.target)
     header["BAND"], header["CAMERA"] = ascii_text(work.observed.band), ascii_text(work.observed.camera)
-    header["BUNIT"] = ("electron", "without sky, as in a typical frame")
+    header["BUNIT"] = ("electron", "sky subtracted, scaled to a typical frame")
     header["EXPTIME"] = (float(work.observed.exposure.to_value("s")), "[s] of each frame")
     header["NCOMBINE"] = (len(frames), "frames combined")
-    header["REFFRAME"] = (ascii_text(reference.info.label), "whose pixels these are")
+    header["REFFRAME"] = (ascii_text(reference.info.label), "frame that defines the pixel grid")
     if reference.wcs is not None:
         header.update(reference.wcs.to_header(relax=True))
     for name in frames:

@@ -90,17 +90,17 @@ class LocateTarget(TargetStage):
         base = base_of(works)
         there, name = base.elsewhere, base.named_by
         if there is None or there.reference is None:
-            why = f"{name}: the frames in which it was read off could not be used, so the target's place is unknown"
+            why = f"{name}: the frame to which the pixel refers could not be used, so the target's position is unknown"
             return only(works, base, _unplaced(base, why))
         small = all(len(work.observed.frames) < _FEW_FRAMES for work in works)
         try:
             if there.xy is None:
-                raise RegistrationError(f"no target was found in {there.name}")
+                raise RegistrationError(f"the target was not found in {there.name}")
             match = match_references(there, base)
         except RegistrationError:
             why = (
-                f"{name} was read off in {there.name}, and this is another field, or its stars are not"
-                f" recognised; name its target with --target {base.observed.target!r} --target-xy X,Y"
+                f"{name} refers to {there.name}; this is another field, or its stars could not be matched:"
+                f" give --target {base.observed.target!r} --target-xy X,Y for it"
             )
             grade = Grade.REMARK if small or there.xy is None else Grade.MISSING
             return only(works, base, _unplaced(base, why, grade))
@@ -133,7 +133,7 @@ class LocateTarget(TargetStage):
         if not any(search.has_wcs for search in searches):
             return _times_only(works)
         given = works[0].setup.coordinates_given
-        words = f"--radec {tools.options.radec}" if given else "the headers' coordinates"
+        words = f"--radec {tools.options.radec}" if given else "the coordinates in the headers"
         done = tuple(
             self.at_coordinates(work.with_(named_by=words), tools, search)
             for work, search in zip(works, searches, strict=True)
@@ -157,7 +157,7 @@ class LocateTarget(TargetStage):
         where = work.setup[COORDINATES].to_string("hmsdms", precision=1)
         if search.xy is None:
             why = f"the target at {where} could not be placed: {search.why or 'no frame has a WCS'}"
-            return _unplaced(work, f"{why}; name it with --target-xy")
+            return _unplaced(work, f"{why}; give --target-xy")
         reach = max(ON_SKY / _scale_of(work), ON_CHIP)
         why = f"the target at {where} by {search.why}"
         return self.placed(work, tools, search.xy, why, reach, faint=work.setup.coordinates_given)
@@ -172,7 +172,7 @@ class LocateTarget(TargetStage):
         if not known:
             doubts = [f"{look.info.label}: {place.doubt}" for look, place in seen if place.doubt]
             return (
-                Search(None, f"a WCS is there and cannot be used ({doubts[0]})", True) if doubts else Search()
+                Search(None, f"the WCS cannot be used ({doubts[0]})", True) if doubts else Search()
             )
         places, failed = self.places(work, tools, known)
         if not len(places):
@@ -236,16 +236,16 @@ class LocateTarget(TargetStage):
         if forced and not tools.options.forced:
             return _unplaced(
                 work,
-                f"{why}: no star is there ({_sigma_words(seen)}){near}; correct the place, or measure it all the same,"
-                " as a limit, with --forced",
+                f"{why}: no star there ({_sigma_words(seen)}){near}; correct the position, or give --forced"
+                " for an upper limit",
             )
-        words = "no star is seen there" if forced else "no star was detected there, but light"
-        what = f"{why}; {words} ({_sigma_words(seen)}), so that place is measured"
+        words = "no star was detected there" if forced else "no star was detected there, but light"
+        what = f"{why}; {words} ({_sigma_words(seen)}), so this position is measured"
         return work.with_(
             shared=work.shared.with_(forced=np.array([xy])),
             target_xy=xy,
             target_star=len(reference.xy),
-            target_why=what + ("; it is a limit, as --forced asks" if forced else ""),
+            target_why=what + ("; upper limit (--forced)" if forced else ""),
             is_limit=forced,
         )
 
@@ -312,7 +312,7 @@ def _times_only(works: tuple[Work, ...]) -> tuple[Work, ...]:
     first = works[0]
     if not first.setup.coordinates_given:
         return works
-    why = "no frame has a WCS, so --radec gives times and airmass only; it names no star (give --target-xy)"
+    why = "no frame has a WCS, so --radec is used for times and airmass only; give --target-xy to identify the target"
     return only(works, first, first.found(choices=[Choice("target", "not named", why)]))
 
 

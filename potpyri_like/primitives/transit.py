@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 _FEWEST = 12  # points of a light curve
 _NOTICED = 6.0  # standard deviations from which on a dip is worth a fit
 _UNSURE = (
-    "the frames' times are doubtful (flag 8), and so is Tc: correct the clock's cards, then reduce again"
+    "the frames' times are doubtful (flag 8), and so is Tc: correct the time cards, then reduce again"
 )
 
 
@@ -123,7 +123,7 @@ def with_sure_clocks(
     sure = {i: name for i, name in named.items() if not _clock_is_doubtful(curves[i])}
     if not sure:
         return named, True, []
-    why = "its frames' times are doubtful (flag 8): it takes no part in the fit of the transit"
+    why = "its frames' times are doubtful (flag 8): excluded from the transit fit"
     left = [works[i].observed.name for i in named if i not in sure]
     return sure, False, [Problem(name, "transit", why, Grade.DOUBTFUL) for name in left]
 
@@ -157,7 +157,7 @@ def _known_ephemeris(options: Options) -> Ephemeris | None:
     if not (np.isfinite(tc) and 0 < period < np.inf and (0 < t14 < period or not more)):
         raise UsageError(
             f"--ephemeris {options.ephemeris}: give TC,PERIOD or TC,PERIOD,T14 in days, the period above 0 and longer"
-            " than the transit; the light curves are searched without it"
+            " than the transit; the ephemeris is ignored"
         )
     return Ephemeris("", tc, period, t14=t14, source="--ephemeris")
 
@@ -185,8 +185,8 @@ def _not_due(ephemeris: Ephemeris, priors: TransitPriors, curves: Sequence[BandC
     if is_due(priors.tc, times, t14=ephemeris.t14):
         return ""
     return (
-        f"by {ephemeris.source} the nearest transit is at {priors.tc.mean:.4f}, and the light curves go from"
-        f" {times.min():.4f} to {times.max():.4f} (--fit transit fits one all the same)"
+        f"by {ephemeris.source} the nearest transit is at {priors.tc.mean:.4f}, and the light curves span"
+        f" {times.min():.4f} to {times.max():.4f} (--fit transit fits one anyway)"
     )
 
 
@@ -209,14 +209,14 @@ def _fitted(
     search = find_transit(curves, priors=priors)
     if search.significance < _NOTICED and not asked:
         why = (
-            f"the best dip has a significance of {search.significance:.1f}, {_NOTICED:g} are wanted"
-            " (--fit transit fits it all the same)"
+            f"the best dip has a significance of {search.significance:.1f}, below the limit of {_NOTICED:g}"
+            " (--fit transit fits it anyway)"
         )
         return None, (Choice("transit", "none", why),)
     fit = fit_transit(curves, priors=priors, steps=steps)
     log.info("transit: %s; %s", fit.why, fit.coverage_note)
     if not fit.detected and not asked:
-        return None, (Choice("transit", "none", f"{fit.why} (--fit transit keeps it all the same)"),)
+        return None, (Choice("transit", "none", f"{fit.why} (--fit transit keeps it anyway)"),)
     if unsure:  # nor is it compared with its prediction
         fit, ephemeris = replace(fit, why=f"{fit.why}; {_UNSURE}"), None
     return fit, (

@@ -42,7 +42,7 @@ class Trim(FrameStage):
         header, images, reading = read_raw(info.path, wanted, plane=info.plane, inside=info.inside)
         if header.image_shape[-2:] != info.shape:
             raise PixelError(
-                f"{info.path.name}: it changed its size since the night was listed; it is left out"
+                f"{info.path.name}: its size has changed since the night was scanned; it is excluded"
             )
         layout = instrument.layout(header, camera)
         pedestal = (0.0, 0.0) if setup.masters.bias else instrument.pedestal(header, camera)

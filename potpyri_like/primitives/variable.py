@@ -35,7 +35,7 @@ class PickVariable(TargetStage):
         open_ = [w for w in works if not w.named_by and w.result.stars is not None]
         ranked = [w for w in open_ if np.isfinite(_scores(w)).any()]
         if not ranked:
-            why = "no target was named, and too few frames were measured to find a variable star: give --target-xy"
+            why = "too few frames to find a variable star, and no target given: give --target-xy"
             return tuple(w.with_(target_why=why) if w in open_ else w for w in works)
         best, star = _most_variable(ranked)
         return tuple(self.picked(w, best, star) if w in ranked else w for w in works)
@@ -46,18 +46,18 @@ class PickVariable(TargetStage):
         score = work.result[STAR_TABLE].score
         if here is None or here >= len(score):
             why = (
-                f"star {star} of {best.observed.name}, which varies most, is not among the stars matched here"
+                f"star {star} of {best.observed.name}, the most variable, is not among the stars matched here"
             )
             return work.with_(target_why=why).found(
                 problems=[Problem(work.observed.name, "light curve", why, Grade.REMARK)]
             )
         verdict = (
-            "varies most over its noise"
+            "is the most significantly variable"
             if score[here] >= VARIABLE_SCORE
-            else "no star varies beyond its noise; it comes nearest"
+            else "is the most variable, but not significantly"
         )
         why = (
-            f"no target was named (--target-xy): every star is measured, and star {here} {verdict}"
+            f"no target given (--target-xy): all stars were measured; star {here} {verdict}"
             f" (score {score[here]:.1f}); not identified as {work.observed.target}"
         )
         return work.with_(target_star=here, target_why=why).found(

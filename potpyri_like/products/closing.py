@@ -13,6 +13,7 @@ from potpyri_like.lightcurves import Estimate
 from potpyri_like.products.rows import (
     FRAME,
     NAMED,
+    FrameCounts,
     count_frames,
     curve_file,
     graded,
@@ -20,7 +21,7 @@ from potpyri_like.products.rows import (
     missing,
     named_after,
 )
-from potpyri_like.products.words import clean, in_mmag, plural, short
+from potpyri_like.products.words import FLAG_NAMES, clean, in_mmag, plural, short
 from potpyri_like.results import Choice, Grade, Problem, RunReport, SetResult, Timing
 
 __all__ = [
@@ -34,7 +35,7 @@ __all__ = [
 ]
 
 _LONGEST_NAME = 40  # of a target, in the lines of the sets
-_NOISE_WORDS = (("point_to_point", "point-to-point"), ("expected", "expected"))
+_NOISE_WORDS = (("point_to_point", "point-to-point"), ("expected", "error bars"))
 
 
 def middle_comparison(result: SetResult) -> np.ndarray:
@@ -65,7 +66,7 @@ def timing_lines(timing: Timing) -> list[str]:
         lines.append(
             f"{timing.frames} frames in {timing.wall:.1f} s: {timing.frames / timing.wall:.1f} frames/s"
         )
-    return lines or ["nothing was computed: everything was known from before"]
+    return lines or ["nothing was computed: all results are up to date"]
 
 
 def closing_lines(report: RunReport, *, folder: str | Path = "red") -> list[str]:
@@ -111,20 +112,20 @@ def _few_line(sets: Iterable[SetResult]) -> list[str]:
     told = [f"{_shortened(name)} ({plural(count, 'frame')})" for name, count in frames.items()]
     if len(told) > NAMED:
         told = [*told[:NAMED], f"{len(told) - NAMED} more"]
-    return [f"{plural(len(frames), 'other target')} with few frames: {', '.join(told)} (the page has them)"]
+    return [f"{plural(len(frames), 'other target')} with few frames: {', '.join(told)} (see the page)"]
 
 
 def _set_cells(report: RunReport, result: SetResult, folder: str | Path) -> list[str]:
-    """What one set came to, as the cells of a line."""
+    """The result of one observation, as the cells of a line."""
     counts = count_frames(report, result)
     observed = result.observed
     cells = [_shortened(observed.target), observed.night, observed.band, observed.camera]
-    cells.append(f"{counts.measured} of {plural(counts.total, 'frame')}")
+    cells.append(_frame_words(result, counts))
     noise = result.light_curve.noise if result.light_curve is not None else {}
     if "rms" in noise:
-        others = [f"{words} {in_mmag(noise[key])}" for key, words in _NOISE_WORDS if key in noise]
+        others = [f"{words} {in_mmag(noise[key])} mmag" for key, words in _NOISE_WORDS if key in noise]
         limit = (
-            "limit, no star is seen; "
+            "upper limit, no star detected; "
             if result.light_curve is not None and result.light_curve.is_limit
             else ""
         )
@@ -133,6 +134,17 @@ def _set_cells(report: RunReport, result: SetResult, folder: str | Path) -> list
         cells += ["no light curve", ""]
     product = _main_product(result)
     return [*cells, str(Path(folder) / product) if product else "no product"]
+
+
+def _frame_words(result: SetResult, counts: FrameCounts) -> str:
+    """The number of frames, how many were not measured, and how many were flagged, with the flags."""
+    measured = "" if counts.measured == counts.total else f"{counts.measured} of "
+    words = f"{measured}{plural(counts.total, 'frame')}"
+    if result.series is None or not counts.flagged:
+        return words
+    flags = np.asarray(result.series.flags, int)
+    causes = [f"{name} {n}" for bit, name in FLAG_NAMES.items() if (n := np.count_nonzero(flags & bit))]
+    return f"{words}, {counts.flagged} flagged" + (f" ({', '.join(causes)})" if causes else "")
 
 
 def _transit_lines(report: RunReport) -> list[str]:

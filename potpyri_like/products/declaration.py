@@ -23,7 +23,7 @@ def instrument_page(instrument: Instrument, origin: str) -> list[str]:
         "Header cards",
         *(f"  {quantity:<9} {_card_words(card)}" for quantity, card in instrument.keywords.items().items()),
         f"  {'mid-time':<9} {_time_words(instrument)}",
-        *(f"  {raw:<9} as a filter's name is {ours}" for raw, ours in instrument.band_names.items()),
+        *(f"  {raw:<9} is the filter name for {ours}" for raw, ours in instrument.band_names.items()),
         "",
         "Kinds of frames: the first rule that applies decides",
         *(f"  {rule}" for rule in instrument.rules),
@@ -61,7 +61,7 @@ def _time_words(instrument: Instrument) -> str:
 def _camera_lines(camera: Camera) -> Iterator[str]:
     """One camera: what it is known by, and its constants."""
     known_by = ", ".join((*camera.ids, *(f"band {band}" for band in camera.bands)))
-    yield f"  {camera.name}" + (f": known by {known_by}" if known_by else "")
+    yield f"  {camera.name}" + (f": identified by {known_by}" if known_by else "")
     shown = {
         "pixel scale": camera.pixel_scale,
         "size": f"{camera.size[0]} x {camera.size[1]} pixels" if camera.size else None,
@@ -91,8 +91,8 @@ def _constant_lines(instrument: Instrument) -> Iterator[str]:
     least = pixel_filter.minimum_exposure
     yield (
         f"  {'3x3 filter':<17}{pixel_filter.mode}"
-        + (f", from exposures of {least:g} on" if least is not None else "")
-        + (f"; of binned frames {pixel_filter.binned}" if pixel_filter.binned else "")
+        + (f", for exposures of {least:g} and longer" if least is not None else "")
+        + (f"; {pixel_filter.binned} for binned frames" if pixel_filter.binned else "")
     )
     yield f"  {'recipe':<17}{instrument.recipe}"
 

@@ -83,7 +83,7 @@ class ShownToProduct:
             It is not known here.
         """
         if self.values.get(wanted.name) is None:
-            raise ProductError(f"{wanted.name} ({wanted.about}) is not known; it has to stand in reads")
+            raise ProductError(f"{wanted.name} ({wanted.about}) is not available; declare it in reads")
         return self.values[wanted.name]
 
     def get(self, wanted: AnyField) -> Any:

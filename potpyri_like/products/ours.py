@@ -49,7 +49,7 @@ def register_products() -> list[Product]:
         Product("measurements.fits", "all stars in all frames", (SERIES,), lambda s: measurements(s.result)),
         Product(
             "stars.ecsv",
-            "what is known of each star",
+            "table of the stars",
             (SERIES, STAR_TABLE),
             lambda s: ranking_table(s.result),
         ),

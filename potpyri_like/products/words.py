@@ -13,6 +13,7 @@ from potpyri_like.results import SetResult
 
 __all__ = [
     "FLAG_MEANINGS",
+    "FLAG_NAMES",
     "SOFTWARE",
     "TIME_MEANINGS",
     "ascii_only",
@@ -42,17 +43,25 @@ _STAR_WORDS = {
     StarFlag.BAD_PIXEL: "bad pixel in the aperture, filled",
     StarFlag.HOT_PIXEL: "hot pixel in the aperture, replaced",
     StarFlag.EDGE: "aperture or annulus leaves the image",
-    StarFlag.NO_CENTROID: "no centroid, position carried over",
+    StarFlag.NO_CENTROID: "no centroid, position predicted",
     StarFlag.COSMIC_RAY: "cosmic ray in the aperture",
-    StarFlag.FILLED: "much of the light on bad pixels",
+    StarFlag.FILLED: "much of the flux on bad pixels",
 }
 FLAG_MEANINGS = {
     **{int(flag): words for flag, words in _FRAME_WORDS.items()},
     **{int(flag) << STAR_FLAG_SHIFT: words for flag, words in _STAR_WORDS.items()},
 }
+FLAG_NAMES = {  # short, for counts of frames
+    int(FrameFlag.UNMATCHED): "not matched",
+    int(FrameFlag.FEW_STARS): "few stars matched",
+    int(FrameFlag.CLOUD): "cloud",
+    int(FrameFlag.TIME_DOUBTFUL): "time doubtful",
+    int(FrameFlag.POOR_SEEING): "poor seeing",
+    int(FrameFlag.TRAILED): "stars trailed",
+}
 TIME_MEANINGS = {
     "bjd_tdb": "BJD_TDB of mid-exposure: barycentric Julian date, light travel time to the target included",
-    "jd_utc_mid": "JD_UTC of mid-exposure: not barycentric, for want of believable coordinates of the target",
+    "jd_utc_mid": "JD_UTC of mid-exposure: not barycentric, because the target's coordinates are missing or invalid",
 }
 
 

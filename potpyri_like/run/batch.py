@@ -67,7 +67,7 @@ def nights_in(arguments: Sequence[str]) -> Iterator[Entry]:
         try:
             lines = read_text(path).splitlines()
         except ValueError as error:
-            raise UsageError(f"{path}: it is neither a folder nor a list of nights") from error
+            raise UsageError(f"{path}: neither a folder nor a list of nights") from error
         except OSError as error:
             raise UsageError(f"{path}: it cannot be read ({error.strerror or error})") from error
         entries = [
@@ -76,7 +76,7 @@ def nights_in(arguments: Sequence[str]) -> Iterator[Entry]:
             for entry in _entries_of(line, path.parent, f"{path}, line {number}")
         ]
         if not entries:
-            raise UsageError(f"{path}: it names no night; give NIGHT or INSTRUMENT NIGHT in each line")
+            raise UsageError(f"{path}: no night in it; give NIGHT or INSTRUMENT NIGHT in each line")
         yield from entries
 
 
@@ -85,7 +85,7 @@ def _entries_of(line: str, home: Path, where: str) -> list[Entry]:
     try:
         words = shlex.split(_COMMENT.sub("", line))
     except ValueError as error:
-        raise UsageError(f"{where}: a quotation mark has no partner: {line.strip()}") from error
+        raise UsageError(f"{where}: unbalanced quotation mark: {line.strip()}") from error
     if len(words) > 2:
         raise UsageError(
             f"{where}: give NIGHT or INSTRUMENT NIGHT; a name with blanks needs quotes: {line.strip()}"
@@ -149,7 +149,7 @@ def instrument_of(entry: Entry, registry: Plugins, *, output: Path | None = None
     best = [name for name, count in understood.items() if count and count == max(understood.values())]
     if len(best) == 1:
         return registry[best[0]]
-    found = f"{' and '.join(best)} understand" if best else f"none of {', '.join(known)} understands"
+    found = f"{' and '.join(best)} understand" if best else f"none of {', '.join(known)} recognises"
     raise UnknownInstrument(
         f"{entry.night}: {found} its headers; name the instrument: reduce batch --instrument NAME"
     )

@@ -51,8 +51,8 @@ def check_instrument_of(output: Output, instrument: Instrument, night: Path) -> 
     other = _instrument_of(output)
     if other and other.casefold() != instrument.name.casefold():
         raise UsageError(
-            f"{output.root}: products and edits of {other} lie there, and this run is one of {instrument.name};"
-            f" did you mean: reduce {other} {night} ? Else choose another folder with --out DIR"
+            f"{output.root}: contains products and edits of {other}, but this run is for {instrument.name};"
+            f" did you mean: reduce {other} {night} ? Otherwise choose another folder with --out DIR"
         )
 
 
@@ -74,7 +74,7 @@ def check_night_of(output: Output, night: Path, journal: Journal | None) -> None
         there, inputs = _words_in(journal.note(_OWNER), "night"), journal.inputs()
     if not there or _is_same(Path(there), night) or _any_is_same(inputs, night):
         return
-    raise UsageError(f"{output.root}: products of another night lie there, {there}; choose another --out")
+    raise UsageError(f"{output.root}: contains products of another night, {there}; choose another --out")
 
 
 def note_owner(journal: Journal, instrument: Instrument, night: Path) -> None:
@@ -138,7 +138,7 @@ def earlier_table(output: Output) -> Table | None:
     try:
         return read_edited(path, output.read_bytes(NIGHT_TABLE))
     except Odd as error:
-        say_once("%s: %s; it is taken as not there", path, error.strerror)
+        say_once("%s: %s; ignored", path, error.strerror)
     except OSError as error:
         if output.has(NIGHT_TABLE):
             raise NightError(
@@ -165,7 +165,7 @@ def write_night_table(
     before = Written.of(journal.note(NIGHT_TABLE))
     found = digest_of(output)
     if found not in ("", night.edited_digest, *before.digests):
-        log.warning("%s was changed during the run; the next run obeys it", output.root / NIGHT_TABLE)
+        log.warning("%s was changed during the run; the next run applies the changes", output.root / NIGHT_TABLE)
         return False
     if found and found not in before.digests:
         output.write_bytes(_KEPT, output.read_bytes(NIGHT_TABLE))

@@ -33,7 +33,7 @@ def run_fields(
     apart = [_second_field(work, before, stages, runner) for work, before in zip(done, works, strict=True)]
     if not any(apart):
         return done
-    log.info("%s: its frames show two fields", works[0].observed.target)
+    log.info("%s: the frames show two different fields", works[0].observed.target)
     groups = fields_in_time(works, apart, runner.options, taken)
     return tuple(in_turn(groups, lambda group: run_stages(stages, group, runner)))
 

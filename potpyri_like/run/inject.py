@@ -153,7 +153,7 @@ def inject_transits(
     if run.recipe_is_other(options.recipe):
         raise UsageError(
             f"--recipe {options.recipe}: {recipe_word(run, options.recipe)};"
-            " give that one, or reduce the night with this"
+            " give that recipe, or reduce the night with this one"
         )
     output, progress = output_of(folder, out), progress or Silent()
     with ExitStack() as stack:
@@ -164,7 +164,7 @@ def inject_transits(
         recipe = recipe_of(instrument, options)
         fit = recipe.giver(TRANSIT)
         if fit is None:
-            raise NightError(f"{folder}: the recipe {recipe.name} fits no transit, so none can be recovered")
+            raise NightError(f"{folder}: the recipe {recipe.name} does not fit transits, so none can be recovered")
         stages = recipe.stages[: recipe.stages.index(fit)]
         groups = by_target(night, wanted_sets(night, options), options)
         works = run_groupings((*stages, fit), groups, runner)
@@ -289,7 +289,7 @@ def recovery_of(trials: Sequence[Trial]) -> Recovery:
     """
     if not trials:
         raise UsageError(
-            "no star could take a transit; there are too few constant stars as bright as the target"
+            "no star is suitable for injection: too few constant stars as bright as the target"
         )
     injected, found, error = (
         np.array([getattr(trial, name) for trial in trials]) for name in ("injected", "recovered", "error")

@@ -238,13 +238,13 @@ class Journal:
         if job != task.job:
             return Known(why=self.difference(job, task.parts))
         if described != task.described:
-            return Known(why="changed in its description")
+            return Known(why="changed in night.ecsv")
         if raw != self.content(task.file, task.path):
-            return Known(why="another raw file")
+            return Known(why="raw file changed")
         try:
             return Known(outcome=decode(unsealed(content)))
         except ValueError:
-            return Known(why="spoilt in the journal")
+            return Known(why="corrupt in the journal")
 
     def keep(self, task: Task, raw: str, content: bytes) -> None:
         """Remember the outcome of a task.
@@ -270,7 +270,7 @@ class Journal:
         with suppress(ValueError):
             before = decode(unsealed(row[0])) if row else {}
         changed = [name for name in parts if before.get(name) != parts[name]]
-        return f"other {changed[0]}" if changed else "other settings"
+        return f"{changed[0]} changed" if changed else "settings changed"
 
     # -- products --------------------------------------------------------------------------------------------
 
@@ -384,7 +384,7 @@ class Journal:
         """A new database in the place of one that is spoilt."""
         path = self.folder / NAME
         say_on_screen(
-            "%s is not as a run leaves it (%s): it was set aside as %s, and is made anew",
+            "%s is corrupt or was modified (%s): renamed to %s and recreated",
             path,
             error,
             NAME + _ASIDE,
@@ -447,7 +447,7 @@ def check_opened(files: Folder, wanted: os.stat_result) -> None:
     shown = next((folder for folder in OPENED if folder.is_dir()), None)
     if not here or (shown and not any(_is_file(handle, wanted) for handle in shown.iterdir())):
         raise ProductError(
-            f"{files}: it was replaced by another folder while the journal was opened; run again"
+            f"{files}: the folder was replaced while the journal was being opened; run again"
         )
 
 
@@ -465,9 +465,9 @@ def _is_new(database: sqlite3.Connection) -> bool:
     if found == [0, 0] and not tables:
         return True
     if found != [_APPLICATION, _VERSION]:
-        raise _NotOurs("it is of another version of this software, or of another program")
+        raise _NotOurs("written by another version of this software, or by another program")
     if tables != _our_tables():
-        raise _NotOurs("other tables are in it")
+        raise _NotOurs("unexpected tables")
     for (name,) in database.execute("SELECT name FROM products"):
         _check_inside(name)
     return False
@@ -525,7 +525,7 @@ def unsealed(kept: object) -> bytes:
     """
     content = kept[DIGEST:] if isinstance(kept, bytes) else b""
     if not isinstance(kept, bytes) or kept[:DIGEST] != hashlib.sha256(content).digest():
-        raise ValueError("it is not as it was kept")
+        raise ValueError("stored value corrupt")
     return content
 
 
@@ -550,8 +550,8 @@ def _locked(files: Folder, root: Path) -> IO[str]:
         who = one_line(file.read(_WHO))
         file.close()
         raise Busy(
-            f"{root}: another run is at work there{f' ({who})' if who else ''};"
-            " wait for it, or choose another folder with --out DIR"
+            f"{root}: another run is using this folder{f' ({who})' if who else ''};"
+            " wait until it ends, or choose another folder with --out DIR"
         ) from error
     file.truncate(0)
     file.write(f"process {os.getpid()}\n")

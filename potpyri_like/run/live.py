@@ -62,10 +62,10 @@ class _AllBut(Collection[Path]):
         return path not in self.whole
 
     def __iter__(self) -> Iterator[Path]:
-        raise TypeError("there is no end of them")
+        raise TypeError("the collection is infinite")
 
     def __len__(self) -> int:
-        raise TypeError("there is no end of them")
+        raise TypeError("the collection is infinite")
 
 
 class Live:

@@ -24,9 +24,9 @@ __all__ = ["by_target", "check_options", "parse_radec", "start", "wanted_sets", 
 
 _FAR = 1.0  # degrees from where the telescope looked: --radec is that of another target
 _FILTERED = {
-    "median": "on science, darks and flats alike",
-    "selective": "on science frames, without what the dark explains",
-    "none": "on no frame",
+    "median": "on science frames, darks and flats",
+    "selective": "on science frames only, after subtracting the dark",
+    "none": "not applied",
 }
 
 
@@ -64,7 +64,7 @@ def wanted_sets(night: Night, options: Options) -> tuple[ObservationSet, ...]:
     sets = night.sets(joined=recipe_of(night.instrument, options).joins_nights)
     if not sets:
         kinds = Counter(str(info.kind) for info in night.frames)
-        found = ", ".join(f"{n} {kind}" for kind, n in kinds.items()) or "no frame that can be used"
+        found = ", ".join(f"{n} {kind}" for kind, n in kinds.items()) or "no usable frame"
         raise NightError(f"{night.root}: no science frames; there are {found}{first_reasons(night)}")
     if options.target is None:
         return sets
@@ -123,7 +123,7 @@ def start(night: Night, observed: ObservationSet, options: Options) -> Work:
         coordinates_given=options.radec is not None,
     )
     asked = (
-        "as --filter asks"
+        "given with --filter"
         if options.filter_
         else f"{instrument.name}'s rule for {observed.exposure:g} exposures binned"
         f" {observed.binning[0]}x{observed.binning[1]}"
@@ -147,7 +147,7 @@ def _target_coordinates(observed: ObservationSet, options: Options) -> tuple[Sky
     where = middle.to_string("hmsdms", precision=0)
     return (
         middle,
-        f"the headers' pointing, {where}, which may be minutes of arc off the target: up to 0.1 s each",
+        f"the headers' pointing, {where}, which may be off the target by arcminutes: up to 0.1 s for each arcminute",
     )
 
 

@@ -32,7 +32,7 @@ def saved_kinds(recipe: Recipe, options: Options) -> frozenset[str]:
             raise UsageError(f"--save {name}: give {' or '.join(SAVABLE)}")
         if recipe.giver(SAVABLE[name]) is None:
             raise UsageError(
-                f"--save {name}: no stage that is run makes them; the stages are"
+                f"--save {name}: no stage of this run makes them; the stages are"
                 f" {', '.join(stage.name for stage in recipe.stages)}"
             )
     at_the_end = recipe.stages[-1].gives if options.until is not None else ()

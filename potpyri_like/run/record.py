@@ -67,13 +67,13 @@ class LastRun:
         """
         if self.recipe and not (own.recipe and names_file(own.recipe)):
             raise UsageError(
-                f"the run used --recipe {self.recipe}, a file of your own, which is not run because a run.json"
-                f" says so; add --recipe {self.recipe}"
+                f"the run used --recipe {self.recipe}, a file of your own; files named in run.json are not"
+                f" executed; add --recipe {self.recipe}"
             )
         if self.metric and own.metric != self.metric:
             raise UsageError(
-                f"the run used --metric {self.metric}, a function of your own, which is not imported because a run.json"
-                f" says so; add --metric {self.metric}"
+                f"the run used --metric {self.metric}, a function of your own; functions named in run.json are not"
+                f" imported; add --metric {self.metric}"
             )
         metric = own.metric if self.metric else self.options.metric
         jobs = own.jobs if own.jobs is not None else self.options.jobs
@@ -97,10 +97,10 @@ def metric_word(run: LastRun, again: str | None) -> str:
     if not run.metric:
         return "the run used no function of your own as its metric"
     if again != run.metric:
-        return f"the run used {run.metric}, a function of your own; --metric {run.metric} shows whether it is the same"
+        return f"the run used {run.metric}, a function of your own; --metric {run.metric} compares it"
     if run.metric_is_other:
-        return f"{run.metric} is not as it was in that run: its source has another SHA-256"
-    return f"{run.metric} is as it was in that run: its source has the same SHA-256"
+        return f"{run.metric} has changed since that run: its source has another SHA-256"
+    return f"{run.metric} is unchanged since that run: its source has the same SHA-256"
 
 
 def recipe_word(run: LastRun, again: str | None) -> str:
@@ -108,9 +108,9 @@ def recipe_word(run: LastRun, again: str | None) -> str:
     if not run.recipe:
         return "the run used no recipe of your own"
     if again is None:
-        return f"the run used {run.recipe}, a recipe of your own; --recipe {run.recipe} shows whether it is the same"
+        return f"the run used {run.recipe}, a recipe of your own; --recipe {run.recipe} compares it"
     if run.recipe_is_other(again):
-        return f"{again} is not the recipe of that run, {run.recipe}: it has another SHA-256"
+        return f"{again} differs from the recipe of that run, {run.recipe}: it has another SHA-256"
     return f"{again} is the recipe of that run: it has the same SHA-256"
 
 
@@ -163,11 +163,11 @@ def run_record(folder: Path, out: Path | None = None) -> Iterator[tuple[Any, Pat
         yield json.loads(output.read_bytes(RUN_RECORD)), path
     except FileNotFoundError as error:
         raise NightError(
-            f"{path}: no run has ended here; reduce the night first, or give its output folder with --out DIR"
+            f"{path}: no completed run; reduce the night first, or give its output folder with --out DIR"
         ) from error
     except OSError as error:
         raise NightError(f"{path}: it cannot be read ({error.strerror or error})") from error
     except (ValueError, KeyError, TypeError, AttributeError, UsageError) as error:
         raise NightError(
-            f"{path}: it is not as a run of this software leaves it; reduce the night again"
+            f"{path}: corrupt, or not written by this software; reduce the night again"
         ) from error

@@ -84,7 +84,7 @@ def check_understood(night: Night) -> None:
     if not night.is_understood:
         name, number = night.instrument.name, len(night.rows)
         raise NotUnderstood(
-            f"{night.root}: no science frames: {name} understands none of {number} file{'s' * (number != 1)};"
+            f"{night.root}: no science frames: {name} recognises none of {number} file{'s' * (number != 1)};"
             f" nothing was written{first_reasons(night)}"
         )
 

@@ -187,9 +187,9 @@ class Runner:
         if found and what:
             causes = ", ".join(f"{number} {why}" for why, number in reasons.items())
             todo = f"{reasons.total()} to do: {causes}" if reasons else "nothing to do"
-            self.progress.say(f"{what}: {len(found)} of {len(infos)} known from before, {todo}")
+            self.progress.say(f"{what}: {len(found)} of {len(infos)} already done, {todo}")
         elif what and set(reasons) - {"new"}:
-            self.progress.say(f"{what}: all {len(infos)} to do again: {', '.join(reasons)}")
+            self.progress.say(f"{what}: all {len(infos)} to be redone: {', '.join(reasons)}")
         return found
 
     def known_steps(self, info: FrameInfo, job: Job) -> tuple[dict[str, dict[str, Kept]], str]:
@@ -247,7 +247,7 @@ class Runner:
             if image.stage == last and image.digest
         }
         if found and what:
-            self.progress.say(f"{what}: {len(found)} of {len(infos)} saved before")
+            self.progress.say(f"{what}: {len(found)} of {len(infos)} already saved")
         return found
 
     def note_image(self, image: SavedImage, info: FrameInfo, job: Job) -> None:
@@ -350,7 +350,7 @@ class Runner:
             while True:
                 for index in islice(waiting, self.in_hand - len(given)):
                     if (future := self.submitted(infos[index], shared, self.blind)) is None:
-                        yield index, _unavailable(infos[index], "no worker is left that can read the night")
+                        yield index, _unavailable(infos[index], "no remaining worker can read the night")
                     else:
                         given[future] = index
                 if not given:
@@ -388,7 +388,7 @@ class Runner:
         """Give no more frames to workers that could not read one that others could."""
         for worker in workers - self.blind:
             said = (
-                f"worker {worker} cannot read {outcome.info.label}, which others can: it gets no more frames"
+                f"worker {worker} cannot read {outcome.info.label}, which other workers can: it is given no more frames"
             )
             log.warning("%s", said)
             self.progress.say(said)
@@ -425,10 +425,10 @@ def _outcome_of(future: Future, info: FrameInfo) -> FrameOutcome:
     try:
         return future.result()
     except WorkerDied as error:
-        reason = f"{info.label}: every worker process that tried it died: {error}; the frame is left out"
+        reason = f"{info.label}: every worker process that tried it died: {error}; the frame is rejected"
         return FrameOutcome(info, {}, "worker", reason, refused=True, died=True)
     except (OSError, MemoryError) as error:
-        return _unavailable(info, f"a worker could not be asked, {type(error).__name__}: {error}")
+        return _unavailable(info, f"a worker did not respond, {type(error).__name__}: {error}")
 
 
 def _unavailable(info: FrameInfo, why: str) -> FrameOutcome:
@@ -541,7 +541,7 @@ def run_frame(
     info : FrameInfo
     job : Job
     partly : mapping of str to mapping
-        Results that are known from before, by stage: what they serve for does not run again.
+        Results that are already done, by stage: what they serve for does not run again.
     images : sequence of SavedImage
         To be read or written.
 

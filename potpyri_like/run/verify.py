@@ -91,7 +91,7 @@ def verify_night(
         later = _files_since(run, folder, output)
         if later:
             yield Check(
-                f"{len(later)} raw file{'s' * (len(later) > 1)} came after the run; left out here",
+                f"{len(later)} raw file{'s' * (len(later) > 1)} added after the run; not verified",
                 is_word=True,
             )
         raw = {file: digest for file, digest in run.inputs.items() if digest}
@@ -99,7 +99,7 @@ def verify_night(
         yield _compared("products", output.sha256, run.products, Silent())
         if (changed := _changed_code(run)) and not every:
             yield Check(
-                f"computed again: nothing, since {changed} changed; --all does it anyway", is_word=True
+                f"nothing recomputed: {changed} changed; --all recomputes anyway", is_word=True
             )
             return
         again = _verifier(
@@ -114,11 +114,11 @@ def verify_night(
         made = _made_again(night, run, again)
         lost = {frame for frame, _ in again.expected}
         yield Check(
-            "frames computed again", len(again.computed | lost), tuple(sorted({*again.differing, *lost}))
+            "frames recomputed", len(again.computed | lost), tuple(sorted({*again.differing, *lost}))
         )
         wanted = {name: digest for name, digest in run.products.items() if name != RUN_RECORD}
         wrong = [name for name in sorted({*made, *wanted}) if made.get(name) != wanted.get(name)]
-        yield Check("products made again", len(made), tuple(wrong))
+        yield Check("products recreated", len(made), tuple(wrong))
 
 
 def _verifier(
@@ -277,9 +277,9 @@ def _compared(
 def _difference(digest_of: Callable[[str], str], name: str, digest: str) -> str:
     """What is not as it was with a file; "" where nothing is."""
     try:
-        return "" if digest_of(name) == digest else "it has changed"
+        return "" if digest_of(name) == digest else "changed"
     except FileNotFoundError:
-        return "it is gone"
+        return "missing"
     except OSError as error:
         return f"it cannot be read ({error.strerror or error})"
 

@@ -107,7 +107,7 @@ def _check_folder(folder: Path, output: Output) -> None:
     """Raise a NightError or a UsageError where there is nothing to watch."""
     check_is_folder(folder)
     if is_ours(folder):
-        raise NightError(f"{folder}: products of an earlier run lie there; give the folder of the raw frames")
+        raise NightError(f"{folder}: contains products of an earlier run; give the folder of the raw frames")
     check_apart(folder, output.root)
 
 
@@ -141,7 +141,7 @@ class _Watch:
         ReductionError
             Why it came to nothing.
         """
-        done: Standing | ReductionError = NightError(f"{self.folder}: no frame came")
+        done: Standing | ReductionError = NightError(f"{self.folder}: no frame arrived")
         if self.arrivals.states():
             done = self.once()
         while self.another(idle):
@@ -166,7 +166,7 @@ class _Watch:
             try:
                 found = self.known() or self.state()
             except _Disturbed:
-                self.say("frames came: going on")
+                self.say("new frames: continuing")
             except Busy as error:
                 if not self.arrivals.times:
                     raise
@@ -188,7 +188,7 @@ class _Watch:
             done = standing(self.instrument, self.folder, out=self.out, options=self.options)
         if done is not None:
             self.arrivals.take(states)
-            self.say("nothing has changed since the last run; its products stand")
+            self.say("no change since the last run; its products are up to date")
         return done
 
     def state(self) -> Standing:
@@ -200,7 +200,7 @@ class _Watch:
             Frames came meanwhile.
         """
         self.follow()
-        self.say("no more frames for now: bringing all products to their final state")
+        self.say("no new frames: finalising all products")
         report = reduce_night(
             self.instrument,
             self.folder,
@@ -211,7 +211,7 @@ class _Watch:
             executor=self.executor,
             progress=_Disturbable(self.arrivals, self.progress),
         )
-        self.say("all products are in their final state")
+        self.say("all products are final")
         return Standing.of(report, output_of(self.folder, self.out).root)
 
     def follow(self) -> None:

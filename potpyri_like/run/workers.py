@@ -260,7 +260,7 @@ class Worker:
         self.process.join()
         code = self.process.exitcode or 0
         if code == -signal.SIGKILL:
-            return "killed, most likely for want of memory"
+            return "killed, most likely out of memory"
         return f"ended by signal {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
 
 
@@ -445,7 +445,7 @@ class Cluster(Executor):
                 empty = 0.0 if self._client.nthreads() else empty + _LOOK
                 if empty >= GONE and not self._ended.is_set():
                     log.warning(
-                        "all %d workers of the local cluster have gone; they are started anew", wanted
+                        "all %d workers of the local cluster were lost; restarting them", wanted
                     )
                     own.scale(0)
                     own.scale(wanted)
@@ -461,12 +461,12 @@ class Cluster(Executor):
         except self._died as error:
             log.warning("%s", error)
             if again is None:
-                result.set_exception(WorkerDied("gone from the cluster, most likely for want of memory"))
+                result.set_exception(WorkerDied("lost from the cluster, most likely out of memory"))
             else:
                 self._suspects.submit(self._try_alone, result, again)
         except CancelledError:
             gone = (
-                "the Dask scheduler has gone, or it has cancelled the tasks; the next run goes on from here"
+                "the Dask scheduler was lost or cancelled the tasks; the next run continues from here"
             )
             result.set_exception(ReductionError(gone))
         except Exception as error:  # noqa: BLE001  (it is raised in the thread that asked)

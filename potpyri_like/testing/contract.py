@@ -204,7 +204,7 @@ def _check_missing_cards(instrument: Instrument) -> None:
             error = _refusal(instrument, _without(header, cards))
             _require(
                 error is not None,
-                f"without {' and '.join(cards)} a science frame is not refused, as its {what} asks",
+                f"without {' and '.join(cards)} a science frame is not rejected, although {what} is required",
             )
             _require_named(error, header, cards)
         for cards in _optional_cards(instrument, info):
@@ -225,7 +225,7 @@ def _check_constants(instrument: Instrument) -> None:
     diameter = instrument.telescope_diameter
     _require(
         diameter is None or 0.01 < diameter.to_value(u.m) < 50,
-        f"telescope_diameter = {diameter} is no telescope's",
+        f"telescope_diameter = {diameter} is implausible",
     )
 
 
@@ -286,10 +286,10 @@ def _check_real_time(instrument: Instrument, path: str | Path, time: str) -> Non
     """The mid-time that `describe` reads from a real header."""
     header = _real_header(Path(path))
     found = instrument.describe(header)[0].mid_time
-    _require(found is not None, f"{header.path.name}: no mid-time is read from it; it is {time}")
+    _require(found is not None, f"{header.path.name}: no mid-exposure time read; expected {time}")
     off = (found - Time(time, scale="utc")).to_value(u.s)  # type: ignore[operator]
     _require(
-        abs(off) <= _MILLISECOND, f"{header.path.name}: its mid-time is {time}; {off:+.3f} s off that is read"
+        abs(off) <= _MILLISECOND, f"{header.path.name}: the mid-exposure time read is {off:+.3f} s off the expected {time}"
     )
 
 
@@ -363,9 +363,9 @@ def _check_light_curve(truth: Truth, result: SetResult, folder: Path) -> None:
     found, error, scatter = _fitted_depth(
         curve.flux[good], curve.flux_err[good], (1 - np.asarray(rows["target_factor"])[good]) / depth
     )
-    told = f"the depth is {found:.5f} +- {error:.5f}, in truth {depth:.5f}"
+    told = f"the depth is {found:.5f} +- {error:.5f}, true value {depth:.5f}"
     _require(abs(found - depth) < 4 * error and error < depth / 5, where + told)
-    _require(0.5 < scatter < 2, f"{where}the scatter is {scatter:.1f} times what the errors say")
+    _require(0.5 < scatter < 2, f"{where}the scatter is {scatter:.1f} times the error bars")
 
 
 def _fitted_depth(flux: np.ndarray, error: np.ndarray, shape: np.ndarray) -> tuple[float, float, float]:
@@ -385,7 +385,7 @@ def _check_fluxes(truth: Truth, result: SetResult, folder: Path) -> None:
     found = read_measurements(folder / "measurements.fits")
     where, camera, reference = f"{result.observed.name}: ", result.observed.camera, result.reference
     if reference is None:
-        raise AssertionError(f"{where}no frame could be its reference")
+        raise AssertionError(f"{where}no frame could serve as the reference")
     rows = _truth_of(truth, camera, [str(name) for name in found.frames["file"]])
     stars = truth.stars[(truth.stars["camera"] == camera) & (truth.stars["band"] == result.observed.band)]
     stars = stars[stars["flux"] > 0.1 * np.max(stars["flux"])]
@@ -501,7 +501,7 @@ def _require_named(error: HeaderError | None, header: RawHeader, cards: tuple[st
         named = header.path.name in str(error) and any(card in str(error) for card in cards)
         _require(
             named,
-            f"without {' and '.join(cards)} a frame is refused without naming file and card: {error}",
+            f"without {' and '.join(cards)} a frame is rejected without naming file and card: {error}",
         )
 
 
@@ -538,5 +538,5 @@ _CHECKS: Mapping[str, Callable[[Instrument], None]] = {
     "constants are plausible": _check_constants,
     "sections lie inside the detector": _check_sections,
     "the layout covers the image once": _check_layout,
-    "mid-time is start plus half the exposure": _check_mid_time,
+    "mid-exposure time is start plus half the exposure": _check_mid_time,
 }

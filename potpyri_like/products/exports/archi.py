@@ -64,7 +64,7 @@ def _archi_header(result: SetResult, series: Series, options: Mapping[str, objec
         f"method: {method(options)}",
         f"aperture: {series.radii[result.aperture]:.4f} px = {series.radii_fwhm[result.aperture]:.4f} FWHM",
         f"sky: annulus from {inner:.4f} to {outer:.4f} px, subtracted",
-        f"stars: the target is star {'unknown' if curve is None else curve.star} and comes first, then the others"
+        f"stars: the target, star {'unknown' if curve is None else curve.star} and comes first, then the others"
         " by their numbers in measurements.fits",
         f"comparison stars (weights): {weights or 'none'}",
         f"MJD_TIME: {scale} of mid-exposure minus {_MJD}, days",

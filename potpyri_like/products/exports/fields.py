@@ -59,7 +59,7 @@ def code_comment(observer: str) -> list[str]:
     """The request for a code that is missing."""
     if observer_code(observer) != _NOBODY:
         return []
-    return [f"# Put your AAVSO observer code in the place of {_NOBODY} above before you send this file"]
+    return [f"# Put your AAVSO observer code instead of {_NOBODY} above before you send this file"]
 
 
 def light_curve(result: SetResult) -> LightCurve:

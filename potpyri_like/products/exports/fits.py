@@ -55,7 +55,7 @@ def _light_curve_cards(curve: LightCurve, how: str) -> list[Card]:
         ("OBJECT", ascii_only(curve.target), "target"),
         ("CAMERA", ascii_only(curve.camera), "camera"),
         ("FILTER", ascii_only(curve.band), "band"),
-        ("METHOD", ascii_only(how), "how the light was summed"),
+        ("METHOD", ascii_only(how), "photometry method"),
         ("APERTURE", float(curve.radius), "[pix] radius"),
         ("APFWHM", float(curve.radius_fwhm), "radius in FWHM of the reference"),
         ("ANNINNER", float(curve.annulus[0]), "[pix] inner radius of the sky annulus"),

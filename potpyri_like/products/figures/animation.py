@@ -86,7 +86,7 @@ def animation(result: SetResult) -> bytes:
         There is no picture.
     """
     if result.light_curve is None:
-        raise ProductError(f"{result.observed.name}: no light curve, so nothing to animate")
+        raise ProductError(f"{result.observed.name}: no light curve to animate")
     return animated_field(result.snapshots, result.light_curve)
 
 

@@ -60,9 +60,9 @@ def _comparison_words(shown: int, count: int) -> str:
     every = (
         "the comparison stars"
         if shown == count
-        else f"the {shown} heaviest of {plural(count, 'comparison star')}"
+        else f"the {shown} of highest weight among {plural(count, 'comparison star')}"
     )
-    return f"{every} against the ensemble, offset from each other"
+    return f"{every} relative to the ensemble, with offsets"
 
 
 def _level(flux: np.ndarray) -> np.ndarray:

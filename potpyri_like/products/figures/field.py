@@ -157,7 +157,7 @@ def _field_legend(ax: Axes, count: int, aimed: str, weights: Mapping[int, float]
     """What the colours mean."""
     others = count - len(weights) - bool(aimed)
     entries = (
-        [(COMPARISON, 1.6, f"{plural(len(weights), 'comparison star')}, thicker for more weight")]
+        [(COMPARISON, 1.6, f"{plural(len(weights), 'comparison star')}, line width by weight")]
         if weights
         else []
     )

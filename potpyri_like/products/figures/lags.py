@@ -35,7 +35,7 @@ def draw_lags(figure: Figure, result: SetResult) -> None:
     unit, name = _lag_unit(result.lags)
     for ax, (other, lag) in zip(axes, result.lags.items(), strict=True):
         _draw_lag(ax, other, lag, unit, name)
-    axes[-1].set_xlabel(f"lag [{name}]; to the right the band named follows")
+    axes[-1].set_xlabel(f"lag [{name}]; at positive lags the band named follows")
 
 
 def _lag_unit(lags: Mapping[str, Lag]) -> tuple[float, str]:
@@ -49,7 +49,7 @@ def _draw_lag(ax: Axes, other: str, lag: Lag, unit: float, name: str) -> None:
     """The correlation of one pair, and the lag with its error."""
     ax.set_ylabel("correlation")
     if not np.isfinite(lag.correlation).any():
-        note(ax, f"{other}: {'; '.join(lag.notes) or 'no correlation is known'}")
+        note(ax, f"{other}: {'; '.join(lag.notes) or 'no correlation measured'}")
         ax.set_yticks([])
         return
     ax.axvline(0, **FAINT_LINE)

@@ -161,9 +161,9 @@ def _draw_outside(ax: Axes, time: np.ndarray, flux: np.ndarray, *, colour: str) 
 
 def _noise_words(noise: Mapping[str, float], *, fitted: bool = False) -> str:
     """rms, point-to-point and expected noise in ppt and mmag, in lines; the rms after the fit where there is one."""
-    named = [("rms", "rms"), ("point_to_point", "point-to-point"), ("expected", "expected")]
+    named = [("rms", "rms"), ("point_to_point", "point-to-point"), ("expected", "error bars")]
     if fitted:
-        named.insert(1, ("residual_rms", "after the fit"))
+        named.insert(1, ("residual_rms", "residual rms"))
     return "\n".join(
         f"{words} {in_ppt(noise[key])} ppt = {in_mmag(noise[key])} mmag"
         for key, words in named

@@ -57,7 +57,7 @@ def draw_noise(figure: Figure, result: SetResult) -> None:
     ax = figure.add_axes(
         (0.12, low / height, 0.85 if result.budget is None else 0.58, 1 - (low + 0.7) / height)
     )
-    title(figure, set_title(result), "noise of the relative light curves at the chosen aperture", x=0.12)
+    title(figure, set_title(result), "noise of the relative light curves in the chosen aperture", x=0.12)
     stars = result.stars
     shown = np.zeros(0, bool) if stars is None else (stars.flux > 0) & (stars.rms > 0)
     if stars is None or not shown.any():
@@ -84,7 +84,7 @@ def _draw_prediction(ax: Axes, stars: StarTable, budget: NoiseBudget | None, sho
     expected = stars.expected if budget is None else budget.predicted[:, 0]
     known = order[expected[order] > 0]
     if budget is None:
-        style: Style = {"color": INK, "linewidth": 1.1, "label": "expected from the errors"}
+        style: Style = {"color": INK, "linewidth": 1.1, "label": "error bars"}
         ax.plot(stars.flux[known], 1e3 * expected[known], zorder=3, **style)
         return
     flux, noise = smooth_line(stars.flux[known], 1e3 * expected[known])
@@ -96,7 +96,7 @@ def _draw_prediction(ax: Axes, stars: StarTable, budget: NoiseBudget | None, sho
         flux, noise = smooth_line(stars.flux[known], 1e3 * budget.terms[name][known])
         ax.plot(flux, noise, color=colour, linewidth=1.0, label=clean(name), zorder=1.5)
     if left_out:
-        ax.plot([], [], " ", label="never 2 % of the variance:\n" + ",\n".join(map(clean, left_out)))
+        ax.plot([], [], " ", label="below 2 % of the variance:\n" + ",\n".join(map(clean, left_out)))
 
 
 def terms_that_matter(budget: NoiseBudget, stars: np.ndarray) -> tuple[list[str], list[str]]:

@@ -99,7 +99,7 @@ def _draw_folded(ax: Axes, curve: LightCurve | None, periods: Periodogram | None
         or not np.isfinite(periods.period)
         or not np.isfinite(curve.flux).any()
     ):
-        blank(ax, "nothing to be folded")
+        blank(ax, "no period to fold at")
         return
     good = np.isfinite(curve.time) & np.isfinite(curve.flux) & ~marked(curve)
     time, flux, colour = curve.time[good], curve.flux[good], band_colour(curve.band)

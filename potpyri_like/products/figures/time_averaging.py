@@ -28,7 +28,7 @@ def draw_time_averaging(figure: Figure, result: SetResult) -> None:
     averaging = result.averaging
     known = np.zeros(0, bool) if averaging is None else (averaging.rms > 0) & (averaging.expected > 0)
     if averaging is None or not known.any():
-        blank(ax, "too few points to be binned")
+        blank(ax, "too few points to bin")
         return
     ax.set(xscale="log", yscale="log", xlabel="width of the bins [min]", ylabel="rms of the bins [ppt]")
     width, expected = averaging.width[known] / MINUTE, 1e3 * averaging.expected[known]

@@ -26,10 +26,10 @@ __all__ = ["night_page"]
 _TEMPLATE = "page.html.j2"
 _MOST_OPEN_ROWS = 20
 _VERDICTS = {
-    0: ("good", "Everything was reduced; nothing is missing."),
+    0: ("good", "The night was reduced without problems."),
     1: ("bad", "Nothing could be reduced."),
-    3: ("fair", "The night was reduced, and something is missing."),
-    4: ("fair", "The night was reduced, and a number is doubtful."),
+    3: ("fair", "The night was reduced, but something is missing."),
+    4: ("fair", "The night was reduced, but a result is doubtful."),
 }
 
 
@@ -118,7 +118,7 @@ def _tally(report: RunReport) -> list[tuple[str, str]]:
         (f"{len(report.night.rows):,}", "raw frame" if len(report.night.rows) == 1 else "raw frames"),
         (f"{sum(c.measured for c in counts):,}", "measured"),
         (f"{sum(row.status == 'flagged' for row in remarked):,}", "flagged"),
-        (f"{sum(row.status == 'refused' for row in remarked):,}", "refused"),
+        (f"{sum(row.status == 'refused' for row in remarked):,}", "rejected"),
         (str(targets), "target" if targets == 1 else "targets"),
         (str(sum(result.light_curve is not None for result in report.sets)), "light curves"),
     ]

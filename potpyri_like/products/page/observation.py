@@ -33,8 +33,8 @@ def target_view(
     name = ", ".join(filter(None, (observed.target, observed.night)))
     bands = ", ".join(result.observed.band or result.observed.camera for result in results)
     folder = target_folder(results[0])
-    alt = f"Light curves of {name} in {bands}, one above the other on one axis of time."
-    lags = f"Correlation of the light curves of {name} in {bands} against their lag."
+    alt = f"Light curves of {name} in {bands}, stacked on a common time axis."
+    lags = f"Correlation of the light curves of {name} in {bands} against lag."
     return {
         "name": name,
         "bands": image(images, f"{folder}/{curve_file(leading(results), 'bands.png')}", alt),
@@ -74,7 +74,7 @@ def _transit_alt(result: SetResult) -> str:
     """The transit in words."""
     depths = transit_choice(result).chosen or "the depth is in the table below"
     name = result.observed.target
-    return f"The transit of {name} in each band without its baseline, with the model and residuals: {depths}."
+    return f"The transit of {name} in each band divided by its baseline, with the model and residuals: {depths}."
 
 
 def _band_view(band: BandFit, results: list[SetResult]) -> dict[str, object]:
@@ -134,13 +134,13 @@ def _set_view(report: RunReport, result: SetResult, images: Mapping[str, bytes])
 def _noise_view(result: SetResult) -> list[tuple[str, str, str]]:
     """Noise figures: name, ppt, mmag."""
     noise = result.light_curve.noise if result.light_curve is not None else {}
-    left = "rms after the fit" if result.transit is not None else "rms, clear frames"
+    left = "rms of the residuals" if result.transit is not None else "rms, clear frames"
     named = (
         ("rms", "rms"),
         ("residual_rms", left),
         ("point_to_point", "point-to-point"),
-        ("expected", "expected"),
-        ("cdpp", "over a transit (CDPP)" if result.transit is not None else "over an hour (CDPP)"),
+        ("expected", "error bars"),
+        ("cdpp", "CDPP, transit duration" if result.transit is not None else "CDPP, one hour"),
     )
     return [(words, in_ppt(noise[key]), in_mmag(noise[key])) for key, words in named if key in noise]
 
@@ -183,7 +183,7 @@ def _set_facts(report: RunReport, result: SetResult) -> list[tuple[str, str]]:
     counts = count_frames(report, result)
     facts = [
         ("Frames", f"{counts.measured} of {counts.total} measured"),
-        ("Flagged, refused", f"{counts.flagged}, {counts.refused}"),
+        ("Flagged, rejected", f"{counts.flagged}, {counts.refused}"),
         ("Exposure", _exposure_words(result)),
         ("Masters", _masters_words(result)),
     ]
@@ -232,8 +232,8 @@ def _series_facts(result: SetResult) -> list[tuple[str, str]]:
 def _curve_alt(result: SetResult) -> str:
     """The light curve in words."""
     noise = " ".join(f"{words} {ppt} ppt," for words, ppt, _ in _noise_view(result)).rstrip(",")
-    beneath = "Below it airmass, FWHM, sky, comparison counts and drift."
-    return f"Relative flux of {result.observed.name} against time; {noise or 'noise not known'}. {beneath}"
+    beneath = "Below: airmass, FWHM, sky, comparison counts and drift."
+    return f"Relative flux of {result.observed.name} against time; {noise or 'noise unknown'}. {beneath}"
 
 
 def _field_figure(result: SetResult, images: Mapping[str, bytes]) -> Image | None:
@@ -247,10 +247,10 @@ def _set_figures(result: SetResult, images: Mapping[str, bytes]) -> list[Image]:
     """The noise, the comparison stars and the periods of a set."""
     folder, name = result.observed.folder, result.observed.name
     alts = (
-        ("noise", f"Noise of every star of {name} against its flux, with what it is made of."),
+        ("noise", f"Noise of every star of {name} against its flux, by source."),
         ("comparisons", f"Light curves of the comparison stars of {name}."),
-        ("time_averaging", f"Scatter of {name} in bins against their width, with that of white noise."),
-        ("periodogram", f"Power of {name} against period, and its light curve folded."),
+        ("time_averaging", f"Scatter of {name} in bins against bin width, with that of white noise."),
+        ("periodogram", f"Power of {name} against period, and the folded light curve."),
     )
     of_curve = ("time_averaging", "periodogram")
     files = [curve_file(result, f"{key}.png") if key in of_curve else f"{key}.png" for key, _ in alts]

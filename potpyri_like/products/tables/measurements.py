@@ -114,8 +114,8 @@ def _series_cards(series: Series, aperture: int) -> list[Card]:
     """The cards that say how a series was measured, and in which time."""
     barycentric = series.bjd_tdb is not None
     cards: list[Card] = [
-        ("TIMESYS", "TDB" if barycentric else "UTC", "scale of the time column that counts"),
-        ("TIMECOL", "bjd_tdb" if barycentric else "jd_utc", "that column of FRAMES, mid-exposure, days"),
+        ("TIMESYS", "TDB" if barycentric else "UTC", "time scale of the measurements"),
+        ("TIMECOL", "bjd_tdb" if barycentric else "jd_utc", "time column of FRAMES, mid-exposure, days"),
     ]
     if aperture < len(series.radii):
         cards += [
@@ -144,7 +144,7 @@ def frame_table(series: Series) -> Table:
             column("jd_utc", series.jd_utc, u.d, "mid-exposure"),
             column("fwhm", series.fwhm, u.pix, "full width at half maximum"),
             column("ellipticity", series.ellipticity, None, "of the stars, 1 - minor / major axis"),
-            column("angle", series.angle, u.deg, "of their major axis, from +x towards +y"),
+            column("angle", series.angle, u.deg, "position angle of the major axis, from +x towards +y"),
             column("dx", series.shift[:, 0], u.pix, "columns: centre of the reference in the frame"),
             column("dy", series.shift[:, 1], u.pix, "rows: centre of the reference in the frame"),
             column("rotation", series.rotation, u.deg, "against the reference"),
@@ -154,7 +154,7 @@ def frame_table(series: Series) -> Table:
             column(
                 "matched", np.asarray(series.matched, np.int32), None, "stars that agreed with the reference"
             ),
-            column("reason", names(series.reasons), None, "why the frame is flagged"),
+            column("reason", names(series.reasons), None, "reason for the flags"),
         )
     )
 
@@ -209,7 +209,7 @@ def read_measurements(path: Path) -> Measurements:
             return _measurements_of(hdus)
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise HeaderError(
-            f"{Path(path).name}: no measurements of potpyri_like can be read from it ({error});"
+            f"{Path(path).name}: not a measurements file of potpyri_like ({error});"
             " give a measurements.fits"
         ) from error
 

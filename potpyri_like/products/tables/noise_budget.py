@@ -47,6 +47,6 @@ def _scale_columns(budget: NoiseBudget, index: int, width: float) -> list[Column
     return [
         column(f"predicted_{name}", budget.predicted[:, index], None, f"standard deviation {when}, relative"),
         column(f"measured_{name}", budget.measured[:, index], None, f"standard deviation {when}, relative"),
-        column(f"ratio_{name}", budget.ratio[:, index], None, f"predicted over measured, {when}"),
-        column(f"uncertainty_{name}", budget.uncertainty[:, index], None, "relative, of what was measured"),
+        column(f"ratio_{name}", budget.ratio[:, index], None, f"predicted / measured, {when}"),
+        column(f"uncertainty_{name}", budget.uncertainty[:, index], None, "relative uncertainty of the measured value"),
     ]

@@ -13,7 +13,7 @@ from potpyri_like.results import SetResult
 __all__ = ["transit_table"]
 
 _PARAMETER_MEANINGS = {
-    "tc": "mid-transit, on the scale told by time",
+    "tc": "mid-transit time, on the scale given by time",
     "t14": "from first to fourth contact",
     "b": "impact parameter, in radii of the star",
     "depth": "flux lost at mid-transit, relative",
@@ -21,10 +21,10 @@ _PARAMETER_MEANINGS = {
     "k2": "square of k",
     "u1": "limb darkening, linear coefficient",
     "u2": "limb darkening, quadratic coefficient",
-    "error_scale": "by which the given errors were multiplied, before beta",
-    "beta": "by which they were multiplied for red noise",
-    "rms": "of the residuals that were used, relative",
-    "baseline_*": "coefficient of a column of the baseline, in the natural unit of that column",
+    "error_scale": "scaling of the input errors, before beta",
+    "beta": "scaling of the errors for red noise",
+    "rms": "of the residuals of the fitted points, relative",
+    "baseline_*": "coefficient of a baseline regressor, in the unit of that regressor",
 }
 
 
@@ -42,7 +42,7 @@ def transit_table(result: SetResult) -> Table:
         rows += [(f"baseline_{name}", band.name, _exactly(c), "") for name, c in band.coefficients.items()]
     columns = (
         column("name", names(row[0] for row in rows), None, "parameter; see meanings in the metadata"),
-        column("band", names(row[1] for row in rows), None, "empty for what all bands share"),
+        column("band", names(row[1] for row in rows), None, "empty for parameters common to all bands"),
         column("value", np.array([row[2].value for row in rows], float), None, "median of the posterior"),
         column("minus", np.array([row[2].minus for row in rows], float), None, "from 16 percent up to it"),
         column("plus", np.array([row[2].plus for row in rows], float), None, "from it up to 84 percent"),
