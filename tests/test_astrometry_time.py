@@ -140,7 +140,7 @@ def test_junk_behind_a_mask_does_no_harm():
 def test_a_night_without_any_time_is_an_error():
     times = START + np.arange(2) * u.hour
     times[:] = np.ma.masked
-    with pytest.raises(FrameError, match="every time is masked"):
+    with pytest.raises(FrameError, match="all times are masked"):
         night_of(times, SPM)
 
 

@@ -132,7 +132,7 @@ def test_archi_header_tells_time_aperture_comparisons_and_settings(result):
     for words in (
         "BJD_TDB of mid-exposure",
         "aperture: 12.0000 px",
-        "is star 2",
+        "the target, star 2",
         "0 (0.2667)",
         "filter: median",
     ):

@@ -127,6 +127,6 @@ def test_neighbours_in_time_are_refused_where_the_recipe_is_made():
         reads = (Input(level, nearest=4),)
 
     with pytest.raises(
-        DeclarationError, match="Near reads level of the nearest frames, which is not carried out"
+        DeclarationError, match="Near reads level of the nearest frames, which is not implemented"
     ):
         Recipe("odd", (Level(), Near()))

@@ -158,4 +158,4 @@ def test_what_a_night_may_not_say_is_warned_of(night):
             pl.reduce(night.folder, "OPTICAM", target_xy=night.target, **OPTIONS)
     finally:
         (night.folder / "reduce.toml").unlink()
-    assert any("scheduler" in str(one.message) and "not used" in str(one.message) for one in said)
+    assert any("scheduler" in str(one.message) and "is ignored" in str(one.message) for one in said)

@@ -361,7 +361,7 @@ class TestDoor:
         found = load_plugins()
         assert found.products["lightcurve.ecsv"].plugin == "potpyri_like.products.ours"
         (failure,) = found.failures
-        assert failure.plugin == "plugin_a" and "the name lightcurve.ecsv is taken" in failure.cause
+        assert failure.plugin == "plugin_a" and "the name lightcurve.ecsv is already used" in failure.cause
 
     def test_without_our_recipes_and_products_a_strangers_still_run(self, install, tmp_path, monkeypatch):
         stranger = dedent(
