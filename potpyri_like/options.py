@@ -109,7 +109,7 @@ def _of_the_user(value: object) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Options:
-    """What an observer may decide; None leaves the decision to the instrument or to the data."""
+    """What an observer may set; None leaves the decision to the instrument or to the data."""
 
     target_xy: str | None = _option(
         "The target's pixel, counted from 0, in the first science frame of a camera. One camera is enough:"
@@ -237,7 +237,7 @@ class Options:
     )
 
     def __eq__(self, other: object) -> bool:
-        """Whether others say the same, whatever else stages of plugins offer."""
+        """Whether the values are equal, whatever other options stages of plugins declare."""
         return isinstance(other, Options) and self._said() == other._said()
 
     def __hash__(self) -> int:

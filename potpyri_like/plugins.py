@@ -1,4 +1,4 @@
-"""Everything that plugins bring, ours included, through one door; a plugin that fails never takes the others down."""
+"""Load everything that plugins provide, ours included; a plugin that fails does not affect the others."""
 
 from __future__ import annotations
 
@@ -118,7 +118,9 @@ class Plugins:
         found = [one for one in self.recipes.values() if (one.plugin, one.origin) == (file, _OF_A_FILE)]
         if len(found) != 1:
             names = ", ".join(one.name for one in found) or "none"
-            raise UsageError(f"--recipe {file}: contains {len(found)} recipes ({names}); exactly one is needed")
+            raise UsageError(
+                f"--recipe {file}: contains {len(found)} recipes ({names}); exactly one is needed"
+            )
         return found[0].item
 
     def photometer(self, name: str) -> Photometer:
@@ -366,7 +368,9 @@ class _Kind:
 
     def check_class(self, given: object) -> None:
         if not (isinstance(given, type) and issubclass(given, self.base)):
-            raise PluginError(f"{self.hook} returns {given!r}, which is not a subclass of {self.base.__name__}")
+            raise PluginError(
+                f"{self.hook} returns {given!r}, which is not a subclass of {self.base.__name__}"
+            )
 
     def check_instance(self, given: object) -> None:
         if not isinstance(given, self.base):

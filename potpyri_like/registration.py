@@ -1,4 +1,4 @@
-"""How a frame lies on the reference, and what is found out about a place in it."""
+"""The transform from the reference to a frame, and measurements at a position in it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Place", "Probe", "Registration"]
 
 @dataclass(frozen=True)
 class Registration:
-    """How a frame lies on the reference, and how wide its stars are.
+    """The transform from the reference to a frame, and the width of its stars.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class Registration:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a frame's own WCS puts some coordinates.
+    """The position of coordinates in a frame by its own WCS.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Probe:
-    """The light at a place in a frame, electron.
+    """The flux at a position in a frame, electron.
 
     Attributes
     ----------

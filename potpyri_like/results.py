@@ -1,4 +1,4 @@
-"""What a run made, from what, and why: the vocabulary of products and pipeline."""
+"""The results of a run: what was made, from what, and why."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Candidate:
-    """What could have been chosen: its name, the figures it was judged by, and why it was not ("" where it was)."""
+    """A candidate of a choice: its name, its figures of merit, and why it was rejected ("" if it was chosen)."""
 
     name: str
     figures: str = ""
@@ -405,7 +405,7 @@ class RunReport:
 
     @property
     def exit_status(self) -> int:
-        """0 all is well; 1 nothing could be reduced; 3 something is missing; 4 a number is doubtful.
+        """0 success; 1 nothing could be reduced; 3 something is missing; 4 a result is doubtful.
 
         What befell targets with few frames, as tests, focus frames and misspelt names, changes nothing.
         """

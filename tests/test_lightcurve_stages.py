@@ -217,9 +217,7 @@ def test_a_frame_without_light_is_flagged_and_not_measured(measured):
     found = with_clouds(changed(series, BAD, 0.01 * series.flux[BAD]), 2)
     assert found.flags[BAD] == FrameFlag.CLOUD
     assert np.isnan(found.flux[BAD]).all() and np.isnan(found.flux_err[BAD]).all()
-    assert (
-        found.reasons[BAD] == "cloud: the comparison stars are 99% fainter; the frame is not measured"
-    )
+    assert found.reasons[BAD] == "cloud: the comparison stars are 99% fainter; the frame is not measured"
 
 
 def test_a_cloud_is_flagged_and_measured(measured):

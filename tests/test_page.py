@@ -495,7 +495,9 @@ def test_last_lines_lead_with_the_target_and_tell_the_rest_in_one_line(report):
     few = [named_otherwise(report.sets[0], name, n) for name, n in (("focus", 3), ("WASP-O", 1), ("test", 2))]
     lines = closing_lines(replace(report, sets=(*few, *report.sets)))
     assert all(line.startswith("WASP-0  ") for line in lines[: len(report.sets)])
-    rest = "3 other targets with few frames: focus (3 frames), test (2 frames), WASP-O (1 frame) (see the page)"
+    rest = (
+        "3 other targets with few frames: focus (3 frames), test (2 frames), WASP-O (1 frame) (see the page)"
+    )
     assert lines.count(rest) == 1
     assert not any("too few stars" in line for line in lines)
     assert replace(report, sets=(*few, *report.sets)).exit_status == report.exit_status

@@ -149,7 +149,7 @@ def test_the_stage_that_gives_a_field_is_found_by_the_field():
         (lambda: Input(LEVEL, many=True, nearest=3), "give either many or nearest, not both"),
         (lambda: option("x", [1]), "an option of type list"),
         (lambda: Option("x", int, "", by="anybody"), "by = 'anybody'; it is user or night"),
-        (lambda: Product("a/b.txt", "", (), str), "plain name of a file"),
+        (lambda: Product("a/b.txt", "", (), str), "must be plain names"),
         (lambda: Product("b.txt", "", (), str, per="frame"), "per = 'frame'"),
     ],
 )

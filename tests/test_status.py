@@ -39,7 +39,7 @@ def test_the_status_is_that_of_the_worst_problem(grades, status):
     words = [line.partition(":")[0] for line in closing_lines(report) if "thing" in line]
     assert words == sorted(words, key=["missing", "doubtful", "note"].index)
     assert set(words) == {str(grade) for grade in grades}
-    assert ("a number is doubtful" in night_page(report, {})) == (status == 4)
+    assert ("a result is doubtful" in night_page(report, {})) == (status == 4)
 
 
 def test_remarks_of_one_kind_share_a_line_and_what_is_missing_does_not():

@@ -1,4 +1,4 @@
-"""Whether the times of one camera's frames can be: against each other, the exposures, the Sun and the horizon."""
+"""Check the times of one camera's frames against each other, the exposures, the Sun and the horizon."""
 
 from __future__ import annotations
 

@@ -150,9 +150,7 @@ def night_of(time: Time, site: EarthLocation) -> str:
     days = np.ravel(local_days(time, site))
     days = days[np.isfinite(days)]
     if not days.size:
-        raise FrameError(
-            "the night has no date: all times are masked; give at least one valid time"
-        )
+        raise FrameError("the night has no date: all times are masked; give at least one valid time")
     return evening_of(days[0])
 
 

@@ -163,7 +163,9 @@ def _check_places(pieces: Sequence[Piece], shape: tuple[int, int]) -> None:
         if all(
             max(a.start, b.start) < min(a.stop, b.stop) for a, b in zip(one.place, other.place, strict=True)
         ):
-            raise DeclarationError(f"{_where(one)} and {_where(other)} overlap; each pixel must belong to one amplifier")
+            raise DeclarationError(
+                f"{_where(one)} and {_where(other)} overlap; each pixel must belong to one amplifier"
+            )
 
 
 def _where(piece: Piece) -> str:

@@ -1,4 +1,4 @@
-"""Which of several calibration frames disagrees with the others as a whole: in level, on large scales, or in noise."""
+"""Find calibration frames that disagree with the others: in level, on large scales, or in noise."""
 
 from __future__ import annotations
 

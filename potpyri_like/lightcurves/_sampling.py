@@ -80,9 +80,7 @@ def _cloud(model: Model, best: np.ndarray, covariance: np.ndarray, rng: np.rando
         points = np.vstack([points, drawn[np.isfinite(log_posterior(model, drawn))]])
         if len(points) >= wanted:
             return points[:wanted]
-    raise ReductionError(
-        "the transit priors are incompatible: no parameters satisfy all; widen them"
-    )
+    raise ReductionError("the transit priors are incompatible: no parameters satisfy all; widen them")
 
 
 def _allowed(model: Model, best: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""One transit fitted to all bands together: mid-time, duration, depths, and how far to believe them."""
+"""One transit fitted to all bands simultaneously: mid-transit time, duration, depths, and their uncertainties."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much a source varies beyond its noise, and whether it varies more when it is brighter."""
+"""Excess variance and rms-flux relation of a source."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class RmsFlux:
 
 
 def excess_variance(flux: ArrayLike, error: ArrayLike) -> ExcessVariance:
-    """Variance beyond the noise that the errors promise (Nandra et al. 1997; Vaughan et al. 2003, MNRAS 345, 1271).
+    """Variance in excess of the error bars (Nandra et al. 1997; Vaughan et al. 2003, MNRAS 345, 1271).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Which of two light curves comes first, and by how much."""
+"""The lag between two light curves."""
 
 from __future__ import annotations
 

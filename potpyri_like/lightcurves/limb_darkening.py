@@ -1,4 +1,4 @@
-"""How dark the limb of a Sun-like star is, band by band, and which darkening is physical."""
+"""Limb-darkening coefficients of a Sun-like star by band, and which coefficients are physical."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _JOHNSON_NAME = re.compile(
 
 
 def limb_darkening(band: str) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Quadratic coefficients of a Sun-like star with honest widths: ``((u1, width), (u2, width))``.
+    """Quadratic coefficients of a Sun-like star, with the widths of their priors: ``((u1, width), (u2, width))``.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Figures that say how noisy a light curve is, by name: what an aperture is chosen by.
+"""Noise measures of a light curve, by name: the metrics of the aperture choice.
 
 Each takes flux and time (days), in any order, with NaN for "not measured", and gives one number of which less
 is better, relative for a relative flux; NaN when there are too few points.

@@ -1,4 +1,4 @@
-"""How noise goes down when points are averaged: the time-averaging test for correlated noise.
+"""How noise decreases when points are averaged: the time-averaging test for correlated noise.
 
 White noise falls with the square root of the points in a bin; what falls slower is correlated, and the ratio
 beta tells by how much errors have to grow (Pont, Zucker & Queloz 2006; Winn et al. 2008, ApJ 683, 1076).

@@ -1,4 +1,4 @@
-"""The noise of each star term by term, and whether the data know of any other.
+"""The noise of each star term by term, compared with the measured noise.
 
 The terms are those of the CCD equation (Merline & Howell 1995), of scintillation (Osborn et al. 2015), of the
 comparison stars, and of the flat field. All but the last are new in every frame and average out; the error of the
@@ -30,7 +30,7 @@ _TELLING = 3  # stars that tell how far the field moves and turns
 
 @dataclass(frozen=True, eq=False)
 class NoiseBudget:
-    """What the noise should be, and what it is, at several time scales.
+    """Predicted and measured noise at several time scales.
 
     All noise is relative to the flux. NaN stands for too few points.
 

@@ -1,4 +1,4 @@
-"""The aperture that makes the quietest light curve, and the stars that vary."""
+"""The aperture of least noise, and the ranking of variable stars."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def choose_aperture(
 def rank_variables(
     relflux: ArrayLike, relflux_err: ArrayLike, time: ArrayLike
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How surely each star varies, and the stars in falling order of that.
+    """The significance of each star's variability, and the stars ranked by it.
 
     Single outliers are taken out, the series is binned at time scales from four frames to a quarter of its
     length, and the scatter of the bins is compared with the white noise there: the point-to-point scatter or,

@@ -1,6 +1,6 @@
-"""Finding the stars of a frame, and how wide they are.
+"""Find the stars of a frame, and their FWHM.
 
-The frame is flattened by a coarse sky, freed from single hot pixels, and searched with a kernel as wide as
+A coarse sky is subtracted from the frame, single hot pixels are replaced, and it is searched with a kernel as wide as
 its own stars (matched filter), on pixels binned so that a star spans about three of them: deep and fast at
 any sampling. A FWHM is that of the light that falls on the detector: the width of a pixel is taken off.
 """
@@ -511,7 +511,7 @@ def _profile_step(
 
 
 def _half_width(curve: np.ndarray, guess: float) -> float:
-    """Where the profile, freed from the width of the pixels, has half its central value.
+    """Where the profile, corrected for the pixel size, has half its central value.
 
     A pixel of side 1 averages f to g = f + (1/24) laplacian(f) at lowest order, so f = g - (1/24)
     laplacian(g); in s = r**2 the laplacian is 4 (s g'' + g').

@@ -1,4 +1,4 @@
-"""Whether the times of an observation can be believed."""
+"""Check the times of an observation."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Doubt:
 class AuditTimes(TargetStage):
     """Compare the times of each camera's frames with each other, the exposures, the Sun and the horizon.
 
-    What is contradicted is flagged, in all frames that the contradiction concerns, and said in one sentence.
+    Contradicted times are flagged in all frames concerned, and reported in one sentence.
     """
 
     reads = (SERIES,)
@@ -91,7 +91,7 @@ def _mjd_of(info: FrameInfo) -> float:
 
 
 def _of_cards(frames: Sequence[FrameInfo]) -> Iterator[Doubt]:
-    """What the headers themselves contradict, one sentence for what is alike but for its numbers."""
+    """Contradictions within the headers, one sentence for those that differ only in numbers."""
     kinds: dict[str, list[tuple[int, str]]] = {}
     for i, info in enumerate(frames):
         for note in info.notes:
@@ -104,7 +104,7 @@ def _of_cards(frames: Sequence[FrameInfo]) -> Iterator[Doubt]:
 
 
 def _of_each_other(frames: Sequence[FrameInfo], mid: np.ndarray, instrument: Instrument) -> Iterator[Doubt]:
-    """What the times of one camera say of each other and of the exposures."""
+    """Contradictions between the times of one camera, and with the exposures."""
     exposure = np.array([info.exposure.to_value("s") for info in frames])
     shared = sharing(mid)
     if shared.any():
@@ -126,7 +126,7 @@ def _of_each_other(frames: Sequence[FrameInfo], mid: np.ndarray, instrument: Ins
 
 
 def _of_the_sky(work: Work, frames: Sequence[FrameInfo], mid: np.ndarray) -> Iterator[Doubt]:
-    """What the Sun and the target say of the times; a simulator's clock knows no sky."""
+    """Contradictions of the times with the Sun and the target; not for simulated nights."""
     if not frames or all(info.clock == _SIMULATED for info in frames):
         return
     site, target = site_of(work.setup.instrument, work.observed.camera), work.setup.coordinates
@@ -186,7 +186,7 @@ def _problem_of(work: Work, frames: Sequence[FrameInfo], doubt: Doubt) -> Proble
 
 
 def _basis(frames: Sequence[FrameInfo], doubts: Sequence[Doubt]) -> str:
-    """What the verdict rests on."""
+    """The basis of the verdict."""
     if doubts:
         return "; ".join(doubt.why for doubt in doubts)
     step = cadence(np.array([_mjd_of(info) for info in frames]))

@@ -1,4 +1,4 @@
-"""Bias, dark and flat taken out of a frame."""
+"""Calibrate a frame with bias, dark and flat."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["Calibrate", "typical"]
 
 @dataclass(frozen=True)
 class Calibrate(FrameStage):
-    """Subtract bias and dark, divide by the flat, add the photons' noise to the variance, and fill bad pixels.
+    """Subtract bias and dark, divide by the flat, add the photon noise to the variance, and fill bad pixels.
 
     A filled pixel has the mean of its good neighbours, and keeps its bit in the mask.
     """

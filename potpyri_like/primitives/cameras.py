@@ -1,4 +1,4 @@
-"""Matches the cameras of one telescope with each other."""
+"""Match the cameras of one telescope with each other."""
 
 from __future__ import annotations
 

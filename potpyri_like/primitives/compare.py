@@ -157,13 +157,14 @@ def without_drifting(choice: ApertureChoice, series: Series, target: int | None)
         return choice
     reasons = {i: why for i, why in enumerate(choice.ensemble.reasons) if why and i != target}
     reasons |= {
-        int(i): f"drifts with airmass by {1e3 * drift[i]:+.1f} ppt, as a star of different colour does" for i in found
+        int(i): f"drifts with airmass by {1e3 * drift[i]:+.1f} ppt, as a star of different colour does"
+        for i in found
     }
     return replace(choice, ensemble=ensemble_weights(flux, error, target=target, excluded=reasons))
 
 
 def _aperture_candidates(series: Series, choice: ApertureChoice) -> tuple[Candidate, ...]:
-    """The apertures of the grid, each with its noise and why it was not taken."""
+    """The apertures of the grid, each with its noise and the reason if it was rejected."""
     noise = choice.metric
     if not np.isfinite(noise[choice.index]):
         return ()
@@ -176,7 +177,7 @@ def _aperture_candidates(series: Series, choice: ApertureChoice) -> tuple[Candid
 
 
 def _aperture_lost(noise: np.ndarray, index: int, chosen: int) -> str:
-    """Why an aperture was not taken."""
+    """Why an aperture was rejected."""
     more = noise[index] / noise[chosen] - 1
     if index == chosen:
         return ""

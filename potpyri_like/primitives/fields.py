@@ -72,7 +72,9 @@ DIMMED = Field("dimmed", Frame, "image with injected transits", per="frame", is_
 READING = Field("reading", Reading, "reading of the raw file", per="frame")
 COUNTS = Field("counts", object, "counts of the image", per="frame", kept=False)
 DIGITISATION = Field("digitisation", float, "variance of rounding to whole counts", per="frame", kept=False)
-POISSON_FACTOR = Field("poisson_factor", float, "gain correction of the photon noise", per="frame", kept=False)
+POISSON_FACTOR = Field(
+    "poisson_factor", float, "gain correction of the photon noise", per="frame", kept=False
+)
 PIXEL_NOISE = Field("pixel_noise", dict, "variance of a typical pixel, by cause", per="frame")
 STARS = Field("stars", Stars, "detected stars", per="frame")
 IMAGE = Field("image", np.ndarray, "pixels of the reference", per="frame", kept=False)

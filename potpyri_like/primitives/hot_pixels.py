@@ -1,4 +1,4 @@
-"""The 3x3 filter against warm pixels."""
+"""The 3x3 filter against hot pixels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class HotPixels(FrameStage):
     """Filter a trimmed frame in the mode that the set's setup names; a frame filtered before is left alone.
 
     The full median is for science frames and calibrations alike. The selective filter is for science frames alone, and
-    their dark tells it what is no accident. What the filter does to the noise of a pixel is handed on, since the
+    the dark is subtracted first. What the filter does to the noise of a pixel is handed on, since the
     photons' noise is not known yet; how it correlates them stands in the frame.
     """
 

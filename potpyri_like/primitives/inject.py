@@ -1,4 +1,4 @@
-"""A known dimming of some stars, put into the raw pixels of a frame."""
+"""Inject known dimmings of stars into the raw pixels of a frame."""
 
 from __future__ import annotations
 

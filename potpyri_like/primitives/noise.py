@@ -1,4 +1,4 @@
-"""How noisy the light curves are at each time scale, and whether their errors say so."""
+"""The noise of the light curves at each time scale, compared with their error bars."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _HOUR = 1 / 24
 
 @dataclass(frozen=True)
 class AverageInTime(SetStage):
-    """Bin the residuals of the light curve at many widths: what is left of the noise tells how red it is.
+    """Bin the residuals of the light curve at many widths: the scatter that remains measures the red noise.
 
     The residuals are those of the fit, or the flux itself where nothing was fitted, within the intervals that the
     observer gave. Points that are flagged as bad are excluded.
@@ -100,7 +100,7 @@ def _duration(transit: TransitFit | None) -> float:
 
 
 def _ingress(band: BandFit | None, result: SetResult) -> float:
-    """How long the ingress takes, days: the time scale on which red noise spoils a mid-time."""
+    """How long the ingress takes, days: the time scale on which red noise affects a mid-transit time."""
     if band is None or result.transit is None:
         return _INGRESS
     transit = result.transit
@@ -173,7 +173,7 @@ def _budget_notes(budget: NoiseBudget, table: StarTable, target: int | None) -> 
 
 
 def _budget_note(budget: NoiseBudget, who: str, stars: np.ndarray, scale: int, width: float) -> str:
-    """What is to be told of one time scale; "" for nothing."""
+    """The note on one time scale; "" for none."""
     middle, sure = budget.typical_ratio(stars, scale)
     low, high = BUDGET_CLOSED
     if np.isnan(middle) or (low <= middle * (1 + sure) and middle * (1 - sure) <= high):

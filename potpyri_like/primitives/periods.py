@@ -92,8 +92,6 @@ def _lag_between(first: Work, second: Work) -> Lag:
 def _lag_note(name: str, reference: str, found: Lag) -> str:
     """The lag in words."""
     if not np.isfinite(found.lag):
-        return f"{name} against {reference}: no lag measured" + "".join(
-            f"; {note}" for note in found.notes
-        )
+        return f"{name} against {reference}: no lag measured" + "".join(f"; {note}" for note in found.notes)
     seconds, error = 86400 * found.lag, 86400 * found.lag_error
     return f"{name} follows {reference} by {seconds:.1f} ± {error:.1f} s (correlation {found.peak:.2f})"

@@ -1,4 +1,4 @@
-"""What is known of each star, as a table."""
+"""The table of the stars."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["star_table"]
 
 
 def star_table(series: Series, choice: ApertureChoice) -> StarTable:
-    """What is known of each star at the chosen aperture."""
+    """The table of the stars at the chosen aperture."""
     flux, error = series.flux[..., choice.index], series.flux_err[..., choice.index]
     flagged = excluded(series.star_flags << STAR_FLAG_SHIFT, Purpose.CHOICES)
     divides = np.where(flagged & (choice.ensemble.weights > 0), np.nan, flux)

@@ -171,9 +171,7 @@ class LocateTarget(TargetStage):
         known = [look for look, place in seen if place.xy is not None]
         if not known:
             doubts = [f"{look.info.label}: {place.doubt}" for look, place in seen if place.doubt]
-            return (
-                Search(None, f"the WCS cannot be used ({doubts[0]})", True) if doubts else Search()
-            )
+            return Search(None, f"the WCS cannot be used ({doubts[0]})", True) if doubts else Search()
         places, failed = self.places(work, tools, known)
         if not len(places):
             why = f"none of the {len(known)} frames with a WCS could be matched to the reference ({failed})"

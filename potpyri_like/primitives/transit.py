@@ -37,9 +37,7 @@ log = logging.getLogger(__name__)
 
 _FEWEST = 12  # points of a light curve
 _NOTICED = 6.0  # standard deviations from which on a dip is worth a fit
-_UNSURE = (
-    "the frames' times are doubtful (flag 8), and so is Tc: correct the time cards, then reduce again"
-)
+_UNSURE = "the frames' times are doubtful (flag 8), and so is Tc: correct the time cards, then reduce again"
 
 
 @dataclass(frozen=True)

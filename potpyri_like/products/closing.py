@@ -148,7 +148,7 @@ def _frame_words(result: SetResult, counts: FrameCounts) -> str:
 
 
 def _transit_lines(report: RunReport) -> list[str]:
-    """A line for each transit: mid-time, depths, and how much of it was seen."""
+    """A line for each transit: mid-transit time, depths, and coverage."""
     lines = []
     for result in report.sets:
         if result.transit is not None and leads_the_fit(result):
@@ -191,7 +191,7 @@ def _score_of(result: SetResult, star: int) -> float:
 
 
 def _naming_lines(report: RunReport) -> list[str]:
-    """How to name the target, for each that nobody named."""
+    """How to give the target, for each observation without one."""
     lines = []
     for result in _unnamed(report):
         curve, frame = result.light_curve, result.observed.frames[0]
@@ -211,18 +211,18 @@ def _naming_lines(report: RunReport) -> list[str]:
 
 
 def leads_the_fit(result: SetResult) -> bool:
-    """Whether a set is the first of those that one transit was fitted to: what belongs to the target is told once."""
+    """Whether a set is the first of those that one transit was fitted to: what belongs to the target is shown once."""
     fit = result.transit
     return fit is not None and bool(fit.bands) and fit.bands[0].name == result.curve_name
 
 
 def transit_choice(result: SetResult) -> Choice:
-    """What was said of the transit; nothing where nothing was."""
+    """The choice about the transit; an empty one if there is none."""
     return next((choice for choice in result.choices if choice.what == "transit"), Choice("transit", "", ""))
 
 
 def with_error(estimate: Estimate, *, factor: float = 1.0) -> str:
-    """A value and its error, in two digits of the error; both errors where they differ by more than a fifth."""
+    """A value and its error, with two digits of the error; both errors if they differ by more than a fifth."""
     value, minus, plus = (factor * x for x in (estimate.value, estimate.minus, estimate.plus))
     errors = [error for error in (minus, plus) if np.isfinite(error) and error > 0]
     if not np.isfinite(value) or not errors:

@@ -1,4 +1,4 @@
-"""Why a run chose what it chose: the choices in run.json in words."""
+"""The choices of a run and their reasons: the choices in run.json in words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from potpyri_like.products.words import plural
 
 __all__ = ["explanation"]
 
-_SHOWN = 12  # candidates of each choice, of those that lost
+_SHOWN = 12  # rejected candidates of each choice
 
 
 def explanation(run: Mapping[str, Any], *, what: str = "", everything: bool = False) -> list[str]:
@@ -23,7 +23,7 @@ def explanation(run: Mapping[str, Any], *, what: str = "", everything: bool = Fa
         Part of the name of a target, band, camera or choice, or a night: only what it fits; "" for all. Where it is the
         whole name of a target, band, camera or night, it means that.
     everything : bool
-        Name all candidates, not only the first dozen that lost.
+        Name all candidates, not only the first dozen rejected ones.
     """
     lines: list[str] = []
     several = len({result.get("night") for result in run.get("sets", ())}) > 1

@@ -1,4 +1,4 @@
-"""What became of each frame: counts, reasons, groups of like reasons."""
+"""The status of each frame: counts, reasons, groups of like reasons."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ FRAME = "frame"  # the stage of a problem with a raw frame that no stage told of
 
 @dataclass(frozen=True)
 class FrameCounts:
-    """Frames of a set: all, those measured, those of them or lost with a flag, those refused."""
+    """Numbers of frames of an observation: all, measured, flagged, rejected."""
 
     total: int
     measured: int
@@ -55,7 +55,7 @@ def final_rows(report: RunReport) -> list[FrameRow]:
 
 
 def refusals(report: RunReport) -> list[FrameRow]:
-    """The raw files that were refused, by their headers or in the run."""
+    """The raw files that were rejected, by their headers or in the run."""
     return [row for row in final_rows(report) if row.status == _REFUSED]
 
 
@@ -67,7 +67,7 @@ def frame_file(report: RunReport, info: FrameInfo) -> str:
 
 
 def remarks(report: RunReport) -> list[FrameRow]:
-    """Every frame that was refused or flagged, with its reason, in the order of the night and its sets."""
+    """Every frame that was rejected or flagged, with its reason, in the order of the night and its observations."""
     rows = [row for row in final_rows(report) if row.status in (_REFUSED, "flagged")]
     told = {row.file for row in rows}
     for result in report.sets:
@@ -90,7 +90,7 @@ def _flagged_frames(result: SetResult) -> list[tuple[str, str]]:
 
 
 def count_frames(report: RunReport, result: SetResult) -> FrameCounts:
-    """How many frames of a set came to what; those refused by their shape count among all."""
+    """The numbers of frames of an observation; those rejected by their shape count among all."""
     files = {frame_file(report, info) for info in result.observed.frames}
     refused = [row.file for row in refusals(report) if row.info is not None and _belongs(row.info, result)]
     series = result.series
@@ -146,7 +146,7 @@ def named_after(name: str, problem: Problem) -> Problem:
 
 
 def _told(report: RunReport, row: FrameRow) -> bool:
-    """Whether a problem already says what befell a frame."""
+    """Whether a problem already reports a frame."""
     problems = report.all_problems
     label = PurePath(row.file).name
     return any(p.what == row.file or (p.what == label and p.why == row.reason) for p in problems)
@@ -170,7 +170,7 @@ def with_subject(what: str, why: str) -> str:
 
 
 def graded(problems: Sequence[Problem]) -> Iterator[tuple[Grade, str]]:
-    """What is missing, what is doubtful, what is only remarked: the grade and the line of each."""
+    """The grade (missing, doubtful, note) and the line of each problem."""
     for grade in Grade:
         for line in grouped(problem for problem in problems if problem.grade is grade):
             yield grade, line

@@ -287,7 +287,7 @@ def _frame_json(row: FrameRow) -> dict[str, str]:
 
 
 def plain(value: object) -> object:
-    """A value in the types of JSON; what has none is told by its text."""
+    """A value in the types of JSON; other values as text."""
     match value:
         case None | bool():
             return value

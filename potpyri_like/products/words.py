@@ -1,4 +1,4 @@
-"""How numbers, flags and sets are put into words, the same in every product."""
+"""Numbers, flags and observations in words, the same in every product."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def plural(count: int, noun: str) -> str:
 
 
 def set_title(result: SetResult) -> str:
-    """Target, band and camera of a set."""
+    """Target, band and camera of an observation."""
     observed = result.observed
     return "  ".join(part for part in (observed.target, observed.band, observed.camera) if part)
 

@@ -165,7 +165,9 @@ def write_night_table(
     before = Written.of(journal.note(NIGHT_TABLE))
     found = digest_of(output)
     if found not in ("", night.edited_digest, *before.digests):
-        log.warning("%s was changed during the run; the next run applies the changes", output.root / NIGHT_TABLE)
+        log.warning(
+            "%s was changed during the run; the next run applies the changes", output.root / NIGHT_TABLE
+        )
         return False
     if found and found not in before.digests:
         output.write_bytes(_KEPT, output.read_bytes(NIGHT_TABLE))

@@ -1,4 +1,4 @@
-"""Transits put into the raw pixels of a night's own frames, and what becomes of them: how far to believe a depth."""
+"""Inject transits into the raw pixels of a night's own frames, and recover them: the accuracy of a depth."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def inject_transits(
     own: Options | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Trial]:
-    """Put transits into the raw pixels of a night that was reduced, measure its frames anew, and fit what is found.
+    """Inject transits into the raw pixels of a reduced night, measure its frames again, and fit the transits.
 
     The transits go into the target, where no transit was found in it, and into constant stars as bright as it, all at
     once; those are left out of the ensemble meanwhile. Aperture and comparison stars are those of the last run.
@@ -164,7 +164,9 @@ def inject_transits(
         recipe = recipe_of(instrument, options)
         fit = recipe.giver(TRANSIT)
         if fit is None:
-            raise NightError(f"{folder}: the recipe {recipe.name} does not fit transits, so none can be recovered")
+            raise NightError(
+                f"{folder}: the recipe {recipe.name} does not fit transits, so none can be recovered"
+            )
         stages = recipe.stages[: recipe.stages.index(fit)]
         groups = by_target(night, wanted_sets(night, options), options)
         works = run_groupings((*stages, fit), groups, runner)
@@ -288,9 +290,7 @@ def recovery_of(trials: Sequence[Trial]) -> Recovery:
         There is none.
     """
     if not trials:
-        raise UsageError(
-            "no star is suitable for injection: too few constant stars as bright as the target"
-        )
+        raise UsageError("no star is suitable for injection: too few constant stars as bright as the target")
     injected, found, error = (
         np.array([getattr(trial, name) for trial in trials]) for name in ("injected", "recovered", "error")
     )

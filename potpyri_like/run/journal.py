@@ -63,11 +63,11 @@ CREATE TABLE notes (name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;
 
 
 class _NotOurs(sqlite3.DatabaseError):
-    """A database that is not as a run leaves it."""
+    """A database that was not written by this software, or was modified."""
 
 
 class Busy(ReductionError):
-    """Another run is at work on the same output folder."""
+    """Another run is using the same output folder."""
 
 
 @dataclass(frozen=True)
@@ -360,7 +360,7 @@ class Journal:
                 self.commit()
 
     def _execute(self, statement: str, *values: object) -> sqlite3.Cursor:
-        """A statement's result; where a page turns out to be spoilt, that of a database begun afresh."""
+        """The result of a statement; if a page is corrupt, that of a recreated database."""
         values = tuple(_as_stored(value) for value in values)
         try:
             return self._db.execute(statement, values)
@@ -372,7 +372,7 @@ class Journal:
             return self._db.execute(statement, values)
 
     def _opened(self) -> sqlite3.Connection:
-        """The database; one that cannot be read, or is not as a run leaves it, is set aside, and a new one begun."""
+        """The database; one that cannot be read or was modified is renamed and recreated."""
         try:
             return _prepared(self._files)
         except sqlite3.DatabaseError as error:
@@ -381,7 +381,7 @@ class Journal:
             return self._afresh(error)
 
     def _afresh(self, error: sqlite3.DatabaseError) -> sqlite3.Connection:
-        """A new database in the place of one that is spoilt."""
+        """A new database instead of a corrupt one."""
         path = self.folder / NAME
         say_on_screen(
             "%s is corrupt or was modified (%s): renamed to %s and recreated",
@@ -446,9 +446,7 @@ def check_opened(files: Folder, wanted: os.stat_result) -> None:
     here = os.path.samestat(files.status(NAME), wanted)
     shown = next((folder for folder in OPENED if folder.is_dir()), None)
     if not here or (shown and not any(_is_file(handle, wanted) for handle in shown.iterdir())):
-        raise ProductError(
-            f"{files}: the folder was replaced while the journal was being opened; run again"
-        )
+        raise ProductError(f"{files}: the folder was replaced while the journal was being opened; run again")
 
 
 def _is_file(handle: Path, wanted: os.stat_result) -> bool:
@@ -561,7 +559,7 @@ def _locked(files: Folder, root: Path) -> IO[str]:
 
 @contextmanager
 def _told(folder: Path) -> Iterator[None]:
-    """Tell in our words that the journal cannot be written."""
+    """Raise an error that says that the journal cannot be written."""
     try:
         yield
     except (OSError, sqlite3.Error) as error:

@@ -1,4 +1,4 @@
-"""What run.json tells of the run that wrote it."""
+"""The run that wrote a run.json."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ __all__ = ["LastRun", "last_run", "metric_word", "recipe_word", "run_record"]
 
 @dataclass(frozen=True)
 class LastRun:
-    """What run.json tells of the run that wrote it.
-
+    """The run that wrote a run.json.
     Attributes
     ----------
     instrument : str
@@ -115,7 +114,7 @@ def recipe_word(run: LastRun, again: str | None) -> str:
 
 
 def last_run(folder: Path, *, out: Path | None = None) -> LastRun:
-    """What the run that wrote a night's products tells of itself.
+    """The run that wrote a night's products, from its run.json.
 
     Raises
     ------
@@ -127,7 +126,7 @@ def last_run(folder: Path, *, out: Path | None = None) -> LastRun:
 
 
 def _run_told(run: Any, where: str) -> LastRun:
-    """The run that a run.json tells of."""
+    """The run described by a run.json."""
     given = {name: (about["value"], about["from"]) for name, about in run["options"].items()}
     values, _ = without_authority({name: value for name, (value, _) in given.items()}, where, options_type())
     metric, recipe = (given.get(name, (None, ""))[0] for name in ("metric", "recipe"))

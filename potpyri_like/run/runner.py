@@ -387,9 +387,7 @@ class Runner:
     def avoid(self, workers: set[str], outcome: FrameOutcome) -> None:
         """Give no more frames to workers that could not read one that others could."""
         for worker in workers - self.blind:
-            said = (
-                f"worker {worker} cannot read {outcome.info.label}, which other workers can: it is given no more frames"
-            )
+            said = f"worker {worker} cannot read {outcome.info.label}, which other workers can: it is given no more frames"
             log.warning("%s", said)
             self.progress.say(said)
         self.blind |= workers
@@ -421,7 +419,7 @@ def _absolute(info: FrameInfo) -> FrameInfo:
 
 
 def _outcome_of(future: Future, info: FrameInfo) -> FrameOutcome:
-    """What a worker made of a frame; a frame that killed its workers is refused."""
+    """The outcome of a frame on a worker; a frame that killed its workers is rejected."""
     try:
         return future.result()
     except WorkerDied as error:

@@ -1,4 +1,4 @@
-"""The proof of a run: raw files and products are what they were, and computing again gives the same bits."""
+"""Verify a run: raw files and products are unchanged, and recomputing gives the same bits."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _COPY = "verify_"  # begins the name of the folder in which all is made again
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was proved or not: what, how many, and those that are not what they were; or only a word."""
+    """One check: what was verified, how many, and those that differ; or only a remark."""
 
     what: str
     count: int = 0
@@ -57,7 +57,7 @@ def verify_night(
     own: Options | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Check]:
-    """Prove a run, one check after the other.
+    """Verify a run, one check after the other.
 
     Raw files and products are read and compared with their SHA-256; then a sample of the frames of each set is computed
     again, and all products, in a folder that is gone afterwards; nothing in the night or its products changes.
@@ -98,9 +98,7 @@ def verify_night(
         yield _compared("raw files", lambda name: raw_sha256(folder, name), raw, progress)
         yield _compared("products", output.sha256, run.products, Silent())
         if (changed := _changed_code(run)) and not every:
-            yield Check(
-                f"nothing recomputed: {changed} changed; --all recomputes anyway", is_word=True
-            )
+            yield Check(f"nothing recomputed: {changed} changed; --all recomputes anyway", is_word=True)
             return
         again = _verifier(
             run, output, journal, progress, every=every, random=random.Random(seed), stack=stack
@@ -113,9 +111,7 @@ def verify_night(
         )
         made = _made_again(night, run, again)
         lost = {frame for frame, _ in again.expected}
-        yield Check(
-            "frames recomputed", len(again.computed | lost), tuple(sorted({*again.differing, *lost}))
-        )
+        yield Check("frames recomputed", len(again.computed | lost), tuple(sorted({*again.differing, *lost})))
         wanted = {name: digest for name, digest in run.products.items() if name != RUN_RECORD}
         wrong = [name for name in sorted({*made, *wanted}) if made.get(name) != wanted.get(name)]
         yield Check("products recreated", len(made), tuple(wrong))
@@ -180,7 +176,7 @@ class Verifier(Runner):
     Attributes
     ----------
     real : Output
-        Where the products are that are to be proved.
+        Where the products to verify are.
     every : bool
     random : Random
     computed : set of str
@@ -285,7 +281,7 @@ def _difference(digest_of: Callable[[str], str], name: str, digest: str) -> str:
 
 
 def _changed_code(run: LastRun) -> str:
-    """What computes otherwise than in a run, in words; "" where nothing does."""
+    """The software that has changed since a run, in words; "" if none has."""
     now = code_identity(whole=True)
     changed = [name for name in now if run.code.get(name) != now[name]]
     changed += [run.metric] * run.metric_is_other

@@ -444,9 +444,7 @@ class Cluster(Executor):
             with suppress(OSError, ValueError, RuntimeError, TimeoutError):
                 empty = 0.0 if self._client.nthreads() else empty + _LOOK
                 if empty >= GONE and not self._ended.is_set():
-                    log.warning(
-                        "all %d workers of the local cluster were lost; restarting them", wanted
-                    )
+                    log.warning("all %d workers of the local cluster were lost; restarting them", wanted)
                     own.scale(0)
                     own.scale(wanted)
                     empty = 0.0
@@ -465,9 +463,7 @@ class Cluster(Executor):
             else:
                 self._suspects.submit(self._try_alone, result, again)
         except CancelledError:
-            gone = (
-                "the Dask scheduler was lost or cancelled the tasks; the next run continues from here"
-            )
+            gone = "the Dask scheduler was lost or cancelled the tasks; the next run continues from here"
             result.set_exception(ReductionError(gone))
         except Exception as error:  # noqa: BLE001  (it is raised in the thread that asked)
             result.set_exception(error)

@@ -289,7 +289,8 @@ def _check_real_time(instrument: Instrument, path: str | Path, time: str) -> Non
     _require(found is not None, f"{header.path.name}: no mid-exposure time read; expected {time}")
     off = (found - Time(time, scale="utc")).to_value(u.s)  # type: ignore[operator]
     _require(
-        abs(off) <= _MILLISECOND, f"{header.path.name}: the mid-exposure time read is {off:+.3f} s off the expected {time}"
+        abs(off) <= _MILLISECOND,
+        f"{header.path.name}: the mid-exposure time read is {off:+.3f} s off the expected {time}",
     )
 
 

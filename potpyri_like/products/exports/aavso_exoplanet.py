@@ -135,7 +135,11 @@ def _planet_names(target: str, *, star: str, planet: str) -> tuple[str, str, lis
     if planet or suffix:
         return host, planet or target, []
     guess = f"{host} b"
-    return host, guess, ["# The target's name does not include the planet: correct EXOPLANET_NAME if it is another one"]
+    return (
+        host,
+        guess,
+        ["# The target's name does not include the planet: correct EXOPLANET_NAME if it is another one"],
+    )
 
 
 def _detrending(curve: LightCurve, wanted: Sequence[str]) -> dict[str, np.ndarray]:

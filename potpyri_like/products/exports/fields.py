@@ -41,7 +41,7 @@ OTHER = "O"
 
 
 def method(options: Mapping[str, object]) -> str:
-    """How the light was summed."""
+    """The photometry method."""
     return str(options.get("photometer") or "aperture")
 
 

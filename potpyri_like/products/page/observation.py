@@ -74,7 +74,9 @@ def _transit_alt(result: SetResult) -> str:
     """The transit in words."""
     depths = transit_choice(result).chosen or "the depth is in the table below"
     name = result.observed.target
-    return f"The transit of {name} in each band divided by its baseline, with the model and residuals: {depths}."
+    return (
+        f"The transit of {name} in each band divided by its baseline, with the model and residuals: {depths}."
+    )
 
 
 def _band_view(band: BandFit, results: list[SetResult]) -> dict[str, object]:

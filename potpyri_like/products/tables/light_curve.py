@@ -86,8 +86,7 @@ def read_light_curve(path: Path) -> LightCurve:
         return _light_curve_of(table)
     except (KeyError, TypeError, ValueError) as error:
         raise HeaderError(
-            f"{Path(path).name}: not a light curve of potpyri_like (missing: {error});"
-            " give a lightcurve.ecsv"
+            f"{Path(path).name}: not a light curve of potpyri_like (missing: {error}); give a lightcurve.ecsv"
         ) from error
 
 

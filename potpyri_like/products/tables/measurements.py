@@ -209,8 +209,7 @@ def read_measurements(path: Path) -> Measurements:
             return _measurements_of(hdus)
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise HeaderError(
-            f"{Path(path).name}: not a measurements file of potpyri_like ({error});"
-            " give a measurements.fits"
+            f"{Path(path).name}: not a measurements file of potpyri_like ({error}); give a measurements.fits"
         ) from error
 
 

@@ -48,5 +48,10 @@ def _scale_columns(budget: NoiseBudget, index: int, width: float) -> list[Column
         column(f"predicted_{name}", budget.predicted[:, index], None, f"standard deviation {when}, relative"),
         column(f"measured_{name}", budget.measured[:, index], None, f"standard deviation {when}, relative"),
         column(f"ratio_{name}", budget.ratio[:, index], None, f"predicted / measured, {when}"),
-        column(f"uncertainty_{name}", budget.uncertainty[:, index], None, "relative uncertainty of the measured value"),
+        column(
+            f"uncertainty_{name}",
+            budget.uncertainty[:, index],
+            None,
+            "relative uncertainty of the measured value",
+        ),
     ]

@@ -58,8 +58,15 @@ def star_table(result: SetResult) -> Table:
             column(
                 "point_to_point", known.point_to_point if known else unknown, None, "of the relative flux"
             ),
-            column("expected", known.expected if known else unknown, None, "rms expected from the error bars"),
-            column("score", known.score if known else unknown, None, "variability over noise, about 1 if constant"),
+            column(
+                "expected", known.expected if known else unknown, None, "rms expected from the error bars"
+            ),
+            column(
+                "score",
+                known.score if known else unknown,
+                None,
+                "variability over noise, about 1 if constant",
+            ),
             column(
                 "own_aperture",
                 known.own_aperture if known else unknown,
