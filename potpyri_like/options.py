@@ -122,7 +122,7 @@ class Options:
         "The raw file in which --target-xy was read off, if not the first.", metavar="FILE"
     )
     forced: bool = _option(
-        "Measure at the target's position even if no star is detected there; the light curve is labelled an upper limit.",
+        "Measure at the target's position even if no star is detected there; the light curve is an upper limit.",
         False,
     )
     target: str | None = _option("Reduce only this target (its name, or part of it).", metavar="NAME")
@@ -211,8 +211,8 @@ class Options:
         form=r"[A-Za-z][\w-]*(\s*,\s*[A-Za-z][\w-]*)*",
     )
     save: str | None = _option(
-        "Also write an image of each frame: frames (calibrated) to TARGET/BAND/frames, from which the next run continues."
-        " --until Calibrate implies it.",
+        "Also write an image of each frame: frames (calibrated) to TARGET/BAND/frames, from which the next run"
+        " continues. --until Calibrate implies it.",
         metavar="WHAT,...",
         form=r"[a-z]\w*(\s*,\s*[a-z]\w*)*",
         give="what to save, as in frames",

@@ -206,7 +206,7 @@ def test_a_transit_that_is_not_due_in_the_night_is_not_fitted(away):
     told = choice(work, "transit")
     assert told.chosen == "none"
     assert told.why.startswith("by --ephemeris the nearest transit is at 246")
-    assert f"go from {START:.4f} to {START + 0.2:.4f}" in told.why
+    assert f"span {START:.4f} to {START + 0.2:.4f}" in told.why
 
 
 def test_an_archive_out_of_reach_is_a_problem_and_the_search_goes_on(monkeypatch, tmp_path):

@@ -91,7 +91,8 @@ def holder(tmp_path):
 def test_a_second_opener_is_told_who_is_at_work_and_a_killed_process_lets_go(holder):
     process, root = holder
     with pytest.raises(
-        Busy, match=rf"{root}: another run is using this folder \(process {process.pid}\); wait for it, or"
+        Busy,
+        match=rf"{root}: another run is using this folder \(process {process.pid}\); wait until it ends, or",
     ):
         Journal(root)
     process.send_signal(signal.SIGKILL)

@@ -477,7 +477,8 @@ def test_last_lines_give_each_set_its_frames_noise_and_light_curve(report):
     line = closing_lines(report)[0]
     noise = report.sets[0].light_curve.noise
     mmag = {key: f"{1085.736 * value:.2f}" for key, value in noise.items()}
-    words = f"WASP-0  g  C1  39 of 40 frames, 3 flagged (not matched 1, cloud 2)  rms {mmag['rms']} mmag  point-to-point {mmag['point_to_point']} mmag"
+    words = "WASP-0  g  C1  39 of 40 frames, 3 flagged (not matched 1, cloud 2)"
+    words += f"  rms {mmag['rms']} mmag  point-to-point {mmag['point_to_point']} mmag"
     assert line.startswith(f"{words}  error bars {mmag['expected']} mmag")
     assert line.endswith("red/WASP-0/g/lightcurve.ecsv")
 

@@ -109,7 +109,7 @@ def test_a_journal_that_is_not_the_file_looked_at_is_noticed_by_both_lists(tmp_p
             continue
         monkeypatch.setattr(journal, "OPENED", (Path(place),))
         (tmp_path / journal.NAME).write_bytes(b"")
-        with pytest.raises(journal.ProductError, match="replaced by another folder"):
+        with pytest.raises(journal.ProductError, match="the folder was replaced"):
             journal.check_opened(Folder(tmp_path), (tmp_path / journal.NAME).stat())
 
 

@@ -80,7 +80,7 @@ def test_an_optional_input_may_be_given_by_nobody():
 
 
 def test_stages_that_wait_for_one_another_are_named():
-    with pytest.raises(DeclarationError, match="wait for one another: Join, Doubt"):
+    with pytest.raises(DeclarationError, match="between the stages Join, Doubt"):
         Recipe("mine", (Read(), Level(), Join(), Doubt()))
 
 

@@ -180,7 +180,10 @@ def _coverage(bands: Sequence[Band], theta: np.ndarray, n_bands: int) -> tuple[s
 
 
 def _half(missing: str) -> str:
-    return f"the {missing} was not observed: mid-transit time and duration are constrained by the priors only, and correlated"
+    return (
+        f"the {missing} was not observed: mid-transit time and duration are constrained by the priors only,"
+        " and correlated"
+    )
 
 
 def _passed(time: np.ndarray, middle: float, reach: float) -> bool:

@@ -119,8 +119,8 @@ def _of_each_other(frames: Sequence[FrameInfo], mid: np.ndarray, instrument: Ins
     if outlasting(mid, exposure):
         cards = " or ".join(instrument.keywords.exposure.cards)
         why = (
-            f"exposures of {np.median(exposure):g} s ({cards}) are longer than the interval between starts, {cadence(mid):.4g} s:"
-            f" wrong unit of the exposure, or wrong times"
+            f"exposures of {np.median(exposure):g} s ({cards}) are longer than the interval between starts,"
+            f" {cadence(mid):.4g} s: wrong unit of the exposure, or wrong times"
         )
         yield Doubt(why, np.ones(len(frames), bool))
 

@@ -387,7 +387,7 @@ class Runner:
     def avoid(self, workers: set[str], outcome: FrameOutcome) -> None:
         """Give no more frames to workers that could not read one that others could."""
         for worker in workers - self.blind:
-            said = f"worker {worker} cannot read {outcome.info.label}, which other workers can: it is given no more frames"
+            said = f"worker {worker} cannot read {outcome.info.label}, which others can: it is given no more frames"
             log.warning("%s", said)
             self.progress.say(said)
         self.blind |= workers
