@@ -186,7 +186,7 @@ def test_a_worker_that_does_not_see_the_night_costs_no_frame(tmp_path):
         (result,) = report.sets
         assert len(result.series.frames) == 16 and np.isfinite(result.series.flux).any(axis=(1, 2)).all()
         assert not report.all_problems or not any("cannot be read" in p.why for p in report.all_problems)
-        told = [said for said in heard.said if "it gets no more frames" in said]
+        told = [said for said in heard.said if "it is given no more frames" in said]
         assert len(told) in (1, 2) and all(said.startswith(f"worker {address} cannot read") for said in told)
         cluster._client.run(close_eyes, str(tmp_path / "night"))  # now neither sees it
         again = reduce_night(
