@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import astropy.units as u
+import numpy as np
 
 from potpyri_like.errors import DeclarationError, HeaderError
 from potpyri_like.instruments.former import once_a_method
@@ -193,9 +194,12 @@ class HeaderKeywords:
 
 
 def number(header: RawHeader, card: str) -> float:
-    """A card's value as a number, or an error that names file, card and value."""
+    """A card's value as a finite number, or an error that names file, card and value."""
     try:
-        return as_number(header[card])
+        value = as_number(header[card])
+        if not np.isfinite(value):
+            raise ValueError("it is not finite")
+        return value
     except (TypeError, ValueError) as error:
         raise HeaderError(f"{header.path.name}: {card} = {header[card]!r} is not a number") from error
 
