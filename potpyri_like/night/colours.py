@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -17,24 +17,30 @@ from potpyri_like.instruments.colours import PLANES, in_colours
 
 __all__ = ["with_colours"]
 
-_TOLERANCE = 0.05  # of an exposure
+_COARSE = 1.0  # s; as some clocks are: by less than that nothing overlaps
 _MOSTLY = 0.5  # of the files, where single ones may follow after a pause
 _BECAUSE = "three of them would outlast the start of the next file"
 
 
-def with_colours(infos: Sequence[FrameInfo]) -> list[FrameInfo]:
+def with_colours(infos: Sequence[FrameInfo], in_time: Collection[str] = ()) -> list[FrameInfo]:
     """The frames, with planes as colours where they cannot be exposures one after the other.
 
     The bands of colours are R, G and B alone where a camera has but one filter in the night.
+
+    Parameters
+    ----------
+    infos : sequence of FrameInfo
+    in_time : collection of str
+        Cameras whose planes are exposures, as they declare.
     """
-    return _named(_judged(infos))
+    return _named(_judged(infos, in_time))
 
 
-def _judged(infos: Sequence[FrameInfo]) -> list[FrameInfo]:
+def _judged(infos: Sequence[FrameInfo], in_time: Collection[str]) -> list[FrameInfo]:
     """The frames; the planes of files of three that overlap the next file in time are colours."""
     planes: dict[Path, list[FrameInfo]] = defaultdict(list)
     for info in infos:
-        if info.plane is not None and not info.mosaic:
+        if info.plane is not None and not info.mosaic and info.camera not in in_time:
             planes[info.path].append(info)
     files = [group for group in planes.values() if len(group) == PLANES and not any(i.colour for i in group)]
     cameras: dict[tuple, list[list[FrameInfo]]] = defaultdict(list)
@@ -58,7 +64,7 @@ def _overlap(groups: Iterable[Sequence[FrameInfo]]) -> bool:
         if group[0].mid_time is not None
     ]
     early = [
-        after - before < (PLANES - _TOLERANCE) * exposure
+        _COARSE < PLANES * exposure - (after - before) < PLANES * exposure
         for (before, exposure), (after, _) in pairwise(sorted(files))
     ]
     return bool(early) and sum(early) > _MOSTLY * len(early)

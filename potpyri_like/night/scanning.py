@@ -50,6 +50,10 @@ _ALTERED = (
     "its header does not add up to its CHECKSUM: it was changed after that was written; the frame is excluded"
     " (if the change was meant, set its status to 'use' in night.ecsv)"
 )
+_COLOURS = (
+    "a colour of one exposure, as three planes in time would outlast the start of the next file; its camera declares"
+    " such frames to be rejected"
+)
 _BY_HAND = "left out by hand in night.ecsv"
 _NOT_NEEDED = "neither science nor calibration"
 
@@ -109,7 +113,7 @@ def scan(
     edits = read if written is None else written.changes(read)
     rows = _rows_of_files(listing.files, root, instrument, edits, memory)
     tell_unknown(read, {row.file for row in rows})
-    rows = _reject_altered(_in_colours(_settle(rows, instrument)), edits)
+    rows = _reject_altered(_in_colours(_settle(rows, instrument), instrument), edits)
     rows = _without_copies(rows, instrument, edits, memory)
     rows = _remark_unused(_refuse_odd_shapes(_sorted_into_nights(rows, instrument)))
     passed_over = _passed_over(listing, root)
@@ -289,10 +293,24 @@ def _settle(rows: list[FrameRow], instrument: Instrument) -> list[FrameRow]:
     return [row if row.info is None else replace(row, info=next(settled)) for row in rows]
 
 
-def _in_colours(rows: list[FrameRow]) -> list[FrameRow]:
-    """The rows with the planes that are colours as bands."""
-    settled = iter(with_colours([row.info for row in rows if row.info is not None]))
-    return [row if row.info is None else replace(row, info=next(settled)) for row in rows]
+def _in_colours(rows: list[FrameRow], instrument: Instrument) -> list[FrameRow]:
+    """The rows with the planes that are colours as bands, or rejected where their camera declares that."""
+    in_time, no_colours = (
+        {camera.name for camera in instrument.cameras if camera.colour == word}
+        for word in ("times", "reject")
+    )
+    settled = iter(with_colours([row.info for row in rows if row.info is not None], in_time))
+    rows = [row if row.info is None else replace(row, info=next(settled)) for row in rows]
+    return [
+        replace(row, status=REFUSED, reason=f"{row.info.label}: {_COLOURS}")
+        if row.info is not None
+        and row.status == USE
+        and row.info.colour
+        and not row.info.mosaic
+        and row.info.camera in no_colours
+        else row
+        for row in rows
+    ]
 
 
 def _reject_altered(rows: list[FrameRow], edits: Mapping[str, Edit]) -> list[FrameRow]:
