@@ -102,7 +102,7 @@ def impossible(header: RawHeader, keyword: Keyword | Compound) -> str:
     card = next((card for card in keyword.cards if card in header), None)
     value = None if card is None else header[card]
     try:
-        good = value is None or as_number(value) >= 0
+        good = value is None or 0 <= as_number(value) < _LONGEST
     except (TypeError, ValueError):
         good = False
     return "" if good else f"exposure: {card} = {value} is no exposure, and none is needed"

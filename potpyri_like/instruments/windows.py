@@ -33,9 +33,10 @@ def window_of(
     (int, int, int, int) or None
         Column and row of its first pixel, from 0, and its columns and rows, in pixels of the file.
     """
+    cards = camera.window.cards if camera.window is not None else (*_SECTIONS, *_ORIGIN)
     try:
-        if instrument.amplifiers_in(header, camera):  # their declaration places them
-            return None
+        if not any(card in header for card in cards) or instrument.amplifiers_in(header, camera):
+            return None  # amplifiers are placed by their declaration
         rows, columns = instrument.layout(header, camera).shape
         own = with_image(header, camera)
         return next(_places(own.of(own.image), camera, binning, (columns, rows)), None)
