@@ -1,4 +1,5 @@
 import io
+import os
 import zipfile
 from pathlib import Path
 
@@ -138,3 +139,12 @@ def test_an_archive_that_unfolds_without_end_is_rejected(tmp_path):
     write(tmp_path / "light_0.fits")
     (row,) = scan(tmp_path, Plain()).refused
     assert "more than 67108864 bytes come out of it" in row.reason
+
+
+def test_pipes_and_links_that_call_themselves_zip_archives_are_not_opened(tmp_path):
+    folder = night(tmp_path / "night")
+    os.mkfifo(folder / "pipe.zip")
+    archive(tmp_path / "outside.zip", x=b"", y=b"")
+    (folder / "link.zip").symlink_to(tmp_path / "outside.zip")
+    scanned = scan(folder, Plain())
+    assert len(scanned.frames) == 8 and scanned.unopened == ()

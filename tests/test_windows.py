@@ -127,7 +127,7 @@ def test_two_windows_of_one_size_are_two_observations(tmp_path):
         write(tmp_path / f"other_{i}.fits", detector(i)[2 : 2 + ROWS, 1 : 1 + COLUMNS], header)
     sets = scan(tmp_path, Plain()).sets()
     assert {observed.biases[0].cut[:2] for observed in sets} == {(X, Y), (1, 2)}
-    assert len({observed.folder for observed in sets}) == 2
+    assert {observed.folder for observed in sets} == {f"WASP-0/r_main_1x1_at_{at}" for at in ("12_7", "1_2")}
 
 
 def test_whole_frames_are_not_cut(tmp_path):

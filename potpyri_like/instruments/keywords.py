@@ -243,7 +243,8 @@ def parse_binning(header: RawHeader, says: Value) -> tuple[int, int]:
     HeaderError
         That cannot be.
     """
-    numbers = [float(n) for n in re.findall(r"\d{1,20}(?:\.\d*)?", str(says))]
+    text = re.sub(r"(\d),0+\s*$", r"\1", str(says))  # "2,0": nothing is binned by 0
+    numbers = [float(n) for n in re.findall(r"\d{1,20}(?:\.\d*)?", text)]
     factors = [int(n) if n.is_integer() else 0 for n in numbers]
     if len(factors) == 1:
         factors = factors * 2 if factors[0] < 10 else [factors[0] // 10, factors[0] % 10]

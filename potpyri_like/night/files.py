@@ -111,7 +111,7 @@ def _raw_names(root: Path, skip: Path | None) -> Listing:
 
 def _is_zipped_frame(path: Path) -> bool:
     """Whether a file is a zip archive of one frame, whatever its name."""
-    return path.suffix.lower() == ".zip" and path.is_file() and len(frames_in_zip(path)) == 1
+    return path.suffix.lower() == ".zip" and len(frames_in_zip(path)) == 1
 
 
 def _oddity(path: str, top: Path) -> str:

@@ -106,11 +106,12 @@ def dated(path: str, night: str) -> str:
 
 
 def _suffix(info: FrameInfo) -> str:
-    """Camera, binning and readout, for the name of a folder."""
+    """Camera, binning, readout and the place of a window, for the name of a folder."""
     parts = [
         slug(info.camera),
         f"{info.binning[0]}x{info.binning[1]}",
         *([slug(info.readout)] if info.readout else []),
+        *(["at_{}_{}".format(*info.window)] if info.window and any(info.window[:2]) else []),
     ]
     return "".join(f"_{part}" for part in parts)
 

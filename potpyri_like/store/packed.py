@@ -65,7 +65,9 @@ def most_in(packed: int) -> int:
 
 
 def frames_in_zip(path: Path) -> tuple[str, ...]:
-    """The names of the FITS files in a zip archive; none where it cannot be opened."""
+    """The names of the FITS files in a zip archive; none where it cannot be opened, or is a link, a pipe or a device."""
+    if path.is_symlink() or not path.is_file():
+        return ()
     try:
         with zipfile.ZipFile(path) as archive:
             return _frames(archive)
