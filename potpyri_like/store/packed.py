@@ -65,7 +65,7 @@ def most_in(packed: int) -> int:
 
 
 def frames_in_zip(path: Path) -> tuple[str, ...]:
-    """The names of the FITS files in a zip archive; none where it cannot be opened, or is a link, a pipe or a device."""
+    """The names of the FITS files in a zip archive; none where it cannot be opened, or is a link or a pipe."""
     if path.is_symlink() or not path.is_file():
         return ()
     try:
