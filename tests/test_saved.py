@@ -124,7 +124,7 @@ def test_the_raw_header_is_kept_and_what_was_done_is_told(frame):
     assert (raw["OBJECT"], raw["FILTER"], list(raw["HISTORY"])) == ("WASP-0", "g", ["taken in a storm"])
     assert "NEXTEND" not in raw and "BZERO" not in raw
     assert list(header["HISTORY"]) == ["trimmed", "calibrated with a dark"]
-    assert (header["BUNIT"], header["EXPTIME"], header["RAWFILE"]) == ("ct", 30.0, "a.fits")
+    assert (header["BUNIT"], header["EXPTIME"], header["RAWFILE"]) == ("electron", 30.0, "a.fits")
 
 
 def test_a_card_that_is_no_fits_does_not_keep_a_frame_from_being_saved(frame, tmp_path):

@@ -77,7 +77,11 @@ def in_colours(info: FrameInfo, because: str) -> FrameInfo:
 def mosaic_in(header: RawHeader) -> str:
     """The pattern of a mosaic as the header has it: "RGGB"; "" where it has none, or the image is no raw one."""
     own = header.of(header.image)
-    if len(header.image_shape) != 2 or header.hdus[header.image].get("BITPIX", -32) < 0:
+    if (
+        not header.mentions(*_CARDS)
+        or len(header.image_shape) != 2
+        or header.hdus[header.image].get("BITPIX", -32) < 0
+    ):
         return ""
     says = (str(own.get(card, "")).strip().upper() for card in _CARDS)
     return next((pattern for pattern in says if pattern in PATTERNS), "")

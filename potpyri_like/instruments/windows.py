@@ -35,7 +35,7 @@ def window_of(
     """
     cards = camera.window.cards if camera.window is not None else (*_SECTIONS, *_ORIGIN)
     try:
-        if not any(card in header for card in cards) or instrument.amplifiers_in(header, camera):
+        if not header.mentions(*cards) or instrument.amplifiers_in(header, camera):
             return None  # amplifiers are placed by their declaration
         rows, columns = instrument.layout(header, camera).shape
         own = with_image(header, camera)

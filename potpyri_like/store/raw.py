@@ -298,7 +298,7 @@ def _check_counts(path: Path, number: int, source: IO[bytes], start: int) -> Non
 
 def _check_scale(path: Path, block: bytes) -> None:
     """Raise a PixelError for a BZERO or BSCALE among some cards that cannot scale pixels."""
-    for at in range(0, len(block), _CARD):
+    for at in range(0, len(block), _CARD) if b"BZERO" in block or b"BSCALE" in block else ():
         found = _SCALE.match(block, at, at + _CARD)
         value = found[2].strip() if found else b""
         if found and (not _NUMBER.fullmatch(value) or (found[1] == b"BSCALE" and not _as_float(value))):

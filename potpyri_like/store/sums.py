@@ -34,6 +34,8 @@ def datasum(content: bytes | memoryview, *, total: int = 0) -> int:
 
 def sums_written(header: bytes) -> tuple[int | None, str]:
     """What a header says of its HDU's sums: DATASUM, None where it is no number, and CHECKSUM, "" where it has none."""
+    if b"DATASUM " not in header and b"CHECKSUM" not in header:
+        return None, ""
     cards = (_SUM.match(header, at, at + _CARD) for at in range(0, len(header), _CARD))
     says = {card[1].decode().strip(): card[2].decode("latin-1").strip() for card in cards if card}
     data, checksum = says.get("DATASUM", ""), says.get("CHECKSUM", "")
