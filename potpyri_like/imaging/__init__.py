@@ -45,6 +45,7 @@ from potpyri_like.imaging.hot_pixels import (
     flux_cost,
 )
 from potpyri_like.imaging.medians import median3x3
+from potpyri_like.imaging.mosaics import level_mosaic, mosaic_colour
 from potpyri_like.imaging.networks import median_network, sorting_network
 from potpyri_like.imaging.pixels import Counts
 from potpyri_like.imaging.resample import warp
@@ -91,10 +92,12 @@ __all__ = [
     "filter_hot_pixels",
     "flux_cost",
     "group_exposures",
+    "level_mosaic",
     "median",
     "median3x3",
     "median_network",
     "median_variance_factor",
+    "mosaic_colour",
     "near_exposure",
     "noise_floor",
     "normalise_flat",
