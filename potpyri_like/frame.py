@@ -103,7 +103,7 @@ class FrameFlag(IntFlag):
     UNMATCHED = 1  # no transform to the reference: not measured
     FEW_STARS = 2  # matched on fewer stars than were asked for
     CLOUD = 4  # the comparison stars lost more light than airmass explains
-    TIME_DOUBTFUL = 8  # the mid-time was guessed or repaired
+    TIME_DOUBTFUL = 8  # the mid-exposure time was assumed or corrected
     POOR_SEEING = 16  # FWHM far above that of the night
     TRAILED = 32  # the stars are far longer than those of the night
 
@@ -125,7 +125,7 @@ class Purpose(IntFlag):
 
     CHOICES = 1  # aperture, comparison stars, weights, variability; every figure of merit and every noise figure shown
     FIT = 2  # transit, periods, lags, time averaging, noise budget
-    TIMES = 4  # the transit's mid-time, O-C, reports that are submitted
+    TIMES = 4  # the transit's mid-transit time, O-C, reports that are submitted
 
 
 _EVERYTHING = Purpose.CHOICES | Purpose.FIT | Purpose.TIMES

@@ -469,11 +469,11 @@ def test_a_limit_is_not_reported_as_a_magnitude_and_says_what_it_is():
 def test_the_last_lines_say_which_star_it_is_and_how_to_name_the_target():
     report = make_report()
     usual = closing_lines(report)
-    assert not any("not identified" in line or "to name the target" in line for line in usual)
+    assert not any("not identified" in line or "to identify the target" in line for line in usual)
     lines = closing_lines(replace(report, sets=tuple(variable(result) for result in report.sets)))
     (line,) = [line for line in lines if "the most variable" in line]
     assert "star 3" in line and "not identified as WASP-0" in line
-    (how,) = [line for line in lines if line.startswith("to name the target WASP-0: --target-xy")]
+    (how,) = [line for line in lines if line.startswith("to identify the target WASP-0: --target-xy")]
     assert "C1:" in how
 
 

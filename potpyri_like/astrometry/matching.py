@@ -123,7 +123,7 @@ def match_stars(
     Parameters
     ----------
     source, target : array_like, shapes (n, 2) and (m, 2), pixels
-        Positions; brightest first when no fluxes are given. Positions that are not finite are left out.
+        Positions; brightest first when no fluxes are given. Positions that are not finite are excluded.
     source_flux, target_flux : array_like, shapes (n,) and (m,), optional
         Order the lists and, when both are given, have to agree up to one common factor.
     scale : (float, float)

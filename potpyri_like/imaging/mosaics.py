@@ -28,7 +28,7 @@ def mosaic_colour(pixels: Pixels, pattern: str, colour: str) -> Pixels:
     pixels : Pixels
     pattern : str
         The colours of the first two pixels of the first row, and of the second: "RGGB". An odd last row or column is
-        left out.
+        excluded.
     colour : str
         "R", "G" or "B".
 

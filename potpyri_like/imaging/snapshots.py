@@ -66,7 +66,7 @@ def snapshot(
     half : int, pixel
         Pixels of the frame, at least, on each side of the central one.
     binning : int
-        Side of the squares of pixels that become one. NaN is left out of their means.
+        Side of the squares of pixels that become one. NaN is ignored of their means.
     time, label
         As in `Snapshot`.
     """

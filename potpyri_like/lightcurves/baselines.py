@@ -45,7 +45,7 @@ class Baseline:
     centre, scale : ndarray, shape (n_columns,)
         ``matrix = (column - centre) / scale``; 0 and 1 for the constant.
     dropped : mapping of str to str
-        The columns left out, each with the reason.
+        The columns excluded, each with the reason.
     """
 
     names: tuple[str, ...]

@@ -28,7 +28,7 @@ def cdpp(flux: ArrayLike, time: ArrayLike) -> float:
     """The noise of the mean of 30 points, as the K2 mission's recipe in archi gives it (Silva et al. 2020).
 
     A running quadratic over 41 points is taken off, points off a 10-point Hann smoothing by more than five
-    robust scatters are left out, and the median scatter (ddof=0) of chunks of 30 points is divided by sqrt(30).
+    robust scatters are excluded, and the median scatter (ddof=0) of chunks of 30 points is divided by sqrt(30).
     It sees white noise only, and 5 % less of it than there is. Where windows of 41 points differ in length and
     a window changes by more than the photon noise, sqrt(flux), the quadratic is one in time: so flux in
     electrons matters there, and relative flux never comes to it. `cdpp_in_time` has none of these limits.
@@ -36,7 +36,7 @@ def cdpp(flux: ArrayLike, time: ArrayLike) -> float:
     Parameters
     ----------
     flux, time : array_like, shape (n,)
-        In any order. NaN is left out first; fewer than 60 points give NaN.
+        In any order. NaN is ignored first; fewer than 60 points give NaN.
     """
     time, flux = since_first(time, flux)
     if flux.size < 2 * _CHUNK:
@@ -61,7 +61,7 @@ def cdpp_in_time(flux: ArrayLike, time: ArrayLike, *, duration: float) -> float:
     Parameters
     ----------
     flux, time : array_like, shape (n,)
-        In any order; NaN is left out. Without an interval that counts, NaN.
+        In any order; NaN is ignored. Without an interval that counts, NaN.
     duration : float
         In the unit of `time`, above 0.
     """

@@ -91,7 +91,7 @@ def priors_of_ephemeris(
     t14_error: float = np.nan,
     b: float = np.nan,
 ) -> TransitPriors:
-    """What an ephemeris says beforehand; the mid-time only so far that the right transit is meant.
+    """The priors from an ephemeris; that of the mid-transit time is only narrow enough to select the right transit.
 
     Parameters
     ----------

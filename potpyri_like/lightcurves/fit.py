@@ -31,7 +31,7 @@ def fit_transit(
     seed: int = 0,
     sample: bool = True,
 ) -> TransitFit:
-    """Fit one transit to all bands: common mid-time, duration and impact parameter, a radius for each band.
+    """Fit one transit to all bands: common mid-transit time, duration and impact parameter, a radius for each band.
 
     Each band has its own limb darkening within a prior and its own baseline, whose columns are chosen by the
     BIC with the transit in the model. The coefficients of those that it refuses are held near 0, the nearer the surer

@@ -73,7 +73,7 @@ def excess_variance(flux: ArrayLike, error: ArrayLike) -> ExcessVariance:
     Parameters
     ----------
     flux, error : array_like, shape (n,)
-        NaN is left out; fewer than two points give NaN.
+        NaN is ignored; fewer than two points give NaN.
     """
     flux, error = np.asarray(flux, float), np.asarray(error, float)
     good = np.isfinite(flux) & np.isfinite(error)
@@ -99,12 +99,12 @@ def rms_flux(time: ArrayLike, flux: ArrayLike, error: ArrayLike, *, duration: fl
     variances are averaged before the root is taken, because that of one segment scatters widely and is often
     below 0. A line is fitted to the groups, each weighted by its segments and by the variance that the line
     itself gives it. It needs 15 segments of five points; those with fewer than half of the points of the median
-    one are left out.
+    one are excluded.
 
     Parameters
     ----------
     time, flux, error : array_like, shape (n,)
-        In any order; NaN is left out. The flux must not be detrended, nor the errors be scaled to the scatter.
+        In any order; NaN is ignored. The flux must not be detrended, nor the errors be scaled to the scatter.
     duration : float
         Of a segment, in the unit of `time`: longer than the flickering of interest, shorter than the changes
         of the mean.

@@ -73,7 +73,7 @@ def lag(
     Parameters
     ----------
     first, second : (time, flux, error), each array_like, shape (n,)
-        Unevenly sampled, in any order, in one unit of time; NaN is left out.
+        Unevenly sampled, in any order, in one unit of time; NaN is ignored.
     max_lag : float, unit of time
         Lags go from minus to plus it; otherwise a quarter of the time that both cover.
     step : float, unit of time

@@ -41,7 +41,7 @@ class Periodogram:
     best_power, false_alarm : float
         Of that peak; the probability is NaN for several bands.
     amplitude, amplitude_error : ndarray, shape (n_bands,)
-        Half the swing of the sinusoid in each band, in the unit of the flux; NaN for a band left out.
+        Half the swing of the sinusoid in each band, in the unit of the flux; NaN for a band excluded.
     notes : tuple of str
         What is to be doubted, in sentences.
     """
@@ -96,7 +96,7 @@ def periodogram(
     Parameters
     ----------
     time, flux : array_like, shape (n,)
-        In any order; NaN is left out.
+        In any order; NaN is ignored.
     error : array_like, shape (n,), optional
         Above 0.
     min_period, max_period : float, unit of time
@@ -132,7 +132,7 @@ def multiband_periodogram(
     Parameters
     ----------
     bands : sequence of (time, flux, error)
-        As for `periodogram`, with the errors; those with fewer than ten points are left out.
+        As for `periodogram`, with the errors; those with fewer than ten points are excluded.
     """
     measured = [_measured(*band) for band in bands]
     used = np.array([band[0].size >= _LEAST for band in measured], bool)
@@ -175,7 +175,7 @@ def phase_bins(
     Parameters
     ----------
     phase, flux, error : array_like, shape (n_points,)
-        In any order; phases of any cycle. A point with a NaN is left out.
+        In any order; phases of any cycle. A point with a NaN is ignored.
     n : int
         Bins, 1 or more.
     """

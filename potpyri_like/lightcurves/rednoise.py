@@ -62,7 +62,7 @@ def time_averaging(
     """Bin residuals at many widths and compare their scatter with that of white noise.
 
     Bins are of time, so a gap is a gap, and a bin counts with the points that it has; one with fewer than half
-    of the points of the median bin is left out. White noise is expected to have the variance
+    of the points of the median bin is excluded. White noise is expected to have the variance
     ``sigma_1**2 <1/n>`` in them. Scatters are about the mean with one degree of freedom less, which makes both
     free of bias: the factor sqrt(M / (M - 1)) that is often seen beside sigma_1 / sqrt(n) would make white
     noise fall below 1 when bins are few.
@@ -76,7 +76,7 @@ def time_averaging(
     time : array_like, shape (n,), days
         In any order.
     residuals : array_like, shape (n,)
-        Data minus model; NaN is left out.
+        Data minus model; NaN is ignored.
     widths : array_like, days, optional
         Above 0; otherwise 25 from the median cadence to a quarter of the span.
     """

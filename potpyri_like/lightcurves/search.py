@@ -1,4 +1,4 @@
-"""Where in a night a transit may be: a search over mid-time and duration before anything is fitted."""
+"""Where in a night a transit may be: a search over mid-transit time and duration before anything is fitted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["TransitSearch", "find_transit"]
 
 _SHORTEST, _LONGEST = 0.4 / 24, 12 / 24  # days, of the durations that are tried
 _N_DURATIONS = 14
-_STEPS = 16  # mid-times tried per duration
+_STEPS = 16  # mid-transit times tried per duration
 _OUTSIDE = 0.45  # of a duration: how far before and after the data mid-transit may lie
 _LEAST_SHARE = 1e-3  # of the dip's square that a straight baseline must leave over
 _HALF_PHASE = np.linspace(0, 0.5, 201)
@@ -24,7 +24,7 @@ _HALF_PHASE = np.linspace(0, 0.5, 201)
 
 @dataclass(frozen=True, eq=False)
 class TransitSearch:
-    """The best mid-time and duration, and how sure a transit is.
+    """The best mid-transit time and duration, and how sure a transit is.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class TransitSearch:
 def find_transit(curves: Sequence[BandCurve], *, priors: TransitPriors | None = None) -> TransitSearch:
     """Search all bands together for a dip on a straight baseline, whole or partial.
 
-    At each mid-time and duration the depths, one for each band, and the baselines follow from linear least
+    At each mid-transit time and duration the depths, one for each band, and the baselines follow from linear least
     squares; the gain in chi-square is summed over the bands where the dip is downwards.
 
     Raises

@@ -14,7 +14,7 @@ __all__ = ["Bins", "bin_series"]
 
 @dataclass(frozen=True, eq=False)
 class Bins:
-    """A series in bins of time; empty bins are left out.
+    """A series in bins of time; empty bins are excluded.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ def bin_series(
     Parameters
     ----------
     time, value : array_like, shape (n,)
-        In any order. A point that is NaN in time, value or error is left out.
+        In any order. A point that is NaN in time, value or error is excluded.
     error : array_like, shape (n,), optional
     width : float
         In units of `time`, above 0.

@@ -52,7 +52,7 @@ def refine_positions(
         The window is a Gaussian of this FWHM.
     max_shift : float, pixels
     mask : ndarray, optional
-        Pixels that are not zero are left out.
+        Pixels that are not zero are excluded.
 
     Returns
     -------

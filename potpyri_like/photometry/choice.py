@@ -67,7 +67,7 @@ def choose_aperture(
 ) -> ApertureChoice:
     """The smallest aperture whose light curve is within 1 % of the least noisy.
 
-    In every aperture the comparison stars are weighted anew and the light curves divided. The noise is that
+    In every aperture the comparison stars are reweighted and the light curves divided. The noise is that
     of the target and of the comparison stars within a factor of two of its flux or, without a target, that of
     the comparison stars of most weight. Noise figures are noisy themselves: what is compared is the figure or, if
     larger, the running
@@ -141,7 +141,7 @@ def rank_variables(
     Parameters
     ----------
     relflux, relflux_err : array_like, shape (n_frames, n_stars)
-        NaN is left out.
+        NaN is ignored.
     time : array_like, shape (n_frames,)
 
     Returns
@@ -171,7 +171,7 @@ def airmass_drift(
     Parameters
     ----------
     relflux, relflux_err : array_like, shape (n_frames, n_stars)
-        NaN is left out.
+        NaN is ignored.
     airmass : array_like, shape (n_frames,)
 
     Returns

@@ -135,7 +135,7 @@ def detect_stars(
     Returns
     -------
     Stars
-        Empty when there is none. Hot pixels, cosmic rays and trails are left out as far as their shape tells.
+        Empty when there is none. Hot pixels, cosmic rays and trails are excluded as far as their shape tells.
     """
     image = native_float32(image)
     flat, coarse = _flatten(image, mask)

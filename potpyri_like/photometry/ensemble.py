@@ -88,13 +88,13 @@ def ensemble_weights(
 ) -> Ensemble:
     """Weight comparison stars by how constant they are (Broeg et al. 2005).
 
-    Each star's light curve against all the others, itself left out, gives its scatter, fast and slow
+    Each star's light curve against all the others, itself excluded, gives its scatter, fast and slow
     variations alike but for single outliers; the scatter gives 1 / sigma**2, and so on until the weights
     stay. Here sigma is never below the star's formal error, nor below what its peers show: the errors of all
     are scaled (by 1 or more) and a constant is added in quadrature to meet the scatter of most of them, so
     that scintillation and flat fields forgotten in the errors do not make the bright stars look variable. A
     scatter within two of its own sampling errors of the expectation counts as the expectation. Variable stars
-    are then left out.
+    are then excluded.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def ensemble_weights(
     max_noise : float
         Largest relative error of a single measurement, unless the best star has more than a third of it.
     variable : float
-        Times the expected scatter beyond which a star is left out as variable; never with fewer than three
+        Times the expected scatter beyond which a star is excluded as variable; never with fewer than three
         candidates, of which no one could say which it is.
     max_iterations : int
     tolerance : float
@@ -145,7 +145,7 @@ def ensemble_light_curve(
         NaN where a star was not measured; the rest of that frame is used.
     weights : array_like, shape (n_stars,)
     clip : float
-        A comparison star this many sigma from the median of all of them is left out of that frame (a cosmic
+        A comparison star this many sigma from the median of all of them is excluded from that frame (a cosmic
         ray); with fewer than three in the frame none is. The larger counts of its robust scatter and its
         error.
 
@@ -162,7 +162,7 @@ def ensemble_light_curve(
 def relative_flux(
     flux: ArrayLike, error: ArrayLike, weights: ArrayLike, *, clip: float = 6.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Every star over the comparison stars, each of which is left out of its own divisor; medians of 1.
+    """Every star over the comparison stars, each of which is excluded from its own divisor; medians of 1.
 
     The error is the star's own and that of its divisor, in quadrature. To put the level out of transit at 1,
     divide by `baseline`.
@@ -203,7 +203,7 @@ def baseline(flux: ArrayLike, time: ArrayLike | None = None, *, nsigma: float = 
     Parameters
     ----------
     flux : array_like, shape (n,)
-        NaN is left out; NaN is returned when nothing is left.
+        NaN is ignored; NaN is returned when nothing is left.
     time : array_like, shape (n,), optional
         For the order of the points; a NaN leaves the point out.
     """

@@ -129,7 +129,7 @@ def measure_stars(
         Bad pixels already filled; electron and electron squared for honest errors. The variance is that of each
         pixel by itself; what correlates them is in the context.
     mask : ndarray of uint16, shape (ny, nx)
-        Bits of `MaskBit`. Masked pixels are left out of the sky, and flag the stars. The light that bad pixels and
+        Bits of `MaskBit`. Masked pixels are excluded from the sky, and flag the stars. The light that bad pixels and
         cosmic rays hid is put back from the star's profile: FILLED beyond a tenth of it, NaN beyond a half.
     xy : array_like, shape (n_star, 2), pixels
     fwhm : float, pixels
@@ -230,7 +230,7 @@ def annulus_sky(
     inner, outer : float, pixels
         Pixels whose centres are in between.
     mask : ndarray, optional
-        Pixels that are not zero are left out, like those outside the image and those that are not finite.
+        Pixels that are not zero are excluded, like those outside the image and those that are not finite.
     sigma : float
         Clipping limit, in standard deviations taken from the quartiles.
 
@@ -400,7 +400,7 @@ def peaks(image: np.ndarray, xy: np.ndarray, fwhm: float) -> np.ndarray:
     around = (disk.pixels(image, block) for block in in_blocks(xy, 4 * fwhm**2))
     peak = np.concatenate(
         [np.fmax.reduce(block, axis=1, initial=-np.inf) for block in around]
-    )  # NaN left out
+    )  # NaN excluded
     return np.where(np.isfinite(peak), peak, np.nan)
 
 

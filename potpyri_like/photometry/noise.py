@@ -1,7 +1,7 @@
 """How noisy one series is, and how noisy it ought to be.
 
 Every figure of a relative flux (1 out of transit) is a relative number: 0.002 is 2 parts in a thousand. NaN
-in a series stands for "not measured" and is left out; too few points give NaN, never an exception.
+in a series stands for "not measured" and is excluded; too few points give NaN, never an exception.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _Number = float | np.ndarray
 
 
 def rms(flux: ArrayLike) -> float:
-    """Standard deviation about the mean (ddof=1); NaN is left out, fewer than two points give NaN."""
+    """Standard deviation about the mean (ddof=1); NaN is ignored, fewer than two points give NaN."""
     flux = _finite(flux)
     return float(np.std(flux, ddof=1)) if flux.size > 1 else np.nan
 
 
 def robust_rms(flux: ArrayLike) -> float:
-    """Scatter about the median, 1.4826 times the median absolute deviation; NaN is left out."""
+    """Scatter about the median, 1.4826 times the median absolute deviation; NaN is ignored."""
     flux = _finite(flux)
     return float(MAD_TO_SIGMA * np.median(np.abs(flux - np.median(flux)))) if flux.size > 1 else np.nan
 
@@ -49,9 +49,9 @@ def point_to_point(flux: ArrayLike, time: ArrayLike | None = None, *, max_gap: f
     Parameters
     ----------
     flux : array_like, shape (n,)
-        NaN is left out before the differences are taken; fewer than three points give NaN.
+        NaN is ignored before the differences are taken; fewer than three points give NaN.
     time : array_like, shape (n,), optional
-        In any unit and order. Differences over more than `max_gap` times the median cadence are left out.
+        In any unit and order. Differences over more than `max_gap` times the median cadence are excluded.
         Without it the points are taken as they come.
     """
     flux = np.asarray(flux, float)
@@ -67,7 +67,7 @@ def point_to_point(flux: ArrayLike, time: ArrayLike | None = None, *, max_gap: f
 
 
 def expected(error: ArrayLike, *, robust: bool = False) -> float:
-    """The noise that the errors promise: their root mean square, or their median; NaN is left out."""
+    """The noise expected from the errors: their root mean square, or their median; NaN is ignored."""
     error = _finite(error)
     if not error.size:
         return np.nan
@@ -77,7 +77,7 @@ def expected(error: ArrayLike, *, robust: bool = False) -> float:
 def outlier_fraction(flux: ArrayLike, *, nsigma: float = 5.0) -> float:
     """Fraction of the measured points that stand alone, more than `nsigma` from their neighbours, up or down.
 
-    A transit is not an outlier: see `spikes`. NaN is left out of both counts; no point at all gives NaN.
+    A transit is not an outlier: see `spikes`. NaN is ignored of both counts; no point at all gives NaN.
     """
     flux = _finite(flux)
     return float(np.mean(spikes(flux, nsigma=nsigma))) if flux.size else np.nan
@@ -108,7 +108,7 @@ def spikes(flux: ArrayLike, *, nsigma: float = 5.0, width: int = 5) -> np.ndarra
 def running_median(flux: ArrayLike, width: int = 5) -> np.ndarray:
     """Median over `width` (odd) neighbouring points along the first axis, fewer at the ends.
 
-    NaN is left out of each window; a window without a number is NaN.
+    NaN is ignored of each window; a window without a number is NaN.
     """
     flux = np.asarray(flux, float)
     half = width // 2

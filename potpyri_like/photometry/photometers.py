@@ -307,7 +307,7 @@ def _masked(
 class Optimal(Photometer):
     """Optimal extraction: pixels weighted by the frame's own profile over the variance (Naylor 1998, MNRAS 296, 339).
 
-    The flux is that of the whole profile, so that frames of different seeing agree. Masked pixels are left out.
+    The flux is that of the whole profile, so that frames of different seeing agree. Masked pixels are excluded.
 
     Attributes
     ----------
@@ -350,7 +350,7 @@ class Optimal(Photometer):
 class Psf(Photometer):
     """Profiles fitted to stars that overlap, all at once, by linear least squares at their known places.
 
-    Each group has a sky of its own, which the annulus constrains. Masked pixels are left out.
+    Each group has a sky of its own, which the annulus constrains. Masked pixels are excluded.
 
     Attributes
     ----------

@@ -103,7 +103,7 @@ def fit_profile(
     """The common profile of some stars, by least squares on all their pixels together.
 
     Each star has its own centre and brightness; no pixel is resampled. Pixels off the fit, as of a neighbour, and
-    stars that are not like the others are left out of a second fit.
+    stars that are not like the others are excluded from a second fit.
 
     Parameters
     ----------

@@ -144,7 +144,7 @@ def aperture_choice(
 def without_drifting(choice: ApertureChoice, series: Series, target: int | None) -> ApertureChoice:
     """The choice without comparison stars that drift with airmass, as stars of another colour do.
 
-    No more than a third of them are left out, the worst first, and three stay.
+    No more than a third of them are excluded, the worst first, and three stay.
     """
     weights = choice.ensemble.weights
     flux, error = series.flux[..., choice.index], series.flux_err[..., choice.index]

@@ -264,7 +264,7 @@ def _choose(looks: list[FrameOutcome], *, of: int) -> tuple[FrameOutcome, str]:
     return usable[best], (
         f"FWHM {widths[best]:.1f} pixel and {counts[best]} stars: the sharpest of {len(looks)} frames examined"
         f" (of {of}) {_among(counts, best)};"
-        f" it shows the same field as {alike} of the {len(usable) - 1} others"
+        f" same field as {'all' if alike == len(usable) - 1 else f'{alike} of the'} {len(usable) - 1} others"
     )
 
 

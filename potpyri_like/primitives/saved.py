@@ -1,4 +1,4 @@
-"""Images of frames that are saved after a stage, and read again instead of being made anew."""
+"""Images of frames that are saved after a stage, and read again instead of being made again."""
 
 from __future__ import annotations
 
@@ -276,7 +276,7 @@ def variance_plane(error: np.ndarray) -> np.ndarray:
 def _cards_of(headers: Iterable[fits.Header]) -> fits.Header:
     """The cards of a raw file, those of its first header first, each keyword once but for commentary.
 
-    What tells how the file is built is left out, and so is a card that is no FITS.
+    What tells how the file is built is excluded, and so is a card that is no FITS.
     """
     kept = fits.Header()
     for header in headers:

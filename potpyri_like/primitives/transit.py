@@ -45,7 +45,7 @@ class FitTransit(TargetStage):
     """Fit one transit to the light curves of all bands, where one shows or an ephemeris says that there is one.
 
     Baselines are chosen and fitted with it. Points that are flagged as bad are excluded, and those whose times are
-    doubtful where enough others are left; where none are, the depth is good and the mid-time is called doubtful.
+    doubtful where enough others are left; where none are, the depth is good and the mid-transit time is reported as doubtful.
     """
 
     reads = (
@@ -115,7 +115,7 @@ def with_sure_clocks(
 ) -> tuple[dict[int, str], bool, list[Problem]]:
     """The light curves whose times serve for a fit, whether even they are doubtful, and the others as problems.
 
-    One clock that is off would spoil the mid-time of all bands. Where all are doubtful, all are fitted.
+    One clock that is off would bias the mid-transit time of all bands. Where all are doubtful, all are fitted.
     """
     curves = {i: w.result.light_curve for i, w in enumerate(works) if w.result.light_curve is not None}
     sure = {i: name for i, name in named.items() if not _clock_is_doubtful(curves[i])}
@@ -161,7 +161,7 @@ def _known_ephemeris(options: Options) -> Ephemeris | None:
 
 
 def _priors_of(ephemeris: Ephemeris | None, curves: Sequence[BandCurve]) -> TransitPriors:
-    """What the fit is told beforehand; the mid-time only so far that the right transit is meant."""
+    """The priors of the fit; that of the mid-transit time is only narrow enough to select the right transit."""
     if ephemeris is None:
         return TransitPriors()
     times = np.concatenate([curve.time[np.isfinite(curve.flux)] for curve in curves])

@@ -200,7 +200,7 @@ def _naming_lines(report: RunReport) -> list[str]:
         here = f"{result.observed.camera}:{curve.x[at]:.1f},{curve.y[at]:.1f}"
         place = f"{here} is star {curve.star}" if np.isfinite(curve.x[at]) else "its pixel in the first frame"
         lines.append(
-            f"to name the target {_shortened(result.observed.target)}: --target-xy CAMERA:X,Y ({place}),"
+            f"to identify the target {_shortened(result.observed.target)}: --target-xy CAMERA:X,Y ({place}),"
             " or --radec 'RA DEC' where frames have a WCS"
         )
     for result in report.sets:

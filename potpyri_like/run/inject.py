@@ -124,7 +124,7 @@ def inject_transits(
     """Inject transits into the raw pixels of a reduced night, measure its frames again, and fit the transits.
 
     The transits go into the target, where no transit was found in it, and into constant stars as bright as it, all at
-    once; those are left out of the ensemble meanwhile. Aperture and comparison stars are those of the last run.
+    once; those are excluded from the ensemble meanwhile. Aperture and comparison stars are those of the last run.
     Nothing in the night or its products changes.
 
     Parameters
@@ -138,7 +138,7 @@ def inject_transits(
     stars : int
         In which transits are put at a time.
     seed : int
-        Of the mid-times.
+        Seed of the random mid-transit times.
     own : Options, optional
         What is not taken from a run.json: the user's function of noise and recipe, cluster and network.
     progress : Progress, optional

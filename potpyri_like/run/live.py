@@ -300,7 +300,7 @@ class _LiveRunner(Runner):
         return kept
 
     def key(self, info: FrameInfo, job: Job) -> tuple:
-        """What an outcome depends on; the description is made anew only where something in it is."""
+        """What an outcome depends on; the description is made again only where something in it is."""
         values = [value for name, value in vars(info).items() if name not in NOT_THE_PIXELS]
         before, described = self.descriptions.get(info.label, ([], ""))
         if len(before) != len(values) or any(a is not b for a, b in zip(before, values, strict=True)):

@@ -52,7 +52,7 @@ _LOCAL = "local"
 _LOOK, GONE = (
     2.0,
     20.0,
-)  # s: between two looks at a local cluster; without any worker, until they are started anew
+)  # s: between two looks at a local cluster; without any worker, until they are restarted
 CONNECT = "10s"
 KEPT = 4  # values that tasks share, on a cluster: a night that goes on returns to each of its observations
 _MAY_GROW_TO = 16  # workers for whom tasks are held ready on a cluster that has fewer

@@ -96,7 +96,7 @@ def check_instrument(
     ----------
     instrument : Instrument or its class
     real_headers : mapping of path to str, optional
-        FITS files, or headers as text, and their mid-times, UTC.
+        FITS files, or headers as text, and their mid-exposure times, UTC.
     night : bool
         Reduce a synthetic night, too, which takes some seconds.
 
@@ -137,7 +137,7 @@ class InstrumentContract:
     ----------
     instrument : Instrument or its class
     real_headers : mapping of path to str
-        Real raw files, or their headers as text, and the mid-times (UTC) that they have.
+        Real raw files, or their headers as text, and the mid-exposure times (UTC) that they have.
     """
 
     instrument: ClassVar[Instrument | type[Instrument]]
@@ -283,7 +283,7 @@ def _check_mid_time(instrument: Instrument) -> None:
 
 
 def _check_real_time(instrument: Instrument, path: str | Path, time: str) -> None:
-    """The mid-time that `describe` reads from a real header."""
+    """The mid-exposure time that `describe` reads from a real header."""
     header = _real_header(Path(path))
     found = instrument.describe(header)[0].mid_time
     _require(found is not None, f"{header.path.name}: no mid-exposure time read; expected {time}")

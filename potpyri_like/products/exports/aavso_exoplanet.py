@@ -57,7 +57,7 @@ def aavso_exoplanet(
     """A report for the AAVSO Exoplanet Database, of its format's revision 1.0 (apps.aavso.org/exosite/doc).
 
     The fluxes are as measured, 1 out of transit, without the baseline that a fit may have found: the format asks
-    for that, with what the baseline depends on beside it. Points whose flags exclude them from reports are left out.
+    for that, with what the baseline depends on beside it. Points whose flags exclude them from reports are excluded.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def aavso_exoplanet(
     filter_code : str
         The AAVSO's short name of the filter, where `aavso_filter` would not find it.
     detrend : sequence of str, optional
-        Up to four of time, airmass, x, y, fwhm, sky, comparison; those without a number are left out. Without it,
+        Up to four of time, airmass, x, y, fwhm, sky, comparison; those without a number are excluded. Without it,
         those that the fit chose for its baseline; without a fit, the airmass.
     priors : mapping of str to value, optional
     obstype : str

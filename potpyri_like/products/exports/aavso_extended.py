@@ -81,7 +81,7 @@ def aavso_extended(
 
     Magnitudes are differential, -2.5 log10 of the target's light over that of the comparison stars together. The
     check star is the steadiest of these, measured against the others. Times are JD_UTC of mid-exposure. Points
-    without a flux above 0, and those whose flags exclude them from reports, are left out; of the others NOTES tells
+    without a flux above 0, and those whose flags exclude them from reports, are excluded; of the others NOTES tells
     the flags.
 
     Parameters

@@ -49,7 +49,7 @@ def light_curve_fits(result: SetResult, *, options: Mapping[str, object] | None 
 
 
 def _light_curve_cards(curve: LightCurve, how: str) -> list[Card]:
-    """The cards of the primary header; those that would be NaN are left out."""
+    """The cards of the primary header; those that would be NaN are excluded."""
     barycentric = curve.time_name == "bjd_tdb"
     cards: list[Card] = [
         ("OBJECT", ascii_only(curve.target), "target"),

@@ -102,7 +102,7 @@ def animated_field(
     snapshots : sequence of Snapshot or None
         Parts of the frames, with the positions of all stars of the series in its order; in any order, found by
         their labels in the light curve's frames. None, a frame that is not in it, and one without a pixel are
-        left out, and so are pictures of another shape than the first.
+        excluded, and so are pictures of another shape than the first.
     light_curve : LightCurve
     most : int
         Pictures at most, spread evenly over those that there are.
