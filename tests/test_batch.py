@@ -302,7 +302,7 @@ def test_a_night_that_was_moved_is_known_again_by_its_raw_files(nights, tmp_path
     assert run("batch", tmp_path / "old/night", "--out", tmp_path / "out", "--jobs", 1).status == 0
     (tmp_path / "old").rename(tmp_path / "new")
     ran = run("batch", tmp_path / "new/night", "--out", tmp_path / "out", "--jobs", 1)
-    assert ran.status == 0 and "known from before, nothing to do" in ran.err
+    assert ran.status == 0 and "already done, nothing to do" in ran.err
 
 
 @pytest.mark.slow

@@ -45,7 +45,7 @@ class FitTransit(TargetStage):
     """Fit one transit to the light curves of all bands, where one shows or an ephemeris says that there is one.
 
     Baselines are chosen and fitted with it. Points that are flagged as bad are excluded, and those whose times are
-    doubtful where enough others are left; where none are, the depth is good and the mid-transit time is reported as doubtful.
+    doubtful where enough others are left; where none are, the mid-transit time is reported as doubtful.
     """
 
     reads = (

@@ -134,9 +134,9 @@ def inject_transits(
     out : Path, optional
         Where the products are.
     depths : sequence of float
-        Each is tried in one pass over the frames.
+        Transit depths (0.01 = 1 %); each needs one pass over the frames.
     stars : int
-        In which transits are put at a time.
+        Number of stars to inject at once.
     seed : int
         Seed of the random mid-transit times.
     own : Options, optional
