@@ -31,7 +31,7 @@ _SCALES = (0.03, 0.06, 0.12, 0.24, 0.5)  # correlation times, of the span of the
 
 
 def red_factor(model: Model, best: np.ndarray, i: int, *, scale: float) -> float:
-    """The factor (at least 1) for the errors of mid-transit time and depth in part i, with errors already times `scale`."""
+    """The factor, at least 1, for errors of mid-transit time and depth in part i, with errors already times `scale`."""
     part = model.parts[i]
     columns = _joint.linear_columns(model, best, i, part.design)
     left = part.flux - _joint.transits(model, model.full(best), i)[0] * _baseline(model, best, i)
