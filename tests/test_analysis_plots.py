@@ -202,7 +202,7 @@ def test_noise_tells_which_terms_are_too_small_to_be_drawn(bands):
     assert "star" in drawn and "digitisation" in left_out
     legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert set(drawn) < set(legend)
-    assert any(text.startswith("never 2 % of the variance") and "digitisation" in text for text in legend)
+    assert any(text.startswith("below 2 % of the variance") and "digitisation" in text for text in legend)
 
 
 def test_noise_shows_the_target_after_its_fit(bands):

@@ -102,7 +102,7 @@ GMOS 'fourth night'
             "line 2: give NIGHT or INSTRUMENT NIGHT; a name with blanks needs quotes",
         ),
         ("# Jo's\nJo's night\n", "line 2: unbalanced quotation mark: Jo's night"),
-        ("# none yet\n\n", "nights.txt: it names no night"),
+        ("# none yet\n\n", "nights.txt: no night in it"),
         ("OPTICM first\n", "no instrument 'OPTICM'; did you mean OPTICAM?"),
     ],
 )

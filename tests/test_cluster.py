@@ -257,7 +257,7 @@ def test_a_scheduler_that_goes_in_the_middle_of_a_run_is_told_and_nobody_waits_f
         tasks = [cluster.submit(nap, 60) for _ in range(3)]
         scheduler.send_signal(signal.SIGKILL)
         for task in tasks:
-            with pytest.raises(ReductionError, match="the Dask scheduler has gone"):
+            with pytest.raises(ReductionError, match="the Dask scheduler was lost"):
                 task.result(60)
     finally:
         cluster.shutdown(cancel_futures=True)

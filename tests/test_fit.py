@@ -145,7 +145,7 @@ def test_half_a_transit_is_told(tc, coverage):
     priors = TransitPriors(t14=Prior(0.1, 0.002))
     fit = fit_transit(night(1, s_n=40, tc=tc, bands="r"), priors=priors, sample=False)
     assert fit.coverage == coverage
-    assert "is not in the data" in fit.coverage_note
+    assert "was not observed" in fit.coverage_note
     assert abs(pull(fit.tc, ZERO + tc)) < 3.5
     assert np.isnan(fit.chromaticity[2])
 
@@ -196,7 +196,7 @@ def test_a_meridian_flip_is_taken_out():
 def test_too_few_points_are_a_clear_error():
     curve = night(1, bands="r")[0]
     short = BandCurve("r", curve.time[:8], curve.flux[:8], curve.error[:8])
-    with pytest.raises(ReductionError, match="8 points are measured, a transit fit wants 12"):
+    with pytest.raises(ReductionError, match="8 points are measured, a transit fit needs at least 12"):
         fit_transit([short])
     with pytest.raises(ReductionError, match="no light curve"):
         fit_transit([])
@@ -213,7 +213,7 @@ def test_priors_that_exclude_each_other_are_a_clear_error():
     priors = TransitPriors(
         tc=Prior(ZERO + 0.11, 0.001), t14=Prior(0.1, 0), b=Prior(0.3, 0), limb_darkening=dark
     )
-    with pytest.raises(ReductionError, match="the priors of the transit exclude each other"):
+    with pytest.raises(ReductionError, match="the transit priors are incompatible"):
         fit_transit(night(1, bands="r", s_n=200), priors=priors)
 
 

@@ -218,7 +218,7 @@ def test_page_tells_the_noise_at_each_time_scale(fitted):
     text, result = text_of(night_page(fitted, {})), fitted.sets[0]
     noise, budget, star = result.light_curve.noise, result.budget, result.light_curve.star
     assert f"rms of the residuals {1e3 * noise['residual_rms']:#.3g}" in text
-    assert "over a transit (CDPP) 0.300 0.326" in text
+    assert "CDPP, transit duration 0.300 0.326" in text
     assert "Red noise β 1.20" in text
     scales = ["single frames" if w == 0 else f"{w:g} minutes" for w in budget.width]
     assert len(scales) > 1 and all(scale in text for scale in scales)

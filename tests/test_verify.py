@@ -149,7 +149,7 @@ def test_files_that_came_after_the_run_are_left_out(night):
     shutil.copy(raw(night), night / "later.fits")
     ran = run("verify", night, "--seed", 1)
     assert ran.status == 0, ran.out
-    assert ran.out.splitlines()[0] == "1 raw file came after the run; left out here"
+    assert ran.out.splitlines()[0] == "1 raw file added after the run; not verified"
 
 
 @pytest.mark.slow
@@ -183,10 +183,10 @@ def test_a_changed_a_missing_and_a_swapped_raw_file_are_named(night, computes_li
     (night / "x").rename(four)
     assert wrong(night) == {
         "raw files": (
-            f"{one.name}: it has changed",
-            f"{two.name}: it is gone",
-            f"{three.name}: it has changed",
-            f"{four.name}: it has changed",
+            f"{one.name}: changed",
+            f"{two.name}: missing",
+            f"{three.name}: changed",
+            f"{four.name}: changed",
         )
     }
 
@@ -196,8 +196,8 @@ def test_a_changed_and_a_missing_product_are_named(night, computes_little):
     curve.write_text(curve.read_text().replace("1.", "2.", 1))
     (night / "red/report.html").unlink()
     assert set(wrong(night)["products"]) == {
-        "WASP-0/g/lightcurve.ecsv: it has changed",
-        "report.html: it is gone",
+        "WASP-0/g/lightcurve.ecsv: changed",
+        "report.html: missing",
     }
 
 
@@ -206,7 +206,7 @@ def test_what_is_not_as_it_was_is_exit_3_and_named_line_by_line(night, computes_
     gone.unlink()
     ran = run("verify", night)
     assert ran.status == 3
-    assert ran.out.splitlines()[:2] == ["raw files: 12, 1 NOT as they were", f"  {gone.name}: it is gone"]
+    assert ran.out.splitlines()[:2] == ["raw files: 12, 1 NOT as they were", f"  {gone.name}: missing"]
 
 
 @pytest.mark.slow
@@ -215,7 +215,7 @@ def test_a_frame_with_other_pixels_gives_other_products(night):
     with fits.open(path, mode="update") as hdus:
         hdus[0].data[60:100, 60:100] += 500
     found = wrong(night, seed=1)
-    assert found["raw files"] == (f"{path.name}: it has changed",)
+    assert found["raw files"] == (f"{path.name}: changed",)
     assert "WASP-0/g/measurements.fits" in found["products recreated"]
     assert "products" not in found
 
@@ -291,7 +291,7 @@ def test_another_version_of_the_software_is_told_and_nothing_is_computed(night, 
     ran = run("verify", night)
     assert ran.status == 0
     assert ran.out.splitlines()[-1] == (
-        "computed again: nothing, since numpy, potpyri_like's source changed; --all does it anyway"
+        "nothing recomputed: numpy, potpyri_like's source changed; --all recomputes anyway"
     )
 
 
@@ -309,7 +309,7 @@ def test_a_night_without_a_run_is_exit_1_and_says_what_to_do(tmp_path):
     ran = run("verify", tmp_path)
     assert ran.status == 1 and not ran.out
     assert ran.err == (
-        f"reduce: {tmp_path}/red/run.json: no run has ended here;"
+        f"reduce: {tmp_path}/red/run.json: no completed run;"
         " reduce the night first, or give its output folder with --out DIR\n"
     )
     for folder, told in {

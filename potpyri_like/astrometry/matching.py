@@ -1,4 +1,4 @@
-"""Which star is which: the transform between two star lists, found from their pattern alone.
+"""Match two star lists: find the transform between them from their pattern alone.
 
 Every pair of stars in one list, laid on every pair of compatible length in the other, proposes a similarity;
 a proposal is worth the stars that it lands on stars of fitting brightness (pair voting). The best ones are
@@ -40,7 +40,7 @@ _GRID = 1024  # cells along the longer side of the lookup grid
 
 @dataclass(frozen=True, eq=False)
 class Match:
-    """How the stars of one list lie on those of another.
+    """The match of two star lists.
 
     Attributes
     ----------
@@ -196,7 +196,7 @@ def fit_pairs(
 
 
 def is_certain(match: Match, *, expected: int, fwhm: float, tolerance: float = 2.0) -> bool:
-    """Whether a match can be no chance: enough of the stars that were expected, and closer than chance puts them.
+    """Whether a match cannot be by chance: enough of the stars that were expected, and closer than chance puts them.
 
     Stars matched by chance lie anywhere within the tolerance, 0.7 of it from their places in the root mean square.
 

@@ -1,4 +1,4 @@
-"""When the light of a star arrived, and how high the star stood: offline, whatever the date.
+"""Barycentric times and airmass, computed offline for any date.
 
 Only what is installed with astropy is used: its built-in ephemeris (the Earth within 14 km, so 45
 microseconds of light time) and the Earth orientation of the `astropy-iers-data` package. Beyond the ends of

@@ -110,7 +110,7 @@ class Noise:
 
 @dataclass(frozen=True)
 class Combined:
-    """What many frames say together.
+    """The combination of many frames.
 
     Attributes
     ----------

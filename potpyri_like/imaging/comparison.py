@@ -29,7 +29,7 @@ _INNER, _INNER_TO_SIGMA = (
 
 
 class Sample(NamedTuple):
-    """What is compared of a frame.
+    """The statistics of a frame that are compared.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class Agreement(NamedTuple):
 
 
 def sample_frame(image: np.ndarray, variance: float) -> Sample:
-    """What there is to compare of a frame.
+    """Compute the statistics of a frame that are compared.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def faint_frames(levels: Sequence[float]) -> dict[int, float]:
 def agreement(
     samples: Sequence[Sample], *, levels: bool = True, sigmas: float = 3.0, relative: float = 0.0
 ) -> Agreement:
-    """Find the frames that more than half of all do not agree with.
+    """Find the frames that disagree with the majority.
 
     A frame agrees with another where their levels, and their blocks without the level, differ by less than a tolerance:
     `sigmas` times the noise of a pixel, or `relative`, or six times what the frames usually differ by, whichever is

@@ -1,4 +1,4 @@
-"""What turns aligned frames into one deep image: which frames, on which scale, above which sky."""
+"""Combine aligned frames into one deep image: selection, scaling and sky subtraction."""
 
 from __future__ import annotations
 

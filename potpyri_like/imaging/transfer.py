@@ -1,4 +1,4 @@
-"""What the noise of flats says of the gain."""
+"""Measure the gain from the noise of flats."""
 
 from __future__ import annotations
 

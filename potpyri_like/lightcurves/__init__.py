@@ -1,4 +1,4 @@
-"""What light curves say: noise at all time scales, baselines, transits, periods, lags."""
+"""Analysis of light curves: noise at all time scales, baselines, transits, periods, lags."""
 
 from potpyri_like.lightcurves.baselines import flip_times, levelled, with_fitted_scatter
 from potpyri_like.lightcurves.cdpp import cdpp, cdpp_in_time

@@ -53,7 +53,7 @@ def _baseline(model: Model, best: np.ndarray, i: int) -> np.ndarray:
 
 
 def _directions(model: Model, best: np.ndarray, i: int) -> np.ndarray:
-    """What is asked of the free parameters, shape (2, n_free): mid-transit time and depth."""
+    """The gradients of mid-transit time and depth with respect to the free parameters, shape (2, n_free)."""
     mid = np.arange(len(model.mean)) == 0
     return np.stack([mid, _joint.depth_gradient(model.full(best), i)])[:, model.free]
 

@@ -160,7 +160,7 @@ def _judged(significance: float, n_bands: int) -> tuple[bool, str]:
 
 
 def _coverage(bands: Sequence[Band], theta: np.ndarray, n_bands: int) -> tuple[str, str]:
-    """What of the transit lies inside the data, and the sentence to tell."""
+    """The part of the transit that was observed, and a sentence about it."""
     time = np.concatenate([band.part.time[band.used] for band in bands])
     cadence = max(float(np.median(np.diff(band.part.time))) for band in bands)
     tc, t14 = theta[0, 0], np.exp(theta[0, 1])

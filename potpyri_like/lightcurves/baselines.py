@@ -1,4 +1,4 @@
-"""What multiplies a transit: air, seeing, the star's path over the pixels, chosen among what was recorded.
+"""Baselines: functions of airmass, seeing, position and other recorded quantities that multiply a transit.
 
 A baseline is linear, ``D c``: one column of D for each recorded quantity, standardised, after a constant. Which
 columns the light curve needs is for the Bayesian information criterion to say, with the transit in the model.

@@ -1,4 +1,4 @@
-"""What a transit fit starts from: light curves in bands, and what was known beforehand."""
+"""The inputs of a transit fit: light curves in bands, and priors."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Prior:
 
 @dataclass(frozen=True)
 class TransitPriors:
-    """What is known of the transit before the night.
+    """The priors of the transit parameters.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Where in a night a transit may be: a search over mid-transit time and duration before anything is fitted."""
+"""Search a night for a transit, over mid-transit time and duration, before the fit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _HALF_PHASE = np.linspace(0, 0.5, 201)
 
 @dataclass(frozen=True, eq=False)
 class TransitSearch:
-    """The best mid-transit time and duration, and how sure a transit is.
+    """The best mid-transit time and duration, and the significance of the transit.
 
     Attributes
     ----------

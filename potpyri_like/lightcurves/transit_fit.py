@@ -1,4 +1,4 @@
-"""What a transit fit answers."""
+"""The results of a transit fit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Estimate:
 
 @dataclass(frozen=True, eq=False)
 class BandFit:
-    """What the fit says of one curve; arrays are as long as the curve, NaN where it is not measured.
+    """The results for one light curve; arrays are as long as the curve, NaN where it is not measured.
 
     Attributes
     ----------

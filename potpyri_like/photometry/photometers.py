@@ -66,7 +66,7 @@ _ENOUGH_LIGHT = 0.5  # of an optimal extraction's weight that must be on good pi
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """What is known of a frame besides its pixels.
+    """Properties of a frame besides its pixels.
 
     Attributes
     ----------
@@ -91,7 +91,7 @@ class Context:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """What a photometer sees of a frame.
+    """The part of a frame that a photometer is given.
 
     Attributes
     ----------

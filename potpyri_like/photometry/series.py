@@ -1,4 +1,4 @@
-"""What is measured in a set of frames, and what becomes of it: the series and the light curve."""
+"""The measurements of an observation: the series of all stars, and the light curve."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What our stages hand on, by name: the vocabulary of recipes."""
+"""The fields that our stages exchange, by name."""
 
 from __future__ import annotations
 

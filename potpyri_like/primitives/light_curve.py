@@ -52,7 +52,7 @@ class DrawLightCurve(SetStage):
 
 
 def _no_curve(star: int | None, table: StarTable | None, why: str) -> str:
-    """Why a set has no light curve."""
+    """Why an observation has no light curve."""
     if table is None or not np.any(table.weight):
         return "no star can serve as a comparison star"
     if star is None:

@@ -1,4 +1,4 @@
-"""Every star of the reference in one frame, as a photometer measures it."""
+"""Measure every star of the reference in one frame with a photometer."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def register_photometers() -> Sequence[type[Photometer]]:
 
 @dataclass(frozen=True)
 class Measure(FrameStage):
-    """Centroids near where the stars must be, and their light above the local sky.
+    """Measure centroids near the predicted positions, and fluxes above the local sky.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Which calibration frames do not belong to the others, in words for the observer."""
+"""Reject calibration frames that disagree with the others, and report why."""
 
 from __future__ import annotations
 

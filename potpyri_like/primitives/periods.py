@@ -1,4 +1,4 @@
-"""What varies without a transit: periods, flickering, and which band comes first."""
+"""Variability without a transit: periods, flickering, and lags between the bands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where things are on the references of several cameras: by pixel, by sky, by transform."""
+"""Positions on the references of several cameras: by pixel, by coordinates, by transform."""
 
 from __future__ import annotations
 

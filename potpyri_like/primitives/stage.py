@@ -1,4 +1,4 @@
-"""What a stage is, and what the frames of one set share."""
+"""Stages, and what the frames of one observation share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Picks the star that varies most, where no target is given."""
+"""Pick the most variable star if no target is given."""
 
 from __future__ import annotations
 

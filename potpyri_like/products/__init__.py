@@ -1,4 +1,4 @@
-"""What people open: tables, plots, the page of the night."""
+"""The products: tables, figures, exports, the page of the night."""
 
 from potpyri_like.products.closing import aligned, closing_lines, timing_lines
 from potpyri_like.products.explanation import explanation

@@ -1,4 +1,4 @@
-"""From what products are made, and what becomes of them."""
+"""Make products from the results of a run, and write them."""
 
 from __future__ import annotations
 

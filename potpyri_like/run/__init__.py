@@ -1,1 +1,1 @@
-"""How a recipe is carried out: pipeline, runner, journal, workers, record."""
+"""Run recipes: pipeline, runner, journal, workers, record."""

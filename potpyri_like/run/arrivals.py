@@ -1,4 +1,4 @@
-"""Which files of a night are there, and whole."""
+"""Find the complete files of a night while it is observed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What earlier runs and the observer left in an output folder: whose it is, and the edits that no run may lose."""
+"""Products and edits in an output folder from earlier runs: to which night they belong, and the edits to keep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What earlier runs did, so that the next one does only what is missing or changed.
+"""The journal of earlier runs, by which the next run computes only what is missing or changed.
 
 An SQLite database (write-ahead log) in the output folder keeps, for each raw frame and each chain of stages, what went
 in (the SHA-256 of the raw bytes, the frame's description, and the fingerprints of code, instrument, masters,

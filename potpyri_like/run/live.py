@@ -1,4 +1,4 @@
-"""The page of a night while it is observed, and its server."""
+"""Reduce a night while it is observed, and serve its page."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class _AllBut(Collection[Path]):
 
 
 class Live:
-    """The state of a night that goes on: each set's masters and reference stay, only new frames are worked on."""
+    """The state of a night in progress: masters and references are kept, only new frames are processed."""
 
     def __init__(
         self,

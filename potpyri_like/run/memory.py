@@ -1,4 +1,4 @@
-"""What earlier runs of a night know, and whether all is as it was."""
+"""The memory of earlier runs of a night, and checks for changes."""
 
 from __future__ import annotations
 

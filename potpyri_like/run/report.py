@@ -1,4 +1,4 @@
-"""What a run reports: problems that concern all of it, statuses of frames, remarks."""
+"""The report of a run: general problems, statuses of frames, notes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _FEW_FRAMES, _FEW_OF = 5, 8
 
 
 def report_of(night: Night, works: Sequence[Work], options: Options) -> RunReport:
-    """What was made of a night so far."""
+    """The results of a night so far."""
     results = tuple(work.result for work in works)
     asked_for = options.target is not None
     return RunReport(
@@ -135,7 +135,7 @@ def first_reasons(night: Night) -> str:
 
 
 def statuses(night: Night, works: Sequence[Work]) -> dict[str, tuple[str, str]]:
-    """What became of each raw file, where it is more than the night already knew."""
+    """The status of each raw file after the run, if it differs from that in the night."""
     found: dict[str, tuple[str, str]] = {}
     names = {(row.info.path, row.info.plane): row.file for row in night.rows if row.info is not None}
     for work in works:

@@ -1,4 +1,4 @@
-"""The options in force for a night: of the command line, the night, and the user's configuration."""
+"""The options for a night: from the command line, the night, and the user's configuration."""
 
 from __future__ import annotations
 

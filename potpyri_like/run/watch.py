@@ -1,4 +1,4 @@
-"""A night while it is observed."""
+"""Watch a night while it is observed."""
 
 from __future__ import annotations
 

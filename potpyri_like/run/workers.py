@@ -1,4 +1,4 @@
-"""Where frames are worked on: in this process, in a pool of processes, or on a Dask cluster.
+"""Process frames in this process, in a pool of processes, or on a Dask cluster.
 
 All of them behind one interface, `concurrent.futures.Executor`. A worker that dies is replaced and its task tried
 once more; a task that kills twice ends in a `WorkerDied`.

@@ -36,7 +36,7 @@ def draw_bands(figure: Figure, curves: Sequence[LightCurve]) -> None:
     title(
         figure,
         curves[0].target,
-        "relative flux, each band shifted by the number at its right" + left_out,
+        "relative flux; the offset of each band is given at its right" + left_out,
         x=0.1,
     )
     time, label = shown_time(np.concatenate([curve.time for curve in kept]), kept[0].time_name)
@@ -67,7 +67,7 @@ def _draw_band(ax: Axes, time: np.ndarray, curve: LightCurve, *, offset: float) 
     draw_points(ax, time[~flagged], curve.flux[~flagged] + offset, curve.flux_err[~flagged], colour=colour)
     draw_flagged(ax, time[flagged], curve.flux[flagged] + offset, curve.flux_err[flagged], "")
     draw_bins(ax, time[~flagged], curve.flux[~flagged] + offset, curve.flux_err[~flagged], colour=colour)
-    shift = f"{offset:+.3g}".replace("-", "−") if offset else "as it is"
+    shift = f"{offset:+.3g}".replace("-", "−") if offset else "no offset"
     words = clean(f"{curve.band} {curve.camera}   {shift}   rms {in_ppt(curve.noise.get('rms', np.nan))} ppt")
     box: Style = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5}
     style: Style = {
