@@ -2,11 +2,12 @@
 
 python benchmarks/flats.py [SEEDS]
 
-Nine flats of one twilight: their level falls by a factor of four, stars cross them, and the gradient of the sky changes
-from one to the next by some tenths of a percent. One to four of them get a gradient besides, of 2, 5 or 10 % from one
-edge to the other or to both sides of the middle, all in one direction or each in its own. For each: by how much the mean
-of all would be off, in how many of the nights all of those were named where that is more than 0.5 %, how many good
-flats were named with them, and by how much the mean of the others is off at most. Then the same without any gradient.
+Nine flats of one twilight: their level falls by a factor of four, stars cross them, and the gradient of the sky
+changes from one to the next by some tenths of a percent. One to four of them get a gradient besides, of 2, 5 or 10 %
+from one edge to the other or to both sides of the middle, all in one direction or each in its own. For each: by how
+much the mean of all would be off, in how many of the nights where that is more than 0.5 % not all of those were named,
+how many good flats were named with them, and by how much the mean of the others is off at most. Then the same without
+any gradient, and how many of those nights were called doubtful.
 """
 
 from __future__ import annotations
@@ -40,12 +41,15 @@ class Trial(NamedTuple):
         Good flats that were named.
     left : float
         By how much the mean of those that are combined is off.
+    doubtful : bool
+        Whether the master was called doubtful.
     """
 
     off: float
     missed: int
     wrong: int
     left: float
+    doubtful: bool
 
 
 def twilight(rng: np.random.Generator, tilts: np.ndarray, *, natural: float = NATURAL) -> np.ndarray:
@@ -96,14 +100,23 @@ def trial(seed: int, number: int, gradient: float, *, both: bool = True, togethe
     flats = twilight(rng, tilts)
     found = judge(
         "flat",
-        [sample_frame(flat, float(np.median(flat)) / level) for flat, level in zip(flats, levels(), strict=True)],
+        [
+            sample_frame(flat, float(np.median(flat)) / level)
+            for flat, level in zip(flats, levels(), strict=True)
+        ],
         list(levels()),
         has_bias=True,
     )
     odd = {i for i in range(FLATS) if tilts[i].any()}
     named = set(found.rejected)
     kept = [i for i in range(FLATS) if i not in named]
-    return Trial(off_by(tilts), len(odd - named), len(named - odd), off_by(tilts[kept]) if kept else 1.0)
+    return Trial(
+        off_by(tilts),
+        len(odd - named),
+        len(named - odd),
+        off_by(tilts[kept]) if kept else 1.0,
+        bool(found.doubts),
+    )
 
 
 def levels() -> np.ndarray:
@@ -112,7 +125,7 @@ def levels() -> np.ndarray:
 
 
 def kinds() -> Iterator[tuple[int, float, bool, bool]]:
-    """How many flats have which gradient, to both sides of the middle or from edge to edge, all in one direction or not."""
+    """Flats with a gradient, which, to both sides of the middle or from edge to edge, in one direction or not."""
     for gradient in GRADIENTS:
         for number in ODD:
             for both in (True, False):
@@ -122,7 +135,9 @@ def kinds() -> Iterator[tuple[int, float, bool, bool]]:
 
 def main(seeds: int = 50) -> None:
     """Print the table."""
-    print("gradient  flats  direction  mean off   nights that matter, missed in   good ones named   left, at most")
+    print(
+        "gradient  flats  direction  mean off   nights that matter, missed in   good ones named   left, at most"
+    )
     for number, gradient, both, together in kinds():
         trials = [trial(seed, number, gradient, both=both, together=together) for seed in range(seeds)]
         matter = [t for t in trials if t.off > MATTERS]
@@ -132,7 +147,10 @@ def main(seeds: int = 50) -> None:
             f"  {sum(t.wrong for t in trials):20d}  {100 * max(t.left for t in trials):14.2f} %"
         )
     good = [trial(1000 + seed, 0, 0.0) for seed in range(seeds)]
-    print(f"no gradient: {sum(t.wrong for t in good)} good flats named in {seeds} nights")
+    print(
+        f"no gradient: {sum(t.wrong for t in good)} good flats named, {sum(t.doubtful for t in good)} nights doubtful,"
+        f" of {seeds}"
+    )
 
 
 if __name__ == "__main__":

@@ -113,6 +113,9 @@ class Master:
     photons : float
         Of a flat: the variance of photons over that of the declared gain, from the scatter between its frames; 1 where
         the gain is right, or nothing is known.
+    bias_share : float
+        Of a dark: how often the master bias was subtracted from it, whose error its variance does not hold. An image
+        from which both are subtracted has 1 less that share of the bias's error.
     """
 
     kind: str
@@ -123,6 +126,7 @@ class Master:
     product: str = ""
     digest: str = ""
     photons: float = 1.0
+    bias_share: float = 0.0
 
 
 @dataclass(frozen=True)

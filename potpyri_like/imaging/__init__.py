@@ -29,6 +29,7 @@ from potpyri_like.imaging.combine import (
 from potpyri_like.imaging.comparison import Agreement, Oddity, Sample, agreement, faint_frames, sample_frame
 from potpyri_like.imaging.darks import (
     DarkShares,
+    curvature_variance,
     dark_shares,
     group_exposures,
     near_exposure,
@@ -44,8 +45,10 @@ from potpyri_like.imaging.hot_pixels import (
     filter_hot_pixels,
     flux_cost,
 )
+from potpyri_like.imaging.illumination import Illumination, flatness, illumination
 from potpyri_like.imaging.medians import median3x3
 from potpyri_like.imaging.networks import median_network, sorting_network
+from potpyri_like.imaging.pedestal import Pedestal, pedestal_of
 from potpyri_like.imaging.pixels import Counts
 from potpyri_like.imaging.resample import warp
 from potpyri_like.imaging.sections import Section, parse_section
@@ -68,9 +71,11 @@ __all__ = [
     "DarkShares",
     "Dimming",
     "FrameSource",
+    "Illumination",
     "Noise",
     "Oddity",
     "OverscanLevel",
+    "Pedestal",
     "Piece",
     "Pixels",
     "Sample",
@@ -83,14 +88,17 @@ __all__ = [
     "calibrate",
     "combine",
     "counts_of",
+    "curvature_variance",
     "dark_shares",
     "dimmed",
     "dimming_radius",
     "faint_frames",
     "fill_bad",
     "filter_hot_pixels",
+    "flatness",
     "flux_cost",
     "group_exposures",
+    "illumination",
     "median",
     "median3x3",
     "median_network",
@@ -100,6 +108,7 @@ __all__ = [
     "normalise_flat",
     "overscan_level",
     "parse_section",
+    "pedestal_of",
     "photon_factor",
     "photon_transfer",
     "pixel_noise",

@@ -21,6 +21,7 @@ def calibrate(
     pixels: Pixels,
     *,
     bias: Pixels | None = None,
+    bias_left: float = 1.0,
     dark: Pixels | None = None,
     dark_scale: float = 1.0,
     flat: Pixels | None = None,
@@ -35,6 +36,9 @@ def calibrate(
         As `assemble` or `filter_hot_pixels` leave them: without a Poisson term in the variance.
     bias, dark, flat : Pixels, optional
         Masters of the same shape. The dark has no bias in it; the flat is about 1.
+    bias_left : float
+        What is left of the bias's own error once the dark is subtracted from which it was subtracted as well: 0 where
+        that is a dark of the same exposure, since the bias then has no part in the result.
     dark_scale : float
         Exposure of the image over that of the dark.
     flat_floor : float
@@ -52,7 +56,7 @@ def calibrate(
     Notes
     -----
     With the signal s = image - bias, the variance is that of the image + max(s, 0) (which holds the
-    dark current's own shot noise) + that of the masters: bias, dark x scale^2 and
+    dark current's own shot noise) + that of the masters: bias x bias_left^2, dark x scale^2 and
     (data)^2 x flat, all divided by flat^2.
     """
     masters = {"bias": bias, "dark": dark, "flat": flat}
@@ -66,7 +70,7 @@ def calibrate(
     with np.errstate(all="ignore"):  # what is not finite becomes BAD
         for band in row_bands(shape):
             out = data[band], variance[band]
-            signal = _without_bias(pixels, bias, band, factor, out)
+            signal = _without_bias(pixels, bias, band, factor, np.float32(bias_left**2), out)
             _without_dark(signal, dark, dark_scale, band, out)
             bad = _divided(flat, flat_floor, band, out) | _made_finite(out)
             if np.any(bad):
@@ -183,14 +187,14 @@ def _united(mask: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _without_bias(
-    pixels: Pixels, bias: Pixels | None, band: slice, factor: np.float32, out: _Planes
+    pixels: Pixels, bias: Pixels | None, band: slice, factor: np.float32, left: np.float32, out: _Planes
 ) -> np.ndarray:
     """The signal; the variance gets the photons' noise, that of the readout and that of the bias."""
     data, variance = out
     signal, of_readout = pixels.data[band], pixels.variance[band]
     if bias is not None:
         signal = np.subtract(signal, bias.data[band], out=data)
-        of_readout = of_readout + bias.variance[band]
+        of_readout = of_readout + left * bias.variance[band]
     variance[:] = 0  # the larger of two arrays is found three times as fast as that of an array and a number
     np.maximum(signal, variance, out=variance)
     variance *= factor

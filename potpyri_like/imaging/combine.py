@@ -372,8 +372,8 @@ def _weigh_chunk(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Weighted mean, its variance and number of values of each pixel of a chunk.
 
-    Deviations from a weighted median, each over its own standard deviation, are values of one variance: they are clipped
-    as those of frames of equal noise are.
+    Deviations from a weighted median, each over its own standard deviation, are values of one variance: they are
+    clipped as those of frames of equal noise are.
     """
     values = np.where(np.isfinite(values), values, np.nan)
     expected = noise.expected(np.nan_to_num(_plain_median_of(values))[None])

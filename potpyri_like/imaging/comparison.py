@@ -100,9 +100,7 @@ def sample_frame(image: np.ndarray, variance: float) -> Sample:
     blocks = image[: rows * high, : cols * wide].reshape(rows, high, cols, wide).transpose(0, 2, 1, 3)
     level = blocks[:, :, :: max(1, high // _SIDE), :: max(1, wide // _SIDE)].reshape(rows * cols, -1)
     noise = blocks[:, :, :: max(1, high // _FOR_NOISE), :: max(1, wide // _FOR_NOISE)]
-    return Sample(
-        _middle_mean(level), noise.reshape(rows * cols, -1).copy(), variance, level.shape[1], rows
-    )
+    return Sample(_middle_mean(level), noise.reshape(rows * cols, -1).copy(), variance, level.shape[1], rows)
 
 
 def faint_frames(levels: Sequence[float]) -> dict[int, float]:

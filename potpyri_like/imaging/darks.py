@@ -21,7 +21,13 @@ __all__ = [
 
 _SAME, _SAME_SECONDS = 1e-3, 0.002  # relative, and what shutters and clocks make of short exposures
 _NEAR = 0.005  # relative; a dark so near is used as it is
-_LEVELS = (5, 20, 80, 320, 1280)  # standard deviations above the median, between which pixels are judged together
+_LEVELS = (
+    5,
+    20,
+    80,
+    320,
+    1280,
+)  # standard deviations above the median, between which pixels are judged together
 _SURE = 3.0  # standard deviations by which a mean square has to exceed that of the noise
 _LEVER = 2.0  # ratio of the longest exposure to the shortest from which a line may be continued
 
@@ -142,7 +148,9 @@ def curvature_variance(
         return None
     bend = np.linalg.pinv(np.vander(times, 3))[0]  # what multiplies each point in the coefficient of t^2
     data = sum(g * dark.data.astype(np.float64) for g, dark in zip(bend, used.values(), strict=False))
-    noise = sum(g * g * dark.variance.astype(np.float64) for g, dark in zip(bend, used.values(), strict=False))
+    noise = sum(
+        g * g * dark.variance.astype(np.float64) for g, dark in zip(bend, used.values(), strict=False)
+    )
     if at_zero is not None and len(times) > len(used):
         noise = noise + np.square(bend[-1]) * at_zero
     off = sum(share * t * t for t, share in shares.items()) - exposure * exposure

@@ -15,8 +15,14 @@ __all__ = ["Illumination", "flatness", "illumination"]
 _ALIKE = 0.01  # relative; four flats of nine that are off by less change a mean by less than half a percent
 _SCATTERS = 3.0  # of what the flats usually differ by
 _MATTERS = 0.002  # relative; who changes the mean of all by less stays
-_STEP, _STEPS = 0.005, 1.5  # relative, and of what they usually differ by: a twilight changes from one flat to the next
-_BIWEIGHT, _ROUNDS = 4.7, 6  # Tukey's constant, standard deviations; and how often the weights are found again
+_STEP, _STEPS = (
+    0.005,
+    1.5,
+)  # relative, and of what they usually differ by: a twilight changes from one flat to the next
+_BIWEIGHT, _ROUNDS = (
+    4.7,
+    6,
+)  # Tukey's constant, standard deviations; and how often the weights are found again
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,8 @@ def illumination(samples: Sequence[Sample]) -> Illumination:
 
     The half of the flats that are most alike show what good ones differ by; a flat that differs from them by more than
     1 %, and by more than three times as much, is of another group, unless others lead to it step by step, as in a
-    twilight that changes, or it would change the mean of all by less than 0.2 %. Where no half agrees there is no majority.
+    twilight that changes, or it would change the mean of all by less than 0.2 %. Where no half agrees there is no
+    majority.
 
     Parameters
     ----------

@@ -9,7 +9,10 @@ import numpy as np
 
 __all__ = ["Pedestal", "pedestal_of"]
 
-_INNER, _INNER_TO_SIGMA = 0.9, 1.5213  # part of the deviations whose mean tells the noise; of a Gaussian, 1 / 0.6573
+_INNER, _INNER_TO_SIGMA = (
+    0.9,
+    1.5213,
+)  # part of the deviations whose mean tells the noise; of a Gaussian, 1 / 0.6573
 _FEWEST = 16  # boxes that tell anything
 _EMPTIEST = 30  # percentile of the boxes, by what stars add to their spread
 _GAIN_KNOWN = 0.05  # relative; what a declared gain is taken to be good for
@@ -49,7 +52,9 @@ def pedestal_of(pairs: Sequence[tuple[np.ndarray, np.ndarray]], *, read_variance
         return Pedestal(np.nan, np.nan, np.nan)
     found = np.concatenate([_skies(one, other, read_variance) for one, other in pairs])
     levels = np.concatenate([_levels(one, other) for one, other in pairs])
-    stars = np.concatenate([_spreads(one + other) for one, other in pairs])  # says nothing of the difference's noise
+    stars = np.concatenate(
+        [_spreads(one + other) for one, other in pairs]
+    )  # says nothing of the difference's noise
     good = np.isfinite(found) & np.isfinite(levels) & (stars <= np.nanpercentile(stars, _EMPTIEST))
     if good.sum() < _FEWEST:
         return Pedestal(np.nan, np.nan, np.nan)

@@ -47,6 +47,7 @@ class Calibrate(FrameStage):
         pixels = calibrate(
             frame.pixels,
             bias=masters.bias.pixels if masters.bias else None,
+            bias_left=1 - dark.bias_share if dark else 1.0,
             dark=dark.pixels if dark else None,
             flat=masters.flat.pixels if masters.flat else None,
             flat_floor=setup.instrument.calibration.flat_floor,

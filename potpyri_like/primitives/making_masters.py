@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from statistics import median_low
@@ -42,11 +43,12 @@ from potpyri_like.primitives.trim import Trim
 from potpyri_like.results import Grade, Master, Masters, Problem
 from potpyri_like.store import Output, Scratch, ascii_text
 
-__all__ = ["Maker"]
+__all__ = ["Maker", "some_of"]
 
 log = logging.getLogger(__name__)
 _SATURATED_FLAT = 0.05  # part of saturated pixels above which a flat is rejected
 _GAIN_KNOWN, _GAIN_MATTERS, _GAIN_RANGE = 0.03, 0.05, (0.2, 5.0)
+_WORTH_WEIGHTS = 1.05  # variance of the mean of all flats over that of their weighted mean
 _FAINT_FLAT = 200.0  # electron; below this a flat adds more noise than it removes
 
 
@@ -67,6 +69,7 @@ class Maker:
     made: dict[tuple, _Made]
     problems: list[Problem] = field(default_factory=list)
     is_dated: bool = False
+    science: tuple[FrameInfo, ...] = ()
 
     def bias(self, frames: Sequence[FrameInfo]) -> Master | None:
         """The master bias, from frames without the overscan or, where there is none, with the level in it."""
@@ -85,7 +88,7 @@ class Maker:
         exact = self.exact_darks(frames)
         made = {}
         for exposure in sorted(wanted):
-            dark = dark_ladder(exact, exposure, has_bias=self.setup.masters.bias is not None)
+            dark = dark_ladder(exact, exposure, bias=self.setup.masters.bias)
             if dark is not None:
                 made[exposure] = dark if dark.product else self.written(dark, frames[0])
         return made
@@ -138,10 +141,11 @@ class Maker:
         bias, dark = self.setup.masters.bias, Masters(darks=darks).dark_of(exposure_of(info))
         raw = self.opened(info, self.setup)
         filtered = HotPixels()(raw, self.setup)
-        photons = filtered[POISSON_FACTOR]
+        photons, bias_left = filtered[POISSON_FACTOR], 1 - dark.bias_share if dark else 1.0
         pixels = calibrate(
             filtered.pixels,
             bias=bias.pixels if bias else None,
+            bias_left=bias_left,
             dark=dark.pixels if dark else None,
             poisson_factor=photons,
         )
@@ -159,7 +163,9 @@ class Maker:
                 f"{info.label}: a flat with only {level:.0f} electrons per pixel; it is rejected"
             )
         before = sample_boxes(raw.data), typical(raw.variance)
-        return _Prepared(flat, photons / level, before, level, filtered.covariance)
+        parts = [] if bias is None else [(bias.pixels.variance, bias_left / level)]
+        parts += [] if dark is None else [(dark.pixels.variance, 1 / level)]
+        return _Prepared(flat, photons / level, before, level, filtered.covariance, tuple(parts))
 
     def combined(
         self,
@@ -237,6 +243,7 @@ class Maker:
             name,
             output.sha256(name),
             photons,
+            self.bias_share(kind),
         )
 
     def stacked(
@@ -256,19 +263,32 @@ class Maker:
             chosen = self.chosen(kind, pile)
             if not chosen:
                 return None
-            pixels = pile.combined(chosen, self.setup.instrument.calibration.combine, read)
+            pixels = pile.combined(kind, chosen, self.setup.instrument.calibration.combine, read)
         photons = 1.0
         if kind == "flat":
             pixels, _ = normalise_flat(pixels)
             photons = _believable(self.transfer(pile.transfers(chosen)))
         used = tuple(pile.infos[i].label for i in chosen)
         log.info("master %s of %d frames", kind, len(used))
-        return Master(kind, pixels, exposure, "exact", used, photons=photons)
+        return Master(
+            kind, pixels, exposure, "exact", used, photons=photons, bias_share=self.bias_share(kind)
+        )
+
+    def bias_share(self, kind: str) -> float:
+        """How often the bias was subtracted from a master."""
+        return 1.0 if kind == "dark" and self.setup.masters.bias is not None else 0.0
 
     def chosen(self, kind: str, pile: _Pile) -> list[int]:
         """The frames that belong together; the others are rejected, each with its reason."""
         levels = [prepared.level for prepared in pile.prepared]
-        found = judge(kind, pile.samples, levels, has_bias=self.setup.masters.bias is not None)
+        found = judge(
+            kind,
+            pile.samples,
+            levels,
+            has_bias=self.setup.masters.bias is not None,
+            names=[info.label for info in pile.infos],
+            sky=self.sky,
+        )
         for index, why in sorted(found.rejected.items()):
             label = pile.infos[index].label
             self.reject(label, kind, f"{label}: {why}; it is rejected")
@@ -276,6 +296,17 @@ class Maker:
             Problem(f"master {kind}", "masters", why, Grade.DOUBTFUL) for why in found.doubts
         )
         return [index for index in range(len(pile.infos)) if index not in found.rejected]
+
+    def sky(self) -> Sample | None:
+        """What science frames have in common on large scales, without bias; None where none can be read."""
+        bias, seen = self.setup.masters.bias, []
+        for info in some_of(self.science):
+            with suppress(FrameError):
+                frame = self.trimmed(info, self.setup)
+                seen.append(frame.data - (bias.pixels.data if bias else 0))
+        if not seen or len({image.shape for image in seen}) > 1:
+            return None
+        return sample_frame(np.mean(seen, axis=0), 1.0)
 
     def reject(self, label: str, kind: str, why: str) -> None:
         log.warning("%s", why)
@@ -307,6 +338,11 @@ class Maker:
         return replace(master, pixels=pixels, product=name, digest=self.tools.output.sha256(name))
 
 
+def some_of(infos: Sequence[FrameInfo]) -> list[FrameInfo]:
+    """The first, the middle and the last of some frames."""
+    return [infos[i] for i in sorted({0, len(infos) // 2, len(infos) - 1})] if infos else []
+
+
 def _believable(found: Transfer) -> float:
     """The factor of the photons' variance, where it is well known and far enough from 1 to matter; else 1."""
     sure = found.error < _GAIN_KNOWN * found.factor and _GAIN_RANGE[0] < found.factor < _GAIN_RANGE[1]
@@ -336,6 +372,9 @@ class _Prepared(NamedTuple):
     level : float, electron
     covariance : float
         See `Frame.covariance`.
+    subtracted : tuple of (ndarray, float)
+        The variances of the masters that were subtracted from it, which other frames share, and what multiplies each
+        master in the frame as it is combined.
     """
 
     pixels: Pixels
@@ -343,6 +382,7 @@ class _Prepared(NamedTuple):
     transfer: tuple[np.ndarray, float] | None = None
     level: float = 0.0
     covariance: float = 1.0
+    subtracted: tuple[tuple[np.ndarray, float], ...] = ()
 
 
 @dataclass
@@ -380,14 +420,31 @@ class _Pile:
         self.floors.append(noise_floor(frame.pixels, frame.per_level))
         self.prepared.append(frame._replace(pixels=_NOTHING))
 
-    def combined(self, chosen: Sequence[int], method: str, read: Callable[[FrameInfo], _Prepared]) -> Pixels:
+    def combined(
+        self, kind: str, chosen: Sequence[int], method: str, read: Callable[[FrameInfo], _Prepared]
+    ) -> Pixels:
         """Some frames combined; a single one is itself, read again."""
         assert self.scratch is not None
         if len(chosen) == 1:
             return read(self.infos[chosen[0]]).pixels
         floors = np.array([self.floors[i] for i in chosen])
         noise = Noise(floors, np.array([self.prepared[i].per_level for i in chosen]))
-        return _combine_frames(Subset(self.scratch, chosen), method, noise)
+        weights = 1 / noise.expected(np.ones(1))[:, 0] if kind == "flat" else np.ones(len(chosen))
+        weighted = kind == "flat" and method == "clipped mean" and _gain_of_weights(weights) > _WORTH_WEIGHTS
+        pixels = _combine_frames(Subset(self.scratch, chosen), method, noise, weighted=weighted)
+        shares = weights / weights.sum() if weighted else np.full(len(chosen), 1 / len(chosen))
+        common = self.shared_variance(chosen, shares)
+        return pixels if common is None else pixels._replace(variance=pixels.variance + common)
+
+    def shared_variance(self, chosen: Sequence[int], shares: np.ndarray) -> np.ndarray | None:
+        """What the masters subtracted from several frames add to the variance of their mean; their scatter lacks it."""
+        parts: dict[int, tuple[np.ndarray, float]] = {}
+        for index, share in zip(chosen, shares, strict=True):
+            for variance, times in self.prepared[index].subtracted:
+                _, sum_ = parts.get(id(variance), (variance, 0.0))
+                parts[id(variance)] = variance, sum_ + float(share) * times
+        terms = [np.float32(times**2) * variance for variance, times in parts.values() if times]
+        return np.asarray(np.sum(terms, axis=0)) if terms else None
 
     def transfers(self, chosen: Sequence[int]) -> list[tuple[np.ndarray, float]]:
         """What the chosen flats say of the gain."""
@@ -395,9 +452,14 @@ class _Pile:
         return [each for each in found if each is not None]
 
 
-def _combine_frames(frames: Subset, method: str, noise: Noise) -> Pixels:
+def _gain_of_weights(weights: np.ndarray) -> float:
+    """The variance of the plain mean over that of the weighted one."""
+    return float(np.mean(1 / weights) * np.mean(weights))
+
+
+def _combine_frames(frames: Subset, method: str, noise: Noise, *, weighted: bool) -> Pixels:
     """Combined pixels, with a mask where no frame had a value."""
-    combined = combine(frames, method=method, noise=noise)
+    combined = combine(frames, method=method, noise=noise, weighted=weighted)
     empty = ~np.isfinite(combined.value) | ~np.isfinite(combined.variance)
     return Pixels(
         np.where(empty, 0, combined.value).astype(np.float32),

@@ -28,7 +28,7 @@ _WITHOUT = {"bias": "not bias-subtracted", "dark": "not dark-subtracted", "flat"
 class MakeMasters(SetStage):
     """Combine the calibration frames of a set; sets that need the same master share it."""
 
-    version = 2
+    version = 3
     reads = (FILTER_MODE,)
     gives = (MASTERS,)
 
@@ -41,6 +41,7 @@ class MakeMasters(SetStage):
             self.made_by,
             tools.common.setdefault("masters", {}),
             is_dated=observed.is_dated,
+            science=observed.frames,
         )
         nightly = _Nightly(maker, observed)
         nights = {night: nightly.masters(night) for night in sorted({f.night for f in observed.frames})}
