@@ -26,7 +26,15 @@ from potpyri_like.imaging.combine import (
     median,
     median_variance_factor,
 )
-from potpyri_like.imaging.comparison import Agreement, Oddity, Sample, agreement, faint_frames, sample_frame
+from potpyri_like.imaging.comparison import (
+    Agreement,
+    Oddity,
+    Sample,
+    agreement,
+    faint_frames,
+    sample_frame,
+    scatter_ratio,
+)
 from potpyri_like.imaging.darks import (
     DarkShares,
     curvature_variance,
@@ -117,6 +125,7 @@ __all__ = [
     "sample_boxes",
     "sample_frame",
     "scale_to_typical",
+    "scatter_ratio",
     "sharpest_frames",
     "snapshot",
     "sorting_network",

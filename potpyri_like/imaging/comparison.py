@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Agreement", "Oddity", "Sample", "agreement", "faint_frames", "sample_frame"]
+__all__ = ["Agreement", "Oddity", "Sample", "agreement", "faint_frames", "sample_frame", "scatter_ratio"]
 
 _BLOCKS = 16  # along each axis
 _SIDE, _FOR_NOISE = 24, 4  # pixels of a block along each axis: for its level, and for its noise
@@ -107,6 +107,17 @@ def faint_frames(levels: Sequence[float]) -> dict[int, float]:
     """The median level, by the index of each frame that has less than a tenth of it."""
     middle = float(np.median(levels)) if len(levels) else 0.0
     return {index: middle for index, level in enumerate(levels) if level < _FAINT * middle}
+
+
+def scatter_ratio(samples: Sequence[Sample]) -> float:
+    """The standard deviation by which pixels of frames differ, over the declared one; NaN of fewer than two frames."""
+    if len(samples) < 2:
+        return float("nan")
+    one, other = np.triu_indices(len(samples), 1)
+    declared = np.array([sample.variance for sample in samples])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = _pair_variances(samples)[one, other] / (declared[one] + declared[other])
+    return float(np.sqrt(np.median(ratio)))
 
 
 def agreement(

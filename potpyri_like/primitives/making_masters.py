@@ -31,6 +31,7 @@ from potpyri_like.imaging import (
     photon_transfer,
     sample_boxes,
     sample_frame,
+    scatter_ratio,
     typical,
 )
 from potpyri_like.night import dated, slug, with_folder
@@ -49,6 +50,11 @@ log = logging.getLogger(__name__)
 _SATURATED_FLAT = 0.05  # part of saturated pixels above which a flat is rejected
 _GAIN_KNOWN, _GAIN_MATTERS, _GAIN_RANGE = 0.03, 0.05, (0.2, 5.0)
 _WORTH_WEIGHTS = 1.05  # variance of the mean of all flats over that of their weighted mean
+_NOISIER = 1.5  # times the declared read noise
+_HALF, _DARK_PART = (
+    0.5,
+    0.3,
+)  # of a flat's level, and of its pixels; a round field of view leaves 0.21 of a square dark
 _FAINT_FLAT = 200.0  # electron; below this a flat adds more noise than it removes
 
 
@@ -73,10 +79,9 @@ class Maker:
 
     def bias(self, frames: Sequence[FrameInfo]) -> Master | None:
         """The master bias, from frames without the overscan or, where there is none, with the level in it."""
-        raw = self.setup.with_(masters=Masters(bias=_PLACEHOLDER)) if frames else self.setup
 
         def read(info: FrameInfo) -> _Prepared:
-            frame = self.trimmed(info, raw)
+            frame = self.with_level(info, has_bias=True)
             return _Prepared(frame.pixels, 0.0, covariance=frame.covariance)
 
         return self.combined("bias", frames, 0.0, read, ())
@@ -265,8 +270,11 @@ class Maker:
                 return None
             pixels = pile.combined(kind, chosen, self.setup.instrument.calibration.combine, read)
         photons = 1.0
+        if kind == "bias":
+            self.doubt(kind, _noise_in_words([pile.samples[i] for i in chosen]))
         if kind == "flat":
             pixels, _ = normalise_flat(pixels)
+            self.doubt(kind, _dark_part_in_words(pixels))
             photons = _believable(self.transfer(pile.transfers(chosen)))
         used = tuple(pile.infos[i].label for i in chosen)
         log.info("master %s of %d frames", kind, len(used))
@@ -292,10 +300,13 @@ class Maker:
         for index, why in sorted(found.rejected.items()):
             label = pile.infos[index].label
             self.reject(label, kind, f"{label}: {why}; it is rejected")
-        self.problems.extend(
-            Problem(f"master {kind}", "masters", why, Grade.DOUBTFUL) for why in found.doubts
-        )
+        for why in found.doubts:
+            self.doubt(kind, why)
         return [index for index in range(len(pile.infos)) if index not in found.rejected]
+
+    def with_level(self, info: FrameInfo, *, has_bias: bool) -> Frame:
+        """A frame with the bias's level in it, where there is a bias; else as the declared pedestal leaves it."""
+        return self.trimmed(info, self.setup.with_(masters=Masters(bias=_PLACEHOLDER if has_bias else None)))
 
     def sky(self) -> Sample | None:
         """What science frames have in common on large scales, without bias; None where none can be read."""
@@ -307,6 +318,11 @@ class Maker:
         if not seen or len({image.shape for image in seen}) > 1:
             return None
         return sample_frame(np.mean(seen, axis=0), 1.0)
+
+    def doubt(self, kind: str, why: str) -> None:
+        """Say what makes a master doubtful, if anything does."""
+        if why:
+            self.problems.append(Problem(f"master {kind}", "masters", why, Grade.DOUBTFUL))
 
     def reject(self, label: str, kind: str, why: str) -> None:
         log.warning("%s", why)
@@ -341,6 +357,31 @@ class Maker:
 def some_of(infos: Sequence[FrameInfo]) -> list[FrameInfo]:
     """The first, the middle and the last of some frames."""
     return [infos[i] for i in sorted({0, len(infos) // 2, len(infos) - 1})] if infos else []
+
+
+def _noise_in_words(biases: Sequence[Sample]) -> str:
+    """That biases scatter by more than their declared read noise; "" where they do not."""
+    ratio = scatter_ratio(biases)
+    if not ratio > _NOISIER:
+        return ""
+    declared = float(np.sqrt(np.median([sample.variance for sample in biases])))
+    return (
+        f"the pixels of {len(biases)} bias frames scatter by {ratio * declared:.2g} electron, where a read noise of"
+        f" {declared:.2g} electron is declared: errors of faint stars are too small; correct the read noise or the gain"
+        " in the instrument's declaration"
+    )
+
+
+def _dark_part_in_words(flat: Pixels) -> str:
+    """That a large part of a flat has little light; "" where it has not."""
+    part = float(np.mean(flat.data[flat.mask == 0] < _HALF)) if np.any(flat.mask == 0) else 0.0
+    if not part > _DARK_PART:
+        return ""
+    return (
+        f"{part:.0%} of its pixels have less than one half of its mean light, and are not used: a shutter or a mirror"
+        " was in the way, or the flat frames are of another filter; look at them, and set the status of the wrong ones to"
+        " 'leave out' in night.ecsv"
+    )
 
 
 def _believable(found: Transfer) -> float:

@@ -16,11 +16,13 @@ from potpyri_like.night.evenings import by_nearness, days_between
 from potpyri_like.primitives.dark_ladder import has_exposure
 from potpyri_like.primitives.fields import FILTER_MODE, MASTERS
 from potpyri_like.primitives.making_masters import Maker
+from potpyri_like.primitives.plausible import contradictions
 from potpyri_like.primitives.stage import SetStage, Tools, Work, exposure_of
 from potpyri_like.results import Candidate, Choice, Grade, Master, Masters, Problem
 
 __all__ = ["MakeMasters"]
 
+_GAIN_DOUBTED = 1.4  # times the declared gain
 _WITHOUT = {"bias": "not bias-subtracted", "dark": "not dark-subtracted", "flat": "not flat-fielded"}
 
 
@@ -49,6 +51,9 @@ class MakeMasters(SetStage):
         if len(nights) > 1:
             masters = replace(masters, nights=nights)
         missing = _missing_masters(observed, wanted, masters) + _borrowed(nights, observed)
+        for night, own in nights.items():
+            missing += contradictions(maker, own, [f for f in observed.frames if f.night == night])
+        missing += _wrong_gains(masters, observed)
         return work.found(
             masters=masters,
             choices=_ladder_choices(masters, observed, maker.problems),
@@ -166,7 +171,7 @@ def _ladder_choices(
     taken = {"bias": observed.biases, "dark": observed.darks, "flat": observed.flats}
     made = {id(m): m for night in masters.nights.values() or [masters] for m in _night_masters(night)}
     left_out = {problem.what: problem.why for problem in problems}
-    gain = [_gain_choice(m) for m in made.values() if m.kind == "flat" and m.photons != 1]
+    gain = [_gain_choice(m) for m in _with_other_gain(masters)]
     return gain + [
         Choice(
             _master_words(m),
@@ -175,6 +180,27 @@ def _ladder_choices(
             tuple(_calibration_candidate(m, frame, left_out, taken[m.kind]) for frame in taken[m.kind]),
         )
         for m in made.values()
+    ]
+
+
+def _with_other_gain(masters: Masters) -> list[Master]:
+    """The flats that show another gain than the declared one."""
+    made = {id(m): m for night in masters.nights.values() or [masters] for m in _night_masters(night)}
+    return [m for m in made.values() if m.kind == "flat" and m.photons != 1]
+
+
+def _wrong_gains(masters: Masters, observed: ObservationSet) -> list[Problem]:
+    """A doubt where the flats show a gain so far from the declared one that fluxes in electrons mean little."""
+    return [
+        Problem(
+            f"{observed.name}: gain",
+            "masters",
+            f"the scatter of {len(flat.inputs)} flats shows {1 / flat.photons:.2g} times the declared gain; errors"
+            " follow the flats, fluxes in electrons the declaration: correct the gain there",
+            Grade.DOUBTFUL,
+        )
+        for flat in _with_other_gain(masters)
+        if not 1 / _GAIN_DOUBTED < flat.photons < _GAIN_DOUBTED
     ]
 
 
