@@ -14,6 +14,7 @@ __all__ = ["Illumination", "flatness", "illumination"]
 
 _ALIKE = 0.01  # relative; four flats of nine that are off by less change a mean by less than half a percent
 _SCATTERS = 3.0  # of what the flats usually differ by
+_MOST = 0.015  # relative; who differs by more is of another group, however much the flats usually differ
 _MATTERS = 0.002  # relative; who changes the mean of all by less stays
 _STEP, _STEPS = (
     0.005,
@@ -54,7 +55,7 @@ def illumination(samples: Sequence[Sample]) -> Illumination:
     """Compare flats, each divided by its level, on large scales.
 
     The half of the flats that are most alike show what good ones differ by; a flat that differs from them by more than
-    1 %, and by more than three times as much, is of another group, unless others lead to it step by step, as in a
+    1 %, and by more than three times as much or 1.5 %, is of another group, unless others lead to it step by step, as in a
     twilight that changes, or it would change the mean of all by less than 0.2 %. Where no half agrees there is no
     majority.
 
@@ -70,8 +71,8 @@ def illumination(samples: Sequence[Sample]) -> Illumination:
     core = _core(apart)
     usual = _usual(apart, core)
     limit = max(_ALIKE, _SCATTERS * usual) if n > 3 else _ALIKE
-    away = _from(apart, core)
-    inside = _with_steps(apart, np.flatnonzero(away <= limit).tolist(), max(_STEP, _STEPS * usual))
+    away, step = _from(apart, core), min(max(_STEP, _STEPS * usual), _MOST / 2)
+    inside = _with_steps(apart, np.flatnonzero(away <= min(limit, _MOST)).tolist(), step)
     if 2 * len(inside) > n and _radius(apart, core) <= limit:
         rest = _linked(apart, [i for i in range(n) if i not in inside], limit)
         harmless = [g for g in rest if len(g) / n * float(np.median(apart[np.ix_(g, core)])) < _MATTERS]

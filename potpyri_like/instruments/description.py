@@ -18,6 +18,7 @@ from potpyri_like.instruments.exposure import CYCLE, cycle_of, exposure_of, open
 from potpyri_like.instruments.former import once_a_method
 from potpyri_like.instruments.pointing import direction_of
 from potpyri_like.instruments.rules import kind_of
+from potpyri_like.instruments.state import state_of
 from potpyri_like.store.header import RawHeader
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def _frames_in(
         clock=instrument.clock_of(header),
         decided_by=because,
         notes=tuple(_notes_on(instrument, header, which, what, reading)),
+        **state_of(instrument, header)._asdict(),
     )
     return _planes_of(instrument, info, int(np.prod(planes)), reading) if planes else (info,)
 

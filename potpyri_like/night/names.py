@@ -60,6 +60,7 @@ def _suffix(info: FrameInfo) -> str:
         slug(info.camera),
         f"{info.binning[0]}x{info.binning[1]}",
         *([slug(info.readout)] if info.readout else []),
+        *([f"gain{slug(info.gain_setting)}"] if info.gain_setting else []),
     ]
     return "".join(f"_{part}" for part in parts)
 

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+import astropy.units as u
 import numpy as np
 from astropy.table import Table
 
@@ -21,7 +22,8 @@ from potpyri_like.night.copies import copies
 from potpyri_like.night.edits import LEAVE_OUT, REFUSED, USE, Edit, Written, read_edits, tell_unknown
 from potpyri_like.night.evenings import with_nights
 from potpyri_like.night.files import Listing, check_apart, list_files
-from potpyri_like.night.night import COPY, FrameRow, Night, pixels_key, refused, set_key
+from potpyri_like.night.fitting import fits_settings, fits_temperature, pixels_key
+from potpyri_like.night.night import COPY, FrameRow, Night, refused, set_key
 from potpyri_like.store import printable, read_header, unpacked_name
 from potpyri_like.store.header import RawHeader
 
@@ -91,7 +93,8 @@ def scan(
     rows = _rows_of_files(listing.files, root, instrument, edits, memory)
     tell_unknown(read, {row.file for row in rows})
     rows = _without_copies(_settle(rows, instrument), instrument, edits, memory)
-    rows = _remark_unused(_refuse_odd_shapes(_sorted_into_nights(rows, instrument)))
+    tolerance = float(instrument.calibration.temperature_tolerance.to_value(u.K))
+    rows = _remark_unused(_refuse_odd_shapes(_sorted_into_nights(rows, instrument)), tolerance)
     return Night(root, instrument, (*_passed_over(listing, root), *rows), edits)
 
 
@@ -318,24 +321,32 @@ def _with_usual_shape(row: FrameRow, shapes: Mapping[tuple, Counter]) -> FrameRo
     return replace(row, status=REFUSED, reason=reason)
 
 
-def _remark_unused(rows: list[FrameRow]) -> list[FrameRow]:
+def _remark_unused(rows: list[FrameRow], tolerance: float) -> list[FrameRow]:
     """The rows, calibration frames that fit no science frame with that as their reason."""
     science = _used(rows, FrameKind.SCIENCE)
-    pixels = {pixels_key(info) for info in science}
-    bands = {(pixels_key(info), info.band) for info in science}
-    return [_with_remark(row, pixels, bands) for row in rows] if science else rows
+    pixels: dict[tuple, list[FrameInfo]] = defaultdict(list)
+    for info in science:
+        pixels[pixels_key(info)].append(info)
+    return [_with_remark(row, pixels, tolerance) for row in rows] if science else rows
 
 
-def _with_remark(row: FrameRow, pixels: set[tuple], bands: set[tuple]) -> FrameRow:
-    """The row, with a reason where no science frame has the frame's pixels, or a flat's band."""
+def _with_remark(row: FrameRow, pixels: Mapping[tuple, list[FrameInfo]], tolerance: float) -> FrameRow:
+    """The row, with a reason where no science frame has the frame's pixels, its settings, or a flat's band."""
     info = row.info
     if row.status != USE or info is None or info.kind is FrameKind.SCIENCE:
         return row
     if pixels_key(info) not in pixels:
         return replace(row, reason=f"fits no science frame: none of {info.camera} has its size and readout")
-    if info.kind is FrameKind.FLAT and (pixels_key(info), info.band) not in bands:
+    lights = pixels[pixels_key(info)]
+    if info.kind is FrameKind.FLAT and info.band not in {light.band for light in lights}:
         return replace(
             row, reason=f"fits no science frame: none of {info.camera} is in {info.band or 'its band'}"
+        )
+    if not any(fits_settings(info, light) for light in lights):
+        return replace(row, reason=f"fits no science frame: none of {info.camera} has its gain and offset")
+    if not any(fits_temperature(info, light.temperature, tolerance) for light in lights):
+        return replace(
+            row, reason=f"fits no science frame: none is of {info.temperature:+.0f} degrees Celsius"
         )
     return row
 

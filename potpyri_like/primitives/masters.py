@@ -143,14 +143,23 @@ def _missing_masters(observed: ObservationSet, wanted: Calibration, masters: Mas
     ):
         if not got and frames:
             why[kind] = f"none of the {len(frames)} {kind} frames is usable: {_WITHOUT[kind]}"
+        elif not got and kind in observed.unfit:
+            why[kind] = f"the only {kind} frames are {observed.unfit[kind]}: {_WITHOUT[kind]}"
         elif not got:
             why[kind] = f"no matching {kind} frames: {_WITHOUT[kind]}"
     if observed.darks and (without := _exposures_without(observed, masters)):
         taken = ", ".join(f"{t:g} s" for t in sorted({exposure_of(f) for f in observed.darks}))
         why["dark"] = f"no dark of {without} can be made from those of {taken}: {_WITHOUT['dark']}"
     normal = {"bias": wanted.bias, "dark": wanted.dark, "flat": wanted.flat}
-    return [
-        Problem(f"{observed.name}: {kind}", "masters", reason) for kind, reason in why.items() if normal[kind]
+    found = [
+        Problem(f"{observed.name}: {kind}", "masters", reason)
+        for kind, reason in why.items()
+        if normal[kind] or kind in observed.unfit
+    ]
+    return found + [
+        Problem(f"{observed.name}: {kind}", "masters", f"frames {words}: these are not used", Grade.REMARK)
+        for kind, words in observed.unfit.items()
+        if kind not in why and kind != "flat"
     ]
 
 
