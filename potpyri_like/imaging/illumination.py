@@ -55,8 +55,8 @@ def illumination(samples: Sequence[Sample]) -> Illumination:
     """Compare flats, each divided by its level, on large scales.
 
     The half of the flats that are most alike show what good ones differ by; a flat that differs from them by more than
-    1 %, and by more than three times as much or 1.5 %, is of another group, unless others lead to it step by step, as in a
-    twilight that changes, or it would change the mean of all by less than 0.2 %. Where no half agrees there is no
+    1 %, and by more than three times as much or 1.5 %, is of another group, unless others lead to it step by step, as
+    in a twilight that changes, or it would change the mean of all by less than 0.2 %. Where no half agrees there is no
     majority.
 
     Parameters

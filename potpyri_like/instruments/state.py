@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DetectorState", "state_of"]
 
-# What MaxIm DL, NINA, SharpCap, Ekos, ASICAP and APT write; of several, the measured temperature comes before the wanted
+# What MaxIm DL, NINA, SharpCap, Ekos, ASICAP and APT write; the measured temperature comes before the wanted one
 _COMMON = {
     "temperature": Keyword("CCD-TEMP", u.deg_C, also=("CCDTEMP", "SET-TEMP"), optional=True),
     "gain_setting": Keyword("GAIN", also=("ISOSPEED", "ISO"), optional=True),

@@ -29,7 +29,7 @@ def fits_settings(info: FrameInfo, science: FrameInfo) -> bool:
 
 
 def fits_temperature(info: FrameInfo, temperature: float | None, tolerance: float) -> bool:
-    """Whether a dark's detector was as warm as that of the science frames, as far as headers tell; others fit anyway."""
+    """Whether a dark was taken at the temperature of the science frames, as far as headers tell; other kinds fit."""
     if info.kind is not FrameKind.DARK or temperature is None or info.temperature is None:
         return True
     return abs(info.temperature - temperature) <= tolerance

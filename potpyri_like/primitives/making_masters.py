@@ -379,8 +379,8 @@ def _dark_part_in_words(flat: Pixels) -> str:
         return ""
     return (
         f"{part:.0%} of its pixels have less than one half of its mean light, and are not used: a shutter or a mirror"
-        " was in the way, or the flat frames are of another filter; look at them, and set the status of the wrong ones to"
-        " 'leave out' in night.ecsv"
+        " was in the way, or the flat frames are of another filter; look at them, and set the status of the wrong ones"
+        " to 'leave out' in night.ecsv"
     )
 
 
