@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from potpyri_like.imaging import Pixels, dark_shares, group_exposures, same_exposure, weighted_sum
+from potpyri_like.imaging import (
+    Pixels,
+    curvature_variance,
+    dark_shares,
+    group_exposures,
+    same_exposure,
+    weighted_sum,
+)
 
 
 def test_what_a_shutter_makes_of_a_minute_is_one_exposure():

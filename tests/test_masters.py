@@ -418,7 +418,9 @@ def test_a_round_field_of_view_is_no_fault_of_the_flat(night):
 
 
 def lights_of(night):
-    return sorted(set(night.glob("*.fits")) - {p for k in ("bias", "dark", "flat") for p in calibrations(night, k)})
+    return sorted(
+        set(night.glob("*.fits")) - {p for k in ("bias", "dark", "flat") for p in calibrations(night, k)}
+    )
 
 
 def test_a_dark_brighter_than_its_science_frames_is_doubtful(night):
@@ -449,7 +451,9 @@ def test_a_bias_above_the_science_frames_is_doubtful(night):
 
 def test_a_read_noise_declared_three_times_too_small_shows_in_the_biases(night, rng):
     for path in calibrations(night, "bias"):
-        change(path, lambda counts: counts + rng.normal(0, 13, counts.shape))  # 17 electron, with 6 of its own 18
+        change(
+            path, lambda counts: counts + rng.normal(0, 13, counts.shape)
+        )  # 17 electron, with 6 of its own 18
     (doubt,) = doubts_of(reduced(night)[0])
     assert "scatter by 18 electron, where a read noise of 6 electron is declared" in doubt
 

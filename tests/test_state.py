@@ -75,7 +75,9 @@ COLD, WARM = {"CCD_TEMP": -10.0}, {"CCD_TEMP": 5.0}
 
 
 def test_darks_of_another_temperature_are_not_mixed_and_that_is_said(tmp_path):
-    night = night_of(tmp_path, light1=COLD, light2={"CCD_TEMP": -10.4}, dark1={"CCD_TEMP": -9.0}, dark2=WARM, dark3={})
+    night = night_of(
+        tmp_path, light1=COLD, light2={"CCD_TEMP": -10.4}, dark1={"CCD_TEMP": -9.0}, dark2=WARM, dark3={}
+    )
     (observed,) = night.sets()
     assert [info.label for info in observed.darks] == ["dark1.fits", "dark3.fits"]
     assert observed.unfit == {"dark": "of +5 degrees Celsius, the science frames of -10"}
@@ -91,7 +93,12 @@ def test_flats_and_biases_of_another_temperature_serve(tmp_path):
 def test_calibrations_of_another_gain_or_offset_are_not_mixed(tmp_path):
     own = {"GAIN": 100, "OFFSET": 30}
     night = night_of(
-        tmp_path, light1=own, bias1=own, bias2={"GAIN": 200, "OFFSET": 30}, dark1={"GAIN": 100, "OFFSET": 50}, flat1={}
+        tmp_path,
+        light1=own,
+        bias1=own,
+        bias2={"GAIN": 200, "OFFSET": 30},
+        dark1={"GAIN": 100, "OFFSET": 50},
+        flat1={},
     )
     (observed,) = night.sets()
     assert [len(some) for some in (observed.biases, observed.darks, observed.flats)] == [1, 0, 1]

@@ -13,9 +13,9 @@ from potpyri_like.imaging.comparison import Sample
 __all__ = ["Illumination", "flatness", "illumination"]
 
 _ALIKE = 0.01  # relative; four flats of nine that are off by less change a mean by less than half a percent
-_SCATTERS = 3.0  # of what the flats usually differ by
+_SCATTERS = 3.5  # of what the flats usually differ by
 _MOST = 0.015  # relative; who differs by more is of another group, however much the flats usually differ
-_MATTERS = 0.002  # relative; who changes the mean of all by less stays
+_MATTERS = 0.003  # relative; who changes the mean of all by less stays
 _STEP, _STEPS = (
     0.005,
     1.5,
@@ -55,8 +55,8 @@ def illumination(samples: Sequence[Sample]) -> Illumination:
     """Compare flats, each divided by its level, on large scales.
 
     The half of the flats that are most alike show what good ones differ by; a flat that differs from them by more than
-    1 %, and by more than three times as much or 1.5 %, is of another group, unless others lead to it step by step, as
-    in a twilight that changes, or it would change the mean of all by less than 0.2 %. Where no half agrees there is no
+    1 %, and by more than 3.5 times as much or 1.5 %, is of another group, unless others lead to it step by step, as
+    in a twilight that changes, or it would change the mean of all by less than 0.3 %. Where no half agrees there is no
     majority.
 
     Parameters
@@ -110,9 +110,9 @@ def _core(apart: np.ndarray) -> list[int]:
 
 
 def _usual(apart: np.ndarray, core: Sequence[int]) -> float:
-    """By how much frames of a core differ: the lower median over their pairs."""
+    """By how much frames of a core differ: what a third of their pairs stay below, since one of them may be odd."""
     pairs = np.sort(apart[np.ix_(core, core)][np.triu_indices(len(core), 1)])
-    return float(pairs[(len(pairs) - 1) // 2]) if pairs.size else 0.0
+    return float(pairs[(len(pairs) - 1) // 3]) if pairs.size else 0.0
 
 
 def _radius(apart: np.ndarray, core: Sequence[int]) -> float:

@@ -132,7 +132,9 @@ class Maker:
     def debiased(self, info: FrameInfo) -> _Prepared:
         bias, frame = self.setup.masters.bias, self.trimmed(info, self.setup)
         photons = frame[POISSON_FACTOR]
-        pixels = calibrate(frame.pixels, bias=bias.pixels if bias else None, poisson_factor=photons)
+        pixels = calibrate(
+            frame.pixels, bias=bias.pixels if bias else None, bias_left=0.0, poisson_factor=photons
+        )
         return _Prepared(pixels, photons, level=typical(pixels.data), covariance=frame.covariance)
 
     def levelled(self, info: FrameInfo, darks: Mapping[float, Master]) -> _Prepared:

@@ -26,7 +26,7 @@ _UNSTEADY = (
 )
 _BELOW_BIAS = 10.0  # standard deviations of a pixel; a dark so far below lies there not by drift
 _ALL_BELOW = 2.0  # the same of the mean of all darks: a bias level drifts by less
-_FLATTER = 2.0  # times; so much less unevenness of the sky decides between groups of flats
+_MORE_EVEN = 2.0  # times; so much decides between groups of flats, by the sky that they leave
 _SHARE = 0.2  # of the flats; more that disagree make the others doubtful, too
 _NAMED = 6  # frames of a group that are named in a sentence
 
@@ -172,7 +172,7 @@ def _best_first(
     if sky is not None:
         left = [flatness(sky, [samples[i] for i in group]) for group in largest]
         order = np.argsort(left, kind="stable")
-        if left[order[1]] > _FLATTER * left[order[0]]:
+        if left[order[1]] > _MORE_EVEN * left[order[0]]:
             best = largest[order[0]]
             low, high = (_amount("flat", left[i]) for i in order[:2])
             return [best, *(group for group in groups if group is not best)], (
