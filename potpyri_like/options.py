@@ -227,6 +227,14 @@ class Options:
         "Whether to make an animated picture of the field; it takes a second look at some frames.",
         choices=("yes", "no"),
     )
+    masters: str | None = _option(
+        "Calibrate with the masters in this folder, as NIGHT/red/cals of another night; what it lacks comes from the"
+        " night's own frames.",
+        metavar="FOLDER",
+        own=_of_the_user,
+    )
+    no_flat: bool = _option("Do not divide by a flat.", False)
+    no_dark: bool = _option("Do not subtract a dark.", False)
     jobs: int | None = _option("Worker processes, instead of one for each core.", metavar="N")
     scheduler: str | None = _option(
         "Run on a Dask cluster: the address of its scheduler, or local to start one here.",
@@ -371,6 +379,7 @@ def _as_number(value: object, wanted: type) -> int | float | None:
 
 
 _DOES = {
+    "masters": "names a folder outside it",
     "metric": "runs code",
     "recipe": "runs code",
     "scheduler": "leaves this computer",

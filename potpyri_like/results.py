@@ -116,6 +116,8 @@ class Master:
     bias_share : float
         Of a dark: how often the master bias was subtracted from it, whose error its variance does not hold. An image
         from which both are subtracted has 1 less that share of the bias's error.
+    source : str
+        Of one that was taken from the library, or from a folder that the user named: its name there.
     """
 
     kind: str
@@ -127,6 +129,7 @@ class Master:
     digest: str = ""
     photons: float = 1.0
     bias_share: float = 0.0
+    source: str = ""
 
 
 @dataclass(frozen=True)

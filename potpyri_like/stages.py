@@ -398,10 +398,13 @@ class Recipe:
         return replace(self, stages=tuple(stage for stage in self.stages if stage is not skipped))
 
     def position(self, name: str) -> int:
-        """The place of a stage, called by its name in any letter case, with or without - and _."""
+        """The place of a stage, called by its name in any letter case, with or without - and _, or by what it makes."""
         names = [_plain(stage.name) for stage in self.stages]
         if _plain(name) in names:
             return names.index(_plain(name))
+        ends = [i for i, known in enumerate(names) if known.removeprefix("make") == _plain(name)]
+        if len(ends) == 1:
+            return ends[0]
         near = difflib.get_close_matches(_plain(name), names, n=1, cutoff=0.5)
         hint = f" did you mean {self.stages[names.index(near[0])].name}?" if near else ""
         known = ", ".join(stage.name for stage in self.stages)

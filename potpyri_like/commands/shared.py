@@ -48,6 +48,7 @@ TOOLS = (
     "explain",
     "inject",
     "instruments",
+    "library",
     "simulate",
     "verify",
     "watch",

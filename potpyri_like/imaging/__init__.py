@@ -45,6 +45,7 @@ from potpyri_like.imaging.darks import (
     weighted_sum,
 )
 from potpyri_like.imaging.dimming import Dimming, dimmed, dimming_radius
+from potpyri_like.imaging.drift import Verdict, drift_variance, verdicts
 from potpyri_like.imaging.hot_pixels import (
     MEDIAN_COVARIANCE,
     MEDIAN_NOISE_FACTOR,
@@ -91,6 +92,7 @@ __all__ = [
     "Snapshot",
     "Subset",
     "Transfer",
+    "Verdict",
     "agreement",
     "assemble",
     "calibrate",
@@ -100,6 +102,7 @@ __all__ = [
     "dark_shares",
     "dimmed",
     "dimming_radius",
+    "drift_variance",
     "faint_frames",
     "fill_bad",
     "filter_hot_pixels",
@@ -131,6 +134,7 @@ __all__ = [
     "sorting_network",
     "stacked_pixels",
     "typical",
+    "verdicts",
     "warp",
     "weighted_sum",
     "without_sky",

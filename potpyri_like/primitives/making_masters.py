@@ -306,6 +306,39 @@ class Maker:
             self.doubt(kind, why)
         return [index for index in range(len(pile.infos)) if index not in found.rejected]
 
+    def recalled_copy(self, name: str, key: str) -> Master | None:
+        """The copy of another night's master that this run or an earlier one made, where it stands."""
+        known = ("copy", key)
+        if known in self.made:
+            self.problems.extend(self.made[known].problems)
+            return self.made[known].master
+        memo = self.tools.recall(name, lambda: key)
+        if memo is None:
+            return None
+        kind, exposure, rung, photons, source, told = memo
+        problems = [Problem(what, stage, why, Grade(grade)) for what, stage, why, grade in told]
+        pixels, digest = _read_pixels(self.tools.output, name), self.tools.output.sha256(name)
+        master = Master(kind, pixels, exposure, rung, (), name, digest, photons, source=source)
+        self.made[known] = _Made(master, tuple(problems))
+        self.problems.extend(problems)
+        return master
+
+    def kept_copy(self, master: Master, key: str, problems: Sequence[Problem]) -> Master:
+        """The master; its copy, which was written, is used again until everything is done anew."""
+        told = [(p.what, p.stage, p.why, str(p.grade)) for p in problems]
+        memo = master.kind, master.exposure, master.rung, master.photons, master.source, told
+        self.tools.keep(master.product, key, memo)
+        self.made["copy", key] = _Made(master, tuple(problems))
+        self.problems.extend(problems)
+        return master
+
+    def shape_of(self, frames: Sequence[FrameInfo]) -> tuple[int, ...] | None:
+        """Rows and columns of science frames once they are trimmed; None where none can be read."""
+        for info in some_of(frames):
+            with suppress(FrameError):
+                return tuple(self.with_level(info, has_bias=True).data.shape)
+        return None
+
     def with_level(self, info: FrameInfo, *, has_bias: bool) -> Frame:
         """A frame with the bias's level in it, where there is a bias; else as the declared pedestal leaves it."""
         return self.trimmed(info, self.setup.with_(masters=Masters(bias=_PLACEHOLDER if has_bias else None)))
@@ -538,6 +571,16 @@ def _master_hdus(master: Master, error: np.ndarray, first: FrameInfo, filter_mod
     header["RUNG"] = (master.rung, "how it was obtained")
     header["FILTER3"] = (filter_mode, "3x3 filter of the frames")
     header["NCOMBINE"] = (len(master.inputs), "frames combined")
+    header["NIGHT"] = (first.night, "date of the evening")
+    header["READOUT"] = (ascii_text(first.readout), "read-out mode")
+    header["GAINSET"] = (ascii_text(first.gain_setting), "gain setting of the camera")
+    header["OFFSET"] = (ascii_text(first.offset), "offset of the camera")
+    if first.temperature is not None:
+        header["DETTEMP"] = (first.temperature, "[deg C] of the detector")
+    header["BIASPART"] = (master.bias_share, "how often the master bias was subtracted")
+    header["PHOTONS"] = (master.photons, "variance of photons over the declared one")
+    if master.source:
+        header["SOURCE"] = (ascii_text(master.source), "where it was taken from")
     for name in master.inputs:
         header.add_history(ascii_text(name))
     return fits.HDUList(

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import median_low
 
+import astropy.units as u
 import numpy as np
 
 from potpyri_like.frame import FrameInfo
 from potpyri_like.imaging import group_exposures
 from potpyri_like.instruments import Calibration
-from potpyri_like.night import ObservationSet
+from potpyri_like.night import ObservationSet, slug
 from potpyri_like.night.evenings import by_nearness, days_between
+from potpyri_like.options import Options
+from potpyri_like.primitives.borrowing import Borrower, Shelf, shelf_in, shelf_of_user
 from potpyri_like.primitives.dark_ladder import has_exposure
 from potpyri_like.primitives.fields import FILTER_MODE, MASTERS
 from potpyri_like.primitives.making_masters import Maker
 from potpyri_like.primitives.plausible import contradictions
-from potpyri_like.primitives.stage import SetStage, Tools, Work, exposure_of
+from potpyri_like.primitives.stage import SetStage, Setup, Tools, Work, exposure_of
 from potpyri_like.results import Candidate, Choice, Grade, Master, Masters, Problem
+from potpyri_like.store.library import library_path
 
 __all__ = ["MakeMasters"]
+
+log = logging.getLogger(__name__)
 
 _GAIN_DOUBTED = 1.4  # times the declared gain
 _WITHOUT = {"bias": "not bias-subtracted", "dark": "not dark-subtracted", "flat": "not flat-fielded"}
@@ -36,7 +44,7 @@ class MakeMasters(SetStage):
 
     def __call__(self, work: Work, tools: Tools) -> Work:
         mode = "none" if work.setup.filter_mode == "selective" else work.setup.filter_mode
-        observed, wanted = work.observed, work.setup.instrument.calibration
+        observed, wanted = _as_asked(work.observed, work.setup.instrument.calibration, tools.options)
         maker = Maker(
             work.setup.with_(filter_mode=mode),
             tools,
@@ -45,7 +53,8 @@ class MakeMasters(SetStage):
             is_dated=observed.is_dated,
             science=observed.frames,
         )
-        nightly = _Nightly(maker, observed)
+        lenders = {k: Borrower(maker, s, observed.frames) for k, s in _shelves(work.setup, tools).items()}
+        nightly = _Nightly(maker, observed, lenders.get("given"), lenders.get("library"), wanted)
         nights = {night: nightly.masters(night) for night in sorted({f.night for f in observed.frames})}
         masters = next(iter(nights.values()))
         if len(nights) > 1:
@@ -62,6 +71,16 @@ class MakeMasters(SetStage):
 
 
 @dataclass(frozen=True)
+class _Wanted:
+    """Which masters are missed where there are none, and which are not to be used."""
+
+    bias: bool
+    dark: bool
+    flat: bool
+    without: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class _Nightly:
     """The masters of each night, of each kind by itself: from its own frames, else from the nearest night's that serve.
 
@@ -70,18 +89,35 @@ class _Nightly:
 
     maker: Maker
     observed: ObservationSet
+    given: Borrower | None
+    library: Borrower | None
+    wanted: _Wanted
 
     def masters(self, night: str) -> Masters:
         """The masters for the science frames of a night."""
         exposures = {exposure_of(f) for f in self.observed.frames if f.night == night}
         flats = by_nearness(self.observed.flats, night)
-        made = (self.flat(own, frames) for own, frames in flats)
-        flat = next((flat for flat in made if flat is not None), None)
+        flat = self.first(
+            "flat",
+            night,
+            (self.flat(own, frames) for own, frames in flats),
+            bias=self.bias(night),
+        )
         return Masters(bias=self.bias(night), darks=self.darks(night, exposures), flat=flat)
 
     def bias(self, night: str) -> Master | None:
-        made = (self.maker.bias(frames) for _, frames in by_nearness(self.observed.biases, night))
-        return next((bias for bias in made if bias is not None), None)
+        nights = by_nearness(self.observed.biases, night)
+        return self.first("bias", night, (self.maker.bias(frames) for _, frames in nights))
+
+    def first(
+        self, kind: str, night: str, own: Iterable[Master | None], bias: Master | None = None
+    ) -> Master | None:
+        """A master of the folder that was named, else the first of the night's own, else one of the library."""
+        if kind in self.wanted.without:
+            return None
+        given = None if self.given is None else self.given.borrow(kind, night, bias=bias)
+        made = given or next((master for master in own if master is not None), None)
+        return made or (None if self.library is None else self.library.borrow(kind, night, bias=bias))
 
     def debiased(self, night: str) -> Maker:
         """What makes masters of the darks and flats of a night."""
@@ -89,6 +125,8 @@ class _Nightly:
 
     def darks(self, night: str, exposures: Iterable[float]) -> dict[float, Master]:
         """Master darks for a night; an exact one of another night comes before one that has to be scaled."""
+        if "dark" in self.wanted.without:
+            return {}
         nights = by_nearness(self.observed.darks, night)
         found: dict[float, Master] = {}
         for group in group_exposures(exposures):
@@ -97,13 +135,50 @@ class _Nightly:
                 nights, key=lambda group: not has_exposure(group[1], exposure)
             )  # the order stays
             made = (self.debiased(own).darks(frames, {exposure}) for own, frames in nearest)
-            found |= next((darks for darks in made if darks), {})
+            found |= (
+                self.lent(self.given, night, exposure)
+                or next((darks for darks in made if darks), {})
+                or self.lent(self.library, night, exposure)
+            )
         return found
+
+    def lent(self, lender: Borrower | None, night: str, exposure: float) -> dict[float, Master]:
+        """A dark of another night's, by its exposure; none where none serves."""
+        dark = None if lender is None else lender.borrow("dark", night, exposure, self.bias(night))
+        return {} if dark is None else {exposure: dark}
 
     def flat(self, night: str, frames: Sequence[FrameInfo]) -> Master | None:
         """The master flat of the flats of one night."""
         exposures = {exposure_of(f) for f in frames if np.isfinite(exposure_of(f))}
         return self.debiased(night).flat(frames, self.darks(night, exposures))
+
+
+def _as_asked(
+    observed: ObservationSet, wanted: Calibration, options: Options
+) -> tuple[ObservationSet, _Wanted]:
+    """The calibration frames to be used, and what is missed where it is not there."""
+    without = tuple(kind for kind in ("dark", "flat") if getattr(options, f"no_{kind}"))
+    unfit = {kind: words for kind, words in observed.unfit.items() if kind not in without}
+    changes = {f"{kind}s": () for kind in without}
+    missed = _Wanted(
+        wanted.bias, wanted.dark and not options.no_dark, wanted.flat and not options.no_flat, without
+    )
+    return replace(observed, unfit=unfit, **changes), missed  # type: ignore[arg-type]
+
+
+def _shelves(setup: Setup, tools: Tools) -> dict[str, Shelf]:
+    """The folder of masters that the user named, and the user's library, where there are any."""
+    known = tools.common.setdefault("shelves", {})
+    if "read" not in known:
+        instrument = setup.instrument
+        tolerance = float(instrument.calibration.temperature_tolerance.to_value(u.K))
+        known["read"] = {}
+        if tools.options.masters is not None:
+            known["read"]["given"] = shelf_in(Path(tools.options.masters), tolerance, log.warning)
+        library = shelf_of_user(library_path(slug(instrument.name)), tolerance)
+        if library is not None:
+            known["read"]["library"] = library
+    return dict(known["read"])
 
 
 def _borrowed(nights: Mapping[str, Masters], observed: ObservationSet) -> list[Problem]:
@@ -133,7 +208,7 @@ def _master_words(master: Master) -> str:
     return f"dark of {master.exposure:g} s" if master.kind == "dark" else master.kind
 
 
-def _missing_masters(observed: ObservationSet, wanted: Calibration, masters: Masters) -> list[Problem]:
+def _missing_masters(observed: ObservationSet, wanted: _Wanted, masters: Masters) -> list[Problem]:
     """What a night should have and has not, and what was taken and does not serve."""
     why = {}
     for kind, frames, got in (
@@ -222,6 +297,8 @@ def _frames_in_words(master: Master, taken: Sequence[FrameInfo], left_out: Mappi
     """How many frames a master is made of, of which exposures, and how many were rejected."""
     used = [exposure_of(frame) for frame in taken if frame.label in master.inputs]
     words = f"{len(master.inputs)} frames"
+    if master.source:
+        return f"from {master.source}; {len(taken)} frames of the night serve for none"
     if master.rung != "exact":
         words = f"no dark of {master.exposure:g} s was taken; {words}"
     elif master.kind == "dark" and used and min(used) < max(used):
