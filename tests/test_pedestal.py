@@ -1,5 +1,7 @@
 """The level without light, from simulated skies."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ GAIN, READ_NOISE = 1.3, 6.0
 
 
 def skies(rng, *, sky, level, n=6, stars=30, response=0.01, shape=(240, 240)):
-    """Images in electrons, of whole counts, with a level without light, stars that move and pixels of unlike sensitivity."""
+    """Images in electrons, of whole counts, with a level without light, moving stars and pixels of unlike sensitivity."""
     y, x = np.indices(shape)
     sensitivity = rng.normal(1, response, shape)
     places, peaks = rng.uniform(0, 240, (stars, 2)), rng.uniform(500, 20000, stars)
@@ -20,7 +22,7 @@ def skies(rng, *, sky, level, n=6, stars=30, response=0.01, shape=(240, 240)):
             light += peak * np.exp(-((x - a) ** 2 + (y - b) ** 2) / 8)
         electrons = rng.poisson(light * sensitivity) + rng.normal(0, READ_NOISE, shape) + level
         images.append(sample_boxes(np.round(electrons / GAIN) * GAIN))
-    return list(zip(images[:-1], images[1:], strict=True))
+    return list(pairwise(images))
 
 
 @pytest.mark.parametrize("sky", [30, 200, 800])

@@ -39,11 +39,13 @@ class Verdict(NamedTuple):
     jumps: bool
 
 
-def verdicts(values: np.ndarray, errors: np.ndarray) -> list[Verdict]:
+def verdicts(days: np.ndarray, values: np.ndarray, errors: np.ndarray) -> list[Verdict]:
     """Compare masters of one kind with their neighbours in time.
 
     Parameters
     ----------
+    days : ndarray, shape (n,)
+        When each was made, in order.
     values : ndarray, shape (n,) or (n, m)
         Of each master in order of time: its level, or its shape in m places.
     errors : ndarray, shape (n,)
@@ -51,25 +53,37 @@ def verdicts(values: np.ndarray, errors: np.ndarray) -> list[Verdict]:
 
     Notes
     -----
-    What masters usually change by from one to the next, the median of that, counts as an error as well.
+    What masters usually change by counts as an error as well: the median change from one to the next, over the root of
+    the days between them, as that of a random walk.
     """
     values = np.asarray(values, float).reshape(len(values), -1)
     n = len(values)
     if n <= _FEWEST:
         return [Verdict(True, float("nan"), False)] * n
     steps = np.array([_apart(one, other) for one, other in pairwise(values)])
-    usual = float(np.median(steps)) / 0.6745
-    found = []
+    apart = np.maximum(np.diff(days), 1.0)
+    usual = float(np.median(steps / np.sqrt(apart))) / 0.6745
+    found: list[Verdict] = []
     for i in range(n):
-        sigma = float(np.hypot(errors[i], usual)) or 1.0
-        sides = values[max(0, i - _AROUND) : i], values[i + 1 : i + 1 + _AROUND]
         before, after = (
-            _apart(values[i], np.median(side, axis=0)) / sigma if len(side) else float("inf")
-            for side in sides
+            _sigmas_off(i, side, days, values, errors, usual)
+            for side in (slice(max(0, i - _AROUND), i), slice(i + 1, i + 1 + _AROUND))
         )
         nearer = min(before, after)
         found.append(Verdict(nearer <= _SIGMAS, nearer, i > 0 and after <= _SIGMAS < before))
-    return found
+    first = [one.jumps and not before.jumps for before, one in pairwise([found[0], *found])]
+    return [one._replace(jumps=jumps) for one, jumps in zip(found, first, strict=True)]
+
+
+def _sigmas_off(
+    i: int, side: slice, days: np.ndarray, values: np.ndarray, errors: np.ndarray, usual: float
+) -> float:
+    """By how many standard deviations a value is off the median of those on one side; infinity where there is none."""
+    if not len(values[side]):
+        return float("inf")
+    since = max(float(np.max(np.abs(days[side] - days[i]))), 1.0)
+    sigma = float(np.hypot(errors[i], usual * np.sqrt(since))) or 1.0
+    return _apart(values[i], np.median(values[side], axis=0)) / sigma
 
 
 def _apart(one: np.ndarray, other: np.ndarray) -> float:

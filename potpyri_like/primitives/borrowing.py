@@ -23,10 +23,11 @@ from potpyri_like.primitives.making_masters import Maker
 from potpyri_like.results import Grade, Master, Problem
 from potpyri_like.store.library import LibraryEntry, masters_in, read_entries, read_entry
 
-__all__ = ["Shelf", "judged", "shelf_in", "shelf_of_user"]
+__all__ = ["Borrower", "Shelf", "judged", "shelf_in", "shelf_of_user"]
 
 log = logging.getLogger(__name__)
 
+_LIBRARY = "library"  # what reports call the user's own
 _COMPARED = 6  # masters of a library that show how they change with time
 _OLDEST = 400  # days; an older master is not used
 
@@ -39,7 +40,8 @@ def judged(entries: Iterable[LibraryEntry]) -> list[tuple[LibraryEntry, Verdict]
         series = list(group)
         values = [one.blocks if one.kind == "flat" else (one.level,) for one in series]
         errors = np.array([one.error for one in series])
-        found += list(zip(series, verdicts(np.array(values), errors), strict=True))
+        days = np.array([_day(one) for one in series])
+        found += list(zip(series, verdicts(days, np.array(values), errors), strict=True))
     return found
 
 
@@ -93,6 +95,25 @@ class Shelf:
             )
         ]
 
+    def alike(self, entry: LibraryEntry) -> list[LibraryEntry]:
+        """Valid masters of the same kind and detector, made between the same two jumps, in order of time."""
+        agreeing = [
+            o for o in self.entries if o.series == entry.series and o.night and self.verdicts[o.file].agrees
+        ]
+        ordered = sorted(agreeing, key=lambda other: other.night)
+        begun = [other.night for other in ordered if self.verdicts[other.file].jumps]
+        part = sum(night <= entry.night for night in begun)
+        return [other for other in ordered if sum(night <= other.night for night in begun) == part]
+
+    def jumped_around(self, entry: LibraryEntry, night: str) -> str:
+        """The night by which masters of a kind had changed for good, where this night lies between it and the last."""
+        for other in self.entries:
+            if other.series == entry.series and other.night and self.verdicts[other.file].jumps:
+                before = [o.night for o in self.entries if o.series == entry.series and o.night < other.night]
+                if before and max(before) < night < other.night:
+                    return other.night
+        return ""
+
     def pixels(self, entry: LibraryEntry) -> Master:
         """A master as it lies there."""
         made = read_entry(self.folder, entry)
@@ -107,10 +128,9 @@ class Shelf:
         )
 
 
-def shelf_of_user(folder: Path, tolerance: float) -> Shelf | None:
-    """The user's library for an instrument; None where there is none."""
-    entries = read_entries(folder)
-    return Shelf(folder, tuple(entries), "library", tolerance) if entries else None
+def shelf_of_user(folder: Path, tolerance: float) -> Shelf:
+    """The user's library for an instrument, which may be empty: copies that earlier runs made of it are used again."""
+    return Shelf(folder, tuple(read_entries(folder)), _LIBRARY, tolerance)
 
 
 def shelf_in(folder: Path, tolerance: float, say: Callable[[str], object]) -> Shelf:
@@ -160,9 +180,9 @@ class Borrower:
         """What a copy is known by again: not by what lies on the shelf."""
         first = self.frames[0]
         where = first.camera, first.binning, first.readout, first.band if kind == "flat" else "", first.shape
-        return fingerprint(
-            "borrowed", kind, night, exposure, bias is not None, where, self.maker.setup.filter_mode
-        )
+        shelf = "" if self.shelf.name == _LIBRARY else str(self.shelf.folder)
+        mode = self.maker.setup.filter_mode
+        return fingerprint("borrowed", shelf, kind, night, exposure, bias is not None, where, mode)
 
     def found(
         self, kind: str, night: str, exposure: float, bias: Master | None
@@ -193,8 +213,11 @@ class Borrower:
             return None
         master, entry = made
         master, words = self.aged(master, entry, night)
-        what = f"{_title(master)}"
-        problems.append(Problem(what, "masters", words, Grade.REMARK))
+        jump = self.shelf.jumped_around(entry, night)
+        if jump:
+            words += f"; but by {jump} it had changed for good, and whether before or after this night is not known"
+        grade = Grade.DOUBTFUL if jump else Grade.REMARK
+        problems.append(Problem(_title(master), "masters", words, grade))
         return master, problems
 
     def dark(
@@ -216,8 +239,7 @@ class Borrower:
 
     def aged(self, master: Master, entry: LibraryEntry, night: str) -> tuple[Master, str]:
         """The master with what its age adds to its variance, and the sentence about it."""
-        same = [other for other in self.shelf.entries if other.series == entry.series and other.night]
-        same = [other for other in same if self.shelf.verdicts[other.file].agrees]
+        same = self.shelf.alike(entry)
         same.sort(key=lambda other: (abs(_age(other, night)), other.night))
         seen = [(_day(other), read_entry(self.shelf.folder, other)) for other in same[:_COMPARED]]
         days = _age(entry, night)
@@ -249,7 +271,7 @@ def _age(entry: LibraryEntry, night: str) -> int:
 
 
 def _day(entry: LibraryEntry) -> float:
-    return float(date.fromisoformat(entry.night).toordinal())
+    return float(date.fromisoformat(entry.night).toordinal()) if entry.night else 0.0
 
 
 def _away(entry: LibraryEntry, night: str) -> str:

@@ -50,6 +50,7 @@ log = logging.getLogger(__name__)
 _SATURATED_FLAT = 0.05  # part of saturated pixels above which a flat is rejected
 _GAIN_KNOWN, _GAIN_MATTERS, _GAIN_RANGE = 0.03, 0.05, (0.2, 5.0)
 _WORTH_WEIGHTS = 1.05  # variance of the mean of all flats over that of their weighted mean
+_SHORT = 40  # characters of a card beside which there is room for a comment
 _NOISIER = 1.5  # times the declared read noise
 _HALF, _DARK_PART = (
     0.5,
@@ -568,7 +569,7 @@ def _master_hdus(master: Master, error: np.ndarray, first: FrameInfo, filter_mod
     header["BINNING"] = f"{first.binning[0]}x{first.binning[1]}"
     header["EXPTIME"] = (master.exposure, "[s]")
     header["BUNIT"] = "electron" if master.kind != "flat" else ""
-    header["RUNG"] = (master.rung, "how it was obtained")
+    header["RUNG"] = (master.rung, "how it was obtained") if len(master.rung) < _SHORT else master.rung
     header["FILTER3"] = (filter_mode, "3x3 filter of the frames")
     header["NCOMBINE"] = (len(master.inputs), "frames combined")
     header["NIGHT"] = (first.night, "date of the evening")
@@ -580,7 +581,7 @@ def _master_hdus(master: Master, error: np.ndarray, first: FrameInfo, filter_mod
     header["BIASPART"] = (master.bias_share, "how often the master bias was subtracted")
     header["PHOTONS"] = (master.photons, "variance of photons over the declared one")
     if master.source:
-        header["SOURCE"] = (ascii_text(master.source), "where it was taken from")
+        header["SOURCE"] = ascii_text(master.source)  # where it was taken from
     for name in master.inputs:
         header.add_history(ascii_text(name))
     return fits.HDUList(

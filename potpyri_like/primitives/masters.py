@@ -175,9 +175,7 @@ def _shelves(setup: Setup, tools: Tools) -> dict[str, Shelf]:
         known["read"] = {}
         if tools.options.masters is not None:
             known["read"]["given"] = shelf_in(Path(tools.options.masters), tolerance, log.warning)
-        library = shelf_of_user(library_path(slug(instrument.name)), tolerance)
-        if library is not None:
-            known["read"]["library"] = library
+        known["read"]["library"] = shelf_of_user(library_path(slug(instrument.name)), tolerance)
     return dict(known["read"])
 
 
@@ -298,7 +296,8 @@ def _frames_in_words(master: Master, taken: Sequence[FrameInfo], left_out: Mappi
     used = [exposure_of(frame) for frame in taken if frame.label in master.inputs]
     words = f"{len(master.inputs)} frames"
     if master.source:
-        return f"from {master.source}; {len(taken)} frames of the night serve for none"
+        own = f"; none of the {len(taken)} frames of the night is used" if taken else ""
+        return f"from {master.source}{own}"
     if master.rung != "exact":
         words = f"no dark of {master.exposure:g} s was taken; {words}"
     elif master.kind == "dark" and used and min(used) < max(used):
