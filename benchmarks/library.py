@@ -3,10 +3,10 @@
 python benchmarks/library.py [NIGHTS]
 
 A library of simulated nights, some days apart: a bias whose level and slope wander, flats that age on large scales,
-each with dust of which a grain moves now and then. Each night is left out in turn, the master nearest to it is taken, and
-compared with the true one of the night. Shown for each kind: the part of the pixels whose error covers the truth, the
-median over nights and the quarters of them (of errors that are right and independent it is 68 %), the same without what
-age adds, and the pulls. Then: whether a jump in the middle of the library, and a single bad night, are reported.
+each with dust of which a grain moves now and then. Each night is left out in turn, the master nearest to it is taken,
+and compared with the true one of the night. Shown for each kind: the part of the pixels whose error covers the truth,
+the median over nights and the quarters of them (of errors that are right and independent it is 68 %), the same without
+what age adds, and the pulls. Then: whether a jump in the middle of the library, and a single bad night, are reported.
 """
 
 from __future__ import annotations

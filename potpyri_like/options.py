@@ -233,6 +233,11 @@ class Options:
         metavar="FOLDER",
         own=_of_the_user,
     )
+    pedestal: str | None = _option(
+        "The level without light, where no bias, overscan or declaration tells it. It is estimated from the sky's"
+        " scatter for errors and weights; auto: subtract it from the flats, too; none: take all for light.",
+        choices=("auto", "none"),
+    )
     no_flat: bool = _option("Do not divide by a flat.", False)
     no_dark: bool = _option("Do not subtract a dark.", False)
     jobs: int | None = _option("Worker processes, instead of one for each core.", metavar="N")

@@ -140,12 +140,15 @@ class Masters:
     ----------
     nights : mapping of str to Masters
         Those of each night, where the set has frames of several; this stands for the first then.
+    pedestal : float
+        electron; the level without light where there is no bias, as it was estimated from the frames.
     """
 
     bias: Master | None = None
     darks: Mapping[float, Master] = field(default_factory=dict)
     flat: Master | None = None
     nights: Mapping[str, Masters] = field(default_factory=dict)
+    pedestal: float = 0.0
 
     def of_night(self, night: str) -> Masters:
         """Those for frames of a night."""

@@ -8,7 +8,7 @@ import pytest
 from astropy.io import fits
 from toy import Toy
 
-from potpyri_like.imaging import Pixels
+from potpyri_like.imaging import Pixels, calibrate
 from potpyri_like.night import scan
 from potpyri_like.options import Options
 from potpyri_like.primitives import MakeMasters
@@ -497,3 +497,67 @@ def change_all(path, counts):
     with fits.open(path) as hdus:
         data, header = hdus[0].data.astype(float), hdus[0].header.copy()
     fits.writeto(path, np.clip(np.round(counts(data)), 0, 65535).astype(np.uint16), header, overwrite=True)
+
+
+# -- a level that nobody declared -----------------------------------------------------------------------------------
+
+
+class Bare(Toy):
+    """The toy without its overscan."""
+
+    name = "BARE"
+    cameras = (replace(Toy.cameras[0], overscan_section=None),)
+
+
+def bare_result(night, **options):
+    output = Output(night / "red")
+    output.make()
+    found = scan(night, Bare(), skip=output.root)
+    chosen = Options(**options)
+    return MakeMasters()(start(found, found.sets()[0], chosen), Runner(output, chosen, Silent())).result
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """A night of six science frames and five flats without bias and darks, at a level of 1000 adu."""
+    plan = {"frames": 6, "stars": 20, "comparisons": 2, "drift": 2, "flip": None, "exposure": 30.0}
+    simulate_night(
+        Bare(), tmp_path / "night", NightPlan(**plan, biases=0, darks=0, flats=5, bias_level=1000.0)
+    )
+    return tmp_path / "night"
+
+
+def test_a_level_without_light_that_nobody_declared_is_estimated_and_said(bare):
+    result = bare_result(bare)
+    (problem,) = (p for p in result.problems if "pedestal" in p.what)
+    assert problem.grade is Grade.REMARK and "--pedestal auto" in problem.why
+    # 60 e/s/arcsec^2 in 30 s on 0.62 arcsec: 690 electron of sky, which the gain is taken to know to 5 %
+    assert result.masters.pedestal == pytest.approx(1300, abs=2 * 0.05 * 690)
+    assert not any("pedestal" in p.what for p in bare_result(bare, pedestal="none").problems)
+
+
+def test_only_by_wish_is_it_subtracted_from_the_flats(bare):
+    left_in = bare_result(bare).masters.flat.pixels.data
+    auto = bare_result(bare, pedestal="auto").masters.flat.pixels.data
+    assert auto.std() > 1.01 * left_in.std()  # a level without light makes vignetting look less
+
+
+def test_nothing_is_estimated_where_a_bias_or_an_overscan_tells(night):
+    assert reduced(night)[0].masters.pedestal == 0
+    for kind in ("bias", "dark"):
+        for path in calibrations(night, kind):
+            path.unlink()
+    assert reduced(night)[0].masters.pedestal == 0
+
+
+def test_a_pedestal_has_no_photon_noise_and_is_not_left_in_the_sky(rng):
+    sky = Pixels(
+        *(np.full((8, 8), value, np.float32) for value in (690 + 1300, 36)), np.zeros((8, 8), np.uint16)
+    )
+    done = calibrate(sky, pedestal=1300)
+    np.testing.assert_allclose(done.data, 690)
+    np.testing.assert_allclose(done.variance, 690 + 36)
+    dark = Pixels(*(np.full((8, 8), value, np.float32) for value in (1300, 4)), np.zeros((8, 8), np.uint16))
+    done = calibrate(sky, dark=dark, pedestal=1300)
+    np.testing.assert_allclose(done.data, 690)
+    np.testing.assert_allclose(done.variance, 690 + 36 + 4)

@@ -11,7 +11,7 @@ GAIN, READ_NOISE = 1.3, 6.0
 
 
 def skies(rng, *, sky, level, n=6, stars=30, response=0.01, shape=(240, 240)):
-    """Images in electrons, of whole counts, with a level without light, moving stars and pixels of unlike sensitivity."""
+    """Images of whole counts, electron, with a level without light, moving stars and pixels of unlike sensitivity."""
     y, x = np.indices(shape)
     sensitivity = rng.normal(1, response, shape)
     places, peaks = rng.uniform(0, 240, (stars, 2)), rng.uniform(500, 20000, stars)

@@ -27,6 +27,7 @@ def calibrate(
     flat: Pixels | None = None,
     flat_floor: float = 0.5,
     poisson_factor: float = 1.0,
+    pedestal: float = 0.0,
 ) -> Pixels:
     """The image without bias, without dark current, and divided by the flat.
 
@@ -46,6 +47,9 @@ def calibrate(
     poisson_factor : float
         Multiplies the Poisson term: `MEDIAN_PIXEL_FACTOR` for an image that went through the
         3x3 median; see `photon_factor`.
+    pedestal : float, electron
+        A level in the image that is no light and has no noise of photons, where there is no bias. It is subtracted,
+        unless a dark is, which holds it as well.
 
     Returns
     -------
@@ -70,8 +74,12 @@ def calibrate(
     with np.errstate(all="ignore"):  # what is not finite becomes BAD
         for band in row_bands(shape):
             out = data[band], variance[band]
-            signal = _without_bias(pixels, bias, band, factor, np.float32(bias_left**2), out)
+            signal = _without_bias(
+                pixels, bias, band, factor, np.float32(bias_left**2), out, np.float32(pedestal)
+            )
             _without_dark(signal, dark, dark_scale, band, out)
+            if pedestal and dark is None:
+                out[0][:] -= np.float32(pedestal)
             bad = _divided(flat, flat_floor, band, out) | _made_finite(out)
             if np.any(bad):
                 mask = mask.copy() if mask is pixels.mask else mask
@@ -187,7 +195,13 @@ def _united(mask: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _without_bias(
-    pixels: Pixels, bias: Pixels | None, band: slice, factor: np.float32, left: np.float32, out: _Planes
+    pixels: Pixels,
+    bias: Pixels | None,
+    band: slice,
+    factor: np.float32,
+    left: np.float32,
+    out: _Planes,
+    level: np.float32,
 ) -> np.ndarray:
     """The signal; the variance gets the photons' noise, that of the readout and that of the bias."""
     data, variance = out
@@ -196,7 +210,7 @@ def _without_bias(
         signal = np.subtract(signal, bias.data[band], out=data)
         of_readout = of_readout + left * bias.variance[band]
     variance[:] = 0  # the larger of two arrays is found three times as fast as that of an array and a number
-    np.maximum(signal, variance, out=variance)
+    np.maximum(signal - level if level else signal, variance, out=variance)
     variance *= factor
     variance += of_readout
     return signal

@@ -95,6 +95,10 @@ class Shelf:
             )
         ]
 
+    def words(self, entry: LibraryEntry) -> str:
+        """Where a master lies, and its checksum."""
+        return f"{self.name}: {entry.file}, SHA-256 {entry.sha256}"
+
     def alike(self, entry: LibraryEntry) -> list[LibraryEntry]:
         """Valid masters of the same kind and detector, made between the same two jumps, in order of time."""
         agreeing = [
@@ -124,7 +128,7 @@ class Shelf:
             "exact",
             (),
             photons=entry.photons,
-            source=f"{self.name}: {entry.file}",
+            source=self.words(entry),
         )
 
 
@@ -233,9 +237,7 @@ class Borrower:
         made = dark_ladder(
             {t: self.shelf.pixels(entry) for t, entry in nearest.items()}, exposure, has_bias=bias is not None
         )
-        return (
-            None if made is None else (replace(made, source=f"{self.shelf.name}: {valid[0].file}"), valid[0])
-        )
+        return None if made is None else (replace(made, source=self.shelf.words(valid[0])), valid[0])
 
     def aged(self, master: Master, entry: LibraryEntry, night: str) -> tuple[Master, str]:
         """The master with what its age adds to its variance, and the sentence about it."""

@@ -52,6 +52,7 @@ class Calibrate(FrameStage):
             flat=masters.flat.pixels if masters.flat else None,
             flat_floor=setup.instrument.calibration.flat_floor,
             poisson_factor=_photons(frame, masters),
+            pedestal=masters.pedestal,
         )
         fill_bad(pixels, int(UNUSABLE), out=pixels.data)
         used = [f"{m.kind} ({m.rung})" for m in (masters.bias, dark, masters.flat) if m is not None]

@@ -156,6 +156,7 @@ class Maker:
             bias_left=bias_left,
             dark=dark.pixels if dark else None,
             poisson_factor=photons,
+            pedestal=self.setup.masters.pedestal,
         )
         full = np.count_nonzero(pixels.mask & MaskBit.SATURATED) / pixels.mask.size
         if full > _SATURATED_FLAT:
@@ -222,8 +223,9 @@ class Maker:
         instrument = instrument_identity(type(setup.instrument)), setup.instrument.calibration
         exposures = [exposure_of(frame) for frame in frames]
         shared = self.made_by, instrument, kind, setup.filter_mode, setup.masters.bias is not None
+        level = [setup.masters.pedestal] if setup.masters.pedestal else []
         return fingerprint(
-            *shared, list(before), [f.label for f in frames], exposures, self.tools.raw(frames)
+            *shared, *level, list(before), [f.label for f in frames], exposures, self.tools.raw(frames)
         )
 
     def recalled(

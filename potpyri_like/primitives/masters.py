@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median_low
 
@@ -12,7 +12,7 @@ import astropy.units as u
 import numpy as np
 
 from potpyri_like.frame import FrameInfo
-from potpyri_like.imaging import group_exposures
+from potpyri_like.imaging import Pedestal, group_exposures
 from potpyri_like.instruments import Calibration
 from potpyri_like.night import ObservationSet, slug
 from potpyri_like.night.evenings import by_nearness, days_between
@@ -23,6 +23,7 @@ from potpyri_like.primitives.fields import FILTER_MODE, MASTERS
 from potpyri_like.primitives.making_masters import Maker
 from potpyri_like.primitives.plausible import contradictions
 from potpyri_like.primitives.stage import SetStage, Setup, Tools, Work, exposure_of
+from potpyri_like.primitives.undeclared import pedestal_in_words, undeclared_pedestal
 from potpyri_like.results import Candidate, Choice, Grade, Master, Masters, Problem
 from potpyri_like.store.library import library_path
 
@@ -55,14 +56,20 @@ class MakeMasters(SetStage):
         )
         lenders = {k: Borrower(maker, s, observed.frames) for k, s in _shelves(work.setup, tools).items()}
         nightly = _Nightly(maker, observed, lenders.get("given"), lenders.get("library"), wanted)
-        nights = {night: nightly.masters(night) for night in sorted({f.night for f in observed.frames})}
+        pedestals, said = _pedestals(nightly, tools.options.pedestal)
+        in_flats = {night: found.level for night, found in pedestals.items()}
+        nightly = replace(nightly, in_flats=in_flats if tools.options.pedestal == "auto" else {})
+        nights = {
+            night: replace(nightly.masters(night), pedestal=in_flats.get(night, 0.0))
+            for night in sorted({f.night for f in observed.frames})
+        }
         masters = next(iter(nights.values()))
         if len(nights) > 1:
             masters = replace(masters, nights=nights)
         missing = _missing_masters(observed, wanted, masters) + _borrowed(nights, observed)
         for night, own in nights.items():
             missing += contradictions(maker, own, [f for f in observed.frames if f.night == night])
-        missing += _wrong_gains(masters, observed)
+        missing += [*_wrong_gains(masters, observed), *said]
         return work.found(
             masters=masters,
             choices=_ladder_choices(masters, observed, maker.problems),
@@ -92,6 +99,7 @@ class _Nightly:
     given: Borrower | None
     library: Borrower | None
     wanted: _Wanted
+    in_flats: Mapping[str, float] = field(default_factory=dict)  # levels without light to subtract, by night
 
     def masters(self, night: str) -> Masters:
         """The masters for the science frames of a night."""
@@ -121,7 +129,8 @@ class _Nightly:
 
     def debiased(self, night: str) -> Maker:
         """What makes masters of the darks and flats of a night."""
-        return replace(self.maker, setup=self.maker.setup.with_(masters=Masters(bias=self.bias(night))))
+        masters = Masters(bias=self.bias(night), pedestal=self.in_flats.get(night, 0.0))
+        return replace(self.maker, setup=self.maker.setup.with_(masters=masters))
 
     def darks(self, night: str, exposures: Iterable[float]) -> dict[float, Master]:
         """Master darks for a night; an exact one of another night comes before one that has to be scaled."""
@@ -164,6 +173,18 @@ def _as_asked(
         wanted.bias, wanted.dark and not options.no_dark, wanted.flat and not options.no_flat, without
     )
     return replace(observed, unfit=unfit, **changes), missed  # type: ignore[arg-type]
+
+
+def _pedestals(nightly: _Nightly, asked: str | None) -> tuple[dict[str, Pedestal], list[Problem]]:
+    """The levels without light that nobody declared, by night, and what is to be said of them."""
+    observed, found, said = nightly.observed, {}, []
+    for night in sorted({f.night for f in observed.frames}) if asked != "none" else ():
+        frames = [frame for frame in observed.frames if frame.night == night]
+        level = None if nightly.bias(night) is not None else undeclared_pedestal(nightly.maker, frames)
+        if level is not None:
+            found[night] = level
+            said.append(pedestal_in_words(observed.name, level, in_flat=asked == "auto"))
+    return found, said
 
 
 def _shelves(setup: Setup, tools: Tools) -> dict[str, Shelf]:
