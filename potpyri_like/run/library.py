@@ -87,7 +87,7 @@ def add_night(night: Path, *, out: Path | None = None) -> tuple[str, list[Added]
             entry = entry_of(Path(product).name, content)
             why = _unfit(entry)
         if entry is not None and not why:
-            stem = Path(product).stem
+            stem = slug(Path(product).stem)
             named = LibraryEntry(**{**vars(entry), "file": f"{stem}_{entry.night.replace('-', '')}.fits"})
             entry = add_entry(folder, named, content)
         found.append(Added(product, None if why else entry, why))

@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -258,7 +259,7 @@ def _described(
         filter_mode=str(header["FILTER3"]),
         shape=tuple(int(n) for n in data.shape),
         exposure=exposure,
-        night=str(header["NIGHT"]),
+        night=_date_of(str(header["NIGHT"])),
         frames=int(header["NCOMBINE"]),
         has_bias=float(header["BIASPART"]) > 0,
         photons=float(header["PHOTONS"]),
@@ -270,6 +271,14 @@ def _described(
         blocks=tuple(_blocks(data, good)) if kind == "flat" else (),
         sha256=sha256,
     )
+
+
+def _date_of(text: str) -> str:
+    """A date as YYYY-MM-DD; "" where it is none."""
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        return ""
 
 
 def _blocks(data: np.ndarray, good: np.ndarray) -> list[float]:
