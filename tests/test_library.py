@@ -137,6 +137,8 @@ def test_masters_of_a_folder_come_first_and_only_the_user_names_it(
     assert "not flat-fielded" in refused.out
     done = run("OPTICAM", bare_night, "--fit", "none", "--jobs", 1, "--masters", folder)
     assert "from the cals is used" in done.out and "not flat-fielded" not in done.out
+    for more in ((), ("--all",)):
+        assert run("verify", bare_night, *more).status == 0
     assert run("OPTICAM", bare_night, "--masters", tmp_path / "none").status == 1
 
 

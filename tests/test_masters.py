@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 
+import astropy.units as u
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -561,3 +562,25 @@ def test_a_pedestal_has_no_photon_noise_and_is_not_left_in_the_sky(rng):
     done = calibrate(sky, dark=dark, pedestal=1300)
     np.testing.assert_allclose(done.data, 690)
     np.testing.assert_allclose(done.variance, 690 + 36 + 4)
+
+
+# -- a gain that the flats contradict ---------------------------------------------------------------------------------
+
+
+class Doubled(Toy):
+    """The toy, declared with twice its gain."""
+
+    name = "DOUBLED"
+    cameras = (replace(Toy.cameras[0], gain=2.6 * u.electron / u.adu),)
+
+
+def test_a_gain_that_is_wrong_by_two_is_on_the_screen_and_a_right_one_is_not(night):
+    output = Output(night / "red")
+    output.make()
+    found = scan(night, Doubled(), skip=output.root)
+    result = MakeMasters()(
+        start(found, found.sets()[0], Options()), Runner(output, Options(), Silent())
+    ).result
+    (problem,) = (p for p in result.problems if p.what.endswith("gain"))
+    assert problem.grade is Grade.DOUBTFUL and "0.5 times the declared gain" in problem.why
+    assert not any(p.what.endswith("gain") for p in reduced(night)[0].problems)

@@ -23,7 +23,7 @@ from potpyri_like.primitives.making_masters import Maker
 from potpyri_like.results import Grade, Master, Problem
 from potpyri_like.store.library import LibraryEntry, masters_in, read_entries, read_entry
 
-__all__ = ["Borrower", "Shelf", "judged", "shelf_in", "shelf_of_user"]
+__all__ = ["Borrower", "Shelf", "closed_shelf", "judged", "shelf_in", "shelf_of_user"]
 
 log = logging.getLogger(__name__)
 
@@ -151,6 +151,11 @@ def shelf_in(folder: Path, tolerance: float, say: Callable[[str], object]) -> Sh
             f"--masters {folder}: no master lies there that this software wrote; give a folder such as NIGHT/red/cals"
         )
     return Shelf(folder, tuple(entries), folder.name, tolerance)
+
+
+def closed_shelf(folder: str) -> Shelf:
+    """A folder of masters that is not looked into: copies that an earlier run made of them are used again."""
+    return Shelf(Path(folder), (), Path(folder).name, 0.0)
 
 
 @dataclass(frozen=True)

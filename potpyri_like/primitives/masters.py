@@ -27,10 +27,11 @@ from potpyri_like.primitives.undeclared import pedestal_in_words, undeclared_ped
 from potpyri_like.results import Candidate, Choice, Grade, Master, Masters, Problem
 from potpyri_like.store.library import library_path
 
-__all__ = ["MakeMasters"]
+__all__ = ["SHELVES", "MakeMasters"]
 
 log = logging.getLogger(__name__)
 
+SHELVES = "shelves"  # what stages keep in common for a run: folders of masters
 _GAIN_DOUBTED = 1.4  # times the declared gain
 _WITHOUT = {"bias": "not bias-subtracted", "dark": "not dark-subtracted", "flat": "not flat-fielded"}
 
@@ -189,15 +190,13 @@ def _pedestals(nightly: _Nightly, asked: str | None) -> tuple[dict[str, Pedestal
 
 def _shelves(setup: Setup, tools: Tools) -> dict[str, Shelf]:
     """The folder of masters that the user named, and the user's library, where there are any."""
-    known = tools.common.setdefault("shelves", {})
-    if "read" not in known:
-        instrument = setup.instrument
-        tolerance = float(instrument.calibration.temperature_tolerance.to_value(u.K))
-        known["read"] = {}
-        if tools.options.masters is not None:
-            known["read"]["given"] = shelf_in(Path(tools.options.masters), tolerance, log.warning)
-        known["read"]["library"] = shelf_of_user(library_path(slug(instrument.name)), tolerance)
-    return dict(known["read"])
+    known: dict[str, Shelf] = tools.common.setdefault(SHELVES, {})
+    tolerance = float(setup.instrument.calibration.temperature_tolerance.to_value(u.K))
+    if tools.options.masters is not None and "given" not in known:
+        known["given"] = shelf_in(Path(tools.options.masters), tolerance, log.warning)
+    if "library" not in known:
+        known["library"] = shelf_of_user(library_path(slug(setup.instrument.name)), tolerance)
+    return known
 
 
 def _borrowed(nights: Mapping[str, Masters], observed: ObservationSet) -> list[Problem]:

@@ -137,7 +137,7 @@ class Runner:
             return ("",) * len(infos)
         return tuple(self.journal.content(info.inside, info.path) for info in infos)
 
-    def recall(self, product: str, key: Callable[[], str]) -> Kept:
+    def recall(self, product: str, key: Callable[[], str], *, borrowed: bool = False) -> Kept:
         """What was remembered with a product that stands as it was made under that key; None where it does not.
 
         The key is asked for where it matters only: raw files have to be read for it.
