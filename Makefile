@@ -55,7 +55,7 @@ lint: $(VENV)/.lint
 	$(BIN)/lint-imports
 
 docs: $(VENV)/.docs
-	cd docs && $(abspath $(BIN))/sphinx-build -W --keep-going -q -b html . _build/html
+	cd docs && $(abspath $(BIN))/sphinx-build -W --keep-going -q -j 2 -b html . _build/html
 	@echo "The documentation: docs/_build/html/index.html"
 
 bench: $(VENV)/.run

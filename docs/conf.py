@@ -1,11 +1,23 @@
 """How the documentation is built: offline, and with warnings as errors (make docs)."""
 
+import atexit
+import os
+import re
+import shutil
+import sys
+import sysconfig
+import tempfile
 from importlib import metadata
+from pathlib import Path
 
 import click
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from drawing import drawing
 
 from potpyri_like.commands.reduce import instrument_command
 from potpyri_like.plugins import load_plugins
@@ -15,7 +27,7 @@ author = "the potpyri_like developers"
 copyright = "2026, the potpyri_like developers"
 release = metadata.version("potpyri-like")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "numpydoc"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "numpydoc"]
 exclude_patterns = ["_build"]
 smartquotes = False  # an option begins with two hyphens
 html_theme = "furo"
@@ -27,9 +39,35 @@ html_copy_source = False
 myst_enable_extensions = ["deflist", "colon_fence"]
 myst_heading_anchors = 3
 
+# The tutorials are notebooks: each is run from top to bottom, in a temporary folder; a cell that fails is a warning.
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_show_tb = True
+nb_execution_timeout = 600
+nb_merge_streams = True
+
+# They use the commands of this environment, and neither the configuration nor the cache of whoever builds.
+elsewhere = Path(tempfile.mkdtemp(prefix="tutorials-"))
+atexit.register(shutil.rmtree, elsewhere, ignore_errors=True)
+os.environ |= {
+    "PATH": os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)]),
+    **dict.fromkeys(("XDG_CONFIG_HOME", "POTPYRI_LIKE_CACHE", "IPYTHONDIR"), str(elsewhere)),
+}
+profile = elsewhere / "profile_default"
+(profile / "startup").mkdir(parents=True)
+shutil.copy(Path(__file__).with_name("shell_cells.py"), profile / "startup")
+(profile / "ipython_kernel_config.py").write_text("get_config().IPKernelApp.log_level = 40  # errors\n")
+
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings say more: shapes, units, conventions
 numpydoc_show_class_members = False
+
+
+class HouseDrawing(SphinxDirective):
+    """The rooms of the house and the imports between them, drawn from the code as it is."""
+
+    def run(self) -> list[nodes.Node]:
+        return [nodes.raw("", drawing(), format="html")]
 
 
 class OptionsTable(SphinxDirective):
@@ -52,5 +90,18 @@ def row(option: click.Option) -> list[str]:
     return [f"   * - {names}{value}", f"     - {option.help}"]
 
 
-def setup(app) -> None:
+def as_console(app, doctree: nodes.document) -> None:
+    """Show cells of the shell as what is typed in a terminal."""
+    for block in doctree.findall(nodes.literal_block):
+        first, _, rest = block.rawsource.partition("\n")
+        if first.startswith("%%bash"):
+            text = re.sub(r"(?m)^(?=\S)", "$ ", rest)
+            block.rawsource, block["language"] = text, "console"
+            block.children = [nodes.Text(text)]
+
+
+def setup(app) -> dict[str, bool]:
+    app.connect("doctree-read", as_console)
+    app.add_directive("house-drawing", HouseDrawing)
     app.add_directive("options-table", OptionsTable)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
