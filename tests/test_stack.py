@@ -132,7 +132,7 @@ class Tools:
     def raw(self, infos):
         return tuple("" for _ in infos)
 
-    def recall(self, product, key, *, borrowed=False):
+    def recall(self, product, key):
         return None
 
     def keep(self, product, key, memo):

@@ -315,7 +315,7 @@ class Maker:
         if known in self.made:
             self.problems.extend(self.made[known].problems)
             return self.made[known].master
-        memo = self.tools.recall(name, lambda: key, borrowed=True)
+        memo = self.tools.recall_copy(name, key)
         if memo is None:
             return None
         kind, exposure, rung, photons, source, told = memo

@@ -167,11 +167,11 @@ class Tools(Protocol):
     def raw(self, infos: Sequence[FrameInfo]) -> tuple[str, ...]:
         """The SHA-256 of some raw files, read where they were not yet; "" for one that cannot be read."""
 
-    def recall(self, product: str, key: Callable[[], str], *, borrowed: bool = False) -> Kept:
-        """What was remembered with a product that stands as it was made under that key; None where it does not.
+    def recall(self, product: str, key: Callable[[], str]) -> Kept:
+        """What was remembered with a product that stands as it was made under that key; None where it does not."""
 
-        What was `borrowed` from elsewhere is recalled even where all is made again.
-        """
+    def recall_copy(self, product: str, key: str) -> Kept:
+        """The same of a product that was copied from elsewhere, and is not made again where all others are."""
 
     def keep(self, product: str, key: str, memo: object) -> None:
         """Remember a product that was written, and under which key."""

@@ -137,7 +137,7 @@ class Runner:
             return ("",) * len(infos)
         return tuple(self.journal.content(info.inside, info.path) for info in infos)
 
-    def recall(self, product: str, key: Callable[[], str], *, borrowed: bool = False) -> Kept:
+    def recall(self, product: str, key: Callable[[], str]) -> Kept:
         """What was remembered with a product that stands as it was made under that key; None where it does not.
 
         The key is asked for where it matters only: raw files have to be read for it.
@@ -148,6 +148,10 @@ class Runner:
         if memo is not None:
             self.kept.append(product)
         return memo
+
+    def recall_copy(self, product: str, key: str) -> Kept:
+        """The same of a product that was copied from elsewhere."""
+        return self.recall(product, lambda: key)
 
     def keep(self, product: str, key: str, memo: object) -> None:
         """Remember a product that was written, and under which key, unless something that it may need was missing."""

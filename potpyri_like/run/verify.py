@@ -242,8 +242,14 @@ class Verifier(Runner):
             self.differing.add(frame)
         return outcome
 
-    def recall(self, product: str, key: Callable[[], str], *, borrowed: bool = False) -> Kept:
-        memo = None if self.every and not borrowed else super().recall(product, key)
+    def recall(self, product: str, key: Callable[[], str]) -> Kept:
+        return None if self.every else self.copied(product, super().recall(product, key))
+
+    def recall_copy(self, product: str, key: str) -> Kept:
+        return self.copied(product, super().recall(product, lambda: key))
+
+    def copied(self, product: str, memo: Kept) -> Kept:
+        """What is remembered with a product, which stands in the copy, too, from then on."""
         if memo is not None and not self.output.has(product):  # once, or what was made again would be lost
             self.output.write(product, partial(self.copy, product))
         return memo
