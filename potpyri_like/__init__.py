@@ -7,30 +7,25 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from potpyri_like.interface import (
-        Observation,
-        Run,
-        calibrate,
-        detect,
-        filter3x3,
-        instrument,
-        match,
-        measure,
-        read,
-        reduce,
-        scan,
-        simulate,
-    )
+    from potpyri_like.interface.nights import instrument, reduce, scan, simulate
+    from potpyri_like.interface.results import Observation, Run
+    from potpyri_like.interface.runs import check, explain, inject, verify, watch
+    from potpyri_like.interface.steps import calibrate, detect, filter3x3, match, measure, read
+    from potpyri_like.options import Options
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Observation",
+    "Options",
     "Run",
     "__version__",
     "calibrate",
+    "check",
     "detect",
+    "explain",
     "filter3x3",
+    "inject",
     "instrument",
     "match",
     "measure",
@@ -38,6 +33,8 @@ __all__ = [
     "reduce",
     "scan",
     "simulate",
+    "verify",
+    "watch",
 ]
 
 

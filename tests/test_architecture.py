@@ -275,3 +275,20 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path):
         p.relative_to(ROOT).as_posix() for p in PACKAGE.rglob("*") if p.suffix in (".py", ".j2", ".typed")
     }
     assert files <= set(names)
+
+
+def test_the_verbs_of_the_command_line_go_through_the_python_interface():
+    allowed = re.compile(r"(?!potpyri_like)|potpyri_like(\.(commands|interface|errors)(\..*)?)?$")
+    found = {
+        inside(path): names
+        for path in sorted((PACKAGE / "commands").glob("*.py"))
+        if (names := {name for name in imported(path) if not allowed.match(name)})
+    }
+    assert not found
+    whole = [
+        node.names
+        for path in (PACKAGE / "commands").glob("*.py")
+        for node in nodes(path, ast.ImportFrom)
+        if node.module == "potpyri_like"
+    ]
+    assert all(name.name == "__version__" for names in whole for name in names)

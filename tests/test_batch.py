@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 from small_night import OF_THE_RUN, digests, run, run_json, small_night
 
-from potpyri_like.commands import batch, reduce
+from potpyri_like.commands import batch
 from potpyri_like.encoding import encode
 from potpyri_like.errors import NightError, ProductError, UnknownInstrument, UsageError
 from potpyri_like.instruments.opticam import Opticam
+from potpyri_like.interface import runs
 from potpyri_like.night import scan
 from potpyri_like.options import Options
 from potpyri_like.plugins import Plugins, load_plugins
@@ -120,7 +121,7 @@ def test_a_raw_file_is_no_list_of_nights(nights):
     "words", ["--aperture nan", "--stars 0", "--radec 400", "--instrument OPTICM", "--jobs 0"]
 )
 def test_a_wrong_option_ends_a_batch_before_its_first_night(tmp_path, monkeypatch, words):
-    monkeypatch.setattr(batch, "run_batch", lambda *_, **__: pytest.fail("it began"))
+    monkeypatch.setattr(runs, "run_batch", lambda *_, **__: pytest.fail("it began"))
     ran = run("batch", tmp_path, *words.split())
     assert ran.status == 2 and not ran.out and "Traceback" not in ran.err
 
@@ -236,7 +237,7 @@ def test_each_night_is_announced_and_told_when_it_ends(nights, reduced):
 def test_a_second_batch_says_that_nothing_has_changed_and_does_nothing(nights, reduced, monkeypatch):
     out, _ = reduced
     before = digests(out, without=(".journal",))
-    monkeypatch.setattr(reduce, "reduce_night", lambda *_, **__: pytest.fail("it was done again"))
+    monkeypatch.setattr(runs, "reduce_night", lambda *_, **__: pytest.fail("it was done again"))
     ran = run("batch", *nights, "--out", out, "--jobs", 1)
     assert ran.status == 0
     assert [line.split("  ")[-1] for line in ran.out.splitlines()] == ["all is well, nothing has changed"] * 2

@@ -13,8 +13,8 @@ from astropy.io import fits
 from astropy.table import Table
 from small_night import digests, run, run_json, small_night
 
-from potpyri_like.commands import reduce, shared
 from potpyri_like.errors import NightError
+from potpyri_like.interface import runs
 from potpyri_like.options import Options, public_name
 from potpyri_like.plugins import Failure, Plugins, load_plugins
 from potpyri_like.run import output
@@ -44,7 +44,7 @@ def asked(monkeypatch):
         calls.append((instrument, folder, more))
         raise NightError("nothing was done")
 
-    monkeypatch.setattr(reduce, "reduce_night", nothing)
+    monkeypatch.setattr(runs, "reduce_night", nothing)
     return calls
 
 
@@ -304,7 +304,7 @@ def test_the_instruments_are_listed_with_origin_and_description():
 def test_a_plugin_that_failed_is_named_with_its_cause_and_exit_3(monkeypatch):
     known = load_plugins().instruments
     lost = Failure("their_module", "their-plugin 2.0", "ImportError: no gears", ("toy",))
-    monkeypatch.setattr(shared, "loaded", lambda commands: Plugins(known, failures=(lost,)))
+    monkeypatch.setattr(runs, "loaded", lambda commands: Plugins(known, failures=(lost,)))
     ran = run("instruments")
     assert ran.status == 3 and "OPTICAM" in ran.out
     assert ran.err == "their_module of their-plugin 2.0 could not be loaded: ImportError: no gears\n"

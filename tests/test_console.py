@@ -10,8 +10,9 @@ from pathlib import Path
 import click
 import pytest
 
-from potpyri_like.commands.console import GOES_ON, STOPPED, Bars, Log, LogFile, interruptible, progress_for
+from potpyri_like.commands.console import GOES_ON, STOPPED, Bars, interruptible, progress_for
 from potpyri_like.errors import NightError, UsageError
+from potpyri_like.run.log import Log, LogFile
 from potpyri_like.run.progress import Lines
 from potpyri_like.store import Output
 

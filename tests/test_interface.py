@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 from types import SimpleNamespace
 
 import astropy.units as u
@@ -159,3 +160,20 @@ def test_what_a_night_may_not_say_is_warned_of(night):
     finally:
         (night.folder / "reduce.toml").unlink()
     assert any("scheduler" in str(one.message) and "not used" in str(one.message) for one in said)
+
+
+@pytest.mark.slow
+def test_options_as_an_object_and_by_name_are_the_same_and_a_name_wins(night, tmp_path):
+    options = pl.Options(target_xy=night.run.options.target_xy, **OPTIONS)
+    run = pl.reduce(night.folder, "OPTICAM", out=tmp_path, options=options, animation="no")
+    assert run.options == replace(night.run.options, animation="no")
+    assert run.report.options["jobs"][1] == "reduce()"
+
+
+@pytest.mark.slow
+def test_a_run_is_verified_and_explained_from_python(night):
+    checks = list(pl.verify(str(night.folder), seed=1))
+    assert checks and not any(check.wrong for check in checks)
+    assert "\n".join(pl.explain(night.folder, "aperture")) == night.run.explain("aperture")
+    with pytest.raises(UsageError, match=r"'apperture': unknown topic; try .*aperture"):
+        pl.explain(night.folder, "apperture")

@@ -16,8 +16,8 @@ import pytest
 from small_night import run, small_night
 
 import potpyri_like
-from potpyri_like.commands import reduce
 from potpyri_like.errors import NightError, UsageError
+from potpyri_like.interface import runs
 from potpyri_like.lightcurves import names_code
 from potpyri_like.options import Options, config_path, without_authority
 from potpyri_like.run.record import last_run
@@ -40,7 +40,7 @@ def asked(monkeypatch):
         calls.append(more)
         raise NightError("nothing was done")
 
-    monkeypatch.setattr(reduce, "reduce_night", nothing)
+    monkeypatch.setattr(runs, "reduce_night", nothing)
     return calls
 
 

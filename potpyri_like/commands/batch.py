@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,15 +23,10 @@ from potpyri_like.commands.shared import (
     say_and_exit,
     split_flags,
 )
-from potpyri_like.instruments import Instrument
-from potpyri_like.options import OptionValue
-from potpyri_like.products import aligned, plural
-from potpyri_like.run.batch import Outcome, nights_in, run_batch
-from potpyri_like.run.memory import Standing
-from potpyri_like.run.settings import user_options
-from potpyri_like.run.workers import workers
+from potpyri_like.interface import runs
+from potpyri_like.interface.runs import Instrument, OptionValue, Outcome, Standing, outcome_lines
 
-__all__ = []
+__all__: list[str] = []
 
 _WORST_FIRST = (NOTHING_REDUCED, WRONG_COMMAND, SOMETHING_MISSING, DOUBTFUL)
 
@@ -59,14 +52,13 @@ def batch(
     reduce.toml holds for it. The exit status is that of the worst night: 1 before 2, 3 and 4.
     """
     registry, (flags, options) = registry_of(ctx), split_flags(given)
-    entries = [replace(e, instrument=e.instrument or instrument or "") for e in nights_in(nights)]
+    entries = [replace(e, instrument=e.instrument or instrument or "") for e in runs.nights_in(nights)]
     for name in {entry.instrument for entry in entries} - {""}:
         known_instrument(registry, name)
-    own = user_options(options)
     outcomes: list[Outcome] = []
     with (
-        interruptible(plain=flags.verbose, tell=lambda: say(_batch_table(outcomes))) as progress,
-        workers(own.jobs, own.scheduler, most=sys.maxsize) as executor,
+        interruptible(plain=flags.verbose, tell=lambda: say(outcome_lines(outcomes))) as progress,
+        runs.workers_for(options) as executor,
     ):
 
         def reduce(known: Instrument, night: Path, output: Path | None) -> Standing:
@@ -85,25 +77,11 @@ def batch(
                 progress.say(line)
             return done
 
-        for outcome in run_batch(entries, registry, reduce, out=out):
+        for outcome in runs.batch(entries, reduce, out=out, registry=registry):
             outcomes.append(outcome)
             if not outcome.frames:
                 progress.say(f"{outcome.night}: {outcome.word}")
-    say_and_exit(_batch_table(outcomes), _worst({outcome.status for outcome in outcomes}))
-
-
-def _batch_table(outcomes: Sequence[Outcome]) -> list[str]:
-    """What became of each night, in straight columns."""
-    rows = [
-        [
-            str(o.night),
-            o.instrument,
-            f"{o.measured} of {plural(o.frames, 'frame')}" if o.frames else "",
-            o.word,
-        ]
-        for o in outcomes
-    ]
-    return aligned(rows)
+    say_and_exit(outcome_lines(outcomes), _worst({outcome.status for outcome in outcomes}))
 
 
 def _worst(statuses: set[int]) -> int:

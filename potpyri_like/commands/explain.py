@@ -7,11 +7,9 @@ from pathlib import Path
 import click
 
 from potpyri_like.commands.shared import PATH, say
-from potpyri_like.errors import UsageError
-from potpyri_like.products import explanation
-from potpyri_like.run.record import last_run, metric_word, recipe_word, run_record
+from potpyri_like.interface import runs
 
-__all__ = []
+__all__: list[str] = []
 
 
 @click.command("explain", short_help="Explain the choices of the last run, with the rejected candidates.")
@@ -36,15 +34,4 @@ def explain(
 
     WHAT is a part of the name of a target, a band, a camera or a choice: reduce explain NIGHT aperture.
     """
-    with run_record(night, out) as (run, _):
-        lines = explanation(run, what=what, everything=everything)
-    if not lines:
-        raise UsageError(
-            f"{what!r}: the last run of {night} made no such choice; leave it out to see all choices"
-        )
-    run_before = last_run(night, out=out)
-    if run_before.metric or metric:
-        lines.append(metric_word(run_before, metric))
-    if run_before.recipe or recipe:
-        lines.append(recipe_word(run_before, recipe))
-    say(lines)
+    say(runs.explain(night, what, out=out, everything=everything, metric=metric, recipe=recipe))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from potpyri_like.commands.console import Log, interruptible
+from potpyri_like.commands.console import interruptible
 from potpyri_like.commands.shared import (
     ALL_IS_WELL,
     NOTHING_REDUCED,
@@ -18,13 +17,10 @@ from potpyri_like.commands.shared import (
     say_and_exit,
 )
 from potpyri_like.errors import UsageError
-from potpyri_like.options import OptionValue
-from potpyri_like.products import aligned, plural
-from potpyri_like.run.inject import Trial, inject_transits, recovery_of
-from potpyri_like.run.record import last_run
-from potpyri_like.run.settings import user_options
+from potpyri_like.interface import runs
+from potpyri_like.interface.runs import OptionValue, Trial, trial_lines
 
-__all__ = []
+__all__: list[str] = []
 
 
 @click.command(
@@ -75,21 +71,21 @@ def inject(
     """
     wanted = _depth_list(depths)
     trials: list[Trial] = []
-    with interruptible(UNCHANGED, plain=verbose) as progress, Log(None, screen=verbose):
-        instrument = registry_of(ctx)[last_run(night, out=out).instrument]
-        for trial in inject_transits(
-            instrument,
+    with interruptible(UNCHANGED, plain=verbose) as progress, runs.log_of(None, screen=verbose):
+        found = runs.inject(
             night,
             out=out,
             depths=wanted,
             stars=stars,
             seed=seed,
-            own=user_options(given),
             progress=progress,
-        ):
+            registry=registry_of(ctx),
+            **given,
+        )
+        for trial in found:
             progress.end()
             trials.append(trial)
-    say_and_exit(_injection_lines(trials), ALL_IS_WELL if trials else NOTHING_REDUCED)
+    say_and_exit(trial_lines(trials), ALL_IS_WELL if trials else NOTHING_REDUCED)
 
 
 def _depth_list(text: str) -> list[float]:
@@ -101,27 +97,3 @@ def _depth_list(text: str) -> list[float]:
     if not all(0 < depth < 0.5 for depth in depths):
         raise UsageError(f"--depths {text}: give depths between 0 and 0.5; 0.01 is 1 %")
     return depths
-
-
-def _injection_lines(trials: Sequence[Trial]) -> list[str]:
-    """Every trial, then what those of each set say together."""
-    if not trials:
-        return ["no star could take a transit: there are too few constant stars as bright as the target"]
-    rows = [
-        [
-            trial.set_name,
-            "target" if trial.is_target else f"star {trial.star}",
-            f"injected {100 * trial.injected:.3f} %",
-            trial.why or f"recovered {100 * trial.recovered:.3f} ± {100 * trial.error:.3f} %",
-        ]
-        for trial in trials
-    ]
-    sets = dict.fromkeys(trial.set_name for trial in trials)
-    found = [recovery_of([trial for trial in trials if trial.set_name == name]) for name in sets]
-    said = [
-        f"{one.set_name}: depth {100 * one.bias:+.1f} ± {100 * one.bias_error:.1f} % off in"
-        f" {plural(one.trials, 'trial')}, pulls {one.pull_mean:+.2f} ± {one.pull_std:.2f}; a transit of"
-        f" {100 * one.shallowest:.3f} % is recovered at 5 sigma"
-        for one in found
-    ]
-    return [*aligned(rows), *said]

@@ -12,9 +12,8 @@ from potpyri_like.commands.shared import (
     registry_of,
     say_and_exit,
 )
-from potpyri_like.plugins import Plugins
-from potpyri_like.products.declaration import instrument_page
-from potpyri_like.testing import check_instrument
+from potpyri_like.interface import runs
+from potpyri_like.interface.runs import Plugins
 
 __all__ = ["check"]
 
@@ -53,7 +52,7 @@ def check(ctx: click.Context, name: str, quick: bool) -> None:
     Its cards, sections and times are tested, and a synthetic night is reduced to its truth. Exit status 3 says that a
     test failed.
     """
-    results = check_instrument(known_instrument(registry_of(ctx), name), night=not quick)
+    results = runs.check(known_instrument(registry_of(ctx), name), night=not quick)
     for result in results:
         said = f"ok     {result.name}" if result.passed else f"FAILED {result.name}: {result.message}"
         click.echo(said)
@@ -66,7 +65,7 @@ def _show_command(registry: Plugins, name: str) -> click.Command:
     instrument = known_instrument(registry, name)
 
     def show() -> None:
-        for line in instrument_page(instrument, registry.instruments[instrument.name].origin):
+        for line in runs.declaration(instrument, registry):
             click.echo(line)
 
     return click.Command(name, callback=show, help=f"Show what is declared of {instrument.name}.")

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from concurrent.futures import Executor
-from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from potpyri_like import __version__
-from potpyri_like.commands.console import Log, interruptible
+from potpyri_like.commands.console import interruptible
 from potpyri_like.commands.shared import (
     COMMAND,
     PATH,
@@ -22,20 +19,10 @@ from potpyri_like.commands.shared import (
     split_flags,
     warn,
 )
-from potpyri_like.instruments import Instrument
-from potpyri_like.options import OptionValue
-from potpyri_like.plugins import Plugins
-from potpyri_like.products import timing_lines
-from potpyri_like.results import Timing
-from potpyri_like.run.memory import Standing, standing
-from potpyri_like.run.output import output_of
-from potpyri_like.run.pipeline import reduce_night
-from potpyri_like.run.progress import Progress
-from potpyri_like.run.settings import gather_options
+from potpyri_like.interface import runs
+from potpyri_like.interface.runs import Instrument, OptionValue, Plugins, Progress, Standing
 
 __all__ = ["instrument_command", "reduce_one"]
-
-log = logging.getLogger(__name__)
 
 
 def instrument_command(registry: Plugins, name: str) -> click.Command:
@@ -83,33 +70,17 @@ def reduce_one(
     executor: Executor | None = None,
 ) -> Standing:
     """Reduce a night where anything has changed since the last run."""
-    options, origins = gather_options(night, config, given, say=warn)
-    output = output_of(night, out).root
-    before = None if flags.redo else standing(instrument, night, out=out, options=options)
-    if before is not None:
-        progress.say(f"{night}: nothing has changed since the last run; its products stand (--redo)")
-        return _with_timings(before, Timing()) if flags.timings else before
-    with Log(output_of(night, out), screen=flags.verbose):
-        command = click.get_current_context().meta[COMMAND]
-        log.info("potpyri_like %s, %s", __version__, command)
-        for name, where in origins.items():
-            log.info("%s = %s (%s)", name, options.named()[name], where)
-        report = reduce_night(
-            instrument,
-            night,
-            out=out,
-            options=options,
-            origins=origins,
-            command=command,
-            redo=flags.redo,
-            progress=progress,
-            executor=executor,
-        )
-        log.info("finished with exit status %d", report.exit_status)
-    done = Standing.of(report, output)
-    return _with_timings(done, report.timing) if flags.timings else done
-
-
-def _with_timings(done: Standing, timing: Timing) -> Standing:
-    """What a run came to, with where its time went among its last lines."""
-    return replace(done, lines=(*done.lines, *timing_lines(timing)))
+    return runs.update(
+        instrument,
+        night,
+        out=out,
+        config=config,
+        redo=flags.redo,
+        timings=flags.timings,
+        log_on_screen=flags.verbose,
+        command=click.get_current_context().meta[COMMAND],
+        warn=warn,
+        progress=progress,
+        executor=executor,
+        **given,
+    )

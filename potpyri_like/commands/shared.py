@@ -10,11 +10,16 @@ from pathlib import Path
 import click
 
 from potpyri_like.errors import UnknownInstrument
-from potpyri_like.instruments import Instrument
-from potpyri_like.options import OptionField, OptionValue, public_name, value_type
-from potpyri_like.plugins import Plugins
-from potpyri_like.results import STATUS_WORDS
-from potpyri_like.run.recipe import loaded, options_type
+from potpyri_like.interface import runs
+from potpyri_like.interface.runs import (
+    STATUS_WORDS,
+    Instrument,
+    OptionField,
+    OptionValue,
+    Plugins,
+    public_name,
+    value_type,
+)
 
 __all__ = [
     "ALL_IS_WELL",
@@ -80,7 +85,7 @@ def registry_of(ctx: click.Context) -> Plugins:
     """The installed instruments, loaded once per call."""
     root = ctx.find_root()
     if not isinstance(root.obj, Plugins):
-        root.obj = loaded(frozenset(TOOLS))
+        root.obj = runs.instruments(TOOLS)
     return root.obj
 
 
@@ -95,7 +100,7 @@ def known_instrument(registry: Plugins, name: str) -> Instrument:
 
 def _option_parameters(only: Collection[str] = ()) -> list[click.Parameter]:
     """The options of a run, as declared in `Options`; None means that the command line does not say."""
-    return [_option_parameter(item) for item in fields(options_type()) if not only or item.name in only]
+    return [_option_parameter(item) for item in runs.declared_options() if not only or item.name in only]
 
 
 def run_parameters() -> list[click.Parameter]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,9 @@ import click
 
 from potpyri_like.commands.shared import PATH, Finite, known_instrument, registry_of
 from potpyri_like.errors import UsageError
-from potpyri_like.store import is_raw_name
-from potpyri_like.testing import NightPlan, simulate_night
+from potpyri_like.interface import runs
+from potpyri_like.interface.nights import simulate as simulated
+from potpyri_like.interface.runs import NightPlan
 
 __all__ = []
 
@@ -67,7 +67,7 @@ def simulate(
         flip=NightPlan.flip if flip else None,
         **plan,
     )
-    truth = simulate_night(known, folder, night)
+    truth = simulated(known, folder, night)
     camera, (x, y) = next(iter(truth.target_xy.items()))
     told = folder / "truth.ecsv"
     click.echo(f"{len(truth.frames)} science frames in {folder}; true values: {told}")
@@ -76,8 +76,7 @@ def simulate(
 
 def _check_free(folder: Path) -> None:
     """Raise a UsageError where raw files lie in a folder: a synthetic night is not mixed with another."""
-    names = (name for _, _, names in os.walk(folder) for name in names)
-    raw = next((name for name in names if is_raw_name(name)), None)
+    raw = runs.first_raw_file(folder)
     if raw is not None:
         raise UsageError(
             f"{folder}: frames lie there already ({raw}, ...); give an empty folder, or a new one"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from potpyri_like.commands.console import Log, interruptible
+from potpyri_like.commands.console import interruptible
 from potpyri_like.commands.shared import (
     ALL_IS_WELL,
     DIFFERS,
@@ -17,12 +17,10 @@ from potpyri_like.commands.shared import (
     registry_of,
     say_and_exit,
 )
-from potpyri_like.options import OptionValue
-from potpyri_like.run.record import last_run
-from potpyri_like.run.settings import user_options
-from potpyri_like.run.verify import Check, verify_night
+from potpyri_like.interface import runs
+from potpyri_like.interface.runs import OptionValue, check_lines
 
-__all__ = []
+__all__: list[str] = []
 
 
 @click.command(
@@ -54,29 +52,13 @@ def verify(
     changed. Exit status 3 says that something differs.
     """
     same = True
-    with interruptible(UNCHANGED, plain=verbose) as progress, Log(None, screen=verbose):
-        instrument = registry_of(ctx)[last_run(night, out=out).instrument]
-        for check in verify_night(
-            instrument,
-            night,
-            out=out,
-            every=every,
-            seed=seed,
-            own=user_options(given),
-            progress=progress,
-        ):
+    with interruptible(UNCHANGED, plain=verbose) as progress, runs.log_of(None, screen=verbose):
+        checks = runs.verify(
+            night, out=out, every=every, seed=seed, progress=progress, registry=registry_of(ctx), **given
+        )
+        for check in checks:
             progress.end()
             same = same and not check.wrong
-            for line in _check_lines(check):
+            for line in check_lines(check):
                 click.echo(line)
     say_and_exit((), ALL_IS_WELL if same else SOMETHING_MISSING, DIFFERS)
-
-
-def _check_lines(check: Check) -> list[str]:
-    """One check in words."""
-    if check.is_word:
-        return [check.what]
-    head = f"{check.what}: {check.count}"
-    if not check.wrong:
-        return [f"{head}, all as they were"]
-    return [f"{head}, {len(check.wrong)} NOT as they were", *(f"  {name}" for name in check.wrong)]

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
-from potpyri_like.commands.console import Log, interruptible
+from potpyri_like.commands.console import interruptible
 from potpyri_like.commands.shared import (
     COMMAND,
     PATH,
@@ -20,13 +17,10 @@ from potpyri_like.commands.shared import (
     say_and_exit,
     warn,
 )
-from potpyri_like.options import OptionValue
-from potpyri_like.run.output import output_of
-from potpyri_like.run.settings import gather_options
-from potpyri_like.run.watch import watch_night
-from potpyri_like.run.workers import workers
+from potpyri_like.interface import runs
+from potpyri_like.interface.runs import OptionValue
 
-__all__ = []
+__all__: list[str] = []
 
 
 @click.command("watch", cls=WithOptions, short_help="Follow a night while it is observed.")
@@ -67,20 +61,18 @@ def watch(
     in which `reduce INSTRUMENT NIGHT` leaves them. Ctrl-C ends the watch.
     """
     known = known_instrument(registry_of(ctx), instrument)
-    options, origins = gather_options(night, config, given, say=warn)
-    with interruptible(plain=verbose) as progress, ExitStack() as stack:
-        stack.enter_context(Log(output_of(night, out), screen=verbose))
-        done = watch_night(
+    with interruptible(plain=verbose) as progress:
+        done = runs.watch(
             known,
             night,
             out=out,
-            options=options,
-            origins=origins,
-            command=ctx.meta[COMMAND],
-            idle=None if idle is None else 60 * idle,
+            config=config,
+            idle=idle,
             serve=serve,
-            executor=stack.enter_context(workers(options.jobs, options.scheduler, most=sys.maxsize)),
+            log_on_screen=verbose,
+            command=ctx.meta[COMMAND],
+            warn=warn,
             progress=progress,
-            say=lambda text: progress.say(f"{time.strftime('%H:%M:%S', time.gmtime())} UT  {text}"),
+            **given,
         )
     say_and_exit(done.lines, done.exit_status)

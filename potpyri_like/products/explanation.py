@@ -7,7 +7,7 @@ from typing import Any
 
 from potpyri_like.products.words import plural
 
-__all__ = ["explanation"]
+__all__ = ["explanation", "topics"]
 
 _SHOWN = 12  # candidates of each choice, of those that lost
 
@@ -39,6 +39,11 @@ def explanation(run: Mapping[str, Any], *, what: str = "", everything: bool = Fa
             lines += _choice_lines(choice, everything)
         lines += [f"  note: {note}" for note in result.get("notes", ()) if whole and choices]
     return lines
+
+
+def topics(run: Mapping[str, Any]) -> list[str]:
+    """Return the names of the choices of a run, each once, in their order."""
+    return list(dict.fromkeys(c["what"] for result in run.get("sets", ()) for c in result["choices"]))
 
 
 def _is_name(what: str, result: Mapping[str, Any]) -> bool:

@@ -17,13 +17,14 @@ from potpyri_like.instruments import Instrument
 from potpyri_like.night import list_files, rows_of
 from potpyri_like.night.edits import USE
 from potpyri_like.plugins import Plugins
+from potpyri_like.products import aligned, plural
 from potpyri_like.results import STATUS_WORDS
 from potpyri_like.run.memory import Standing
 from potpyri_like.run.record import LastRun, last_run
 from potpyri_like.store import one_line
 from potpyri_like.store.folders import read_text
 
-__all__ = ["Entry", "Outcome", "instrument_of", "nights_in", "output_folders", "run_batch"]
+__all__ = ["Entry", "Outcome", "instrument_of", "nights_in", "outcome_lines", "output_folders", "run_batch"]
 
 log = logging.getLogger(__name__)
 
@@ -197,3 +198,17 @@ def _reason(night: Path, error: Exception) -> str:
     """Why a night failed, in a line that does not name it again."""
     first = str(error).partition("\n")[0]
     return one_line(first.removeprefix(f"{night}: "))
+
+
+def outcome_lines(outcomes: Sequence[Outcome]) -> list[str]:
+    """What became of each night, in straight columns."""
+    rows = [
+        [
+            str(o.night),
+            o.instrument,
+            f"{o.measured} of {plural(o.frames, 'frame')}" if o.frames else "",
+            o.word,
+        ]
+        for o in outcomes
+    ]
+    return aligned(rows)

@@ -27,6 +27,7 @@ from potpyri_like.primitives import Work
 from potpyri_like.primitives.fields import SERIES, STAR_TABLE, TRANSIT, TRIMMED
 from potpyri_like.primitives.inject import Inject
 from potpyri_like.primitives.points import for_choices, point_flags
+from potpyri_like.products import aligned, plural
 from potpyri_like.run.journal import Journal
 from potpyri_like.run.memory import Memory, scan_again, worth
 from potpyri_like.run.observations import by_target, wanted_sets
@@ -47,6 +48,7 @@ __all__ = [
     "planned",
     "reach",
     "recovery_of",
+    "trial_lines",
 ]
 
 _ALIKE = 2.0  # times brighter or fainter than the target
@@ -307,3 +309,27 @@ def recovery_of(trials: Sequence[Trial]) -> Recovery:
         _SIGMA * float(np.median(error[good])) if good.any() else np.nan,
         len(trials),
     )
+
+
+def trial_lines(trials: Sequence[Trial]) -> list[str]:
+    """Every trial, then what those of each set say together."""
+    if not trials:
+        return ["no star could take a transit: there are too few constant stars as bright as the target"]
+    rows = [
+        [
+            trial.set_name,
+            "target" if trial.is_target else f"star {trial.star}",
+            f"injected {100 * trial.injected:.3f} %",
+            trial.why or f"recovered {100 * trial.recovered:.3f} ± {100 * trial.error:.3f} %",
+        ]
+        for trial in trials
+    ]
+    sets = dict.fromkeys(trial.set_name for trial in trials)
+    found = [recovery_of([trial for trial in trials if trial.set_name == name]) for name in sets]
+    said = [
+        f"{one.set_name}: depth {100 * one.bias:+.1f} ± {100 * one.bias_error:.1f} % off in"
+        f" {plural(one.trials, 'trial')}, pulls {one.pull_mean:+.2f} ± {one.pull_std:.2f}; a transit of"
+        f" {100 * one.shallowest:.3f} % is recovered at 5 sigma"
+        for one in found
+    ]
+    return [*aligned(rows), *said]

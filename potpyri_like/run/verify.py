@@ -33,7 +33,7 @@ from potpyri_like.run.runner import KEPT, Runner, joined, part_of
 from potpyri_like.run.workers import workers
 from potpyri_like.store import Output, Reading, printable, raw_sha256
 
-__all__ = ["SAMPLE", "Check", "Verifier", "verify_night"]
+__all__ = ["SAMPLE", "Check", "Verifier", "check_lines", "verify_night"]
 
 SAMPLE = 12  # frames of each set that are computed again
 _COPY = "verify_"  # begins the name of the folder in which all is made again
@@ -302,3 +302,13 @@ def _changed_code(run: LastRun) -> str:
     changed += [run.metric] * run.metric_is_other
     changed += [run.recipe] * run.recipe_is_other(run.options.recipe)
     return ", ".join("potpyri_like's source" if name == "source" else name for name in changed)
+
+
+def check_lines(check: Check) -> list[str]:
+    """One check in words."""
+    if check.is_word:
+        return [check.what]
+    head = f"{check.what}: {check.count}"
+    if not check.wrong:
+        return [f"{head}, all as they were"]
+    return [f"{head}, {len(check.wrong)} NOT as they were", *(f"  {name}" for name in check.wrong)]
