@@ -107,7 +107,7 @@ def masters_of(night):
 def test_a_night_without_its_own_takes_the_librarys_and_keeps_its_copy(reduced_night, bare_night, shelves):
     assert "library is empty" in run("library", "list").out
     added = run("library", "add", reduced_night)
-    assert added.status == 0 and added.out.count("added as OPTICAM/") == 2
+    assert added.status == 0 and added.out.count("added as master_") == 2
     listed = run("library", "list", "opticam")
     assert "2025-02-19" in listed.out and "electron/s" in listed.out
     done = run("OPTICAM", bare_night, "--fit", "none", "--jobs", 1)

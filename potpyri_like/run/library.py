@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from potpyri_like.errors import NightError
 from potpyri_like.night import slug
 from potpyri_like.primitives.borrowing import judged
+from potpyri_like.products import aligned
 from potpyri_like.results import Grade
 from potpyri_like.run.output import output_of
 from potpyri_like.run.record import last_run, run_record
@@ -21,7 +22,7 @@ from potpyri_like.store.library import (
     read_entries,
 )
 
-__all__ = ["Added", "Shown", "add_night", "show_library"]
+__all__ = ["Added", "Shown", "add_night", "added_lines", "library_lines", "show_library"]
 
 _LARGEST = 2**31  # bytes of a master
 
@@ -45,7 +46,7 @@ class Shown:
     verdict: str
 
 
-def add_night(night: Path, *, out: Path | None = None) -> tuple[str, list[Added]]:
+def add_night(night: Path, *, out: Path | None = None) -> list[Added]:
     """Add the masters of a night that was reduced to the user's library.
 
     Parameters
@@ -56,8 +57,7 @@ def add_night(night: Path, *, out: Path | None = None) -> tuple[str, list[Added]
 
     Returns
     -------
-    instrument : str
-    added : list of Added
+    list of Added
 
     Raises
     ------
@@ -91,7 +91,7 @@ def add_night(night: Path, *, out: Path | None = None) -> tuple[str, list[Added]
             named = LibraryEntry(**{**vars(entry), "file": f"{stem}_{entry.night.replace('-', '')}.fits"})
             entry = add_entry(folder, named, content)
         found.append(Added(product, None if why else entry, why))
-    return instrument, found
+    return found
 
 
 def _masters_of(run: Mapping[str, object]) -> dict[str, str]:
@@ -143,3 +143,41 @@ def show_library(instrument: str = "") -> list[Shown]:
                 words = "differs from those before it: something changed for good"
             found.append(Shown(folder.name, entry, verdict.agrees, words))
     return found
+
+
+def added_lines(found: Sequence[Added]) -> list[str]:
+    """What became of each master of a night, in straight columns."""
+    return aligned(
+        [
+            [one.product, f"added as {one.entry.file}" if one.entry else f"not added: {one.why}"]
+            for one in found
+        ]
+    )
+
+
+def library_lines(shown: Sequence[Shown]) -> list[str]:
+    """What a library holds, in straight columns."""
+    return aligned([_row(one) for one in shown])
+
+
+def _row(one: Shown) -> list[str]:
+    entry = one.entry
+    what = f"{entry.kind} {entry.band}".strip() if entry.kind == "flat" else entry.kind
+    if entry.kind == "dark":
+        what += f" of {entry.exposure:g} s"
+    return [
+        one.instrument,
+        entry.night,
+        entry.camera,
+        what,
+        _level(entry),
+        f"{entry.frames} frames",
+        one.verdict,
+    ]
+
+
+def _level(entry: LibraryEntry) -> str:
+    """The level of a master in words."""
+    if entry.kind == "flat":
+        return ""
+    return f"{entry.level:.4g} electron" + ("/s" if entry.kind == "dark" else "")
