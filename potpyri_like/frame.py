@@ -196,6 +196,17 @@ class FrameInfo:
         Of the detector, degrees Celsius.
     gain_setting, offset : str
         What the camera was set to; "" where the header does not tell.
+    window : (int, int, int, int) or None
+        The part of the detector that its trimmed image holds: first column and row, from 0, columns and rows, in pixels
+        of the file; None where its header does not tell.
+    colour : str
+        "R", "G" or "B" of a frame in colour, whose `plane` it is; else "".
+    through : str
+        The filter before a camera in colour, by our name for it.
+    mosaic : str
+        The pattern of the colours of a raw mosaic, "RGGB", whose `plane` is a colour where it is split; else "".
+    cut : (int, int, int, int) or None
+        The part of its trimmed image that is used, in the same form: of a calibration frame that serves a window.
     """
 
     path: Path
@@ -218,6 +229,16 @@ class FrameInfo:
     temperature: float | None = None
     gain_setting: str = ""
     offset: str = ""
+    window: tuple[int, int, int, int] | None = None
+    cut: tuple[int, int, int, int] | None = None
+    colour: str = ""
+    through: str = ""
+    mosaic: str = ""
+
+    @property
+    def file_plane(self) -> int | None:
+        """The plane of its file's image; None where that has none."""
+        return None if self.mosaic else self.plane
 
     @property
     def label(self) -> str:

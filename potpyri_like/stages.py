@@ -217,6 +217,8 @@ class Stage:
         While a night is observed, it waits until no frame comes.
     version : int
         To be raised when it computes otherwise: what was kept of it is computed again.
+    former_names : tuple of str
+        Names that it had, which recipes, options and files may still use.
     computes : tuple of str
         Distributions whose release (the first two numbers) its results depend on.
     """
@@ -227,6 +229,7 @@ class Stage:
     takes: ClassVar[tuple[str, ...]] = ()
     at_the_end: ClassVar[bool] = False
     version: ClassVar[int] = 1
+    former_names: ClassVar[tuple[str, ...]] = ()
     computes: ClassVar[tuple[str, ...]] = ("astropy", "numpy", "scipy", "sep")
 
     def __init_subclass__(cls, **more: object) -> None:
@@ -398,10 +401,13 @@ class Recipe:
         return replace(self, stages=tuple(stage for stage in self.stages if stage is not skipped))
 
     def position(self, name: str) -> int:
-        """The place of a stage, called by its name in any letter case, with or without - and _, or by what it makes."""
+        """The place of a stage, called by its name, one that it had or what it makes, in any case, without - and _."""
         names = [_plain(stage.name) for stage in self.stages]
         if _plain(name) in names:
             return names.index(_plain(name))
+        for number, stage in enumerate(self.stages):
+            if _plain(name) in map(_plain, stage.former_names):
+                return number
         ends = [i for i, known in enumerate(names) if known.removeprefix("make") == _plain(name)]
         if len(ends) == 1:
             return ends[0]

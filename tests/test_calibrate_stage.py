@@ -14,7 +14,7 @@ from potpyri_like.results import Master, Masters
 
 SHAPE, EXPOSURE = (300, 320), 30.0
 BIAS, DARK, SKY, READ_NOISE, FLAT_ERROR = 900.0, 60.0, 400.0, 6.0, 0.004
-INFO = SimpleNamespace(label="simulated.fits", exposure=EXPOSURE * u.s, night="")
+INFO = SimpleNamespace(label="simulated.fits", exposure=EXPOSURE * u.s, night="", mosaic="", colour="")
 INSTRUMENT = SimpleNamespace(calibration=SimpleNamespace(flat_floor=0.2))
 
 

@@ -158,3 +158,30 @@ def test_a_card_that_cannot_be_parsed_is_quoted():
         "60,000" in broken_card(header, "EXPTIME")
         and broken_card(header, "GAIN") == broken_card(header, "X") == ""
     )
+
+
+# -- numbers as observers write them -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("says", "number"),
+    [
+        ("60,0", 60.0),
+        ("3,2E-05", 3.2e-5),
+        ("3,200E-05", 3.2e-5),
+        ("-1,5e+2", -150.0),
+        ("0,125", 0.125),
+        ("6.0D+01", 60.0),
+        ("1D2", 100.0),
+        (" 60.0 ", 60.0),
+        (60, 60.0),
+    ],
+)
+def test_a_number_is_read_however_it_is_written(says, number):
+    assert as_number(says) == pytest.approx(number)
+
+
+@pytest.mark.parametrize("says", ["60,000", "1,234", "D2", "60,0,0", "3E", "", "sixty"])
+def test_what_may_be_two_numbers_or_is_none_is_none(says):
+    with pytest.raises(ValueError, match="could not convert"):
+        as_number(says)

@@ -724,7 +724,8 @@ def test_sets_of_one_target_and_band_get_folders_of_their_own():
     folders = folders_of(*sets)
     assert len({folder.casefold() for folder in folders}) == len(sets)
     assert all(folder.startswith("WASP-0/") and folder.count("/") == 1 for folder in folders)
-    assert "WASP-0/R_main_2x2" in folders and "WASP-0/R_main_1x1_fast" in folders
+    assert {"WASP-0/R_capital_main_2x2", "WASP-0/R_capital_main_1x1_fast"} < set(folders)
+    assert {"WASP-0/r_small", "WASP-0/R_prime", "WASP-0/clear", "WASP-0/clear_unnamed"} < set(folders)
 
 
 def test_folders_do_not_depend_on_the_order_of_the_files():

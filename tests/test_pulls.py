@@ -16,7 +16,7 @@ from potpyri_like.registration import Registration
 from potpyri_like.results import Master, Masters, Reference
 
 BIAS, DARK, SKY, READ_NOISE, FWHM, EXPOSURE = 900.0, 20.0, 200.0, 6.0, 8.0, 30.0
-INFO = SimpleNamespace(label="simulated.fits", exposure=EXPOSURE * u.s, night="")
+INFO = SimpleNamespace(label="simulated.fits", exposure=EXPOSURE * u.s, night="", mosaic="", colour="")
 INSTRUMENT = SimpleNamespace(calibration=SimpleNamespace(flat_floor=0.2), is_filtered=lambda info: False)
 PROFILE = Profile(FWHM, 0.1, 30.0, 3.5)
 SPACING = 90

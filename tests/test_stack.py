@@ -185,7 +185,7 @@ def test_the_stars_of_a_stack_stand_where_the_reference_has_them_with_their_typi
         assert planes["SCI"][near].sum() == pytest.approx(expected, rel=0.01)
         centre = [(planes["SCI"] * c)[near].sum() / planes["SCI"][near].sum() for c in (x, y)]
         assert centre == pytest.approx([x0, y0], abs=0.05)
-    assert header["NCOMBINE"] == FRAMES and header["BUNIT"] == "electron"
+    assert header["NCOMBINE"] == FRAMES and header["BUNIT"] == "ct"
 
 
 def test_every_frame_of_a_stack_is_at_the_same_scale(tmp_path):

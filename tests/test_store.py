@@ -85,7 +85,7 @@ def with_cards(raw, **cards):
 # -- names ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("packed", ["", ".gz", ".GZ", ".fz", ".bz2", ".xz"])
+@pytest.mark.parametrize("packed", ["", ".gz", ".GZ", ".fz", ".bz2", ".xz", ".lzma", ".zip"])
 @pytest.mark.parametrize("suffix", [".fit", ".fits", ".fts", ".FIT", ".Fits", ".FTS"])
 def test_raw_names_are_known_in_any_letter_case(suffix, packed):
     assert is_raw_name(f"a{suffix}{packed}")
@@ -93,7 +93,7 @@ def test_raw_names_are_known_in_any_letter_case(suffix, packed):
 
 
 @pytest.mark.parametrize(
-    "name", ["a.txt", "fits", "a.fits.zip", ".a.fits", "._a.fits.gz", "a.fits~", "a.gz", "a.fitsx", ""]
+    "name", ["a.txt", "fits", "a.zip", ".a.fits", "._a.fits.gz", "a.fits~", "a.gz", "a.fitsx", ""]
 )
 def test_other_and_hidden_names_are_not_raw(name):
     assert not is_raw_name(name)
@@ -275,7 +275,9 @@ def test_pixels_are_those_that_astropy_reads(tmp_path, rng, bitpix, cards, exten
         warnings.simplefilter("ignore")
         wanted = fits.getdata(path, int(extension))
     image = pixels(path)
-    assert image.dtype == wanted.dtype.newbyteorder("=") and image.dtype.isnative
+    assert image.dtype.isnative
+    if "BLANK" not in cards:  # without a blank pixel, whole numbers stay what they are
+        assert image.dtype == wanted.dtype.newbyteorder("=")
     assert image.flags.c_contiguous and image.flags.writeable
     np.testing.assert_array_equal(image, wanted)
 

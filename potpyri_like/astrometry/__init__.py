@@ -12,6 +12,7 @@ from potpyri_like.astrometry.time import (
     local_days,
     night_of,
     sun_altitude,
+    utc_days,
     utc_of,
 )
 from potpyri_like.astrometry.transform import Transform, fit_affine, fit_similarity
@@ -37,5 +38,6 @@ __all__ = [
     "outlasting",
     "sharing",
     "sun_altitude",
+    "utc_days",
     "utc_of",
 ]

@@ -36,6 +36,7 @@ __all__ = [
     "local_days",
     "night_of",
     "sun_altitude",
+    "utc_days",
     "utc_of",
 ]
 
@@ -80,6 +81,12 @@ def bjd_tdb(mid_time: Time, target: SkyCoord, site: EarthLocation) -> np.ndarray
         return (time.tdb + light_time).jd
 
     return _at_good_times(barycentric, mid_time, site)
+
+
+def utc_days(time: Time) -> float:
+    """One time as a Julian date in UTC, to 40 microseconds; quicker than `Time.jd` where each is by itself."""
+    utc = time if time.scale == "utc" else time.utc
+    return float(utc.jd1) + float(utc.jd2)
 
 
 def jd_utc(mid_time: Time) -> np.ndarray:

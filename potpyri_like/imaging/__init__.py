@@ -56,6 +56,7 @@ from potpyri_like.imaging.hot_pixels import (
 )
 from potpyri_like.imaging.illumination import Illumination, flatness, illumination
 from potpyri_like.imaging.medians import median3x3
+from potpyri_like.imaging.mosaics import level_mosaic, mosaic_colour
 from potpyri_like.imaging.networks import median_network, sorting_network
 from potpyri_like.imaging.pedestal import Pedestal, pedestal_of
 from potpyri_like.imaging.pixels import Counts
@@ -110,10 +111,12 @@ __all__ = [
     "flux_cost",
     "group_exposures",
     "illumination",
+    "level_mosaic",
     "median",
     "median3x3",
     "median_network",
     "median_variance_factor",
+    "mosaic_colour",
     "near_exposure",
     "noise_floor",
     "normalise_flat",

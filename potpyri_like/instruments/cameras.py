@@ -14,6 +14,7 @@ from astropy.time import Time
 from potpyri_like.errors import DeclarationError, HeaderError
 from potpyri_like.frame import FrameInfo
 from potpyri_like.imaging import parse_section
+from potpyri_like.imaging.mosaics import PATTERNS
 from potpyri_like.instruments.clock import date_of
 from potpyri_like.instruments.dates import (
     Constant,
@@ -121,6 +122,19 @@ class Camera:
         number.
     amplifiers : tuple of Amplifier
         For an image that is read through several; () for one.
+    window : Keyword or None
+        The card with the section of the detector, in unbinned pixels, that a frame's image holds, for frames that are a
+        part of it. None: DETSEC, CCDSEC, or XORGSUBF and YORGSUBF, where they are given.
+    bayer : str
+        The colours of the first two pixels of the file's first row, and of the second, of a sensor behind a mosaic:
+        "RGGB", "BGGR", "GRBG" or "GBRG". Its unbinned frames are split into bands R, G and B at half the size. "": they
+        are one band.
+    colour : str
+        What becomes of files whose three planes are red, green and blue of one exposure: "split" into bands, "reject",
+        or "times", if the planes are exposures whatever other cards say.
+    image : int, str or None
+        The HDU of the image in a file with several images, by its number or its EXTNAME. None: it is told by the names
+        and the sizes of the images.
     site : EarthLocation or None
         Where it stands, if not at the instrument's site.
     simulated : SimulatedCamera
@@ -144,6 +158,10 @@ class Camera:
     pedestal_error: u.Quantity | Dated | tuple[Dated, ...] | None = None
     binned_after_reading: bool = False
     amplifiers: tuple[Amplifier, ...] = ()
+    image: int | str | None = None
+    window: Keyword | None = None
+    bayer: str = ""
+    colour: str = "split"
     site: EarthLocation | None = None
     simulated: SimulatedCamera = field(default_factory=SimulatedCamera)
     rotation: InitVar[u.Quantity | None] = None
@@ -166,6 +184,16 @@ class Camera:
                 check_constant(where, name, getattr(self, name), u.adu)
         _check_amplifier(where, self)
         check_pattern(where, "folder", self.folder)
+        if not isinstance(self.image, int | str | None) or isinstance(self.image, bool):
+            raise DeclarationError(
+                f"{where}: image = {self.image!r}; give the number or the EXTNAME of an HDU"
+            )
+        if self.bayer not in ("", *PATTERNS):
+            raise DeclarationError(f"{where}: bayer = {self.bayer!r}; give one of {', '.join(PATTERNS)}")
+        if self.colour not in ("split", "reject", "times"):
+            raise DeclarationError(f"{where}: colour = {self.colour!r}; give 'split', 'reject' or 'times'")
+        if not isinstance(self.window, Keyword | None):
+            raise DeclarationError(f"{where}: window = {self.window!r}; give Keyword('DETSEC')")
         self.check_size(where)
         self._take_over(rotation=rotation, centre=centre, flipped=flipped, dark_current=dark_current)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -292,8 +292,8 @@ class _Clock:
         return found
 
     def watched(self, instead: Mapping[str, str]) -> _Watched:
-        header = self.header
-        return _Watched(header.path, header.hdus, header.inside, header.texts, instead)
+        known = {one.name: getattr(self.header, one.name) for one in fields(RawHeader)}
+        return _Watched(**known, instead=instead)
 
     def stamps(self) -> dict[str, Stamp]:
         """What the cards on date and time say, where it can be read."""

@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
+from astropy.time import TimeDelta
 
 from potpyri_like.errors import HeaderError
 from potpyri_like.frame import FrameInfo, FrameKind
 from potpyri_like.instruments.cameras import Camera, camera_at, camera_named
 from potpyri_like.instruments.clock import FAULTS, Reading, time_of
-from potpyri_like.instruments.exposure import CYCLE, cycle_of, exposure_of, open_shutter
+from potpyri_like.instruments.colours import (
+    PLANES,
+    colour_card,
+    in_colours,
+    mosaic_notes,
+    mosaic_planes,
+    planes_in,
+)
+from potpyri_like.instruments.exposure import CYCLE, cycle_of, exposure_of, impossible, open_shutter
+from potpyri_like.instruments.file_notes import file_notes
 from potpyri_like.instruments.former import once_a_method
+from potpyri_like.instruments.keywords import Compound, Keyword
+from potpyri_like.instruments.layout import with_image
 from potpyri_like.instruments.pointing import direction_of
 from potpyri_like.instruments.rules import kind_of
 from potpyri_like.instruments.state import state_of
+from potpyri_like.instruments.windows import window_of
 from potpyri_like.store.header import RawHeader
 
 if TYPE_CHECKING:
     from potpyri_like.instruments.base import Instrument
 
 __all__ = ["described"]
+
+_FEW_PLANES = 12  # are asked for their times one by one
+_SAME_STEP = 1e-6  # s
 
 
 def described(
@@ -68,9 +85,13 @@ def _frames_in(
 ) -> tuple[FrameInfo, ...]:
     """The descriptions, as long as nothing unforeseen is in the header."""
     what, because = _kind_wanted(instrument, header, kind)
+    if what is FrameKind.BIAS and _names_a_card(because, instrument.keywords.exposure):
+        exposure_of(instrument, header, FrameKind.DARK)  # what made it a bias has to be an exposure
     exposure = exposure_of(instrument, header, what)
     which = _camera_wanted(instrument, header, camera)
+    header = with_image(header, which)
     *planes, rows, columns = header.image_shape
+    binning = instrument.binning_of(header)
     lit = what in (FrameKind.SCIENCE, FrameKind.FLAT)
     reading = time_of(instrument, header, exposure, what)
     if what is not FrameKind.OTHER:  # a constant without a value for its time is found here
@@ -82,7 +103,7 @@ def _frames_in(
         camera=which.name,
         band=(band or instrument.band_of(header, which)) if lit else "",
         target=(target or instrument.target_of(header)) if what is FrameKind.SCIENCE else "",
-        binning=instrument.binning_of(header),
+        binning=binning,
         exposure=exposure,
         mid_time=None if reading is None or planes else reading.time,
         shape=(rows, columns),
@@ -92,8 +113,26 @@ def _frames_in(
         decided_by=because,
         notes=tuple(_notes_on(instrument, header, which, what, reading)),
         **state_of(instrument, header)._asdict(),
+        window=window_of(instrument, header, which, binning),
     )
-    return _planes_of(instrument, info, int(np.prod(planes)), reading) if planes else (info,)
+    if not planes:
+        return mosaic_planes(info, header, which, binning)
+    because = colour_card(header) if which.colour != "times" else ""
+    if because and which.colour == "reject":
+        raise HeaderError(
+            f"{header.path.name}: its planes are red, green and blue of one exposure ({because}), which camera"
+            f" {which.name} declares to be rejected"
+        )
+    if because:
+        time = None if reading is None else reading.time
+        colours = (in_colours(replace(info, plane=plane, mid_time=time), because) for plane in range(PLANES))
+        return tuple(colours if band is None else (replace(one, band=band) for one in colours))
+    return _planes_of(instrument, info, planes_in(header, which, binning), reading)
+
+
+def _names_a_card(rule: str, keyword: Keyword | Compound) -> bool:
+    """Whether a rule looks at any of a quantity's cards."""
+    return any(re.search(rf"\b{re.escape(card)}\b", rule) for card in keyword.cards)
 
 
 @once_a_method("kind_wanted")
@@ -127,10 +166,15 @@ def _notes_on(
 ) -> Iterator[str]:
     """What is remarkable about a frame: the instrument's own remarks, and what the cards in general say."""
     yield from instrument.remarks(header, camera)
+    yield from file_notes(instrument, header, camera)
+    if kind is FrameKind.SCIENCE:
+        yield from mosaic_notes(header, camera, instrument.binning_of(header))
     if kind is FrameKind.SCIENCE:
         yield from filter(None, (open_shutter(header, instrument.keywords.exposure).note,))
         yield from reading.notes if reading is not None else ()
         yield from filter(None, (direction_of(instrument, header).note,))
+    elif kind in (FrameKind.BIAS, FrameKind.FLAT):
+        yield from filter(None, (impossible(header, instrument.keywords.exposure),))
 
 
 @once_a_method("planes_of")
@@ -141,19 +185,28 @@ def _planes_of(
     if reading is None:
         return tuple(replace(info, plane=plane) for plane in range(number))
     exposure = np.nan_to_num(info.exposure)
-    cycle, step = cycle_of(reading.header, exposure), None
-    if cycle != exposure and number > 1:
-        first, second = (instrument.plane_time(reading.header, exposure, plane) for plane in (0, 1))
-        step = (second - first).to_value(u.s)
-    if step is not None and abs(step - cycle.to_value(u.s)) < 1e-6:
+    cycle, after = (
+        cycle_of(reading.header, exposure),
+        _after_first(instrument, reading.header, exposure, number),
+    )
+    if cycle != exposure and number > 1 and abs(after[1] - cycle.to_value(u.s)) < _SAME_STEP:
         told = f"planes: one each {cycle.to_value(u.s):g} s, as {CYCLE} says"
         info = replace(info, notes=(*info.notes, told))
-    first = instrument.plane_time(reading.header, exposure, 0)
-    return tuple(
-        replace(
-            info,
-            plane=plane,
-            mid_time=reading.time + (instrument.plane_time(reading.header, exposure, plane) - first),
-        )
-        for plane in range(number)
-    )
+    times = reading.time + TimeDelta(after, format="sec")
+    return tuple(replace(info, plane=plane, mid_time=times[plane]) for plane in range(number))
+
+
+def _after_first(instrument: Instrument, header: RawHeader, exposure: u.Quantity, number: int) -> np.ndarray:
+    """Seconds from the first plane of a cube to each; of many, a few show that the planes are evenly spaced."""
+
+    def after(planes: Sequence[int]) -> np.ndarray:
+        times = [instrument.plane_time(header, exposure, plane) for plane in planes]
+        return np.array([(time - first).to_value(u.s) for time in times])
+
+    first = instrument.plane_time(header, exposure, 0)
+    if number <= _FEW_PLANES:
+        return after(range(number))
+    some = np.unique(np.linspace(0, number - 1, _FEW_PLANES).astype(int))
+    known = after(some.tolist())
+    even = np.arange(number) * (known[-1] / (number - 1))
+    return even if np.abs(known - even[some]).max() < _SAME_STEP else after(range(number))

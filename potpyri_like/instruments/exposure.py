@@ -12,13 +12,22 @@ import numpy as np
 from potpyri_like.errors import HeaderError
 from potpyri_like.frame import FrameKind
 from potpyri_like.instruments.former import once_a_method
-from potpyri_like.instruments.keywords import Compound, Keyword, read_keyword
+from potpyri_like.instruments.keywords import Compound, Keyword, Value, read_keyword
 from potpyri_like.store.header import CardValue, RawHeader, as_number, comment_of
 
 if TYPE_CHECKING:
     from potpyri_like.instruments.base import Instrument
 
-__all__ = ["CYCLE", "RELATIVE_SLACK", "Duration", "cycle_of", "exposure_of", "open_shutter", "positive"]
+__all__ = [
+    "CYCLE",
+    "RELATIVE_SLACK",
+    "Duration",
+    "cycle_of",
+    "exposure_of",
+    "impossible",
+    "open_shutter",
+    "positive",
+]
 
 _COUNTS = ("COADDS", "NCOADDS", "EXPCOAD", "STACKCNT", "NCOMBINE", "SNAPSHOT")
 _IN_MS = re.compile(r"\[ms\]|\(ms\)|\bin ms\b|^\s*ms\s*$|milli-?sec", re.IGNORECASE)
@@ -81,6 +90,24 @@ def cycle_of(header: RawHeader, exposure: u.Quantity) -> u.Quantity:
     return exposure if seconds is None or not seconds * u.s >= exposure else seconds * u.s
 
 
+def _is_possible(exposure: Value) -> bool:
+    """Whether a value is an exposure that a camera can take."""
+    return isinstance(exposure, u.Quantity) and bool(0 <= exposure.to_value(u.s) < _LONGEST)
+
+
+def impossible(header: RawHeader, keyword: Keyword | Compound) -> str:
+    """A note on a card without a possible exposure, of a frame that needs none; "" where it is well, or absent."""
+    if not isinstance(keyword, Keyword):
+        return ""
+    card = next((card for card in keyword.cards if card in header), None)
+    value = None if card is None else header[card]
+    try:
+        good = value is None or 0 <= as_number(value) < _LONGEST
+    except (TypeError, ValueError):
+        good = False
+    return "" if good else f"exposure: {card} = {value} is no exposure, and none is needed"
+
+
 def _in_milliseconds(header: RawHeader, card: str) -> bool:
     """Whether the comment of a card says so."""
     comment = comment_of(header, card)
@@ -109,7 +136,7 @@ def _differ(one: float, other: float, header: RawHeader) -> bool:
 
 @once_a_method("exposure_of")
 def exposure_of(instrument: Instrument, header: RawHeader, kind: FrameKind) -> u.Quantity:
-    """The open-shutter time; 0 for a bias, NaN for a flat, whose headers lack it.
+    """The open-shutter time; 0 for a bias, NaN for a flat, whose headers lack it or have one that cannot be.
 
     Raises
     ------
@@ -124,10 +151,10 @@ def exposure_of(instrument: Instrument, header: RawHeader, kind: FrameKind) -> u
         if seconds is None
         else seconds * u.s
     )
-    if exposure is None and kind in may_lack:
+    if kind in may_lack and not _is_possible(exposure):
         return may_lack[kind]
     cards = " and ".join(keyword.cards)
-    if not isinstance(exposure, u.Quantity) or not 0 <= exposure.to_value(u.s) < _LONGEST:
+    if not isinstance(exposure, u.Quantity) or not _is_possible(exposure):
         raise HeaderError(
             f"{header.path.name}: an exposure of {exposure} ({cards}) cannot be; the frame is left out"
         )

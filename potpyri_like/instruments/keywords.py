@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import astropy.units as u
+import numpy as np
 
 from potpyri_like.errors import DeclarationError, HeaderError
 from potpyri_like.instruments.former import once_a_method
@@ -207,9 +208,12 @@ class HeaderKeywords:
 
 
 def number(header: RawHeader, card: str) -> float:
-    """A card's value as a number, or an error that names file, card and value."""
+    """A card's value as a finite number, or an error that names file, card and value."""
     try:
-        return as_number(header[card])
+        value = as_number(header[card])
+        if not np.isfinite(value):
+            raise ValueError("it is not finite")
+        return value
     except (TypeError, ValueError) as error:
         raise HeaderError(f"{header.path.name}: {card} = {header[card]!r} is not a number") from error
 
@@ -253,7 +257,8 @@ def parse_binning(header: RawHeader, says: Value) -> tuple[int, int]:
     HeaderError
         That cannot be.
     """
-    numbers = [float(n) for n in re.findall(r"\d{1,20}(?:\.\d*)?", str(says))]
+    text = re.sub(r"(\d),0+\s*$", r"\1", str(says))  # "2,0": nothing is binned by 0
+    numbers = [float(n) for n in re.findall(r"\d{1,20}(?:\.\d*)?", text)]
     factors = [int(n) if n.is_integer() else 0 for n in numbers]
     if len(factors) == 1:
         factors = factors * 2 if factors[0] < 10 else [factors[0] // 10, factors[0] % 10]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import astropy.units as u
@@ -13,13 +13,13 @@ from potpyri_like.imaging import Section, parse_section
 from potpyri_like.instruments.dates import Constant
 from potpyri_like.instruments.former import once_a_method
 from potpyri_like.instruments.keywords import Keyword, Value
-from potpyri_like.store.header import RawHeader
+from potpyri_like.store.header import RawHeader, card_value
 
 if TYPE_CHECKING:
     from potpyri_like.instruments.base import Instrument
     from potpyri_like.instruments.cameras import Amplifier, Camera
 
-__all__ = ["Layout", "Readout", "image_hdus", "laid_out"]
+__all__ = ["Layout", "Readout", "image_hdus", "laid_out", "with_image"]
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,8 @@ def laid_out(header: RawHeader, camera: Camera, binning: tuple[int, int]) -> Lay
     ----------
     header : RawHeader
     camera : Camera
-        As it was at the time (`camera_at`), with the amplifiers that the file holds; without any, the first image
-        is read through one.
+        As it was at the time (`camera_at`), with the amplifiers that the file holds; without any, the image (see
+        `with_image`) is read through one.
     binning : (int, int)
         Columns, rows.
 
@@ -90,14 +90,35 @@ def laid_out(header: RawHeader, camera: Camera, binning: tuple[int, int]) -> Lay
         A card that the declaration needs is missing, or a section leaves its image.
     """
     if not camera.amplifiers:
-        if not header.images:
-            raise HeaderError(f"{header.path.name}: no image in it; the file is left out")
-        readout = _readout(header, header.images[0], camera, camera, binning)
+        readout = _readout(header, with_image(header, camera).image, camera, camera, binning)
         return Layout(readout.data.shape, (readout,))
     readouts = tuple(_readout(header, a.hdu, camera, a, binning) for a in camera.amplifiers)
     rows = max(r.y0 + r.data.shape[0] for r in readouts)
     columns = max(r.x0 + r.data.shape[1] for r in readouts)
     return Layout((rows, columns), readouts)
+
+
+def with_image(header: RawHeader, camera: Camera) -> RawHeader:
+    """The header with the image chosen that the camera declares, where it does; else as it is.
+
+    Raises
+    ------
+    HeaderError
+        The file has no such image.
+    """
+    if camera.image is None:
+        return header
+    for hdu in header.images:
+        name = str(card_value(header.hdus[hdu], "EXTNAME") or "")
+        if hdu == camera.image or (
+            isinstance(camera.image, str) and name.casefold() == camera.image.casefold()
+        ):
+            return replace(header, chosen=hdu)
+    found = ", ".join(map(header.image_in_words, header.images)) or "none"
+    raise HeaderError(
+        f"{header.path.name}: no image in HDU {camera.image}, where camera {camera.name!r} has its own;"
+        f" images in the file: {found}; the frame is excluded"
+    )
 
 
 @once_a_method("image_hdus")
@@ -130,7 +151,7 @@ def _readout(
         hdu=hdu,
         data=data,
         overscan=overscan,
-        gain=_number(gain, own, u.electron / u.adu, hdu),
+        gain=_positive(gain, own, u.electron / u.adu, hdu),
         read_noise=read_noise,
         saturation=_number(camera.saturation, own, u.adu, hdu),
         x0=getattr(declared, "x0", 0) // binning[0],
@@ -144,6 +165,17 @@ def _number(declared: Constant, header: RawHeader, unit: u.UnitBase, hdu: int) -
     """A constant's number in that unit, from the header where the declaration says so."""
     quantity = _card(declared, header, hdu) if isinstance(declared, Keyword) else declared
     return float(u.Quantity(quantity).to_value(unit))
+
+
+def _positive(declared: Constant, header: RawHeader, unit: u.UnitBase, hdu: int) -> float:
+    """The same, where only a number above 0 can be."""
+    value = _number(declared, header, unit, hdu)
+    if not value > 0:
+        cards = " or ".join(declared.cards) if isinstance(declared, Keyword) else "the declaration"
+        raise HeaderError(
+            f"{header.path.name}: {cards} gives {value:g} {unit} in HDU {hdu}, which cannot be; the frame is excluded"
+        )
+    return value
 
 
 def _section(

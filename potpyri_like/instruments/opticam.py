@@ -209,7 +209,7 @@ class Opticam(Instrument):
         """One; a simulator states its true gain, in GAIN."""
         if not _is_simulated(header) or "GAIN" not in header:
             return ()
-        return (Amplifier(hdu=header.images[0], x0=0, y0=0, gain=Keyword("GAIN", u.electron / u.adu)),)
+        return (Amplifier(hdu=header.image, x0=0, y0=0, gain=Keyword("GAIN", u.electron / u.adu)),)
 
     def readout_of(self, header: RawHeader) -> str:
         """The readout rate; 000 MHz is a card that was not filled."""
@@ -318,7 +318,7 @@ def _in_order(before: tuple[FrameInfo, ...], after: tuple[FrameInfo, ...]) -> bo
 
 def _is_simulated(header: RawHeader) -> bool:
     """Whether the opticam package made it: real pixels are integers, of a camera with a serial number."""
-    return header.hdus[header.images[0]].get("BITPIX", 16) < 0 and "SERIALN" not in header
+    return header.hdus[header.image].get("BITPIX", 16) < 0 and "SERIALN" not in header
 
 
 @hookimpl

@@ -185,7 +185,7 @@ def _witnesses(header: RawHeader, but: set[str]) -> Iterator[tuple[str, float, f
 
 def _image_centre(header: RawHeader) -> Iterator[tuple[str, float, float]]:
     """The place of the reference pixel, where the first image has equatorial coordinates in degrees."""
-    own = header.of(header.images[0]) if header.images else header
+    own = header.of(header.image) if header.images else header
     kinds = [str(own.get(f"CTYPE{axis}", ""))[:4] for axis in (1, 2)]
     if sorted(kinds) != ["DEC-", "RA--"] or not all(
         str(own.get(f"CUNIT{axis}", "deg")).lower().startswith("deg") for axis in (1, 2)

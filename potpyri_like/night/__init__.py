@@ -9,7 +9,7 @@ from potpyri_like.night.files import (
     is_ours,
     list_files,
 )
-from potpyri_like.night.names import dated, slug, with_folder
+from potpyri_like.night.names import band_slug, dated, slug, with_folder
 from potpyri_like.night.night import FrameRow, Night, ObservationSet, refused
 from potpyri_like.night.scanning import Memory, edits_by_file, rows_of, scan
 
@@ -21,6 +21,7 @@ __all__ = [
     "Memory",
     "Night",
     "ObservationSet",
+    "band_slug",
     "check_apart",
     "check_is_folder",
     "dated",

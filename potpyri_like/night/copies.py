@@ -15,6 +15,7 @@ from typing import Protocol, TypeGuard
 import astropy.units as u
 import numpy as np
 
+from potpyri_like.astrometry import utc_days
 from potpyri_like.encoding import Kept
 from potpyri_like.errors import FrameError
 from potpyri_like.frame import FrameInfo, FrameKind
@@ -108,7 +109,7 @@ def _candidates(infos: Sequence[FrameInfo]) -> Iterator[list[FrameInfo]]:
 def _overlapping(group: Sequence[FrameInfo]) -> Iterator[list[FrameInfo]]:
     """Runs of frames each of which begins before the one before it is half over."""
     timed = [
-        (float(i.mid_time.utc.jd) * 86400, np.nan_to_num(i.exposure.to_value(u.s)), i)
+        (utc_days(i.mid_time) * 86400, np.nan_to_num(i.exposure.to_value(u.s)), i)
         for i in group
         if i.mid_time
     ]
@@ -206,7 +207,9 @@ def _sample_of(info: FrameInfo, images: _HDUs) -> tuple[np.ndarray, bool, bool]:
     FrameError
         Its pixels cannot be read, or are all the same.
     """
-    header, read, _ = read_raw(info.path, lambda h: list(images(h))[:1], plane=info.plane, inside=info.inside)
+    header, read, _ = read_raw(
+        info.path, lambda h: list(images(h))[:1], plane=info.file_plane, inside=info.inside
+    )
     ((hdu, image),) = read.items()
     is_integer = header.hdus[hdu].get("BITPIX", -32) > 0
     unit = str(header.of(hdu).get("BUNIT", "")).casefold()

@@ -14,7 +14,7 @@ import numpy as np
 from astropy.coordinates import EarthLocation
 from astropy.time import Time
 
-from potpyri_like.astrometry import evening_of, local_days
+from potpyri_like.astrometry import evening_of, local_days, utc_days
 from potpyri_like.frame import FrameInfo, FrameKind
 
 __all__ = ["by_nearness", "days_between", "with_nights"]
@@ -75,7 +75,7 @@ def _days_of(infos: Sequence[FrameInfo], site_of: Callable[[str], EarthLocation]
     for camera in {info.camera for info in infos}:
         own = [(i, x.mid_time) for i, x in enumerate(infos) if x.camera == camera and x.mid_time is not None]
         if own:
-            times = Time([float(time.utc.jd) for _, time in own], format="jd", scale="utc")
+            times = Time([utc_days(time) for _, time in own], format="jd", scale="utc")
             days[[i for i, _ in own]] = local_days(times, site_of(camera))
     return days
 
@@ -95,7 +95,8 @@ def _nights_by_time(days: np.ndarray, science: Sequence[int]) -> dict[int, str]:
             nights[-1] += own
         else:
             nights.append(own)
-    return {i: evening_of(np.median(days[night])) for night in nights for i in night}
+    named = ((night, evening_of(np.median(days[night]))) for night in nights)
+    return {i: name for night, name in named for i in night}
 
 
 def _is_one_series(before: np.ndarray, after: np.ndarray) -> bool:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from potpyri_like.errors import NightError, UsageError
-from potpyri_like.store import OWN_FOLDER, is_raw_name, one_line
+from potpyri_like.store import OWN_FOLDER, Unopened, is_raw_name, one_line, unopened_among
+from potpyri_like.store.packed import frames_in_zip
 
 __all__ = ["NIGHT_TABLE", "RUN_RECORD", "Listing", "check_apart", "check_is_folder", "is_ours", "list_files"]
 
@@ -30,11 +31,14 @@ class Listing:
         What befell folders that cannot be looked into.
     odd : tuple of (Path, str)
         Links that lead nowhere or out of the night, pipes and devices, each with what is wrong; they are passed over.
+    unopened : tuple of Unopened
+        What looks like frames and is not opened, by its form.
     """
 
     files: tuple[Path, ...]
     closed: tuple[OSError, ...] = ()
     odd: tuple[tuple[Path, str], ...] = ()
+    unopened: tuple[Unopened, ...] = ()
 
     @property
     def strangers(self) -> int:
@@ -77,7 +81,8 @@ def list_files(root: Path, skip: Path | None) -> Listing:
     if not listing.files:
         closed = "".join(f"; {one_line(str(error))}" for error in listing.closed[:3])
         links = f"; {listing.strangers} links that leave it are passed over" if listing.strangers else ""
-        raise NightError(f"{root}: no .fit, .fits or .fts file in it or below{links}{closed}")
+        others = "".join(f"; {each}" for each in listing.unopened)
+        raise NightError(f"{root}: no .fit, .fits or .fts file in it or below{links}{closed}{others}")
     return listing
 
 
@@ -87,17 +92,26 @@ def _raw_names(root: Path, skip: Path | None) -> Listing:
     files: list[Path] = []
     closed: list[OSError] = []
     odd: list[tuple[Path, str]] = []
+    others: list[Path] = []
     for folder, folders, names in os.walk(root, onerror=closed.append):
         here = Path(folder)
         links = [name for name in folders if os.path.islink(os.path.join(folder, name))]  # noqa: PTH114, PTH118
         folders[:] = sorted(name for name in folders if _is_searched(here / name, avoid))
-        for name in sorted([*filter(is_raw_name, names), *links]):
+        raw = [name for name in names if is_raw_name(name) or _is_zipped_frame(here / name)]
+        others += [here / name for name in {*names}.difference(raw)]
+        for name in sorted([*raw, *links]):
             why = _oddity(os.path.join(folder, name), top)  # noqa: PTH118  (quicker)
             if why:
                 odd.append((here / name, why))
             elif name not in links:
                 files.append(here / name)
-    return Listing(tuple(sorted(files)), tuple(closed), tuple(odd))
+    unopened = tuple(unopened_among(sorted(others), files, root))
+    return Listing(tuple(sorted(files)), tuple(closed), tuple(odd), unopened)
+
+
+def _is_zipped_frame(path: Path) -> bool:
+    """Whether a file is a zip archive of one frame, whatever its name."""
+    return path.suffix.lower() == ".zip" and len(frames_in_zip(path)) == 1
 
 
 def _oddity(path: str, top: Path) -> str:

@@ -8,12 +8,7 @@ import numpy as np
 
 from potpyri_like.frame import FrameInfo, FrameKind
 
-__all__ = ["fits_settings", "fits_temperature", "pixels_key", "temperature_of", "unfit_in_words"]
-
-
-def pixels_key(info: FrameInfo) -> tuple:
-    """What a calibration frame and a science frame share that come from the same pixels."""
-    return info.camera, info.binning, info.readout, info.shape
+__all__ = ["fits_settings", "fits_temperature", "temperature_of", "unfit_in_words"]
 
 
 def temperature_of(frames: Iterable[FrameInfo]) -> float | None:

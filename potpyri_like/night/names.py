@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+import zlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import chain, count
 from pathlib import PurePath
 from typing import TypeVar
@@ -14,9 +15,19 @@ from potpyri_like.frame import FrameInfo
 from potpyri_like.night.files import NIGHT_TABLE, RUN_RECORD
 from potpyri_like.store import OWN_FOLDER
 
-__all__ = ["dated", "set_folders", "slug", "with_folder"]
+__all__ = ["band_slug", "dated", "set_folders", "slug", "with_folder"]
 
 _OWN_NAMES = ("cals", "log", OWN_FOLDER, NIGHT_TABLE, RUN_RECORD, "report.html")
+_SIGNS = {
+    "'": "prime",
+    "′": "prime",
+    "´": "prime",
+    "`": "prime",
+    "’": "prime",
+    '"': "second",
+    "*": "star",
+    "/": "over",
+}
 _LONGEST_NAME = 80  # bytes; file systems take 255, and names get prefixes and suffixes
 
 
@@ -39,7 +50,8 @@ def set_folders(firsts: Mapping[tuple, FrameInfo]) -> dict[tuple, str]:
     """
     keys = sorted(firsts, key=str)
     targets = _different({key[0]: slug(firsts[key].target or "unnamed") for key in keys})
-    plain = {key: f"{targets[key[0]]}/{slug(firsts[key].band or 'clear')}" for key in keys}
+    bands = _telling({firsts[key].band for key in keys})
+    plain = {key: f"{targets[key[0]]}/{bands[firsts[key].band]}" for key in keys}
     shared = Counter(name.casefold() for name in plain.values())
     return _different(
         {
@@ -49,18 +61,58 @@ def set_folders(firsts: Mapping[tuple, FrameInfo]) -> dict[tuple, str]:
     )
 
 
+def _telling(bands: Iterable[str]) -> dict[str, str]:
+    """A name for each band, from itself alone, but where letters of another case are all that tells two apart."""
+    names = {band: band_slug(band) for band in sorted(bands)}
+    alike: dict[str, list[str]] = {}
+    for band, name in names.items():
+        alike.setdefault(name.casefold(), []).append(band)
+    own = {
+        band
+        for group in alike.values()
+        for band in group
+        if group == [band] or _is_the_one(band, group, names)
+    }
+    return {band: name if band in own else f"{name}_{_cases(band)}" for band, name in names.items()}
+
+
+def _is_the_one(band: str, group: Iterable[str], names: Mapping[str, str]) -> bool:
+    """Whether a band alone, of some whose names are alike, is what its name is."""
+    return [other for other in group if names[other] == other] == [band]
+
+
+def _cases(text: str) -> str:
+    """Which of its letters are capitals, in words; of a longer text as a number."""
+    if len(text) == 1:
+        return "capital" if text.isupper() else "small"
+    if not text:
+        return "unnamed"
+    return f"{zlib.crc32(text.encode(errors='surrogateescape')):08x}"
+
+
+def band_slug(band: str) -> str:
+    """The name of a band as part of a file's or a folder's: signs that no name of a file can have are in words.
+
+    r' is r_prime, so that r and r' are two folders, in whatever night.
+    """
+    dots = re.sub(r"^\.+|\.+$|\.\.+", "_dot_", band.strip())
+    words = "".join(f"_{_SIGNS[sign]}_" if sign in _SIGNS else sign for sign in dots)
+    return slug(re.sub("_+", "_", words)) if band.strip() else "clear"
+
+
 def dated(path: str, night: str) -> str:
     """A path within the output folder, below the folder of a night where one is given: YYYYMMDD/path."""
     return f"{night.replace('-', '')}/{path}" if night else path
 
 
 def _suffix(info: FrameInfo) -> str:
-    """Camera, binning and readout, for the name of a folder."""
+    """Camera, binning, readout and the place of a window, for the name of a folder."""
     parts = [
         slug(info.camera),
         f"{info.binning[0]}x{info.binning[1]}",
         *([slug(info.readout)] if info.readout else []),
         *([f"gain{slug(info.gain_setting)}"] if info.gain_setting else []),
+        *(["at_{}_{}".format(*info.window)] if info.window and any(info.window[:2]) else []),
     ]
     return "".join(f"_{part}" for part in parts)
 

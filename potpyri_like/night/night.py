@@ -19,17 +19,28 @@ from potpyri_like.night.edits import LEAVE_OUT, REFUSED, USE, Edit
 from potpyri_like.night.fitting import (
     fits_settings,
     fits_temperature,
-    pixels_key,
     temperature_of,
     unfit_in_words,
 )
 from potpyri_like.night.names import dated, set_folders, with_folder
 from potpyri_like.night.pointings import with_fields
-from potpyri_like.store import one_line
+from potpyri_like.store import Unopened, one_line
 
-__all__ = ["COPY", "FrameRow", "Night", "ObservationSet", "refused", "set_key"]
+__all__ = [
+    "COPY",
+    "NO_PLACE",
+    "FrameRow",
+    "Night",
+    "ObservationSet",
+    "is_flat_of",
+    "pixels_key",
+    "refused",
+    "serving",
+    "set_key",
+]
 
 COPY = "the same exposure as"
+NO_PLACE = "no card tells where on the detector that window lies"
 _CALIBRATIONS = (FrameKind.BIAS, FrameKind.DARK, FrameKind.FLAT)
 _ABSENT = "the file is not there now; what was written about it holds when it is back"
 _COLUMNS = ("file", "kind", "camera", "band", "target", "binning", "exposure", "mid_time", "clock", "night")
@@ -117,6 +128,8 @@ class Night:
         What the observer wants otherwise than the headers say, by file.
     edited_digest : str
         The SHA-256 of the night.ecsv that says so.
+    unopened : tuple of Unopened
+        Files that look like frames and are not opened, by their form.
     """
 
     root: Path
@@ -124,6 +137,7 @@ class Night:
     rows: tuple[FrameRow, ...]
     edits: Mapping[str, Edit] = field(default_factory=dict)
     edited_digest: str = ""
+    unopened: tuple[Unopened, ...] = ()
 
     @property
     def frames(self) -> tuple[FrameInfo, ...]:
@@ -148,6 +162,11 @@ class Night:
     def copies(self) -> tuple[FrameRow, ...]:
         """The frames that are left out since they are copies of others."""
         return tuple(r for r in self.rows if r.status == LEAVE_OUT and r.reason.startswith(COPY))
+
+    @property
+    def without_place(self) -> tuple[FrameRow, ...]:
+        """The calibration frames that would serve a window, if its place on the detector were known."""
+        return tuple(row for row in self.rows if NO_PLACE in row.reason)
 
     def sets(self, *, joined: bool = False) -> tuple[ObservationSet, ...]:
         """The science frames by night, target, pointing, camera, band, binning and readout, with what calibrates each.
@@ -195,17 +214,23 @@ class Night:
     def calibrations(
         self, kind: FrameKind, science: FrameInfo, temperature: float | None = None
     ) -> Iterator[FrameInfo]:
-        """Calibration frames with the science frame's camera, binning, readout, shape and settings; flats: its band."""
+        """Calibration frames with the science frame's camera, binning, readout, pixels and settings; flats: its band.
+
+        Those of a larger part of the detector serve a window, cut to it, where none of the same band and exposure are
+        of the window itself.
+        """
         tolerance = self.instrument.calibration.temperature_tolerance.to_value(u.K)
-        for info in self.frames:
-            if (
-                info.kind is kind
-                and pixels_key(info) == pixels_key(science)
-                and fits_settings(info, science)
-                and fits_temperature(info, temperature, tolerance)
-                and (kind is not FrameKind.FLAT or info.band == science.band)
-            ):
-                yield info
+        found = [
+            served
+            for info in self.frames
+            if info.kind is kind
+            and fits_settings(info, science)
+            and fits_temperature(info, temperature, tolerance)
+            and (kind is not FrameKind.FLAT or is_flat_of(info, science))
+            and (served := serving(info, science))
+        ]
+        whole = {_sort_of(info) for info in found if info.cut is None}
+        yield from (info for info in found if info.cut is None or _sort_of(info) not in whole)
 
     def unfit(self, kind: FrameKind, science: FrameInfo, fitting: Sequence[FrameInfo]) -> list[FrameInfo]:
         """Those of the same pixels that do not fit."""
@@ -253,8 +278,46 @@ def refused(file: str, error: FrameError, edits: Mapping[str, Edit]) -> FrameRow
 
 def set_key(info: FrameInfo) -> tuple:
     """What the frames of one set share."""
+    place = None if info.window is None else info.window[:2]
     settings = info.gain_setting, info.offset
-    return info.target.casefold(), info.camera, info.band, info.binning, info.readout, *settings
+    return info.target.casefold(), info.camera, info.band, info.binning, info.readout, place, *settings
+
+
+def pixels_key(info: FrameInfo) -> tuple:
+    """What a calibration frame and a science frame share that come from the same pixels."""
+    return info.camera, info.binning, info.readout, info.shape
+
+
+def serving(calibration: FrameInfo, science: FrameInfo) -> FrameInfo | None:
+    """The calibration frame as it serves a science frame: as it is, or cut to its window; None where it does not.
+
+    A frame whose header tells no place begins at the detector's first pixel.
+    """
+    if pixels_key(calibration)[:-1] != pixels_key(science)[:-1]:
+        return None
+    if calibration.colour not in ("", science.colour):
+        return None
+    if science.window is None:
+        return calibration if calibration.shape == science.shape else None
+    x, y, columns, rows = science.window
+    left, low, wide, high = calibration.window or (0, 0, *calibration.shape[::-1])
+    if calibration.shape == science.shape and (calibration.window is None or (left, low) == (x, y)):
+        return calibration
+    if left <= x and low <= y and x + columns <= left + wide and y + rows <= low + high:
+        return replace(calibration, cut=(x - left, y - low, columns, rows))
+    return None
+
+
+def is_flat_of(flat: FrameInfo, science: FrameInfo) -> bool:
+    """Whether a flat is of a frame's band; one without colours is that of all colours behind its filter."""
+    return flat.band == science.band or bool(
+        science.colour and not flat.colour and flat.band == science.through
+    )
+
+
+def _sort_of(info: FrameInfo) -> tuple:
+    """What calibration frames share of which one replaces another."""
+    return info.band, round(float(np.nan_to_num(info.exposure.to_value(u.s), nan=-1.0)), 1)
 
 
 def _edited_values(edit: Edit) -> tuple:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,12 +18,27 @@ from potpyri_like.encoding import Kept
 from potpyri_like.errors import FrameError, HeaderError
 from potpyri_like.frame import FrameInfo, FrameKind
 from potpyri_like.instruments import Instrument, camera_named, image_hdus, site_of
+from potpyri_like.instruments.clock import FAULTS
+from potpyri_like.instruments.colours import planes_in
+from potpyri_like.instruments.file_notes import ALTERED
+from potpyri_like.instruments.layout import with_image
+from potpyri_like.night.colours import with_colours
 from potpyri_like.night.copies import copies
 from potpyri_like.night.edits import LEAVE_OUT, REFUSED, USE, Edit, Written, read_edits, tell_unknown
 from potpyri_like.night.evenings import with_nights
 from potpyri_like.night.files import Listing, check_apart, list_files
-from potpyri_like.night.fitting import fits_settings, fits_temperature, pixels_key
-from potpyri_like.night.night import COPY, FrameRow, Night, refused, set_key
+from potpyri_like.night.fitting import fits_settings, fits_temperature
+from potpyri_like.night.night import (
+    COPY,
+    NO_PLACE,
+    FrameRow,
+    Night,
+    is_flat_of,
+    pixels_key,
+    refused,
+    serving,
+    set_key,
+)
 from potpyri_like.store import printable, read_header, unpacked_name
 from potpyri_like.store.header import RawHeader
 
@@ -32,6 +47,15 @@ __all__ = ["Memory", "edits_by_file", "rows_of", "scan"]
 _NO_NIGHT = (
     "of which night it is cannot be known: its clock was not set, and frames of several nights lie beside it;"
     " the frame is excluded (put the frames of each night into a folder of their own)"
+)
+_FEW_ALTERED, _ALTERED_PART = 2, 0.05  # files; of a night's files
+_ALTERED = (
+    "its header does not add up to its CHECKSUM: it was changed after that was written; the frame is excluded"
+    " (if the change was meant, set its status to 'use' in night.ecsv)"
+)
+_COLOURS = (
+    "a colour of one exposure, as three planes in time would outlast the start of the next file; its camera declares"
+    " such frames to be rejected"
 )
 _BY_HAND = "left out by hand in night.ecsv"
 _NOT_NEEDED = "neither science nor calibration"
@@ -92,10 +116,12 @@ def scan(
     edits = read if written is None else written.changes(read)
     rows = _rows_of_files(listing.files, root, instrument, edits, memory)
     tell_unknown(read, {row.file for row in rows})
-    rows = _without_copies(_settle(rows, instrument), instrument, edits, memory)
+    rows = _reject_altered(_in_colours(_settle(rows, instrument), instrument), edits)
+    rows = _without_copies(rows, instrument, edits, memory)
     tolerance = float(instrument.calibration.temperature_tolerance.to_value(u.K))
     rows = _remark_unused(_refuse_odd_shapes(_sorted_into_nights(rows, instrument)), tolerance)
-    return Night(root, instrument, (*_passed_over(listing, root), *rows), edits)
+    passed_over = _passed_over(listing, root)
+    return Night(root, instrument, (*passed_over, *rows), edits, unopened=listing.unopened)
 
 
 def _twins(files: Iterable[Path]) -> dict[Path, Path]:
@@ -208,15 +234,27 @@ def rows_of(
         ]
     try:
         header = read_header(path, inside=inside)
-        if 0 in header.image_shape:
-            raise HeaderError(
-                f"{path.name}: an image without pixels, {header.image_shape}; the file is left out"
-            )
+        planes = _planes_in(instrument, header)
     except FrameError as error:
         return [refused(file, error, edits)]
-    planes = int(np.prod(header.image_shape[:-2]))
-    names = [file] if len(header.image_shape) == 2 else [f"{file}[{plane}]" for plane in range(planes)]
+    names = [f"{file}[{plane}]" for plane in range(planes)] if planes else [file]
     return list(_described(header, names, instrument, edits))
+
+
+def _planes_in(instrument: Instrument, header: RawHeader) -> int:
+    """How many frames a file holds as its planes, 0 for none; what its shape tells where its camera is not known yet.
+
+    Raises
+    ------
+    HeaderError
+        There is no image, or none of which this can be told.
+    """
+    *planes, _, _ = header.image_shape
+    try:
+        camera, binning = instrument.camera_of(header), instrument.binning_of(header)
+    except (HeaderError, *FAULTS):  # it is told where the frame is described
+        return int(np.prod(planes)) if planes else 0
+    return planes_in(with_image(header, camera), camera, binning)
 
 
 def _described(
@@ -259,6 +297,47 @@ def _settle(rows: list[FrameRow], instrument: Instrument) -> list[FrameRow]:
     return [row if row.info is None else replace(row, info=next(settled)) for row in rows]
 
 
+def _in_colours(rows: list[FrameRow], instrument: Instrument) -> list[FrameRow]:
+    """The rows with the planes that are colours as bands, or rejected where their camera declares that."""
+    in_time, no_colours = (
+        {camera.name for camera in instrument.cameras if camera.colour == word}
+        for word in ("times", "reject")
+    )
+    settled = iter(with_colours([row.info for row in rows if row.info is not None], in_time))
+    rows = [row if row.info is None else replace(row, info=next(settled)) for row in rows]
+    return [
+        replace(row, status=REFUSED, reason=f"{row.info.label}: {_COLOURS}")
+        if row.info is not None
+        and row.status == USE
+        and row.info.colour
+        and not row.info.mosaic
+        and row.info.camera in no_colours
+        else row
+        for row in rows
+    ]
+
+
+def _reject_altered(rows: list[FrameRow], edits: Mapping[str, Edit]) -> list[FrameRow]:
+    """The rows; a frame with another header than its CHECKSUM was written for is rejected, where few are so.
+
+    Where many are, a program changed the headers on purpose and left the sums as they were: what damages files hits
+    their pixels, which are a hundred times as many bytes.
+    """
+    known = {row.info.path: ALTERED in row.info.notes for row in rows if row.info is not None}
+    altered = sum(known.values())
+    if altered > max(_FEW_ALTERED, _ALTERED_PART * len(known)) or 2 * altered > len(known):
+        return rows
+    return [
+        replace(row, status=REFUSED, reason=f"{row.info.label}: {_ALTERED}")
+        if row.info is not None
+        and row.status == USE
+        and ALTERED in row.info.notes
+        and edits.get(row.file, Edit()).status.lower() != USE
+        else row
+        for row in rows
+    ]
+
+
 def _without_copies(
     rows: list[FrameRow], instrument: Instrument, edits: Mapping[str, Edit], memory: Memory | None
 ) -> list[FrameRow]:
@@ -299,18 +378,27 @@ def _sorted_into_nights(rows: list[FrameRow], instrument: Instrument) -> list[Fr
 
 def _refuse_odd_shapes(rows: list[FrameRow]) -> list[FrameRow]:
     """Refuse science frames whose shape is not that of most frames of their set."""
-    shapes: dict[tuple, Counter] = defaultdict(Counter)
+    frames: dict[tuple, Counter] = defaultdict(Counter)
+    files: dict[tuple, dict[tuple[int, int], set[Path]]] = defaultdict(lambda: defaultdict(set))
     for info in _used(rows, FrameKind.SCIENCE):
-        shapes[info.night, *set_key(info)][info.shape] += 1
-    return [_with_usual_shape(row, shapes) for row in rows]
+        frames[info.night, *set_key(info)][info.shape] += 1
+        files[info.night, *set_key(info)][info.shape].add(info.path)
+    usual = {
+        key: max(frames[key], key=lambda shape: (len(own[shape]), frames[key][shape]))
+        for key, own in files.items()
+    }
+    return [_with_usual_shape(row, usual, frames) for row in rows]
 
 
-def _with_usual_shape(row: FrameRow, shapes: Mapping[tuple, Counter]) -> FrameRow:
-    """The row, refused where its shape is not the most frequent of its set."""
+def _with_usual_shape(
+    row: FrameRow, shapes: Mapping[tuple, tuple[int, int]], frames: Mapping[tuple, Counter]
+) -> FrameRow:
+    """The row, refused where its shape is not that of most files of its set: one cube does not outvote a night."""
     info = row.info
     if row.status != USE or info is None or info.kind is not FrameKind.SCIENCE:
         return row
-    (usual, count), *_ = shapes[info.night, *set_key(info)].most_common(1)
+    usual = shapes[info.night, *set_key(info)]
+    count = frames[info.night, *set_key(info)][usual]
     if info.shape == usual:
         return row
     reason = (
@@ -324,31 +412,44 @@ def _with_usual_shape(row: FrameRow, shapes: Mapping[tuple, Counter]) -> FrameRo
 def _remark_unused(rows: list[FrameRow], tolerance: float) -> list[FrameRow]:
     """The rows, calibration frames that fit no science frame with that as their reason."""
     science = _used(rows, FrameKind.SCIENCE)
-    pixels: dict[tuple, list[FrameInfo]] = defaultdict(list)
-    for info in science:
-        pixels[pixels_key(info)].append(info)
-    return [_with_remark(row, pixels, tolerance) for row in rows] if science else rows
+    each = list(
+        {
+            (pixels_key(info), info.window, info.band, info.gain_setting, info.offset, info.temperature): info
+            for info in science
+        }.values()
+    )
+    return [_with_remark(row, each, tolerance) for row in rows] if science else rows
 
 
-def _with_remark(row: FrameRow, pixels: Mapping[tuple, list[FrameInfo]], tolerance: float) -> FrameRow:
+def _with_remark(row: FrameRow, science: Sequence[FrameInfo], tolerance: float) -> FrameRow:
     """The row, with a reason where no science frame has the frame's pixels, its settings, or a flat's band."""
     info = row.info
     if row.status != USE or info is None or info.kind is FrameKind.SCIENCE:
         return row
-    if pixels_key(info) not in pixels:
-        return replace(row, reason=f"fits no science frame: none of {info.camera} has its size and readout")
-    lights = pixels[pixels_key(info)]
-    if info.kind is FrameKind.FLAT and info.band not in {light.band for light in lights}:
+    served = [other for other in science if serving(info, other)]
+    if not served:
+        return replace(row, reason=f"fits no science frame: {_unlike(info, science)}")
+    if info.kind is FrameKind.FLAT and not any(is_flat_of(info, other) for other in served):
         return replace(
             row, reason=f"fits no science frame: none of {info.camera} is in {info.band or 'its band'}"
         )
-    if not any(fits_settings(info, light) for light in lights):
+    if not any(fits_settings(info, light) for light in served):
         return replace(row, reason=f"fits no science frame: none of {info.camera} has its gain and offset")
-    if not any(fits_temperature(info, light.temperature, tolerance) for light in lights):
+    if not any(fits_temperature(info, light.temperature, tolerance) for light in served):
         return replace(
             row, reason=f"fits no science frame: none is of {info.temperature:+.0f} degrees Celsius"
         )
     return row
+
+
+def _unlike(info: FrameInfo, science: Sequence[FrameInfo]) -> str:
+    """What a calibration frame does not share with any science frame."""
+    windows = [s for s in science if pixels_key(s)[:-1] == pixels_key(info)[:-1] and s.window is None]
+    smaller = [s for s in windows if s.shape[0] <= info.shape[0] and s.shape[1] <= info.shape[1]]
+    if not smaller:
+        return f"none of {info.camera} has its size and readout"
+    rows, columns = smaller[0].shape
+    return f"those of {info.camera} have {columns} x {rows} pixels, and {NO_PLACE} (declare the camera's `window`)"
 
 
 def _used(rows: Iterable[FrameRow], kind: FrameKind) -> list[FrameInfo]:

@@ -52,14 +52,19 @@ class AuditTimes(TargetStage):
     gives = (AUDIT,)
 
     def __call__(self, works: tuple[Work, ...], tools: Tools) -> tuple[Work, ...]:
-        sets = {work.observed.camera: [w for w in works if _known(w, work.observed.camera)] for work in works}
+        sets = {_shutter_of(work): [w for w in works if _known(w, _shutter_of(work))] for work in works}
         audited = {id(w): done for group in sets.values() for w, done in _audit(group)}
         return tuple(audited.get(id(work), work) for work in works)
 
 
-def _known(work: Work, camera: str) -> bool:
+def _shutter_of(work: Work) -> tuple[str, str]:
+    """What exposes a set's frames one after the other: a camera; of one in colour, each colour by itself."""
+    return work.observed.camera, next((info.colour for info in work.observed.frames), "")
+
+
+def _known(work: Work, shutter: tuple[str, str]) -> bool:
     """Whether a set is of that camera, and has times."""
-    return work.observed.camera == camera and work.result.series is not None
+    return _shutter_of(work) == shutter and work.result.series is not None
 
 
 def _audit(group: Sequence[Work]) -> Iterator[tuple[Work, Work]]:

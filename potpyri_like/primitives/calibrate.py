@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from potpyri_like.frame import UNUSABLE, Frame
-from potpyri_like.imaging import calibrate, fill_bad, photon_factor, pixel_noise, typical
+from potpyri_like.imaging import calibrate, fill_bad, level_mosaic, photon_factor, pixel_noise, typical
 from potpyri_like.primitives.fields import (
     CALIBRATED,
     DIGITISATION,
@@ -26,7 +26,8 @@ __all__ = ["Calibrate", "typical"]
 class Calibrate(FrameStage):
     """Subtract bias and dark, divide by the flat, add the photons' noise to the variance, and fill bad pixels.
 
-    A filled pixel has the mean of its good neighbours, and keeps its bit in the mask.
+    A filled pixel has the mean of its good neighbours, and keeps its bit in the mask. The sky of a mosaic that is not
+    split is made equal in its colours.
     """
 
     reads = (
@@ -55,6 +56,8 @@ class Calibrate(FrameStage):
             pedestal=masters.pedestal,
         )
         fill_bad(pixels, int(UNUSABLE), out=pixels.data)
+        if frame.info.mosaic and not frame.info.colour:
+            pixels = pixels._replace(data=level_mosaic(pixels.data))
         used = [f"{m.kind} ({m.rung})" for m in (masters.bias, dark, masters.flat) if m is not None]
         return frame.after(
             f"calibrated with {', '.join(used) or 'nothing'}",

@@ -34,7 +34,7 @@ from potpyri_like.imaging import (
     scatter_ratio,
     typical,
 )
-from potpyri_like.night import dated, slug, with_folder
+from potpyri_like.night import band_slug, dated, slug, with_folder
 from potpyri_like.primitives.dark_ladder import dark_ladder
 from potpyri_like.primitives.fields import POISSON_FACTOR, READING
 from potpyri_like.primitives.hot_pixels import HotPixels
@@ -199,7 +199,12 @@ class Maker:
         """
         if not frames:
             return None
-        key = (kind, self.setup.filter_mode, self.is_dated, tuple(sorted((f.path, f.plane) for f in frames)))
+        key = (
+            kind,
+            self.setup.filter_mode,
+            self.is_dated,
+            tuple(sorted((f.path, f.plane, f.cut) for f in frames)),
+        )
         if key in self.made:
             self.problems.extend(self.made[key].problems)
             return self.made[key].master
@@ -225,7 +230,12 @@ class Maker:
         shared = self.made_by, instrument, kind, setup.filter_mode, setup.masters.bias is not None
         level = [setup.masters.pedestal] if setup.masters.pedestal else []
         return fingerprint(
-            *shared, *level, list(before), [f.label for f in frames], exposures, self.tools.raw(frames)
+            *shared,
+            *level,
+            list(before),
+            [(f.label, f.cut) for f in frames],
+            exposures,
+            self.tools.raw(frames),
         )
 
     def recalled(
@@ -549,13 +559,18 @@ def _combine_frames(frames: Subset, method: str, noise: Noise, *, weighted: bool
 
 def _master_name(kind: str, exposure: float, first: FrameInfo) -> str:
     """master_{kind}_{camera}_{band?}_{exposure?}_{binning}.fits"""
-    parts = ["master", kind, first.camera]
+    parts = ["master", kind, slug(first.camera)]
     if kind == "flat" and first.band:
-        parts.append(first.band)
+        parts.append(band_slug(first.band))
+    elif first.colour:
+        parts.append(first.colour)
     if kind == "dark":
         parts.append(f"{exposure:g}s")
     parts.append(f"{first.binning[0]}x{first.binning[1]}")
-    return f"cals/{slug('_'.join(parts))}.fits"
+    if first.cut is not None:
+        x, y, columns, rows = first.cut
+        parts.append(f"window_{x}_{y}_{columns}x{rows}")
+    return f"cals/{'_'.join(parts)}.fits"
 
 
 def _numbered(name: str, number: int) -> str:

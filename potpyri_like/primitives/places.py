@@ -13,6 +13,7 @@ from potpyri_like.errors import UsageError
 from potpyri_like.frame import Frame, FrameInfo
 from potpyri_like.imaging import Pixels
 from potpyri_like.instruments import camera_named, wcs_of, wcs_trouble
+from potpyri_like.instruments.colours import colour_wcs
 from potpyri_like.night import ObservationSet
 from potpyri_like.photometry import forced_flux
 from potpyri_like.primitives.fields import CALIBRATED, COORDINATES, PLACE, PROBE, REFERENCE, REGISTRATION
@@ -38,7 +39,7 @@ class SkyPlace(FrameStage):
         instrument = setup.instrument
         header = read_header(info.path, inside=info.inside)
         layout = instrument.layout(header, camera_named(instrument, info.camera))
-        wcs = wcs_of(instrument, header, layout)
+        wcs = colour_wcs(wcs_of(instrument, header, layout), info, layout)
         place, doubt = None, ""
         if wcs is not None and setup.coordinates is not None:
             place, doubt = _pixel_of(wcs, setup.coordinates)

@@ -9,6 +9,7 @@ import numpy as np
 
 from potpyri_like.errors import RegistrationError, UsageError
 from potpyri_like.frame import FrameInfo
+from potpyri_like.instruments.colours import pixel_of_file
 from potpyri_like.night import ObservationSet
 from potpyri_like.photometry import SIGMA_STAR, combined_significance
 from potpyri_like.primitives.fields import (
@@ -114,6 +115,7 @@ class LocateTarget(TargetStage):
         reference = work.setup.reference
         if reference is None:
             raise RegistrationError(f"{work.observed.name} has no reference")
+        xy = pixel_of_file(info, xy)
         _check_inside(xy, reference.image.shape, f"the pixel given in {info.label}")
         if info == reference.info:
             return xy

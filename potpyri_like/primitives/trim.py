@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
 from potpyri_like.errors import PixelError
-from potpyri_like.frame import Frame, FrameInfo
-from potpyri_like.imaging import Piece, assemble, counts_of, overscan_level, rounding_variance
+from potpyri_like.frame import Frame, FrameInfo, Pixels
+from potpyri_like.imaging import Piece, assemble, counts_of, mosaic_colour, overscan_level, rounding_variance
 from potpyri_like.instruments import Instrument, Layout, Readout, camera_named, image_hdus, wcs_of
+from potpyri_like.instruments.colours import colour_wcs, pattern_of
+from potpyri_like.instruments.layout import with_image
 from potpyri_like.primitives.fields import COUNTS, DIGITISATION, MASTERS, READING, TRIMMED, WCS_TROUBLE
 from potpyri_like.primitives.stage import Setup
 from potpyri_like.stages import FrameStage, Input
@@ -39,7 +41,8 @@ class Trim(FrameStage):
         instrument = setup.instrument
         camera = camera_named(instrument, info.camera)
         wanted = partial(image_hdus, instrument, camera=camera)
-        header, images, reading = read_raw(info.path, wanted, plane=info.plane, inside=info.inside)
+        header, images, reading = read_raw(info.path, wanted, plane=info.file_plane, inside=info.inside)
+        header = with_image(header, camera)
         if header.image_shape[-2:] != info.shape:
             raise PixelError(
                 f"{info.path.name}: it changed its size since the night was listed; it is left out"
@@ -49,9 +52,39 @@ class Trim(FrameStage):
         pieces = [_piece(r, images[r.hdu], instrument, pedestal) for r in layout.readouts]
         pixels = assemble(pieces, shape=layout.shape)
         frame = Frame(pixels, info, wcs_of(instrument, header, layout))
-        counts = counts_of(pieces, shape=layout.shape)
+        frame = _cut_out(_one_colour(frame, layout))
+        counts = None if info.mosaic and info.colour else counts_of(pieces, shape=layout.shape)
         rounding = rounding_variance([readout.gain for readout in layout.readouts])
         return frame.after(_said(layout, pedestal), reading=reading, counts=counts, digitisation=rounding)
+
+
+def _one_colour(frame: Frame, layout: Layout) -> Frame:
+    """The colour of a mosaic that the frame is to be, where it is split; else the frame."""
+    info = frame.info
+    if not info.mosaic or not info.colour:
+        return frame
+    pixels = mosaic_colour(frame.pixels, pattern_of(info, layout), info.colour)
+    return replace(frame, pixels=pixels, wcs=colour_wcs(frame.wcs, info, layout))
+
+
+def _cut_out(frame: Frame) -> Frame:
+    """The part of a calibration frame that serves a window, where it does; else the frame.
+
+    Raises
+    ------
+    PixelError
+        It does not hold that part.
+    """
+    if frame.info.cut is None:
+        return frame
+    x, y, columns, rows = frame.info.cut
+    part = slice(y, y + rows), slice(x, x + columns)
+    if frame.data[part].shape != (rows, columns):
+        raise PixelError(
+            f"{frame.info.label}: {frame.data.shape[1]} x {frame.data.shape[0]} pixels do not hold the window of"
+            f" {columns} x {rows} at {x}, {y}; it is excluded"
+        )
+    return replace(frame, pixels=Pixels(*(plane[part] for plane in frame.pixels)), wcs=None)
 
 
 def _piece(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from potpyri_like.errors import NotUnderstood
-from potpyri_like.frame import FrameFlag
+from potpyri_like.frame import FrameFlag, FrameKind
+from potpyri_like.instruments.file_notes import ON_SCREEN
 from potpyri_like.night import Night
 from potpyri_like.options import Options
 from potpyri_like.primitives import Work
@@ -24,8 +26,10 @@ __all__ = [
     "many_unusable",
     "report_of",
     "statuses",
+    "unopened_files",
 ]
 
+_UNOPENED_MANY = 0.1  # of what may be science frames
 LOST_MANY = 0.25  # of an observation's frames: more than single frames are missing
 # Observations that no exit status is about: by OBJECT, or so few frames, so many times fewer than another has.
 _TEST_NAME = re.compile(r"(?<![a-z])(focus|foco|focusing|test|prueba|pointing)(?![a-z])", re.IGNORECASE)
@@ -44,7 +48,13 @@ def report_of(night: Night, works: Sequence[Work], options: Options) -> RunRepor
         if asked_for
         else tuple(as_remarks(r) if is_incidental(r, results) else r for r in results),
         status=statuses(night, works),
-        problems=(*many_unusable(night), *_copies_found(night)),
+        problems=(
+            *many_unusable(night),
+            *unopened_files(night),
+            *_copies_found(night),
+            *_said_of_files(night),
+            *_without_place(night),
+        ),
     )
 
 
@@ -68,6 +78,36 @@ def many_unusable(night: Night) -> Iterator[Problem]:
     if lost > LOST_MANY * len(night.rows):
         why = f"{lost} of {plural(len(night.rows), 'file')} could not be used; the reason of each is in night.ecsv"
         yield Problem("night", "frames", why)
+
+
+def unopened_files(night: Night) -> Iterator[Problem]:
+    """A problem for each form of files that look like frames and are not opened; a remark where they are few."""
+    science = sum(frame.kind is FrameKind.SCIENCE for frame in night.frames)
+    lost = sum(len(each.names) for each in night.unopened if each.are_frames)
+    for each in night.unopened:
+        many = each.are_frames and lost > _UNOPENED_MANY * (science + lost)
+        yield Problem(each.many, "night", str(each), Grade.MISSING if many else Grade.REMARK)
+
+
+def _without_place(night: Night) -> Iterator[Problem]:
+    """A remark where calibration frames do not serve a window, since nobody knows where it lies."""
+    if night.without_place:
+        what = plural(len(night.without_place), "calibration frame")
+        reason = night.without_place[0].reason
+        yield Problem(what, "night", f"{what}: {reason}", Grade.REMARK)
+
+
+def _said_of_files(night: Night) -> Iterator[Problem]:
+    """A remark for each thing said of several files, one sentence for what is alike but for its numbers."""
+    kinds: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for info in night.frames:
+        for note in info.notes:
+            if note.startswith(ON_SCREEN):
+                kinds[re.sub(r"\d+", "#", note)].append((info.label, note.removeprefix(ON_SCREEN)))
+    for alike in kinds.values():
+        label, note = alike[0]
+        where = label if len(alike) == 1 else f"{label} and {len(alike) - 1} more"
+        yield Problem(where, "night", note, Grade.REMARK)
 
 
 def _copies_found(night: Night) -> Iterator[Problem]:

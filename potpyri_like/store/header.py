@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
 from types import MappingProxyType
@@ -27,7 +28,20 @@ __all__ = [
 
 CardValue = str | int | float | bool
 _CARD = 80  # bytes
-_DECIMAL_COMMA = re.compile(r"[+-]?(\d*,(\d{1,2}|\d{4,})|0,\d+)")
+# "3,2" but not "60,000", which may be sixty thousand; with an exponent it cannot be
+_DECIMAL_COMMA = re.compile(
+    r"[+-]?(\d*,(\d{1,2}|\d{4,})|0,\d+|\d+,\d+(?=[ED]))([ED][+-]?\d+)?", re.IGNORECASE
+)
+_DOUBLE = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)D[+-]?\d+", re.IGNORECASE)  # FORTRAN's exponents
+_SCIENCE = re.compile(r"(SCI(ENCE)?|IMAGE)(\W|_|\d|$)", re.IGNORECASE)
+# Planes beside an image that are not the sky, by the names that pipelines give them
+_BESIDE = re.compile(
+    r"(BPM|DQ|(BAD)?PIX|(BAD)?MASK|MSK|ERR(ORS?)?|VAR(IANCE)?|UNC(ERT(AINTY)?)?|IVAR|STD(DEV)?|RMS|NOISE|WEIGHTS?|WHT|WT"
+    r"|SKY|BKG|BACKGROUND|FLAGS?|QUALITY|CONF(IDENCE)?|EXP(OSURE)?MAP|COVERAGE|CATALOG(UE)?|CAT"
+    r"|PREVIEW|THUMB(NAIL)?|QUICK-?LOOK)(\W|_|\d|$)",
+    re.IGNORECASE,
+)
+_PREVIEW = 4  # times smaller in both axes, and of the same proportions
 _TEXT = re.compile(rb"([A-Z0-9_-]{1,8} *)= *'((?:[^']|'')*)'")
 
 
@@ -48,12 +62,18 @@ class RawHeader(Mapping[str, CardValue]):
     texts : tuple of mapping of str to str
         For each HDU the cards with text beyond ASCII, which FITS does not allow and camera software writes all the
         same: "Hα". astropy gives question marks for it.
+    chosen : int or None
+        The HDU of the image, where it was declared.
+    altered : tuple of int
+        The HDUs whose headers were changed after their CHECKSUM was written.
     """
 
     path: Path
     hdus: tuple[fits.Header, ...]
     inside: str = ""
     texts: tuple[Mapping[str, str], ...] = ()
+    chosen: int | None = None
+    altered: tuple[int, ...] = ()
 
     def __getitem__(self, card: str) -> CardValue:
         for header, texts in zip_longest(self.hdus, self.texts, fillvalue=MappingProxyType[str, str]({})):
@@ -71,6 +91,10 @@ class RawHeader(Mapping[str, CardValue]):
     def __contains__(self, card: object) -> bool:
         return any(card_value(header, str(card)) is not None for header in self.hdus)
 
+    def mentions(self, *cards: str) -> bool:
+        """Whether any of some cards is there, whatever it says: quicker than to read them."""
+        return any(card in header for header in self.hdus for card in cards)
+
     def of(self, hdu: int) -> RawHeader:
         """The same, with the cards of one extension looked up first."""
         if not hdu:
@@ -78,36 +102,79 @@ class RawHeader(Mapping[str, CardValue]):
         texts = (self.texts[hdu], *self.texts[:1]) if self.texts else ()
         return RawHeader(self.path, (self.hdus[hdu], *self.hdus[:1]), self.inside, texts)
 
-    @property
+    @cached_property
     def images(self) -> tuple[int, ...]:
-        """The HDUs that hold an image."""
-        return tuple(i for i, header in enumerate(self.hdus) if _has_image(header))
+        """The HDUs that hold an image; one without pixels is none."""
+        return tuple(
+            i for i, header in enumerate(self.hdus) if _has_image(header) and 0 not in _shape(header)
+        )
 
-    @property
-    def image_shape(self) -> tuple[int, ...]:
-        """Shape of the first image, (rows, columns) or (planes, rows, columns).
+    @cached_property
+    def image(self) -> int:
+        """The HDU with the image of the sky: as declared, else by its name, else the largest, the first of equals.
 
         Raises
         ------
         HeaderError
             The file holds no image.
         """
+        if self.chosen is not None:
+            return self.chosen
         if not self.images:
-            raise HeaderError(f"{self.path.name}: no image in it; the file is left out")
-        header = self.hdus[self.images[0]]
-        return tuple(int(header[f"NAXIS{axis}"]) for axis in range(int(header["NAXIS"]), 0, -1))
+            empty = next((_shape(header) for header in self.hdus if _has_image(header)), None)
+            what = "no image in it" if empty is None else f"an image without pixels, {empty}"
+            raise HeaderError(f"{self.path.name}: {what}; the file is left out")
+        return max(self.contenders, key=lambda hdu: (_area(self.hdus[hdu]), -hdu))
+
+    @property
+    def contenders(self) -> tuple[int, ...]:
+        """The HDUs that may be the image of the sky: those so named, else those not named for something else."""
+        named = [i for i in self.images if _SCIENCE.match(_extension(self.hdus[i]))]
+        others = [i for i in self.images if not _BESIDE.match(_extension(self.hdus[i]))]
+        return tuple(named or others or self.images)
+
+    @property
+    def others(self) -> tuple[int, ...]:
+        """The HDUs with other images than the one that is used, without those named for something else."""
+        return tuple(
+            i for i in self.images if i != self.image and not _BESIDE.match(_extension(self.hdus[i]))
+        )
+
+    def is_preview(self, hdu: int) -> bool:
+        """Whether an image is a small copy of the one that is used, by its size."""
+        (rows, columns), (high, wide) = (_shape(self.hdus[n])[-2:] for n in (hdu, self.image))
+        alike = abs(high / rows - wide / columns) <= 0.1 * wide / columns
+        return alike and wide >= _PREVIEW * columns
+
+    def image_in_words(self, hdu: int) -> str:
+        """An image by its HDU, its name and its size: "HDU 1 (SCI, 256 x 256 pixels)"."""
+        name, (rows, columns) = _extension(self.hdus[hdu]), _shape(self.hdus[hdu])[-2:]
+        return f"HDU {hdu} ({name + ', ' if name else ''}{columns} x {rows} pixels)"
+
+    @cached_property
+    def image_shape(self) -> tuple[int, ...]:
+        """Shape of the image, (rows, columns) or (planes, rows, columns).
+
+        Raises
+        ------
+        HeaderError
+            The file holds no image.
+        """
+        return _shape(self.hdus[self.image])
 
 
 def as_number(value: CardValue) -> float:
-    """A card's value as a number; "60,0" is 60, as observers in half of Europe write it.
+    """A card's value as a number; "60,0" is 60, as observers in half of Europe write it, and "6.0D1", as FORTRAN does.
 
     Raises
     ------
     ValueError
         It is none. "60,000" may be 60 or 60,000: it is none either.
     """
-    if isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value.strip()):
-        return float(value.replace(",", "."))
+    if isinstance(value, str) and (
+        _DECIMAL_COMMA.fullmatch(value.strip()) or _DOUBLE.fullmatch(value.strip())
+    ):
+        return float(value.replace(",", ".").upper().replace("D", "E"))
     return float(value)
 
 
@@ -152,6 +219,22 @@ def comment_of(header: RawHeader, card: str) -> str:
         if card_value(hdu, card) is not None:
             return str(hdu.comments[card])
     return ""
+
+
+def _shape(header: fits.Header) -> tuple[int, ...]:
+    """The shape of an HDU's array, the fastest axis last."""
+    return tuple(int(header[f"NAXIS{axis}"]) for axis in range(int(header["NAXIS"]), 0, -1))
+
+
+def _area(header: fits.Header) -> int:
+    """The pixels of one plane of an image."""
+    rows, columns = _shape(header)[-2:]
+    return rows * columns
+
+
+def _extension(header: fits.Header) -> str:
+    """The name of an HDU; "" where it has none."""
+    return str(card_value(header, "EXTNAME") or "")
 
 
 def _has_image(header: fits.Header) -> bool:

@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -24,8 +25,10 @@ from potpyri_like.errors import PixelError, ProductError
 from potpyri_like.store.folders import Folder
 from potpyri_like.store.raw import signature_of
 
-__all__ = ["OWN_FOLDER", "REMEDY", "Output", "Scratch", "table_text"]
+__all__ = ["FITS_ELECTRON", "OWN_FOLDER", "REMEDY", "Output", "Scratch", "table_text"]
 
+FITS_ELECTRON = "ct"  # what an electron is called in FITS files
+_UNIT, _ELECTRON = re.compile(r"BUNIT|TUNIT\d+"), re.compile(r"\belectrons?\b")
 _CHECKSUM = "of this HDU"  # astropy's own comment is the time of day
 _WRITING, _WORK = (
     ".writing_",
@@ -179,9 +182,13 @@ class Output:
         return self.write_text(name, table_text(table))
 
     def write_fits(self, name: str, hdus: fits.HDUList) -> Path:
-        """Write a FITS file with checksums that do not tell the time: same content, same bytes."""
+        """Write a FITS file with checksums that do not tell the time: same content, same bytes.
+
+        Its units are those of the FITS standard, which knows no electrons: they are counts ("ct").
+        """
         hdus.update_extend()
         for hdu in hdus:
+            _with_fits_units(hdu.header)
             hdu.add_checksum(when=_CHECKSUM)
         return self.write(name, hdus.writeto)
 
@@ -195,6 +202,14 @@ def table_text(table: Table) -> str:
     text = io.StringIO()
     table.write(text, format="ascii.ecsv")
     return text.getvalue()
+
+
+def _with_fits_units(header: fits.Header) -> None:
+    """Electrons as counts in the cards that name units, each with a comment where it has none."""
+    for card in [card for card in header if _UNIT.fullmatch(card)]:
+        said = str(header[card])
+        if _ELECTRON.search(said):
+            header[card] = (_ELECTRON.sub(FITS_ELECTRON, said), header.comments[card] or "ct: electrons")
 
 
 class Scratch:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import bz2
 import errno
-import gzip
 import hashlib
 import importlib
 import io
@@ -21,7 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 from astropy.io import fits
@@ -29,13 +27,14 @@ from astropy.table import Table
 
 from potpyri_like.errors import FrameError, HeaderError, PixelError, UnavailableError
 from potpyri_like.store.folders import Odd, parts_of
-from potpyri_like.store.header import RawHeader, texts_beyond_ascii
+from potpyri_like.store.header import RawHeader, card_value, texts_beyond_ascii
+from potpyri_like.store.packed import FITS_ENDINGS, PACKED_ENDINGS, most_in, unpacked
+from potpyri_like.store.sums import agrees_with_checksum, datasum, sums_written
 from potpyri_like.store.words import one_line
 
 __all__ = [
     "MOST_AT_ONCE",
     "Reading",
-    "datasum",
     "is_circumstance",
     "is_raw_name",
     "raw_sha256",
@@ -48,16 +47,13 @@ __all__ = [
     "unpacked_name",
 ]
 
-_SUFFIXES = (".fit", ".fits", ".fts")
-_PACKED = (".gz", ".fz", ".bz2", ".xz")
-_UNPACK: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7z": lzma.open}
 _BITPIX = (8, 16, 32, 64, -32, -64)
 _MOST_PIXELS = 2**29  # of one image; the largest detectors have 2**28
 _MOST_PLANES = 100_000
-_MOST_UNPACKED = 2**32  # bytes
-_MOST_EXPANSION, _NOT_MUCH = 50, 2**26  # times the size of what was packed; bytes that are taken in any case
 _BLOCK, _CARD = 2880, 80  # bytes
-_ONES = 2**32 - 1
+# A number that scales pixels, where it is none: astropy takes the file for corrupt, or the pixels as they are
+_SCALE = re.compile(rb"(BZERO|BSCALE) *= *([^/]*)")
+_NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([EeDd][+-]?\d+)?")
 _COUNT = re.compile(rb"(Z?NAXIS|TFIELDS) *= *\+?(\d{4,70})", re.IGNORECASE)
 _MOST_AXES = 999  # and columns: FITS standard 4.0, 4.4.1 and 7.3.1
 _MOST_HEADER = 2**24  # bytes
@@ -67,6 +63,8 @@ _PLAIN = {(16, 0): ">i2", (16, 32768): ">u2", (32, 0): ">i4", (-32, 0): ">f4"}
 _SIGN = np.uint16(32768)
 _IMAGES = (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)
 _STANDARD = (*_IMAGES, fits.BinTableHDU, fits.TableHDU, fits.GroupsHDU, fits.hdu.base.NonstandardExtHDU)
+_AT_A_TIME = 2880 * 2**12  # bytes that are summed at a time
+_Signature: TypeAlias = tuple[int, int, int, int]  # size, mtime_ns, ctime_ns, inode
 _BROKEN = (
     OSError,
     EOFError,
@@ -85,14 +83,14 @@ _BROKEN = (
 
 def is_raw_name(name: str) -> bool:
     """Whether a file of that name may hold a raw frame."""
-    return unpacked_name(name).lower().endswith(_SUFFIXES) and not name.startswith(".")
+    return unpacked_name(name).lower().endswith(FITS_ENDINGS) and not name.startswith(".")
 
 
 def unpacked_name(name: str) -> str:
-    """The name without .gz, .fz, .bz2 or .xz."""
-    for packed in _PACKED:
-        if name.lower().endswith(packed):
-            return name[: -len(packed)]
+    """The name without .gz, .fz, .bz2, .xz, .lzma or .zip."""
+    for ending in PACKED_ENDINGS:
+        if name.lower().endswith(ending):
+            return name[: -len(ending)]
     return name
 
 
@@ -145,7 +143,7 @@ def read_header(path: Path, *, inside: str = "") -> RawHeader:
     """
     try:
         with path.open("rb") as file:
-            source = _unpacked(path, file)
+            source = unpacked(path, file)
             with _opened(path, source) as hdus:
                 return _header_of(path, hdus, source, inside)
     except FrameError:
@@ -197,12 +195,12 @@ def read_raw(
         with path.open("rb") as file:
             known = signature_of(os.fstat(file.fileno()))
             content = file.read() if plane is None and known[0] <= MOST_AT_ONCE else None
-            source = _unpacked(path, file if content is None else io.BytesIO(content))
+            source = unpacked(path, file if content is None else io.BytesIO(content))
             with _opened(path, source) as hdus:
                 header = _header_of(path, hdus, source, inside)
                 images = {n: _image_of(hdus[n], source, plane) for n in dict.fromkeys(wanted(header))}
-                for n in images if plane is None else ():
-                    _check_sum(path, n, hdus[n], source)
+                for n in images:
+                    _check_sums(path, n, hdus[n], source, known)
         digest = _sha256_of(path, known) if content is None else hashlib.sha256(content).hexdigest()
     except FrameError:
         raise
@@ -268,38 +266,10 @@ def _opened(path: Path, source: IO[bytes]) -> Iterator[fits.HDUList]:
             yield hdus
 
 
-def _unpacked(path: Path, file: IO[bytes]) -> IO[bytes]:
-    """The file, or the content of a .gz, .bz2 or .xz file, known by its first bytes; its checksum is verified.
-
-    astropy reads these itself, but overlooks a wrong checksum and never ends with some spoilt headers.
-    """
-    most = _most_in(file.seek(0, os.SEEK_END))
-    file.seek(0)
-    start = file.read(3)
-    file.seek(0)
-    for magic, unpack in _UNPACK.items():
-        if start.startswith(magic):
-            return _copied(path, unpack(file), most)
-    return file
-
-
-def _most_in(packed: int) -> int:
-    """Bytes that may come out of so many packed ones; no detector's noise packs as well."""
-    return min(_MOST_UNPACKED, max(_NOT_MUCH, _MOST_EXPANSION * packed))
-
-
-def _copied(path: Path, packed: IO[bytes], most: int) -> io.BytesIO:
-    """All that comes out of a packed file, within reason."""
-    content = io.BytesIO()
-    while chunk := packed.read(2**20):
-        if content.tell() > most:
-            raise PixelError(f"{path.name}: more than {most} bytes come out of it: no frame; it is left out")
-        content.write(chunk)
-    return content
-
-
 def _check_counts(path: Path, number: int, source: IO[bytes], start: int) -> None:
     """Raise a PixelError for more axes or columns than FITS allows, before astropy counts to that number.
+
+    And for a BZERO or BSCALE that is no number.
 
     Parameters
     ----------
@@ -318,11 +288,30 @@ def _check_counts(path: Path, number: int, source: IO[bytes], start: int) -> Non
                 raise PixelError(
                     f"{path.name}: HDU {number} says {what}, which cannot be; the frame is left out"
                 )
+        _check_scale(path, block)
         if any(block.startswith(b"END     ", at) for at in range(0, _BLOCK, _CARD)):
             break
         if source.tell() - start > _MOST_HEADER:
             break
     source.seek(here)
+
+
+def _check_scale(path: Path, block: bytes) -> None:
+    """Raise a PixelError for a BZERO or BSCALE among some cards that cannot scale pixels."""
+    for at in range(0, len(block), _CARD) if b"BZERO" in block or b"BSCALE" in block else ():
+        found = _SCALE.match(block, at, at + _CARD)
+        value = found[2].strip() if found else b""
+        if found and (not _NUMBER.fullmatch(value) or (found[1] == b"BSCALE" and not _as_float(value))):
+            card, said = found[1].decode(), value.decode("latin-1") or "nothing"
+            raise PixelError(
+                f"{path.name}: {card} = {one_line(said)} cannot scale its pixels; the frame is excluded"
+                " (correct the card: whole numbers without a comma or quotes)"
+            )
+
+
+def _as_float(value: bytes) -> float:
+    """A number as FITS writes it."""
+    return float(value.upper().replace(b"D", b"E"))
 
 
 def _check_hdu(path: Path, number: int, hdu: fits.ImageHDU, length: int) -> None:
@@ -336,7 +325,7 @@ def _check_hdu(path: Path, number: int, hdu: fits.ImageHDU, length: int) -> None
         raise PixelError(f"{path.name}: HDU {number} says {what}, which cannot be; the frame is left out")
     if not isinstance(hdu, _STANDARD) or not isinstance(header.get("XTENSION", ""), str):
         raise HeaderError(f"{path.name}: the header of HDU {number} is spoilt; the frame is left out")
-    if isinstance(hdu, fits.CompImageHDU) and math.prod(axes) * abs(bitpix) // 8 > _most_in(length):
+    if isinstance(hdu, fits.CompImageHDU) and math.prod(axes) * abs(bitpix) // 8 > most_in(length):
         raise PixelError(
             f"{path.name}: HDU {number} announces more than {length} bytes can hold: too large; the frame is left out"
         )
@@ -377,13 +366,27 @@ def _check_length(path: Path, hdus: fits.HDUList, source: IO[bytes], found: int)
 
 
 def _image_of(hdu: fits.ImageHDU, source: IO[bytes], plane: int | None) -> np.ndarray:
-    """One image in native byte order, C-contiguous."""
+    """One image in native byte order, C-contiguous; NaN where its BLANK says that there is no data."""
     layout = _plain_layout(hdu)
     if layout is not None and len(hdu.shape) == 2 and plane is None:
-        return _copied_out(hdu, source, layout, 0)
+        return _without_blanks(_copied_out(hdu, source, layout, 0), hdu)
     if layout is not None and len(hdu.shape) > 2 and plane is not None:
-        return _copied_out(hdu, source, layout, plane)
-    return _decoded(hdu, plane)
+        return _without_blanks(_copied_out(hdu, source, layout, plane), hdu)
+    return _without_blanks(_decoded(hdu, plane), hdu)
+
+
+def _without_blanks(image: np.ndarray, hdu: fits.ImageHDU) -> np.ndarray:
+    """Whole numbers with NaN where they are BLANK, which astropy overlooks where BZERO makes them unsigned."""
+    blank = card_value(hdu.header, "BLANK")
+    if image.dtype.kind not in "iu" or type(blank) is not int:
+        return image
+    value = blank * float(hdu.header.get("BSCALE", 1)) + float(hdu.header.get("BZERO", 0))
+    empty = image == value
+    if not empty.any():
+        return image
+    floats = image.astype(np.float32 if image.dtype.itemsize <= 2 else np.float64)
+    floats[empty] = np.nan
+    return floats
 
 
 def _plain_layout(hdu: fits.ImageHDU) -> str | None:
@@ -391,7 +394,7 @@ def _plain_layout(hdu: fits.ImageHDU) -> str | None:
     header = hdu.header
     if type(hdu) not in (fits.PrimaryHDU, fits.ImageHDU) or 0 in hdu.shape:
         return None
-    if "BLANK" in header or header.get("BSCALE", 1) != 1:
+    if header.get("BSCALE", 1) != 1:
         return None
     return _PLAIN.get((header["BITPIX"], header.get("BZERO", 0)))
 
@@ -427,40 +430,57 @@ def _bytes_at(source: IO[bytes], start: int, size: int) -> bytes | memoryview:
 
 def _header_of(path: Path, hdus: fits.HDUList, source: IO[bytes], inside: str) -> RawHeader:
     """All headers of a file, with text as it is written."""
-    texts = []
-    for hdu in hdus:
+    texts, altered = [], []
+    for number, hdu in enumerate(hdus):
         where = hdu.fileinfo()
-        texts.append(
-            texts_beyond_ascii(bytes(_bytes_at(source, where["hdrLoc"], where["datLoc"] - where["hdrLoc"])))
-        )
+        header = bytes(_bytes_at(source, where["hdrLoc"], where["datLoc"] - where["hdrLoc"]))
+        texts.append(texts_beyond_ascii(header))
+        data, checksum = sums_written(header)
+        if data is not None and checksum and not agrees_with_checksum([datasum(header), data]):
+            altered.append(number)
     told = tuple(texts) if any(texts) else ()
-    return RawHeader(path, tuple(hdu.header.copy() for hdu in hdus), inside or path.name, told)
+    headers = tuple(hdu.header.copy() for hdu in hdus)
+    return RawHeader(path, headers, inside or path.name, told, altered=tuple(altered))
 
 
-def _check_sum(path: Path, number: int, hdu: fits.ImageHDU, source: IO[bytes]) -> None:
-    """Raise a PixelError where the pixels of a plain image are not those for which its DATASUM was written."""
-    written = hdu.header.get("DATASUM")
-    if type(hdu) not in (fits.PrimaryHDU, fits.ImageHDU) or not str(written).strip().isdigit():
-        return
+def _check_sums(path: Path, number: int, hdu: fits.ImageHDU, source: IO[bytes], known: _Signature) -> None:
+    """Raise a PixelError where an HDU's data are not those for which its DATASUM, or else its CHECKSUM, was written.
+
+    Of a compressed image the bytes of its table are summed, of a cube all planes. A header that was changed after its
+    CHECKSUM was written is no fault of the pixels: see `RawHeader.altered`.
+    """
     where = hdu.fileinfo()
-    if datasum(_bytes_at(source, where["datLoc"], where["datSpan"])) % _ONES != int(str(written)) % _ONES:
+    header = bytes(_bytes_at(source, where["hdrLoc"], where["datLoc"] - where["hdrLoc"]))
+    data, checksum = sums_written(header)
+    if data is None and not checksum:
+        return
+    found = _sum_of(path, source, where["datLoc"], where["datSpan"], known)
+    if data is not None:
+        right, card = agrees_with_checksum([found, -data]), f"DATASUM = {data}"
+    else:
+        right, card = agrees_with_checksum([datasum(header), found]), "its CHECKSUM"
+    if not right:
         raise PixelError(
-            f"{path.name}: the pixels of HDU {number} do not add up to DATASUM = {written}: bytes were changed after it"
-            " was written; the frame is left out"
+            f"{path.name}: the pixels of HDU {number} do not add up to {card}: bytes were changed after it"
+            " was written; the frame is excluded"
         )
 
 
-def datasum(content: bytes | memoryview) -> int:
-    """The 32-bit ones' complement sum of a data unit's words, as DATASUM gives it (FITS 4.0, section 4.4.2.7).
+def _sum_of(path: Path, source: IO[bytes], start: int, size: int, known: _Signature) -> int:
+    """The sum of some bytes of a file, or of one that was unpacked."""
+    if isinstance(source, io.BytesIO):
+        return datasum(_bytes_at(source, start, size))
+    return _sum_in_file(path, start, size, known)
 
-    Parameters
-    ----------
-    content : bytes
-        As they are in the file, padded to blocks.
-    """
-    total = int(np.frombuffer(content, ">u4").sum(dtype=np.uint64))
-    while total > _ONES:
-        total = (total & _ONES) + (total >> 32)
+
+@lru_cache(maxsize=8)
+def _sum_in_file(path: Path, start: int, size: int, known: _Signature) -> int:
+    """The same while a file's signature is that: the planes of a cube ask for it one by one."""
+    total, left = 0, size
+    with path.open("rb") as file:
+        file.seek(start)
+        while left > 0 and (part := file.read(min(left, _AT_A_TIME))):
+            total, left = datasum(part, total=total), left - len(part)
     return total
 
 

@@ -17,6 +17,7 @@ from potpyri_like.products.tables.columns import PER_PIXEL, column, names
 from potpyri_like.products.tables.stars import star_table
 from potpyri_like.products.words import FLAG_MEANINGS, SOFTWARE, ascii_only
 from potpyri_like.results import SetResult
+from potpyri_like.store import FITS_ELECTRON
 
 __all__ = [
     "Card",
@@ -235,7 +236,7 @@ def _table_of(hdu: fits.BinTableHDU) -> Table:
     """A table of ours from FITS: native byte order, units and descriptions from the TUNIT and TCOMM cards."""
     columns = []
     for number, key in enumerate(hdu.columns.names, start=1):
-        unit = hdu.header.get(f"TUNIT{number}")
+        unit = str(hdu.header.get(f"TUNIT{number}", "")).replace(FITS_ELECTRON, "electron")
         values = _native(np.asarray(hdu.data[key]))
         columns.append(column(key, values, u.Unit(unit) if unit else None, hdu.header[f"TCOMM{number}"]))
     return Table(columns)
