@@ -192,6 +192,10 @@ class FrameInfo:
         What was guessed, repaired or doubted, in sentences; those that begin with "time:" flag the frame.
     night : str
         The date of its evening, YYYY-MM-DD; "" where it is not known.
+    temperature : float or None
+        Of the detector, degrees Celsius.
+    gain_setting, offset : str
+        What the camera was set to; "" where the header does not tell.
     window : (int, int, int, int) or None
         The part of the detector that its trimmed image holds: first column and row, from 0, columns and rows, in pixels
         of the file; None where its header does not tell.
@@ -222,6 +226,9 @@ class FrameInfo:
     decided_by: str = ""
     notes: tuple[str, ...] = ()
     night: str = ""
+    temperature: float | None = None
+    gain_setting: str = ""
+    offset: str = ""
     window: tuple[int, int, int, int] | None = None
     cut: tuple[int, int, int, int] | None = None
     colour: str = ""

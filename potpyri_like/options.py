@@ -226,6 +226,19 @@ class Options:
         "Make an animation of the field; some frames are read a second time.",
         choices=("yes", "no"),
     )
+    masters: str | None = _option(
+        "Calibrate with the masters in this folder, such as NIGHT/red/cals of another night; missing masters are made"
+        " from the night's own frames.",
+        metavar="FOLDER",
+        own=_of_the_user,
+    )
+    pedestal: str | None = _option(
+        "The pedestal, if there is no bias, overscan or declared value. By default it is estimated from the scatter of"
+        " the sky; auto: also subtract it from the flats; none: no pedestal.",
+        choices=("auto", "none"),
+    )
+    no_flat: bool = _option("Do not divide by a flat.", False)
+    no_dark: bool = _option("Do not subtract a dark.", False)
     jobs: int | None = _option("Number of worker processes, instead of one per core.", metavar="N")
     scheduler: str | None = _option(
         "Run on a Dask cluster: the address of its scheduler, or `local` to start one here.",
@@ -370,6 +383,7 @@ def _as_number(value: object, wanted: type) -> int | float | None:
 
 
 _DOES = {
+    "masters": "names a folder outside it",
     "metric": "runs code",
     "recipe": "runs code",
     "scheduler": "leaves this computer",

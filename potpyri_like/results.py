@@ -113,6 +113,11 @@ class Master:
     photons : float
         Of a flat: the variance of photons over that of the declared gain, from the scatter between its frames; 1 where
         the gain is right, or nothing is known.
+    bias_share : float
+        Of a dark: how often the master bias was subtracted from it, whose error its variance does not hold. An image
+        from which both are subtracted has 1 less that share of the bias's error.
+    source : str
+        Of one that was taken from the library, or from a folder that the user named: its name there.
     """
 
     kind: str
@@ -123,6 +128,8 @@ class Master:
     product: str = ""
     digest: str = ""
     photons: float = 1.0
+    bias_share: float = 0.0
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -133,12 +140,15 @@ class Masters:
     ----------
     nights : mapping of str to Masters
         Those of each night, where the set has frames of several; this stands for the first then.
+    pedestal : float
+        electron; the level without light where there is no bias, as it was estimated from the frames.
     """
 
     bias: Master | None = None
     darks: Mapping[float, Master] = field(default_factory=dict)
     flat: Master | None = None
     nights: Mapping[str, Masters] = field(default_factory=dict)
+    pedestal: float = 0.0
 
     def of_night(self, night: str) -> Masters:
         """Those for frames of a night."""

@@ -401,13 +401,16 @@ class Recipe:
         return replace(self, stages=tuple(stage for stage in self.stages if stage is not skipped))
 
     def position(self, name: str) -> int:
-        """The index of a stage, by its present or former name, in any letter case, with or without - and _."""
+        """The index of a stage, by its name, a former name or its output, in any letter case, without - and _."""
         names = [_plain(stage.name) for stage in self.stages]
         if _plain(name) in names:
             return names.index(_plain(name))
         for number, stage in enumerate(self.stages):
             if _plain(name) in map(_plain, stage.former_names):
                 return number
+        ends = [i for i, known in enumerate(names) if known.removeprefix("make") == _plain(name)]
+        if len(ends) == 1:
+            return ends[0]
         near = difflib.get_close_matches(_plain(name), names, n=1, cutoff=0.5)
         hint = f" did you mean {self.stages[names.index(near[0])].name}?" if near else ""
         known = ", ".join(stage.name for stage in self.stages)

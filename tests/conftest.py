@@ -1,4 +1,4 @@
-"""No test talks to the network, none draws on a screen, none reads a user's configuration."""
+"""No test talks to the network, none draws on a screen, none reads a user's configuration or library."""
 
 import os
 import socket
@@ -12,6 +12,7 @@ import pytest
 os.environ["MPLBACKEND"] = "Agg"
 OWN_CONFIGURATION = tempfile.TemporaryDirectory()  # empty, gone with the session
 os.environ["XDG_CONFIG_HOME"] = OWN_CONFIGURATION.name
+os.environ["XDG_DATA_HOME"] = OWN_CONFIGURATION.name
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -314,3 +314,51 @@ def test_the_table_of_clipped_means_holds_at_a_tenth_of_its_seeds():
             biases = [clipping.bias(n, bad, off, whole=whole, seeds=20) for off in clipping.OFF]
             assert max(np.abs(biases)) < clipping.MOST_BIAS, (n, bad, whole)
         assert clipping.efficiency(n, seeds=20) > clipping.LEAST_EFFICIENCY, n
+
+
+# -- frames of which some have far more light ------------------------------------------------------------------------
+
+
+def lit_flats(rng, levels, *, shape=(120, 120)):
+    """Flats over their levels, electron, with photon and read noise; and that noise."""
+    levels = np.asarray(levels, float)
+    flats = [rng.normal(level, np.sqrt(level + 36), shape) / level for level in levels]
+    return np.array(flats, np.float32), Noise(36 / levels**2, 1 / levels)
+
+
+def test_flats_weighted_by_their_light_are_as_good_as_all_their_photons(rng):
+    levels = [30000, 30000, 260, 260, 260]
+    flats, noise = lit_flats(rng, levels)
+    best = 1 / np.sqrt(sum(level**2 / (level + 36) for level in levels))
+    weighted = combine(flats, method="clipped mean", noise=noise, weighted=True)
+    # clipping two values among three of ten times their noise costs a tenth
+    assert np.std(weighted.value) == pytest.approx(best, rel=0.12)
+    assert np.sqrt(weighted.variance.mean()) == pytest.approx(np.std(weighted.value), rel=0.12)
+    plain = combine(flats, method="clipped mean", noise=noise)
+    assert np.std(plain.value) > 4 * best
+
+
+def test_weights_change_nothing_where_all_have_the_same_light(rng):
+    flats, noise = lit_flats(rng, [20000] * 7)
+    plain = combine(flats, method="clipped mean", noise=noise)
+    weighted = combine(flats, method="clipped mean", noise=noise, weighted=True)
+    same = np.abs(weighted.value - plain.value) < 1e-6
+    assert same.mean() > 0.999  # but where a value lies on the limit of clipping
+    np.testing.assert_allclose(weighted.variance[same], plain.variance[same], rtol=0.02)
+
+
+def test_a_star_in_the_brightest_flat_is_clipped_by_that_flats_own_noise(rng):
+    flats, noise = lit_flats(rng, np.geomspace(40000, 3000, 9))
+    flats[0, 20:40, 20:40] += 0.05  # ten times its noise, three times that of the faintest
+    found = combine(flats, method="clipped mean", noise=noise, weighted=True)
+    best = 1 / np.sqrt(np.geomspace(40000, 3000, 9).sum())
+    assert abs(found.value[20:40, 20:40].mean() - 1) < 4 * best / 20
+
+
+def test_a_pixel_without_a_value_stays_without_one_in_a_weighted_mean(rng):
+    flats, noise = lit_flats(rng, [30000, 3000, 300])
+    flats[:, 3, 4] = np.nan
+    flats[0, 5, 6] = np.nan
+    found = combine(flats, method="clipped mean", noise=noise, weighted=True)
+    assert np.isnan(found.value[3, 4]) and found.count[3, 4] == 0
+    assert found.count[5, 6] == 2 and abs(found.value[5, 6] - 1) < 6 / np.sqrt(3300)

@@ -3,12 +3,13 @@
 import shutil
 from dataclasses import replace
 
+import astropy.units as u
 import numpy as np
 import pytest
 from astropy.io import fits
 from toy import Toy
 
-from potpyri_like.imaging import Pixels
+from potpyri_like.imaging import Pixels, calibrate
 from potpyri_like.night import scan
 from potpyri_like.options import Options
 from potpyri_like.primitives import MakeMasters
@@ -366,3 +367,220 @@ def test_a_dark_is_found_by_an_exposure_within_the_accuracy_of_a_shutter():
     assert masters.dark_of(59.998).exposure == 60.0
     assert masters.dark_of(10.001).exposure == 10.0
     assert masters.dark_of(59.0) is None
+
+
+# -- masters that cannot be --------------------------------------------------------------------------------------------
+
+
+def doubts_of(result):
+    return [f"{p.what}: {p.why}" for p in result.problems if p.grade is Grade.DOUBTFUL]
+
+
+def test_flats_that_fall_into_two_groups_are_not_mixed_and_are_named(clean_night, night):
+    wanted, _ = reduced(shutil.copytree(clean_night, night.parent / "twin"))
+    paths = keep(calibrations(night, "flat"), 4)
+    for path in paths[:2]:
+        change(path, lambda counts: counts * (0.8 + 0.4 * across()))
+    result, status = reduced(night)
+    (doubt,) = doubts_of(result)
+    assert "4 flat frames fall into 2 groups" in doubt and "across the image" in doubt
+    assert all(path.name in doubt for path in paths)
+    assert set(result.masters.flat.inputs) in (
+        {path.name for path in paths[:2]},
+        {path.name for path in paths[2:]},
+    )
+    # the sky of the science frames tells which are right
+    assert set(result.masters.flat.inputs) == {path.name for path in paths[2:]}
+    ratio = result.masters.flat.pixels.data / wanted.masters.flat.pixels.data
+    assert np.median(ratio[:, :40]) == pytest.approx(np.median(ratio[:, -40:]), abs=0.005)
+    assert {word for word, _ in status.values()} == {"refused"}
+
+
+def test_several_flats_that_disagree_with_the_others_make_the_master_doubtful(night):
+    for path in calibrations(night, "flat")[:2]:
+        change(path, lambda counts: counts * (0.9 + 0.2 * across()))
+    result, _ = reduced(night)
+    (doubt,) = doubts_of(result)
+    assert "2 of 5 flat frames" in doubt and len(result.masters.flat.inputs) == 3
+
+
+def test_a_flat_half_of_which_is_dark_is_doubtful(night):
+    for path in calibrations(night, "flat"):
+        change(path, lambda counts: np.where(across() < 0.46, 1000 + 0.2 * (counts - 1000), counts))
+    (doubt,) = doubts_of(reduced(night)[0])
+    assert "46% of its pixels have less than one half of its mean light" in doubt
+
+
+def test_a_round_field_of_view_is_no_fault_of_the_flat(night):
+    y, x = np.indices((SIZE, SIZE)) - SIZE / 2
+    for path in calibrations(night, "flat"):
+        change(path, lambda counts: np.where(np.hypot(x, y) > SIZE / 2, 1000, counts))
+    assert not doubts_of(reduced(night)[0])
+
+
+def lights_of(night):
+    return sorted(
+        set(night.glob("*.fits")) - {p for k in ("bias", "dark", "flat") for p in calibrations(night, k)}
+    )
+
+
+def test_a_dark_brighter_than_its_science_frames_is_doubtful(night):
+    for path in calibrations(night, "dark"):
+        change(path, lambda counts: counts + 3000)
+    (doubt,) = doubts_of(reduced(night)[0])
+    assert "master dark of 30 s" in doubt and "brighter than the science frames of 30 s" in doubt
+
+
+def test_darks_below_the_bias_are_doubtful_from_twice_the_read_noise_on(night):
+    for path in calibrations(night, "dark"):
+        change(path, lambda counts: counts - 4)
+    assert not doubts_of(reduced(night)[0])
+    for path in calibrations(night, "dark"):
+        change(path, lambda counts: counts - 20)
+    (doubt,) = doubts_of(reduced(night)[0])
+    assert "electron below the bias" in doubt
+
+
+def test_a_bias_above_the_science_frames_is_doubtful(night):
+    for path in (*calibrations(night, "dark"), *calibrations(night, "flat")):
+        path.unlink()
+    for path in lights_of(night):
+        change(path, lambda counts: counts - 1500)
+    (doubt,) = doubts_of(reduced(night)[0])
+    assert "master bias" in doubt and "above that of the science frames" in doubt
+
+
+def test_a_read_noise_declared_three_times_too_small_shows_in_the_biases(night, rng):
+    for path in calibrations(night, "bias"):
+        change(
+            path, lambda counts: counts + rng.normal(0, 13, counts.shape)
+        )  # 17 electron, with 6 of its own 18
+    (doubt,) = doubts_of(reduced(night)[0])
+    assert "scatter by 18 electron, where a read noise of 6 electron is declared" in doubt
+
+
+def test_two_flats_of_other_darks_differ_by_the_variance_that_their_darks_give_them(tmp_path):
+    plan = NightPlan(
+        frames=2,
+        size=(160, 128),
+        stars=5,
+        comparisons=2,
+        flip=None,
+        response=0.0,
+        flat_exposure=30.0,
+        exposure=30.0,
+        biases=10,
+        darks=2,
+        flats=10,
+    )
+    simulate_night(Toy(), tmp_path, plan)
+    for path in calibrations(tmp_path, "flat"):  # so faint that the darks are what is worst known of them
+        with fits.open(path) as hdus:
+            level = np.median(hdus[0].data[:, 160:])
+        change_all(path, lambda counts, level=level: level + 0.02 * (counts - level))
+    found = scan(tmp_path, Toy())
+    made = []
+    for half in (0, 1):
+        output = Output(tmp_path / f"red_{half}")
+        output.make()
+        work = start(found, found.sets()[0], Options())
+        some = {name: getattr(work.observed, name)[half::2] for name in ("biases", "darks", "flats")}
+        work = work.with_(observed=replace(work.observed, **some))
+        made.append(MakeMasters()(work, Runner(output, Options(), Silent())).result.masters.flat)
+    one, other = made
+    stated = (one.pixels.variance + other.pixels.variance).mean()
+    # 20,000 pixels tell a variance to 1 %; up to 5 % are lost in the scatter of five values
+    assert (one.pixels.data - other.pixels.data).var() == pytest.approx(stated, rel=0.1)
+
+
+def change_all(path, counts):
+    """Write a raw frame again with other counts in all of it."""
+    with fits.open(path) as hdus:
+        data, header = hdus[0].data.astype(float), hdus[0].header.copy()
+    fits.writeto(path, np.clip(np.round(counts(data)), 0, 65535).astype(np.uint16), header, overwrite=True)
+
+
+# -- a level that nobody declared -----------------------------------------------------------------------------------
+
+
+class Bare(Toy):
+    """The toy without its overscan."""
+
+    name = "BARE"
+    cameras = (replace(Toy.cameras[0], overscan_section=None),)
+
+
+def bare_result(night, **options):
+    output = Output(night / "red")
+    output.make()
+    found = scan(night, Bare(), skip=output.root)
+    chosen = Options(**options)
+    return MakeMasters()(start(found, found.sets()[0], chosen), Runner(output, chosen, Silent())).result
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """A night of six science frames and five flats without bias and darks, at a level of 1000 adu."""
+    plan = {"frames": 6, "stars": 20, "comparisons": 2, "drift": 2, "flip": None, "exposure": 30.0}
+    simulate_night(
+        Bare(), tmp_path / "night", NightPlan(**plan, biases=0, darks=0, flats=5, bias_level=1000.0)
+    )
+    return tmp_path / "night"
+
+
+def test_a_level_without_light_that_nobody_declared_is_estimated_and_said(bare):
+    result = bare_result(bare)
+    (problem,) = (p for p in result.problems if "pedestal" in p.what)
+    assert problem.grade is Grade.REMARK and "--pedestal auto" in problem.why
+    # 60 e/s/arcsec^2 in 30 s on 0.62 arcsec: 690 electron of sky, which the gain is taken to know to 5 %
+    assert result.masters.pedestal == pytest.approx(1300, abs=2 * 0.05 * 690)
+    assert not any("pedestal" in p.what for p in bare_result(bare, pedestal="none").problems)
+
+
+def test_only_by_wish_is_it_subtracted_from_the_flats(bare):
+    left_in = bare_result(bare).masters.flat.pixels.data
+    auto = bare_result(bare, pedestal="auto").masters.flat.pixels.data
+    assert auto.std() > 1.01 * left_in.std()  # a level without light makes vignetting look less
+
+
+def test_nothing_is_estimated_where_a_bias_or_an_overscan_tells(night):
+    assert reduced(night)[0].masters.pedestal == 0
+    for kind in ("bias", "dark"):
+        for path in calibrations(night, kind):
+            path.unlink()
+    assert reduced(night)[0].masters.pedestal == 0
+
+
+def test_a_pedestal_has_no_photon_noise_and_is_not_left_in_the_sky(rng):
+    sky = Pixels(
+        *(np.full((8, 8), value, np.float32) for value in (690 + 1300, 36)), np.zeros((8, 8), np.uint16)
+    )
+    done = calibrate(sky, pedestal=1300)
+    np.testing.assert_allclose(done.data, 690)
+    np.testing.assert_allclose(done.variance, 690 + 36)
+    dark = Pixels(*(np.full((8, 8), value, np.float32) for value in (1300, 4)), np.zeros((8, 8), np.uint16))
+    done = calibrate(sky, dark=dark, pedestal=1300)
+    np.testing.assert_allclose(done.data, 690)
+    np.testing.assert_allclose(done.variance, 690 + 36 + 4)
+
+
+# -- a gain that the flats contradict ---------------------------------------------------------------------------------
+
+
+class Doubled(Toy):
+    """The toy, declared with twice its gain."""
+
+    name = "DOUBLED"
+    cameras = (replace(Toy.cameras[0], gain=2.6 * u.electron / u.adu),)
+
+
+def test_a_gain_that_is_wrong_by_two_is_on_the_screen_and_a_right_one_is_not(night):
+    output = Output(night / "red")
+    output.make()
+    found = scan(night, Doubled(), skip=output.root)
+    result = MakeMasters()(
+        start(found, found.sets()[0], Options()), Runner(output, Options(), Silent())
+    ).result
+    (problem,) = (p for p in result.problems if p.what.endswith("gain"))
+    assert problem.grade is Grade.DOUBTFUL and "0.5 times the declared gain" in problem.why
+    assert not any(p.what.endswith("gain") for p in reduced(night)[0].problems)

@@ -312,7 +312,8 @@ def test_what_looks_at_a_run_again_needs_the_file_again_and_tells_whether_it_is_
 
     mine.write_text(MINE + "# changed\n")
     assert (
-        f"nothing recomputed: {mine} changed; --all recomputes anyway" in run("verify", night, "--recipe", mine).out
+        f"nothing recomputed: {mine} changed; --all recomputes anyway"
+        in run("verify", night, "--recipe", mine).out
     )
     assert f"{mine} differs from the recipe of that run" in run("explain", night, "--recipe", mine).out
     done = run("inject", night, "--recipe", mine)

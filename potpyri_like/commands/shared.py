@@ -53,6 +53,7 @@ TOOLS = (
     "explain",
     "inject",
     "instruments",
+    "library",
     "simulate",
     "verify",
     "watch",

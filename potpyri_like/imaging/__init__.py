@@ -26,9 +26,18 @@ from potpyri_like.imaging.combine import (
     median,
     median_variance_factor,
 )
-from potpyri_like.imaging.comparison import Agreement, Oddity, Sample, agreement, faint_frames, sample_frame
+from potpyri_like.imaging.comparison import (
+    Agreement,
+    Oddity,
+    Sample,
+    agreement,
+    faint_frames,
+    sample_frame,
+    scatter_ratio,
+)
 from potpyri_like.imaging.darks import (
     DarkShares,
+    curvature_variance,
     dark_shares,
     group_exposures,
     near_exposure,
@@ -36,6 +45,7 @@ from potpyri_like.imaging.darks import (
     weighted_sum,
 )
 from potpyri_like.imaging.dimming import Dimming, dimmed, dimming_radius
+from potpyri_like.imaging.drift import Verdict, drift_variance, verdicts
 from potpyri_like.imaging.hot_pixels import (
     MEDIAN_COVARIANCE,
     MEDIAN_NOISE_FACTOR,
@@ -44,9 +54,11 @@ from potpyri_like.imaging.hot_pixels import (
     filter_hot_pixels,
     flux_cost,
 )
+from potpyri_like.imaging.illumination import Illumination, flatness, illumination
 from potpyri_like.imaging.medians import median3x3
 from potpyri_like.imaging.mosaics import level_mosaic, mosaic_colour
 from potpyri_like.imaging.networks import median_network, sorting_network
+from potpyri_like.imaging.pedestal import Pedestal, pedestal_of
 from potpyri_like.imaging.pixels import Counts
 from potpyri_like.imaging.resample import warp
 from potpyri_like.imaging.sections import Section, parse_section
@@ -69,9 +81,11 @@ __all__ = [
     "DarkShares",
     "Dimming",
     "FrameSource",
+    "Illumination",
     "Noise",
     "Oddity",
     "OverscanLevel",
+    "Pedestal",
     "Piece",
     "Pixels",
     "Sample",
@@ -79,19 +93,24 @@ __all__ = [
     "Snapshot",
     "Subset",
     "Transfer",
+    "Verdict",
     "agreement",
     "assemble",
     "calibrate",
     "combine",
     "counts_of",
+    "curvature_variance",
     "dark_shares",
     "dimmed",
     "dimming_radius",
+    "drift_variance",
     "faint_frames",
     "fill_bad",
     "filter_hot_pixels",
+    "flatness",
     "flux_cost",
     "group_exposures",
+    "illumination",
     "level_mosaic",
     "median",
     "median3x3",
@@ -103,6 +122,7 @@ __all__ = [
     "normalise_flat",
     "overscan_level",
     "parse_section",
+    "pedestal_of",
     "photon_factor",
     "photon_transfer",
     "pixel_noise",
@@ -111,11 +131,13 @@ __all__ = [
     "sample_boxes",
     "sample_frame",
     "scale_to_typical",
+    "scatter_ratio",
     "sharpest_frames",
     "snapshot",
     "sorting_network",
     "stacked_pixels",
     "typical",
+    "verdicts",
     "warp",
     "weighted_sum",
     "without_sky",

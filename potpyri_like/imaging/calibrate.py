@@ -21,11 +21,13 @@ def calibrate(
     pixels: Pixels,
     *,
     bias: Pixels | None = None,
+    bias_left: float = 1.0,
     dark: Pixels | None = None,
     dark_scale: float = 1.0,
     flat: Pixels | None = None,
     flat_floor: float = 0.5,
     poisson_factor: float = 1.0,
+    pedestal: float = 0.0,
 ) -> Pixels:
     """The image without bias, without dark current, and divided by the flat.
 
@@ -35,6 +37,9 @@ def calibrate(
         As `assemble` or `filter_hot_pixels` leave them: without a Poisson term in the variance.
     bias, dark, flat : Pixels, optional
         Masters of the same shape. The dark has no bias in it; the flat is about 1.
+    bias_left : float
+        What is left of the bias's own error once the dark is subtracted from which it was subtracted as well: 0 where
+        that is a dark of the same exposure, since the bias then has no part in the result.
     dark_scale : float
         Exposure of the image over that of the dark.
     flat_floor : float
@@ -42,6 +47,9 @@ def calibrate(
     poisson_factor : float
         Multiplies the Poisson term: `MEDIAN_PIXEL_FACTOR` for an image that went through the
         3x3 median; see `photon_factor`.
+    pedestal : float, electron
+        A level in the image that is no light and has no noise of photons, where there is no bias. It is subtracted,
+        unless a dark is, which holds it as well.
 
     Returns
     -------
@@ -52,7 +60,7 @@ def calibrate(
     Notes
     -----
     With the signal s = image - bias, the variance is that of the image + max(s, 0) (which holds the
-    dark current's own shot noise) + that of the masters: bias, dark x scale^2 and
+    dark current's own shot noise) + that of the masters: bias x bias_left^2, dark x scale^2 and
     (data)^2 x flat, all divided by flat^2.
     """
     masters = {"bias": bias, "dark": dark, "flat": flat}
@@ -66,8 +74,12 @@ def calibrate(
     with np.errstate(all="ignore"):  # what is not finite becomes BAD
         for band in row_bands(shape):
             out = data[band], variance[band]
-            signal = _without_bias(pixels, bias, band, factor, out)
+            signal = _without_bias(
+                pixels, bias, band, factor, np.float32(bias_left**2), out, np.float32(pedestal)
+            )
             _without_dark(signal, dark, dark_scale, band, out)
+            if pedestal and dark is None:
+                out[0][:] -= np.float32(pedestal)
             bad = _divided(flat, flat_floor, band, out) | _made_finite(out)
             if np.any(bad):
                 mask = mask.copy() if mask is pixels.mask else mask
@@ -181,16 +193,22 @@ def _united(mask: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _without_bias(
-    pixels: Pixels, bias: Pixels | None, band: slice, factor: np.float32, out: _Planes
+    pixels: Pixels,
+    bias: Pixels | None,
+    band: slice,
+    factor: np.float32,
+    left: np.float32,
+    out: _Planes,
+    level: np.float32,
 ) -> np.ndarray:
     """The signal; the variance gets the photons' noise, that of the readout and that of the bias."""
     data, variance = out
     signal, of_readout = pixels.data[band], pixels.variance[band]
     if bias is not None:
         signal = np.subtract(signal, bias.data[band], out=data)
-        of_readout = of_readout + bias.variance[band]
+        of_readout = of_readout + left * bias.variance[band]
     variance[:] = 0  # the larger of two arrays is found three times as fast as that of an array and a number
-    np.maximum(signal, variance, out=variance)
+    np.maximum(signal - level if level else signal, variance, out=variance)
     variance *= factor
     variance += of_readout
     return signal

@@ -158,6 +158,7 @@ def combine(
     masks: _Frames | None = None,
     variances: _Frames | None = None,
     noise: Noise | None = None,
+    weighted: bool = False,
 ) -> Combined:
     """The frames combined pixel by pixel, with the variance of the result.
 
@@ -174,6 +175,9 @@ def combine(
         Of each value; propagated into the variance of the result.
     noise : Noise, optional
         What is declared of the frames' noise: it helps to tell an outlier from few values.
+    weighted : bool
+        Each value of a clipped mean counts by the inverse of its variance according to `noise`, and is clipped by its
+        own standard deviation: for flats of which some have far more light than others.
 
     Returns
     -------
@@ -208,10 +212,14 @@ def combine(
     for first, last in _chunks(frames):
         values = _values(frames, masked, first, last, kind=np.float32)
         stated = None if known is None else _values(known, None, first, last, kind=np.float32)
-        done = _combine_chunk(values, stated, noise, method, sigma, iterations)
+        if weighted and noise is not None and method == "clipped mean":
+            done = _weigh_chunk(values, noise, sigma, iterations)
+        else:
+            done = _combine_chunk(values, stated, noise, method, sigma, iterations)
         for plane, part in zip(planes, done, strict=True):
             plane[first:last] = part
-    _scatter_to_variance(planes[1], planes[2], method)
+    if not (weighted and noise is not None and method == "clipped mean"):
+        _scatter_to_variance(planes[1], planes[2], method)
     return Combined(*(plane.reshape(frames.shape) for plane in planes))
 
 
@@ -357,6 +365,54 @@ def _combine_chunk(
         kept = (values >= _at_rank(ordered, first)) & (values <= _at_rank(ordered, last - 1))
         variance = _mean_of(stated, kept)
     return mean, variance, last - first
+
+
+def _weigh_chunk(
+    values: np.ndarray, noise: Noise, sigma: float, iterations: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Weighted mean, its variance and number of values of each pixel of a chunk.
+
+    Deviations from a weighted median, each over its own standard deviation, are values of one variance: they are
+    clipped as those of frames of equal noise are.
+    """
+    values = np.where(np.isfinite(values), values, np.nan)
+    expected = noise.expected(np.nan_to_num(_plain_median_of(values))[None])
+    weights = np.where(np.isnan(values), 0, 1 / np.maximum(expected, np.finfo(np.float32).tiny))
+    centre = _weighted_median(values, weights)
+    scaled = (values - centre) * np.sqrt(weights)
+    ordered, count = _ordered(np.where(np.isnan(values), np.nan, scaled))
+    equal = Noise(np.ones(len(values)), np.zeros(len(values)))
+    middle = _middle(ordered, np.zeros_like(count), count)
+    first, last = _unclipped(
+        ordered, count, sigma, iterations, *_known_noise(scaled, middle, count, None, equal)
+    )
+    kept = (scaled >= _at_rank(ordered, first)) & (scaled <= _at_rank(ordered, last - 1)) & (weights > 0)
+    weights = np.where(kept, weights, 0)
+    total = weights.sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        away = np.where(kept, values - centre, 0)
+        shift = (weights * away).sum(axis=0) / total
+        squares = (weights * np.square(away - shift)).sum(axis=0)
+        number = last - first
+        scatter = np.where(number > 1, squares / np.maximum(number - 1, 1), np.nan)
+        typical, low = _typical_scatter(scatter, number)
+        scatter = np.where(np.isnan(scatter), typical, np.maximum(scatter, low))
+        return centre + shift, (scatter / total).astype(np.float32), number
+
+
+def _plain_median_of(values: np.ndarray) -> np.ndarray:
+    """The median down the first axis of what is not NaN; NaN where nothing is."""
+    ordered, count = _ordered(values)
+    return _middle(ordered, np.zeros_like(count), count)
+
+
+def _weighted_median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The value at which half of the weight is reached, down the first axis; NaN where there is no weight."""
+    order = np.argsort(values, axis=0)  # NaN goes last
+    ordered = np.take_along_axis(values, order, axis=0)
+    reached = np.cumsum(np.take_along_axis(weights, order, axis=0), axis=0)
+    rank = (reached < reached[-1] / 2).sum(axis=0)
+    return np.asarray(_at_rank(ordered, np.minimum(rank, len(values) - 1)))
 
 
 def _typical_scatter(scatter: np.ndarray, number: np.ndarray) -> tuple[float, float]:

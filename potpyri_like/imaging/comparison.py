@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Agreement", "Oddity", "Sample", "agreement", "faint_frames", "sample_frame"]
+__all__ = ["Agreement", "Oddity", "Sample", "agreement", "faint_frames", "sample_frame", "scatter_ratio"]
 
 _BLOCKS = 16  # along each axis
 _SIDE, _FOR_NOISE = 24, 4  # pixels of a block along each axis: for its level, and for its noise
@@ -42,12 +42,15 @@ class Sample(NamedTuple):
         That a typical value has by its declared noise.
     behind : int
         Pixels behind the level of a block.
+    rows : int
+        Of the grid of blocks.
     """
 
     blocks: np.ndarray
     pixels: np.ndarray
     variance: float
     behind: int
+    rows: int
 
 
 class Oddity(NamedTuple):
@@ -97,13 +100,24 @@ def sample_frame(image: np.ndarray, variance: float) -> Sample:
     blocks = image[: rows * high, : cols * wide].reshape(rows, high, cols, wide).transpose(0, 2, 1, 3)
     level = blocks[:, :, :: max(1, high // _SIDE), :: max(1, wide // _SIDE)].reshape(rows * cols, -1)
     noise = blocks[:, :, :: max(1, high // _FOR_NOISE), :: max(1, wide // _FOR_NOISE)]
-    return Sample(_middle_mean(level), noise.reshape(rows * cols, -1).copy(), variance, level.shape[1])
+    return Sample(_middle_mean(level), noise.reshape(rows * cols, -1).copy(), variance, level.shape[1], rows)
 
 
 def faint_frames(levels: Sequence[float]) -> dict[int, float]:
     """The median level, by the index of each frame that has less than a tenth of it."""
     middle = float(np.median(levels)) if len(levels) else 0.0
     return {index: middle for index, level in enumerate(levels) if level < _FAINT * middle}
+
+
+def scatter_ratio(samples: Sequence[Sample]) -> float:
+    """The standard deviation by which pixels of frames differ, over the declared one; NaN of fewer than two frames."""
+    if len(samples) < 2:
+        return float("nan")
+    one, other = np.triu_indices(len(samples), 1)
+    declared = np.array([sample.variance for sample in samples])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = _pair_variances(samples)[one, other] / (declared[one] + declared[other])
+    return float(np.sqrt(np.median(ratio)))
 
 
 def agreement(

@@ -9,10 +9,26 @@ import numpy as np
 
 from potpyri_like.frame import Pixels
 
-__all__ = ["DarkShares", "dark_shares", "group_exposures", "near_exposure", "same_exposure", "weighted_sum"]
+__all__ = [
+    "DarkShares",
+    "curvature_variance",
+    "dark_shares",
+    "group_exposures",
+    "near_exposure",
+    "same_exposure",
+    "weighted_sum",
+]
 
 _SAME, _SAME_SECONDS = 1e-3, 0.002  # relative, and what shutters and clocks make of short exposures
 _NEAR = 0.005  # relative; a dark so near is used as it is
+_LEVELS = (
+    5,
+    20,
+    80,
+    320,
+    1280,
+)  # standard deviations above the median, between which pixels are judged together
+_SURE = 3.0  # standard deviations by which a mean square has to exceed that of the noise
 _LEVER = 2.0  # ratio of the longest exposure to the shortest from which a line may be continued
 
 
@@ -94,6 +110,70 @@ def weighted_sum(parts: Mapping[float, Pixels], shares: Mapping[float, float]) -
         np.sum([np.float32(share**2) * dark.variance for dark, share in used], axis=0),
         np.bitwise_or.reduce([dark.mask for dark, _ in used]),
     )
+
+
+def curvature_variance(
+    parts: Mapping[float, Pixels],
+    shares: Mapping[float, float],
+    exposure: float,
+    *,
+    at_zero: np.ndarray | None = None,
+) -> np.ndarray | None:
+    """The variance that a dark of another exposure has since dark current need not grow in a straight line.
+
+    Parameters
+    ----------
+    parts : mapping of float to Pixels
+        All darks that were taken, by exposure, seconds.
+    shares : mapping of float to float
+        What multiplies each in the dark that was made; see `dark_shares`.
+    exposure : float
+        Of that dark, s.
+    at_zero : ndarray, shape (rows, columns), electron^2, optional
+        The variance of the bias, where it was subtracted: then the dark current is known to be 0 at 0 s.
+
+    Returns
+    -------
+    ndarray, shape (rows, columns), electron^2, or None
+        None where fewer than three points are known, or no curvature shows.
+
+    Notes
+    -----
+    The parabola through the points tells by how much the straight one is off. Its bend in a single pixel is noise
+    for the most part, so pixels of like dark current are taken together, and what the noise accounts for is subtracted.
+    """
+    used = {t: parts[t] for t in sorted(parts)}
+    times = np.array([*used, *([0.0] if at_zero is not None and 0.0 not in used else [])])
+    if len(times) < 3:
+        return None
+    bend = np.linalg.pinv(np.vander(times, 3))[0]  # what multiplies each point in the coefficient of t^2
+    data = sum(g * dark.data.astype(np.float64) for g, dark in zip(bend, used.values(), strict=False))
+    noise = sum(
+        g * g * dark.variance.astype(np.float64) for g, dark in zip(bend, used.values(), strict=False)
+    )
+    if at_zero is not None and len(times) > len(used):
+        noise = noise + np.square(bend[-1]) * at_zero
+    off = sum(share * t * t for t, share in shares.items()) - exposure * exposure
+    level = sum(np.float32(share) * parts[t].data for t, share in shares.items())
+    of_level = sum(np.float32(share**2) * parts[t].variance for t, share in shares.items())
+    bends = _excess_by_level(np.square(data), np.asarray(noise), np.asarray(level), np.asarray(of_level))
+    variance = np.float32(off * off) * bends.astype(np.float32)
+    return variance if variance.any() else None
+
+
+def _excess_by_level(
+    squares: np.ndarray, noise: np.ndarray, level: np.ndarray, variance: np.ndarray
+) -> np.ndarray:
+    """The mean over pixels of like level of squares, less the variance that they have by noise; 0 where that is all."""
+    sigma = np.sqrt(np.median(variance))
+    bins = np.digitize(level.ravel(), np.median(level) + sigma * np.array(_LEVELS))
+    excess = np.zeros(len(_LEVELS) + 1)
+    for number in np.unique(bins):
+        inside = bins == number
+        some, by_chance = squares.ravel()[inside], float(noise.ravel()[inside].mean())
+        found = float(np.minimum(some, np.percentile(some, 99.9)).mean()) - by_chance
+        excess[number] = found if found > _SURE * by_chance * np.sqrt(2 / some.size) else 0.0
+    return np.asarray(excess[bins].reshape(level.shape))
 
 
 def _line(taken: Sequence[float], exposure: float) -> dict[float, float]:

@@ -31,6 +31,7 @@ from potpyri_like.instruments.keywords import Compound, Keyword
 from potpyri_like.instruments.layout import with_image
 from potpyri_like.instruments.pointing import direction_of
 from potpyri_like.instruments.rules import kind_of
+from potpyri_like.instruments.state import state_of
 from potpyri_like.instruments.windows import window_of
 from potpyri_like.store.header import RawHeader
 
@@ -111,6 +112,7 @@ def _frames_in(
         clock=instrument.clock_of(header),
         decided_by=because,
         notes=tuple(_notes_on(instrument, header, which, what, reading)),
+        **state_of(instrument, header)._asdict(),
         window=window_of(instrument, header, which, binning),
     )
     if not planes:

@@ -153,6 +153,11 @@ class HeaderKeywords:
         Where the telescope looked: sexagesimal text (hours, degrees) or numbers in the unit declared.
     equinox : Keyword or None
         Equinox of `ra` and `dec` in years; ICRS where there is none.
+    temperature : Keyword, Compound or None
+        Of the detector, u.deg_C or u.K. Darks of another one are not used; see `Calibration.temperature_tolerance`.
+    gain_setting, offset : Keyword, Compound or None
+        What the camera was set to, gain or ISO, and offset: calibrations of another setting are not used. These three
+        may be absent from any frame. Where none is declared, the cards are read that camera programs commonly write.
     """
 
     exposure: Keyword | Compound
@@ -164,8 +169,17 @@ class HeaderKeywords:
     ra: Keyword | Compound | None = None
     dec: Keyword | Compound | None = None
     equinox: Keyword | Compound | None = None
+    temperature: Keyword | Compound | None = None
+    gain_setting: Keyword | Compound | None = None
+    offset: Keyword | Compound | None = None
 
-    UNITS: ClassVar[Mapping[str, u.UnitBase]] = {"exposure": u.s, "ra": u.deg, "dec": u.deg, "equinox": u.yr}
+    UNITS: ClassVar[Mapping[str, u.UnitBase]] = {
+        "exposure": u.s,
+        "ra": u.deg,
+        "dec": u.deg,
+        "equinox": u.yr,
+        "temperature": u.deg_C,
+    }
 
     def __post_init__(self) -> None:
         for quantity in (field.name for field in fields(self)):
@@ -182,7 +196,7 @@ class HeaderKeywords:
         wanted, unit = self.UNITS.get(quantity), keyword.unit
         if unit is None and quantity != "exposure":
             return
-        if unit is None or wanted is None or not unit.is_equivalent(wanted):
+        if unit is None or wanted is None or not unit.is_equivalent(wanted, u.temperature()):
             raise DeclarationError(
                 f"HeaderKeywords: {quantity} = {keyword.card} has the unit {unit}; "
                 + (f"give one like u.{wanted}" if wanted is not None else "it is text: give none")

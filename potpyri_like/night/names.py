@@ -111,6 +111,7 @@ def _suffix(info: FrameInfo) -> str:
         slug(info.camera),
         f"{info.binning[0]}x{info.binning[1]}",
         *([slug(info.readout)] if info.readout else []),
+        *([f"gain{slug(info.gain_setting)}"] if info.gain_setting else []),
         *(["at_{}_{}".format(*info.window)] if info.window and any(info.window[:2]) else []),
     ]
     return "".join(f"_{part}" for part in parts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,12 @@ from potpyri_like.errors import FrameError, UnavailableError
 from potpyri_like.frame import FrameInfo, FrameKind
 from potpyri_like.instruments import Instrument
 from potpyri_like.night.edits import LEAVE_OUT, REFUSED, USE, Edit
+from potpyri_like.night.fitting import (
+    fits_settings,
+    fits_temperature,
+    temperature_of,
+    unfit_in_words,
+)
 from potpyri_like.night.names import dated, set_folders, with_folder
 from potpyri_like.night.pointings import with_fields
 from potpyri_like.store import Unopened, one_line
@@ -35,6 +41,7 @@ __all__ = [
 
 COPY = "the same exposure as"
 NO_PLACE = "no card tells where on the detector that window lies"
+_CALIBRATIONS = (FrameKind.BIAS, FrameKind.DARK, FrameKind.FLAT)
 _ABSENT = "the file is not there now; what was written about it holds when it is back"
 _COLUMNS = ("file", "kind", "camera", "band", "target", "binning", "exposure", "mid_time", "clock", "night")
 _MORE_COLUMNS = ("decided_by", "notes", "status", "reason")
@@ -80,6 +87,8 @@ class ObservationSet:
         The date of the evening where the folder holds several nights, each reduced alone; else "".
     is_dated : bool
         Whether the folder holds several nights: what belongs to one stands in a folder of its date.
+    unfit : mapping of str to str
+        Of each kind of calibration frame, what those have that were taken with the same pixels and do not fit.
     """
 
     target: str
@@ -93,6 +102,7 @@ class ObservationSet:
     flats: tuple[FrameInfo, ...] = ()
     night: str = ""
     is_dated: bool = False
+    unfit: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def exposure(self) -> u.Quantity:
@@ -182,7 +192,8 @@ class Night:
         return tuple(sets)
 
     def make_set(self, frames: list[FrameInfo], folder: str) -> ObservationSet:
-        first = frames[0]
+        first, warm = frames[0], temperature_of(frames)
+        fitting = {kind: list(self.calibrations(kind, first, warm)) for kind in _CALIBRATIONS}
         return ObservationSet(
             target=first.target or "unnamed",
             camera=first.camera,
@@ -190,20 +201,45 @@ class Night:
             binning=first.binning,
             folder=folder,
             frames=tuple(sorted(frames, key=lambda f: (f.mid_time.mjd if f.mid_time else 0.0, f.label))),
-            biases=tuple(self.calibrations(FrameKind.BIAS, first)),
-            darks=tuple(self.calibrations(FrameKind.DARK, first)),
-            flats=tuple(f for f in self.calibrations(FrameKind.FLAT, first) if is_flat_of(f, first)),
+            biases=tuple(fitting[FrameKind.BIAS]),
+            darks=tuple(fitting[FrameKind.DARK]),
+            flats=tuple(fitting[FrameKind.FLAT]),
+            unfit={
+                kind.value: words
+                for kind, some in fitting.items()
+                if (words := unfit_in_words(kind, self.unfit(kind, first, some), frames))
+            },
         )
 
-    def calibrations(self, kind: FrameKind, science: FrameInfo) -> Iterator[FrameInfo]:
-        """Calibration frames with the science frame's camera, binning, readout and pixels.
+    def calibrations(
+        self, kind: FrameKind, science: FrameInfo, temperature: float | None = None
+    ) -> Iterator[FrameInfo]:
+        """Calibration frames with the science frame's camera, binning, readout, pixels and settings; flats: its band.
 
         Those of a larger part of the detector serve a window, cut to it, where none of the same band and exposure are
         of the window itself.
         """
-        found = [served for info in self.frames if info.kind is kind and (served := serving(info, science))]
+        tolerance = self.instrument.calibration.temperature_tolerance.to_value(u.K)
+        found = [
+            served
+            for info in self.frames
+            if info.kind is kind
+            and fits_settings(info, science)
+            and fits_temperature(info, temperature, tolerance)
+            and (kind is not FrameKind.FLAT or is_flat_of(info, science))
+            and (served := serving(info, science))
+        ]
         whole = {_sort_of(info) for info in found if info.cut is None}
         yield from (info for info in found if info.cut is None or _sort_of(info) not in whole)
+
+    def unfit(self, kind: FrameKind, science: FrameInfo, fitting: Sequence[FrameInfo]) -> list[FrameInfo]:
+        """Those of the same pixels that do not fit."""
+        used = {info.label for info in fitting}
+        return [
+            info
+            for info in self.frames
+            if info.kind is kind and pixels_key(info) == pixels_key(science) and info.label not in used
+        ]
 
     def table(self, base: Mapping[str, tuple[str, str]] | None = None) -> Table:
         """One row for each raw file: what it is, and its status and reason.
@@ -243,7 +279,8 @@ def refused(file: str, error: FrameError, edits: Mapping[str, Edit]) -> FrameRow
 def set_key(info: FrameInfo) -> tuple:
     """What the frames of one set share."""
     place = None if info.window is None else info.window[:2]
-    return info.target.casefold(), info.camera, info.band, info.binning, info.readout, place
+    settings = info.gain_setting, info.offset
+    return info.target.casefold(), info.camera, info.band, info.binning, info.readout, place, *settings
 
 
 def pixels_key(info: FrameInfo) -> tuple:

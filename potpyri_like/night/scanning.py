@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+import astropy.units as u
 import numpy as np
 from astropy.table import Table
 
@@ -26,6 +27,7 @@ from potpyri_like.night.copies import copies
 from potpyri_like.night.edits import LEAVE_OUT, REFUSED, USE, Edit, Written, read_edits, tell_unknown
 from potpyri_like.night.evenings import with_nights
 from potpyri_like.night.files import Listing, check_apart, list_files
+from potpyri_like.night.fitting import fits_settings, fits_temperature
 from potpyri_like.night.night import (
     COPY,
     NO_PLACE,
@@ -116,7 +118,8 @@ def scan(
     tell_unknown(read, {row.file for row in rows})
     rows = _reject_altered(_in_colours(_settle(rows, instrument), instrument), edits)
     rows = _without_copies(rows, instrument, edits, memory)
-    rows = _remark_unused(_refuse_odd_shapes(_sorted_into_nights(rows, instrument)))
+    tolerance = float(instrument.calibration.temperature_tolerance.to_value(u.K))
+    rows = _remark_unused(_refuse_odd_shapes(_sorted_into_nights(rows, instrument)), tolerance)
     passed_over = _passed_over(listing, root)
     return Night(root, instrument, (*passed_over, *rows), edits, unopened=listing.unopened)
 
@@ -406,15 +409,20 @@ def _with_usual_shape(
     return replace(row, status=REFUSED, reason=reason)
 
 
-def _remark_unused(rows: list[FrameRow]) -> list[FrameRow]:
+def _remark_unused(rows: list[FrameRow], tolerance: float) -> list[FrameRow]:
     """The rows, calibration frames that fit no science frame with that as their reason."""
     science = _used(rows, FrameKind.SCIENCE)
-    each = list({(pixels_key(info), info.window, info.band): info for info in science}.values())
-    return [_with_remark(row, each) for row in rows] if science else rows
+    each = list(
+        {
+            (pixels_key(info), info.window, info.band, info.gain_setting, info.offset, info.temperature): info
+            for info in science
+        }.values()
+    )
+    return [_with_remark(row, each, tolerance) for row in rows] if science else rows
 
 
-def _with_remark(row: FrameRow, science: Sequence[FrameInfo]) -> FrameRow:
-    """The row, with a reason where no science frame has the frame's pixels, or a flat's band."""
+def _with_remark(row: FrameRow, science: Sequence[FrameInfo], tolerance: float) -> FrameRow:
+    """The row, with a reason where no science frame has the frame's pixels, its settings, or a flat's band."""
     info = row.info
     if row.status != USE or info is None or info.kind is FrameKind.SCIENCE:
         return row
@@ -424,6 +432,12 @@ def _with_remark(row: FrameRow, science: Sequence[FrameInfo]) -> FrameRow:
     if info.kind is FrameKind.FLAT and not any(is_flat_of(info, other) for other in served):
         return replace(
             row, reason=f"fits no science frame: none of {info.camera} is in {info.band or 'its band'}"
+        )
+    if not any(fits_settings(info, light) for light in served):
+        return replace(row, reason=f"fits no science frame: none of {info.camera} has its gain and offset")
+    if not any(fits_temperature(info, light.temperature, tolerance) for light in served):
+        return replace(
+            row, reason=f"fits no science frame: none is of {info.temperature:+.0f} degrees Celsius"
         )
     return row
 

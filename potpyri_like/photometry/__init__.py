@@ -2,7 +2,7 @@
 
 from potpyri_like.photometry.apertures import aperture_sums
 from potpyri_like.photometry.bins import Bins, bin_series
-from potpyri_like.photometry.budget import BUDGET_CLOSED, NoiseBudget, close_budget, noise_terms
+from potpyri_like.photometry.budget import BUDGET_CLOSED, NoiseBudget, close_budget, noise_terms, photons_seen
 from potpyri_like.photometry.centroids import CENTROIDS, refine_positions
 from potpyri_like.photometry.choice import ApertureChoice, airmass_drift, choose_aperture, rank_variables
 from potpyri_like.photometry.detect import Stars, detect_stars, frame_fwhm
@@ -103,6 +103,7 @@ __all__ = [
     "nan_median",
     "noise_terms",
     "peaks",
+    "photons_seen",
     "point_to_point",
     "profile_at",
     "rank_variables",

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from potpyri_like.photometry.noise import nan_median, spikes
 from potpyri_like.photometry.series import Series
 
-__all__ = ["BUDGET_CLOSED", "NoiseBudget", "close_budget", "noise_terms", "shared_flat_error"]
+__all__ = ["BUDGET_CLOSED", "NoiseBudget", "close_budget", "noise_terms", "photons_seen", "shared_flat_error"]
 
 _SHARPNESS = 2 * np.log(2) / np.pi  # sum of a Gaussian's squared pixels, times its FWHM squared
 BUDGET_CLOSED = 0.8, 1.3  # predicted over measured: all is well
@@ -25,6 +25,12 @@ _FEWEST_BINS = 4
 _FULL = 0.5  # of the usual number of points: a bin with fewer is excluded
 _MOST_FRAMES = 1500  # whose places on the flat are compared with one another
 _UNTOLD = {"photons": 1.0, "read-out": 0.0, "digitisation": 0.0, "dark current": 0.0, "flat": 0.0}
+_OF_PHOTONS = "star", "sky", "sky level", "comparison stars"  # terms that photons make, about
+_LIMITED = 0.7  # of a star's variance; so much is photons' where it tells of the gain
+_FEWEST_STARS, _ALIKE = (
+    6,
+    1.35,
+)  # stars that tell; the factor of the brighter over that of the fainter, at most
 _TELLING = 3  # stars that tell how far the field moves and turns
 
 
@@ -67,6 +73,41 @@ class NoiseBudget:
             return np.nan, np.nan
         uncertainty = float(np.median(self.uncertainty[stars, scale][known]))
         return float(np.median(ratio[known])), 2 * uncertainty / np.sqrt(known.sum())
+
+
+def photons_seen(budget: NoiseBudget, stars: np.ndarray) -> tuple[float, float]:
+    """The variance of photons that the scatter of some stars shows from frame to frame, over the declared one.
+
+    Parameters
+    ----------
+    budget : NoiseBudget
+    stars : ndarray of int or bool
+        Constant ones.
+
+    Returns
+    -------
+    factor, error : float
+        NaN where fewer than six stars are limited by their photons, or the brighter of them show another factor than
+        the fainter ones, as they do where what is left is no noise of photons.
+    """
+    photons = np.sqrt(sum(np.square(budget.terms[name]) for name in _OF_PHOTONS if name in budget.terms))[
+        stars
+    ]
+    predicted, measured = budget.predicted[stars, 0], budget.measured[stars, 0]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rest = np.maximum(np.square(predicted) - np.square(photons), 0)
+        factors = (np.square(measured) - rest) / np.square(photons)
+        known = np.isfinite(factors) & (np.square(photons) > _LIMITED * np.square(predicted))
+    if known.sum() < _FEWEST_STARS:
+        return np.nan, np.nan
+    factors, light = factors[known], budget.terms["star"][stars][known]
+    faint = light >= np.median(light)  # the relative noise of a faint star's own light is large
+    halves = np.median(factors[faint]), np.median(factors[~faint]) if (~faint).any() else np.median(factors)
+    middle = float(np.median(factors))
+    if min(halves) <= 0 or max(halves) > _ALIKE * min(halves):
+        return np.nan, np.nan
+    scatter = 1.4826 * float(np.median(np.abs(factors - middle)))
+    return middle, float(1.2533 * scatter / np.sqrt(known.sum()))
 
 
 def noise_terms(

@@ -48,10 +48,12 @@ class Calibrate(FrameStage):
         pixels = calibrate(
             frame.pixels,
             bias=masters.bias.pixels if masters.bias else None,
+            bias_left=1 - dark.bias_share if dark else 1.0,
             dark=dark.pixels if dark else None,
             flat=masters.flat.pixels if masters.flat else None,
             flat_floor=setup.instrument.calibration.flat_floor,
             poisson_factor=_photons(frame, masters),
+            pedestal=masters.pedestal,
         )
         fill_bad(pixels, int(UNUSABLE), out=pixels.data)
         if frame.info.mosaic and not frame.info.colour:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from statistics import median_low
@@ -30,6 +31,7 @@ from potpyri_like.imaging import (
     photon_transfer,
     sample_boxes,
     sample_frame,
+    scatter_ratio,
     typical,
 )
 from potpyri_like.night import band_slug, dated, slug, with_folder
@@ -42,11 +44,18 @@ from potpyri_like.primitives.trim import Trim
 from potpyri_like.results import Grade, Master, Masters, Problem
 from potpyri_like.store import Output, Scratch, ascii_text
 
-__all__ = ["Maker"]
+__all__ = ["Maker", "some_of"]
 
 log = logging.getLogger(__name__)
 _SATURATED_FLAT = 0.05  # part of saturated pixels above which a flat is rejected
 _GAIN_KNOWN, _GAIN_MATTERS, _GAIN_RANGE = 0.03, 0.05, (0.2, 5.0)
+_WORTH_WEIGHTS = 1.05  # variance of the mean of all flats over that of their weighted mean
+_SHORT = 40  # characters of a card beside which there is room for a comment
+_NOISIER = 1.5  # times the declared read noise
+_HALF, _DARK_PART = (
+    0.5,
+    0.3,
+)  # of a flat's level, and of its pixels; a round field of view leaves 0.21 of a square dark
 _FAINT_FLAT = 200.0  # electron; below this a flat adds more noise than it removes
 
 
@@ -67,13 +76,13 @@ class Maker:
     made: dict[tuple, _Made]
     problems: list[Problem] = field(default_factory=list)
     is_dated: bool = False
+    science: tuple[FrameInfo, ...] = ()
 
     def bias(self, frames: Sequence[FrameInfo]) -> Master | None:
         """The master bias, from frames without the overscan or, where there is none, with the level in it."""
-        raw = self.setup.with_(masters=Masters(bias=_PLACEHOLDER)) if frames else self.setup
 
         def read(info: FrameInfo) -> _Prepared:
-            frame = self.trimmed(info, raw)
+            frame = self.with_level(info, has_bias=True)
             return _Prepared(frame.pixels, 0.0, covariance=frame.covariance)
 
         return self.combined("bias", frames, 0.0, read, ())
@@ -85,7 +94,7 @@ class Maker:
         exact = self.exact_darks(frames)
         made = {}
         for exposure in sorted(wanted):
-            dark = dark_ladder(exact, exposure, has_bias=self.setup.masters.bias is not None)
+            dark = dark_ladder(exact, exposure, bias=self.setup.masters.bias)
             if dark is not None:
                 made[exposure] = dark if dark.product else self.written(dark, frames[0])
         return made
@@ -124,7 +133,9 @@ class Maker:
     def debiased(self, info: FrameInfo) -> _Prepared:
         bias, frame = self.setup.masters.bias, self.trimmed(info, self.setup)
         photons = frame[POISSON_FACTOR]
-        pixels = calibrate(frame.pixels, bias=bias.pixels if bias else None, poisson_factor=photons)
+        pixels = calibrate(
+            frame.pixels, bias=bias.pixels if bias else None, bias_left=0.0, poisson_factor=photons
+        )
         return _Prepared(pixels, photons, level=typical(pixels.data), covariance=frame.covariance)
 
     def levelled(self, info: FrameInfo, darks: Mapping[float, Master]) -> _Prepared:
@@ -138,12 +149,14 @@ class Maker:
         bias, dark = self.setup.masters.bias, Masters(darks=darks).dark_of(exposure_of(info))
         raw = self.opened(info, self.setup)
         filtered = HotPixels()(raw, self.setup)
-        photons = filtered[POISSON_FACTOR]
+        photons, bias_left = filtered[POISSON_FACTOR], 1 - dark.bias_share if dark else 1.0
         pixels = calibrate(
             filtered.pixels,
             bias=bias.pixels if bias else None,
+            bias_left=bias_left,
             dark=dark.pixels if dark else None,
             poisson_factor=photons,
+            pedestal=self.setup.masters.pedestal,
         )
         full = np.count_nonzero(pixels.mask & MaskBit.SATURATED) / pixels.mask.size
         if full > _SATURATED_FLAT:
@@ -159,7 +172,9 @@ class Maker:
                 f"{info.label}: a flat with only {level:.0f} electrons per pixel; it is rejected"
             )
         before = sample_boxes(raw.data), typical(raw.variance)
-        return _Prepared(flat, photons / level, before, level, filtered.covariance)
+        parts = [] if bias is None else [(bias.pixels.variance, bias_left / level)]
+        parts += [] if dark is None else [(dark.pixels.variance, 1 / level)]
+        return _Prepared(flat, photons / level, before, level, filtered.covariance, tuple(parts))
 
     def combined(
         self,
@@ -213,8 +228,14 @@ class Maker:
         instrument = instrument_identity(type(setup.instrument)), setup.instrument.calibration
         exposures = [exposure_of(frame) for frame in frames]
         shared = self.made_by, instrument, kind, setup.filter_mode, setup.masters.bias is not None
+        level = [setup.masters.pedestal] if setup.masters.pedestal else []
         return fingerprint(
-            *shared, list(before), [(f.label, f.cut) for f in frames], exposures, self.tools.raw(frames)
+            *shared,
+            *level,
+            list(before),
+            [(f.label, f.cut) for f in frames],
+            exposures,
+            self.tools.raw(frames),
         )
 
     def recalled(
@@ -242,6 +263,7 @@ class Maker:
             name,
             output.sha256(name),
             photons,
+            self.bias_share(kind),
         )
 
     def stacked(
@@ -261,26 +283,94 @@ class Maker:
             chosen = self.chosen(kind, pile)
             if not chosen:
                 return None
-            pixels = pile.combined(chosen, self.setup.instrument.calibration.combine, read)
+            pixels = pile.combined(kind, chosen, self.setup.instrument.calibration.combine, read)
         photons = 1.0
+        if kind == "bias":
+            self.doubt(kind, _noise_in_words([pile.samples[i] for i in chosen]))
         if kind == "flat":
             pixels, _ = normalise_flat(pixels)
+            self.doubt(kind, _dark_part_in_words(pixels))
             photons = _believable(self.transfer(pile.transfers(chosen)))
         used = tuple(pile.infos[i].label for i in chosen)
         log.info("master %s of %d frames", kind, len(used))
-        return Master(kind, pixels, exposure, "exact", used, photons=photons)
+        return Master(
+            kind, pixels, exposure, "exact", used, photons=photons, bias_share=self.bias_share(kind)
+        )
+
+    def bias_share(self, kind: str) -> float:
+        """How often the bias was subtracted from a master."""
+        return 1.0 if kind == "dark" and self.setup.masters.bias is not None else 0.0
 
     def chosen(self, kind: str, pile: _Pile) -> list[int]:
         """The frames that belong together; the others are rejected, each with its reason."""
         levels = [prepared.level for prepared in pile.prepared]
-        found = judge(kind, pile.samples, levels, has_bias=self.setup.masters.bias is not None)
+        found = judge(
+            kind,
+            pile.samples,
+            levels,
+            has_bias=self.setup.masters.bias is not None,
+            names=[info.label for info in pile.infos],
+            sky=self.sky,
+        )
         for index, why in sorted(found.rejected.items()):
             label = pile.infos[index].label
             self.reject(label, kind, f"{label}: {why}; it is rejected")
-        self.problems.extend(
-            Problem(f"master {kind}", "masters", why, Grade.DOUBTFUL) for why in found.doubts
-        )
+        for why in found.doubts:
+            self.doubt(kind, why)
         return [index for index in range(len(pile.infos)) if index not in found.rejected]
+
+    def recalled_copy(self, name: str, key: str) -> Master | None:
+        """The copy of another night's master that this run or an earlier one made, where it stands."""
+        known = ("copy", key)
+        if known in self.made:
+            self.problems.extend(self.made[known].problems)
+            return self.made[known].master
+        memo = self.tools.recall_copy(name, key)
+        if memo is None:
+            return None
+        kind, exposure, rung, photons, source, told = memo
+        problems = [Problem(what, stage, why, Grade(grade)) for what, stage, why, grade in told]
+        pixels, digest = _read_pixels(self.tools.output, name), self.tools.output.sha256(name)
+        master = Master(kind, pixels, exposure, rung, (), name, digest, photons, source=source)
+        self.made[known] = _Made(master, tuple(problems))
+        self.problems.extend(problems)
+        return master
+
+    def kept_copy(self, master: Master, key: str, problems: Sequence[Problem]) -> Master:
+        """The master; its copy, which was written, is used again until everything is done anew."""
+        told = [(p.what, p.stage, p.why, str(p.grade)) for p in problems]
+        memo = master.kind, master.exposure, master.rung, master.photons, master.source, told
+        self.tools.keep(master.product, key, memo)
+        self.made["copy", key] = _Made(master, tuple(problems))
+        self.problems.extend(problems)
+        return master
+
+    def shape_of(self, frames: Sequence[FrameInfo]) -> tuple[int, ...] | None:
+        """Rows and columns of science frames once they are trimmed; None where none can be read."""
+        for info in some_of(frames):
+            with suppress(FrameError):
+                return tuple(self.with_level(info, has_bias=True).data.shape)
+        return None
+
+    def with_level(self, info: FrameInfo, *, has_bias: bool) -> Frame:
+        """A frame with the bias's level in it, where there is a bias; else as the declared pedestal leaves it."""
+        return self.trimmed(info, self.setup.with_(masters=Masters(bias=_PLACEHOLDER if has_bias else None)))
+
+    def sky(self) -> Sample | None:
+        """What science frames have in common on large scales, without bias; None where none can be read."""
+        bias, seen = self.setup.masters.bias, []
+        for info in some_of(self.science):
+            with suppress(FrameError):
+                frame = self.trimmed(info, self.setup)
+                seen.append(frame.data - (bias.pixels.data if bias else 0))
+        if not seen or len({image.shape for image in seen}) > 1:
+            return None
+        return sample_frame(np.mean(seen, axis=0), 1.0)
+
+    def doubt(self, kind: str, why: str) -> None:
+        """Say what makes a master doubtful, if anything does."""
+        if why:
+            self.problems.append(Problem(f"master {kind}", "masters", why, Grade.DOUBTFUL))
 
     def reject(self, label: str, kind: str, why: str) -> None:
         log.warning("%s", why)
@@ -312,6 +402,36 @@ class Maker:
         return replace(master, pixels=pixels, product=name, digest=self.tools.output.sha256(name))
 
 
+def some_of(infos: Sequence[FrameInfo]) -> list[FrameInfo]:
+    """The first, the middle and the last of some frames."""
+    return [infos[i] for i in sorted({0, len(infos) // 2, len(infos) - 1})] if infos else []
+
+
+def _noise_in_words(biases: Sequence[Sample]) -> str:
+    """That biases scatter by more than their declared read noise; "" where they do not."""
+    ratio = scatter_ratio(biases)
+    if not ratio > _NOISIER:
+        return ""
+    declared = float(np.sqrt(np.median([sample.variance for sample in biases])))
+    return (
+        f"the pixels of {len(biases)} bias frames scatter by {ratio * declared:.2g} electron, where a read noise of"
+        f" {declared:.2g} electron is declared: errors of faint stars are too small; correct the read noise or the gain"
+        " in the instrument's declaration"
+    )
+
+
+def _dark_part_in_words(flat: Pixels) -> str:
+    """That a large part of a flat has little light; "" where it has not."""
+    part = float(np.mean(flat.data[flat.mask == 0] < _HALF)) if np.any(flat.mask == 0) else 0.0
+    if not part > _DARK_PART:
+        return ""
+    return (
+        f"{part:.0%} of its pixels have less than one half of its mean light, and are not used: a shutter or a mirror"
+        " was in the way, or the flat frames are of another filter; look at them, and set the status of the wrong ones"
+        " to 'leave out' in night.ecsv"
+    )
+
+
 def _believable(found: Transfer) -> float:
     """The factor of the photons' variance, where it is well known and far enough from 1 to matter; else 1."""
     sure = found.error < _GAIN_KNOWN * found.factor and _GAIN_RANGE[0] < found.factor < _GAIN_RANGE[1]
@@ -341,6 +461,9 @@ class _Prepared(NamedTuple):
     level : float, electron
     covariance : float
         See `Frame.covariance`.
+    subtracted : tuple of (ndarray, float)
+        The variances of the masters that were subtracted from it, which other frames share, and what multiplies each
+        master in the frame as it is combined.
     """
 
     pixels: Pixels
@@ -348,6 +471,7 @@ class _Prepared(NamedTuple):
     transfer: tuple[np.ndarray, float] | None = None
     level: float = 0.0
     covariance: float = 1.0
+    subtracted: tuple[tuple[np.ndarray, float], ...] = ()
 
 
 @dataclass
@@ -385,14 +509,31 @@ class _Pile:
         self.floors.append(noise_floor(frame.pixels, frame.per_level))
         self.prepared.append(frame._replace(pixels=_NOTHING))
 
-    def combined(self, chosen: Sequence[int], method: str, read: Callable[[FrameInfo], _Prepared]) -> Pixels:
+    def combined(
+        self, kind: str, chosen: Sequence[int], method: str, read: Callable[[FrameInfo], _Prepared]
+    ) -> Pixels:
         """Some frames combined; a single one is itself, read again."""
         assert self.scratch is not None
         if len(chosen) == 1:
             return read(self.infos[chosen[0]]).pixels
         floors = np.array([self.floors[i] for i in chosen])
         noise = Noise(floors, np.array([self.prepared[i].per_level for i in chosen]))
-        return _combine_frames(Subset(self.scratch, chosen), method, noise)
+        weights = 1 / noise.expected(np.ones(1))[:, 0] if kind == "flat" else np.ones(len(chosen))
+        weighted = kind == "flat" and method == "clipped mean" and _gain_of_weights(weights) > _WORTH_WEIGHTS
+        pixels = _combine_frames(Subset(self.scratch, chosen), method, noise, weighted=weighted)
+        shares = weights / weights.sum() if weighted else np.full(len(chosen), 1 / len(chosen))
+        common = self.shared_variance(chosen, shares)
+        return pixels if common is None else pixels._replace(variance=pixels.variance + common)
+
+    def shared_variance(self, chosen: Sequence[int], shares: np.ndarray) -> np.ndarray | None:
+        """What the masters subtracted from several frames add to the variance of their mean; their scatter lacks it."""
+        parts: dict[int, tuple[np.ndarray, float]] = {}
+        for index, share in zip(chosen, shares, strict=True):
+            for variance, times in self.prepared[index].subtracted:
+                _, sum_ = parts.get(id(variance), (variance, 0.0))
+                parts[id(variance)] = variance, sum_ + float(share) * times
+        terms = [np.float32(times**2) * variance for variance, times in parts.values() if times]
+        return np.asarray(np.sum(terms, axis=0)) if terms else None
 
     def transfers(self, chosen: Sequence[int]) -> list[tuple[np.ndarray, float]]:
         """What the chosen flats say of the gain."""
@@ -400,9 +541,14 @@ class _Pile:
         return [each for each in found if each is not None]
 
 
-def _combine_frames(frames: Subset, method: str, noise: Noise) -> Pixels:
+def _gain_of_weights(weights: np.ndarray) -> float:
+    """The variance of the plain mean over that of the weighted one."""
+    return float(np.mean(1 / weights) * np.mean(weights))
+
+
+def _combine_frames(frames: Subset, method: str, noise: Noise, *, weighted: bool) -> Pixels:
     """Combined pixels, with a mask where no frame had a value."""
-    combined = combine(frames, method=method, noise=noise)
+    combined = combine(frames, method=method, noise=noise, weighted=weighted)
     empty = ~np.isfinite(combined.value) | ~np.isfinite(combined.variance)
     return Pixels(
         np.where(empty, 0, combined.value).astype(np.float32),
@@ -440,9 +586,19 @@ def _master_hdus(master: Master, error: np.ndarray, first: FrameInfo, filter_mod
     header["BINNING"] = f"{first.binning[0]}x{first.binning[1]}"
     header["EXPTIME"] = (master.exposure, "[s]")
     header["BUNIT"] = "electron" if master.kind != "flat" else ""
-    header["RUNG"] = (master.rung, "how it was obtained")
+    header["RUNG"] = (master.rung, "how it was obtained") if len(master.rung) < _SHORT else master.rung
     header["FILTER3"] = (filter_mode, "3x3 filter of the frames")
     header["NCOMBINE"] = (len(master.inputs), "frames combined")
+    header["NIGHT"] = (first.night, "date of the evening")
+    header["READOUT"] = (ascii_text(first.readout), "read-out mode")
+    header["GAINSET"] = (ascii_text(first.gain_setting), "gain setting of the camera")
+    header["OFFSET"] = (ascii_text(first.offset), "offset of the camera")
+    if first.temperature is not None:
+        header["DETTEMP"] = (first.temperature, "[deg C] of the detector")
+    header["BIASPART"] = (master.bias_share, "how often the master bias was subtracted")
+    header["PHOTONS"] = (master.photons, "variance of photons over the declared one")
+    if master.source:
+        header["SOURCE"] = ascii_text(master.source)  # where it was taken from
     for name in master.inputs:
         header.add_history(ascii_text(name))
     return fits.HDUList(

@@ -21,7 +21,15 @@ from potpyri_like.lightcurves import (
     with_fitted_scatter,
 )
 from potpyri_like.options import Options
-from potpyri_like.photometry import BUDGET_CLOSED, LightCurve, NoiseBudget, Series, close_budget, rms
+from potpyri_like.photometry import (
+    BUDGET_CLOSED,
+    LightCurve,
+    NoiseBudget,
+    Series,
+    close_budget,
+    photons_seen,
+    rms,
+)
 from potpyri_like.primitives.fields import (
     AVERAGING,
     BUDGET,
@@ -35,13 +43,14 @@ from potpyri_like.primitives.fields import (
 from potpyri_like.primitives.points import SERIES_FRAMES, point_flags
 from potpyri_like.primitives.stage import SetStage, Tools, Work
 from potpyri_like.primitives.transit import usable_flux
-from potpyri_like.results import Problem, SetResult, StarTable
+from potpyri_like.results import Grade, Problem, SetResult, StarTable
 from potpyri_like.stages import Input
 
 __all__ = ["AverageInTime", "CloseBudget"]
 
 _INGRESS = 20 / 1440  # days: the time scale of red noise where no transit tells
 _HOUR = 1 / 24
+_GAIN_DOUBTED = 1.5  # times the declared gain
 
 
 @dataclass(frozen=True)
@@ -130,7 +139,22 @@ class CloseBudget(SetStage):
         relflux, error = _without_known_changes(work.result, series, table, clear)
         budget = close_budget(series, work.result.aperture, relflux, error, usable=clear)
         notes = (*work.result.notes, *_budget_notes(budget, table, work.target_star))
-        return work.found(budget=budget, notes=notes)
+        doubts = _gain_doubts(work, budget, table)
+        return work.found(budget=budget, notes=notes, problems=doubts)
+
+
+def _gain_doubts(work: Work, budget: NoiseBudget, table: StarTable) -> list[Problem]:
+    """A doubt where stars scatter as by a gain far from the declared one, and no flats tell."""
+    if work.result.masters.flat is not None:
+        return []
+    factor, error = photons_seen(budget, table.weight > 0)
+    if not (factor - 3 * error > _GAIN_DOUBTED or factor + 3 * error < 1 / _GAIN_DOUBTED):
+        return []
+    why = (
+        f"the comparison stars scatter by {factor:.2g} times the variance of their photons, as if the gain were"
+        f" {1 / factor:.2g} times the declared one; no flats tell: compare it with the data sheet, or take flats"
+    )
+    return [Problem(f"{work.observed.name}: gain", "noise", why, Grade.DOUBTFUL)]
 
 
 def _fitted_numbers(band: BandFit | None) -> int:

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 
-from potpyri_like.imaging import Oddity, Sample, agreement, faint_frames
+from potpyri_like.imaging import (
+    Illumination,
+    Oddity,
+    Sample,
+    agreement,
+    faint_frames,
+    flatness,
+    illumination,
+)
 
 __all__ = ["Judgement", "judge"]
 
 _FLATS_ALIKE = 0.015  # relative; flats of one twilight differ by a few tenths of a percent across the image
+_UNSTEADY = (
+    0.008  # relative; by which a change from flat to flat makes their mean differ from those in its middle
+)
 _BELOW_BIAS = 10.0  # standard deviations of a pixel; a dark so far below lies there not by drift
+_ALL_BELOW = 2.0  # the same of the mean of all darks: a bias level drifts by less
+_MORE_EVEN = 2.0  # times; so much decides between groups of flats, by the sky that they leave
+_SHARE = 0.2  # of the flats; more that disagree make the others doubtful, too
+_NAMED = 6  # frames of a group that are named in a sentence
 
 
 @dataclass
@@ -31,7 +47,15 @@ class Judgement:
     doubts: list[str] = field(default_factory=list)
 
 
-def judge(kind: str, samples: Sequence[Sample], levels: Sequence[float], *, has_bias: bool) -> Judgement:
+def judge(
+    kind: str,
+    samples: Sequence[Sample],
+    levels: Sequence[float],
+    *,
+    has_bias: bool,
+    names: Sequence[str] = (),
+    sky: Callable[[], Sample | None] = lambda: None,
+) -> Judgement:
     """Compare frames of one kind.
 
     Parameters
@@ -44,6 +68,10 @@ def judge(kind: str, samples: Sequence[Sample], levels: Sequence[float], *, has_
         Of each frame.
     has_bias : bool
         Whether the bias was subtracted.
+    names : sequence of str
+        Of the frames, for the sentences.
+    sky : callable
+        Gives the sky of science frames, by which the better of two groups of flats is known; asked for at need.
     """
     found = Judgement()
     if kind == "flat":
@@ -54,11 +82,14 @@ def judge(kind: str, samples: Sequence[Sample], levels: Sequence[float], *, has_
     if kind == "dark" and has_bias:
         _reject_without_bias(samples, levels, found)
     rest = [index for index in range(len(samples)) if index not in found.rejected]
+    if kind == "flat":
+        rest = _kept_on_large_scales(rest, samples, levels, names, sky, found)
     _compare(kind, rest, samples, found)
     kept = len(samples) - len(found.rejected)
-    if len(found.rejected) > 1 and kept < 2 * len(found.rejected) and (kept < 3 or len(found.rejected) > 2):
+    lost = len(found.rejected)
+    if not found.doubts and lost > 1 and kept < 2 * lost and (kept < 3 or lost > 2):
         found.doubts.append(
-            f"{len(found.rejected)} of {len(samples)} {kind} frames disagree with the other {kept}, which were"
+            f"{lost} of {len(samples)} {kind} frames disagree with the other {kept}, which were"
             " combined; the reason of each is in night.ecsv"
         )
     return found
@@ -66,18 +97,115 @@ def judge(kind: str, samples: Sequence[Sample], levels: Sequence[float], *, has_
 
 def _reject_without_bias(samples: Sequence[Sample], levels: Sequence[float], found: Judgement) -> None:
     """Reject darks that lie below the bias, where others do not."""
-    below = [i for i, level in enumerate(levels) if level < -_BELOW_BIAS * np.sqrt(samples[i].variance)]
-    if len(below) == len(samples) and below:
-        depth = -float(np.median([levels[i] for i in below]))
+    sigma = np.sqrt([sample.variance for sample in samples])
+    below = [i for i, level in enumerate(levels) if level < -_BELOW_BIAS * sigma[i]]
+    depth = -float(np.median(levels)) if len(levels) else 0.0
+    if depth > _ALL_BELOW * np.median(sigma) and 2 * sum(np.less(levels, -_ALL_BELOW * sigma)) > len(levels):
         found.doubts.append(
-            f"all dark frames are {depth:.0f} electron below the bias, as if the bias had been subtracted or taken"
-            " with another camera setting"
+            f"all dark frames are {depth:.0f} electron below the bias, as if the bias had been subtracted or taken with"
+            " another camera setting; set the status of the wrong ones to 'leave out' in night.ecsv"
         )
         return
     for i in below:
         found.rejected[i] = (
             f"it is {-levels[i]:.0f} electron below the bias, as if the bias had been subtracted"
         )
+
+
+def _kept_on_large_scales(
+    rest: Sequence[int],
+    samples: Sequence[Sample],
+    levels: Sequence[float],
+    names: Sequence[str],
+    sky: Callable[[], Sample | None],
+    found: Judgement,
+) -> list[int]:
+    """The flats that agree on large scales: the majority, or the best group; the others are rejected."""
+    if len(rest) < 2:
+        return list(rest)
+    known = [i for i in rest if np.isfinite(samples[i].blocks).mean() > 0.5]
+    seen = illumination([samples[i] for i in known])
+    groups = [[known[i] for i in group] for group in seen.groups]
+    if not seen.has_majority:
+        groups, why = _best_first(groups, samples, levels, sky())
+        if not groups:
+            return list(rest)  # each differs from each: all are compared and combined
+        found.doubts.append(_divided_in_words(groups, seen, names) + why)
+    elif seen.unsteady > _UNSTEADY:
+        found.doubts.append(
+            f"the illumination of the {len(groups[0])} flats that were combined changes from one to the next, so that"
+            f" their mean depends on how many were taken when, by {_amount('flat', seen.unsteady)}"
+        )
+    odd = list(chain.from_iterable(groups[1:]))
+    others = f"the other {len(groups[0])} flat frames" + (
+        " that were combined" if not seen.has_majority else ""
+    )
+    for group, apart in zip(groups[1:], _apart_from_first(groups, seen, known), strict=True):
+        for index in group:
+            found.rejected[index] = _in_words("flat", Oddity("shape", apart, seen.usual), others, above=False)
+    if seen.has_majority and len(odd) > 1 and len(odd) >= _SHARE * len(known):
+        found.doubts.append(
+            f"{len(odd)} of {len(known)} flat frames{_named(odd, names)} differ by up to"
+            f" {_amount('flat', max(seen.apart))} across the image from the other {len(groups[0])}, which were combined"
+        )
+    return [i for i in rest if i not in odd]
+
+
+def _apart_from_first(
+    groups: Sequence[Sequence[int]], seen: Illumination, known: Sequence[int]
+) -> list[float]:
+    """By how much each group but the first differs from the first, whatever their order was."""
+    by_group = {
+        tuple(known[i] for i in group): apart for group, apart in zip(seen.groups, seen.apart, strict=True)
+    }
+    of_first = by_group[tuple(groups[0])]  # where another was put first
+    return [max(by_group[tuple(group)], of_first) for group in groups[1:]]
+
+
+def _best_first(
+    groups: list[list[int]], samples: Sequence[Sample], levels: Sequence[float], sky: Sample | None
+) -> tuple[list[list[int]], str]:
+    """Groups of flats, the one to be used first, and why; none where nothing tells which."""
+    largest = [group for group in groups if len(group) == len(groups[0])]
+    if len(largest) == 1:
+        return groups, "; the largest group was combined"
+    if sky is not None:
+        left = [flatness(sky, [samples[i] for i in group]) for group in largest]
+        order = np.argsort(left, kind="stable")
+        if left[order[1]] > _MORE_EVEN * left[order[0]]:
+            best = largest[order[0]]
+            low, high = (_amount("flat", left[i]) for i in order[:2])
+            return [best, *(group for group in groups if group is not best)], (
+                f"; the first were combined, since they leave the sky of the science frames even to {low}, the others"
+                f" to {high}"
+            )
+    if len(largest[0]) == 1:
+        return [], ""
+    best = max(largest, key=lambda group: sum(levels[i] for i in group))
+    return [
+        best,
+        *(group for group in groups if group is not best),
+    ], "; the first were combined, as the brighter ones"
+
+
+def _divided_in_words(groups: Sequence[Sequence[int]], seen: Illumination, names: Sequence[str]) -> str:
+    """Into what groups flats fall."""
+    number = sum(map(len, groups))
+    parts = [f"{len(group)}{_named(group, names)}" for group in groups[:4]]
+    more = f" and {len(groups) - 4} more" if len(groups) > 4 else ""
+    return (
+        f"{number} flat frames fall into {len(groups)} groups that differ by up to"
+        f" {_amount('flat', max(seen.apart))} across the image: {' against '.join(parts)}{more}; set the status of the"
+        " wrong ones to 'leave out' in night.ecsv"
+    )
+
+
+def _named(indices: Sequence[int], names: Sequence[str]) -> str:
+    """The names of some frames in brackets; "" where none are known."""
+    if not names:
+        return ""
+    shown = ", ".join(names[i] for i in indices[:_NAMED])
+    return f" ({shown}{', ...' if len(indices) > _NAMED else ''})"
 
 
 def _compare(kind: str, rest: Sequence[int], samples: Sequence[Sample], found: Judgement) -> None:

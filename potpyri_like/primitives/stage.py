@@ -170,6 +170,9 @@ class Tools(Protocol):
     def recall(self, product: str, key: Callable[[], str]) -> Kept:
         """What was remembered with a product that stands as it was made under that key; None where it does not."""
 
+    def recall_copy(self, product: str, key: str) -> Kept:
+        """The same of a product that was copied from elsewhere, and is not made again where all others are."""
+
     def keep(self, product: str, key: str, memo: object) -> None:
         """Remember a product that was written, and under which key."""
 

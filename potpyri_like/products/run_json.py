@@ -159,6 +159,7 @@ def _master_json(master: Master) -> dict[str, object]:
         "rung": master.rung,
         "inputs": master.inputs,
         "product": master.product,
+        **({"source": master.source} if master.source else {}),
     }
 
 

@@ -149,6 +149,10 @@ class Runner:
             self.kept.append(product)
         return memo
 
+    def recall_copy(self, product: str, key: str) -> Kept:
+        """The same of a product that was copied from elsewhere."""
+        return self.recall(product, lambda: key)
+
     def keep(self, product: str, key: str, memo: object) -> None:
         """Remember a product that was written, and under which key, unless something that it may need was missing."""
         if self.journal is not None and self.settled:

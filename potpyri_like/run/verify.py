@@ -20,6 +20,8 @@ from potpyri_like.instruments import Instrument
 from potpyri_like.night import NIGHT_TABLE, RUN_RECORD, Night, list_files
 from potpyri_like.options import Options
 from potpyri_like.primitives import FrameOutcome
+from potpyri_like.primitives.borrowing import closed_shelf
+from potpyri_like.primitives.masters import SHELVES
 from potpyri_like.run.jobs import Job
 from potpyri_like.run.journal import FOLDER, Journal
 from potpyri_like.run.memory import Memory, scan_again, worth
@@ -103,6 +105,9 @@ def verify_night(
         again = _verifier(
             run, output, journal, progress, every=every, random=random.Random(seed), stack=stack
         )
+        masters, _ = run.given.get("masters", (None, ""))
+        if isinstance(masters, str):  # a folder that the user named then, which is not looked into now
+            again.common.setdefault(SHELVES, {})["given"] = closed_shelf(masters)
         night = scan_again(
             folder, instrument, output, Memory(instrument, journal, forgetful=every), waiting=later
         )
@@ -234,7 +239,13 @@ class Verifier(Runner):
         return outcome
 
     def recall(self, product: str, key: Callable[[], str]) -> Kept:
-        memo = None if self.every else super().recall(product, key)
+        return None if self.every else self.copied(product, super().recall(product, key))
+
+    def recall_copy(self, product: str, key: str) -> Kept:
+        return self.copied(product, super().recall(product, lambda: key))
+
+    def copied(self, product: str, memo: Kept) -> Kept:
+        """What is remembered with a product, which stands in the copy, too, from then on."""
         if memo is not None and not self.output.has(product):  # once, or what was made again would be lost
             self.output.write(product, partial(self.copy, product))
         return memo
