@@ -48,7 +48,7 @@ from potpyri_like.plugins import load_plugins
 from potpyri_like.primitives import (
     Calibrate,
     ChooseReference,
-    HotPixels,
+    FilterPixels,
     MakeMasters,
     Measure,
     Register,
@@ -62,7 +62,7 @@ from potpyri_like.store import Output, read_raw
 from potpyri_like.testing import NightPlan, simulate_night
 
 FRAMES, STARS, STACKED = 12, 150, 20
-CALIBRATION = (Trim(), HotPixels(), Calibrate())
+CALIBRATION = (Trim(), FilterPixels(), Calibrate())
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def prepared(folder: Path) -> Bench:
         work = stage(work, runner)
     reference = work.setup.reference
     frame = Trim()(reference.info, work.setup)
-    for stage in (HotPixels(), Calibrate()):
+    for stage in (FilterPixels(), Calibrate()):
         frame = stage(frame, work.setup)
     radii = np.geomspace(0.7, 3.5, 20) * reference.fwhm
     data, variance, mask = (np.array(a) for a in (frame.data, frame.variance, frame.mask))

@@ -24,11 +24,11 @@ from potpyri_like.lightcurves import transit_light_curve
 from potpyri_like.night import ObservationSet
 from potpyri_like.options import Options
 from potpyri_like.photometry import Aperture, Measurement
-from potpyri_like.primitives.compare import Compare
+from potpyri_like.primitives.compare import CompareStars
 from potpyri_like.primitives.gather import GatherSeries
-from potpyri_like.primitives.light_curve import DrawLightCurve
+from potpyri_like.primitives.light_curve import ExtractLightCurve
 from potpyri_like.primitives.measure import Measure
-from potpyri_like.primitives.noise import AverageInTime, CloseBudget
+from potpyri_like.primitives.noise import AverageOverTime, ComputeNoiseBudget
 from potpyri_like.primitives.stage import FrameOutcome, Setup, Work
 from potpyri_like.primitives.transit import FitTransit
 from potpyri_like.results import Reference, SetResult
@@ -108,11 +108,11 @@ def main(frames: int = 500, stars: int = 150) -> None:
     total = 0.0
     stages = (
         GatherSeries(Measure(photometer=Aperture(grid=RADII))),
-        Compare(),
-        DrawLightCurve(),
+        CompareStars(),
+        ExtractLightCurve(),
         FitTransit(),
-        AverageInTime(),
-        CloseBudget(),
+        AverageOverTime(),
+        ComputeNoiseBudget(),
     )
     for stage in stages:
         begun = time.process_time()

@@ -19,7 +19,7 @@ from astropy.io import fits
 from scipy.ndimage import gaussian_filter, uniform_filter1d
 
 BLOCK, CARD = 2880, 80
-REFUSED, LEFT_OUT = "refused", "leave out"
+REJECTED, LEFT_OUT = "rejected", "leave out"
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Case:
     file: str
     make: Make
     reason: str = ""
-    status: str = REFUSED
+    status: str = REJECTED
     row: str = ""
 
     @property
@@ -138,7 +138,7 @@ def content(build: Callable[[Sample], bytes]) -> Make:
 
 
 def bad(
-    file: str, build: Callable[[Sample], bytes], reason: str, *, status: str = REFUSED, row: str = ""
+    file: str, build: Callable[[Sample], bytes], reason: str, *, status: str = REJECTED, row: str = ""
 ) -> Case:
     return Case(file, content(build), reason, status, row)
 
@@ -175,7 +175,7 @@ def not_fits() -> list[Case]:
 # -- broken headers ------------------------------------------------------------------------------------------
 
 
-def structural(name: str, reason: str, *, status: str = REFUSED, **cards: str | bytes | int) -> Case:
+def structural(name: str, reason: str, *, status: str = REJECTED, **cards: str | bytes | int) -> Case:
     """A file with cards that are written as given."""
     return bad(f"card_{name}.fits", lambda s: s.edited(**cards), reason, status=status)
 
@@ -542,8 +542,8 @@ def spoilt_pixels() -> list[Case]:
         ("negative", lambda image: (-1000.0 - image).astype(np.float32)),
     ]
     return [
-        *shots(constant, "no exposure", REFUSED, first=0),
-        *shots(no_number, "no pixel of HDU 0 is a number", REFUSED, first=10),
+        *shots(constant, "no exposure", REJECTED, first=0),
+        *shots(no_number, "no pixel of HDU 0 is a number", REJECTED, first=10),
         *shots(unmatched, "stars against|no star", "flagged", first=20),
     ]
 

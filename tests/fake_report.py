@@ -1,4 +1,4 @@
-"""A run that never was: two bands of one transit, with clouds, gaps, hostile names and refused frames."""
+"""A run that never was: two bands of one transit, with clouds, gaps, hostile names and rejected frames."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -303,7 +303,7 @@ def make_set(
     )
 
 
-def make_report(*, bands=("g", "r"), target="WASP-0", n_frames=40, n_stars=12, refused=3, shape=(200, 240)):
+def make_report(*, bands=("g", "r"), target="WASP-0", n_frames=40, n_stars=12, rejected=3, shape=(200, 240)):
     """A run over a night with one set for each band."""
     cameras = dict(zip(bands, ("C1", "C2", "C3"), strict=False))
     sets = tuple(
@@ -319,9 +319,11 @@ def make_report(*, bands=("g", "r"), target="WASP-0", n_frames=40, n_stars=12, r
         for i, b in enumerate(bands)
     )
     rows = [FrameRow(f"{i.camera}/{i.path.name}", "use", "", i) for s in sets for i in s.observed.frames]
-    broken = [f"C1/broken{k:03d}.fit" for k in range(refused)]
+    broken = [f"C1/broken{k:03d}.fit" for k in range(rejected)]
     rows += [
-        FrameRow(f, "refused", f"{f[3:]}: no EXPOSURE card, which OPTICAM frames need; the frame is left out")
+        FrameRow(
+            f, "rejected", f"{f[3:]}: no EXPOSURE card, which OPTICAM frames need; the frame is left out"
+        )
         for f in broken
     ]
     status = {row.file: ("measured" if row.status == "use" else row.status, row.reason) for row in rows}

@@ -12,7 +12,7 @@ from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.options import Options
 from potpyri_like.photometry import nan_median, point_to_point, relative_flux
 from potpyri_like.primitives.calibrate import Calibrate
-from potpyri_like.primitives.hot_pixels import HotPixels
+from potpyri_like.primitives.hot_pixels import FilterPixels
 from potpyri_like.primitives.stage import Setup
 from potpyri_like.primitives.trim import Trim
 from potpyri_like.run.pipeline import reduce_night
@@ -52,7 +52,7 @@ def by_photutils(truth, result):
     series, setup = result.series, Setup(Opticam(), filter_mode="none", masters=result.masters)
     flux = []
     for info in result.observed.frames:
-        frame = Calibrate()(HotPixels()(Trim()(info, setup), setup), setup)
+        frame = Calibrate()(FilterPixels()(Trim()(info, setup), setup), setup)
         xy = places(truth, info.label, frame.data.shape)
         circle = CircularAperture(xy, series.radii[result.aperture])
         ring = CircularAnnulus(xy, *series.annulus)

@@ -14,7 +14,7 @@ from potpyri_like.lightcurves import Estimate, beta_at, flip_times
 from potpyri_like.lightcurves.transit import transit_depth, transit_light_curve
 from potpyri_like.options import Options
 from potpyri_like.photometry import LightCurve
-from potpyri_like.primitives.noise import AverageInTime, CloseBudget
+from potpyri_like.primitives.noise import AverageOverTime, ComputeNoiseBudget
 from potpyri_like.primitives.periods import SearchPeriods, period_words
 from potpyri_like.primitives.stage import Setup, Work
 from potpyri_like.primitives.transit import (
@@ -281,7 +281,7 @@ def quiet(n=200, *, red=0.0, error=NOISE, seed=5):
 
 
 def test_white_noise_has_a_beta_of_one_and_red_noise_more():
-    white, red = (AverageInTime()(quiet(red=r), Tools()).result for r in (0.0, 1.5 * NOISE))
+    white, red = (AverageOverTime()(quiet(red=r), Tools()).result for r in (0.0, 1.5 * NOISE))
     assert white.light_curve.noise["residual_rms"] == pytest.approx(NOISE, rel=0.2)
     assert white.light_curve.noise["beta"] < 1.5
     assert red.light_curve.noise["beta"] > 2
@@ -297,13 +297,13 @@ def test_only_the_observer_s_intervals_count():
     flux[100:] += 0.01 * np.sin(np.arange(100))
     work = work.found(light_curve=replace(work.result.light_curve, flux=flux))
     chosen = f"{START:.5f}:{work.result.light_curve.time[99]:.5f}"
-    whole, part = (AverageInTime()(work, Tools(out_of_transit=text)) for text in (None, chosen))
+    whole, part = (AverageOverTime()(work, Tools(out_of_transit=text)) for text in (None, chosen))
     assert part.result.light_curve.noise["residual_rms"] == pytest.approx(NOISE, rel=0.2)
     assert whole.result.light_curve.noise["residual_rms"] > 4 * NOISE
 
 
 def test_intervals_that_hold_no_point_are_a_problem():
-    work = AverageInTime()(quiet(), Tools(out_of_transit="2450000.0:2450000.1"))
+    work = AverageOverTime()(quiet(), Tools(out_of_transit="2450000.0:2450000.1"))
     (problem,) = work.result.problems
     assert (problem.what, problem.stage) == (work.observed.name, "out of transit")
     assert work.result.light_curve.noise["residual_rms"] == pytest.approx(NOISE, rel=0.2)
@@ -311,15 +311,15 @@ def test_intervals_that_hold_no_point_are_a_problem():
 
 def test_few_points_or_no_light_curve_have_no_averaging():
     bare = quiet().found(light_curve=None)
-    assert AverageInTime()(bare, Tools()) is bare
+    assert AverageOverTime()(bare, Tools()) is bare
     few = quiet(4)
-    assert AverageInTime()(few, Tools()) is few
+    assert AverageOverTime()(few, Tools()) is few
 
 
 def test_a_light_curve_all_under_cloud_has_no_noise_figures():
     work = quiet(40)
     curve = replace(work.result.light_curve, flags=np.full(40, int(FrameFlag.CLOUD)))
-    noise = AverageInTime()(work.found(light_curve=curve), Tools()).result.light_curve.noise
+    noise = AverageOverTime()(work.found(light_curve=curve), Tools()).result.light_curve.noise
     assert np.isnan(noise["residual_rms"])
     assert np.isnan(noise["cdpp"])
 
@@ -348,7 +348,7 @@ def budgeted(*, told=1.0, n=200):
 
 
 def test_honest_errors_give_no_note():
-    result = CloseBudget()(budgeted(), Tools()).result
+    result = ComputeNoiseBudget()(budgeted(), Tools()).result
     assert np.median(result.budget.ratio[:, 0]) == pytest.approx(1, abs=0.05)
     assert result.notes == ()
 
@@ -357,7 +357,7 @@ def test_honest_errors_give_no_note():
     ("told", "words"), [(0.5, "the error bars are too small"), (2.0, "the error bars are too large")]
 )
 def test_errors_that_are_wrong_by_two_give_a_note(told, words):
-    result = CloseBudget()(budgeted(told=told), Tools()).result
+    result = ComputeNoiseBudget()(budgeted(told=told), Tools()).result
     for who in ("the target", "comparison stars"):
         (note,) = [n for n in result.notes if n.startswith(f"noise budget of {who} from frame to frame")]
         assert note.endswith(words)
@@ -373,7 +373,7 @@ def test_a_transit_is_no_noise():
     relflux[:, TARGET] *= model
     table = StarTable(**{**vars(work.result.stars), "relflux": relflux})
     work = work.found(stars=table, light_curve=replace(curve, flux=curve.flux * model, model=model))
-    assert CloseBudget()(work, Tools()).result.notes == ()
+    assert ComputeNoiseBudget()(work, Tools()).result.notes == ()
 
 
 def test_a_set_without_a_series_or_with_few_frames_has_no_budget():
@@ -383,7 +383,7 @@ def test_a_set_without_a_series_or_with_few_frames_has_no_budget():
         work.found(stars=None),
         work.found(series=replace(work.result.series, pixel_noise={})),
     ):
-        assert CloseBudget()(less, Tools()) is less
+        assert ComputeNoiseBudget()(less, Tools()) is less
 
 
 # -- periods and lags ----------------------------------------------------------------------------------------
@@ -467,7 +467,7 @@ def test_the_works_are_not_changed():
     works = (pulsating(band="g", camera="C1", n=60), pulsating(band="r", camera="C2", n=60))
     before = [(w.result, w.result.light_curve.flux.copy(), w.result.stars.relflux.copy()) for w in works]
     for work in SearchPeriods()(works, Tools()):
-        CloseBudget()(AverageInTime()(work, Tools()), Tools())
+        ComputeNoiseBudget()(AverageOverTime()(work, Tools()), Tools())
     for work, (result, flux, relflux) in zip(works, before, strict=True):
         assert work.result is result
         np.testing.assert_array_equal(work.result.light_curve.flux, flux)
@@ -487,7 +487,7 @@ def in_a_fit(work, *, k, b, t14):
 @pytest.mark.parametrize(("k", "b"), [(0.1, 0.2), (0.15, 0.7), (0.1, 0.97)])
 def test_beta_is_told_at_the_time_scale_of_the_ingress(k, b):
     t14 = 0.1
-    result = AverageInTime()(in_a_fit(quiet(400, red=1.5 * NOISE), k=k, b=b, t14=t14), Tools()).result
+    result = AverageOverTime()(in_a_fit(quiet(400, red=1.5 * NOISE), k=k, b=b, t14=t14), Tools()).result
     # from first to second contact, or to the middle where the disc is never whole before the star
     time = np.linspace(-t14 / 2, 0, 200_001)
     z = np.sqrt(b**2 + ((1 + k) ** 2 - b**2) * (2 * time / t14) ** 2)

@@ -112,14 +112,14 @@ def test_a_column_that_another_makes_needless_is_taken_out_again():
     assert choice.table["a"] == pytest.approx(np.log(100) - 1)
 
 
-def test_the_table_tells_how_surely_each_column_is_refused():
+def test_the_table_tells_how_surely_each_column_is_rejected():
     gains = {(): 20.0, ("a",): 17.0, ("b",): 19.9, ("a", "b"): 16.9}
     choice = choose_columns(("a", "b"), gains.__getitem__, n_points=100)
     assert choice.names == ()
     assert choice.table == pytest.approx({"a": np.log(100) - 3, "b": np.log(100) - 0.1})
 
 
-def test_a_refused_coefficient_keeps_the_less_of_its_variance_the_surer_it_is_refused():
+def test_a_rejected_coefficient_keeps_the_less_of_its_variance_the_surer_it_is_rejected():
     kept = [freedom(change, 100) for change in (0.01, 1.0, 2.0, 4.0, 4.6)]
     assert all(more > less for more, less in pairwise(kept[1:]))
     assert kept[0] == 0.9 and kept[-1] == pytest.approx(1 / (1 + np.exp(2.3)), abs=0.02)

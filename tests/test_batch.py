@@ -14,7 +14,7 @@ from potpyri_like.night import scan
 from potpyri_like.options import Options
 from potpyri_like.plugins import Plugins, load_plugins
 from potpyri_like.primitives import Setup
-from potpyri_like.primitives.hot_pixels import HotPixels
+from potpyri_like.primitives.hot_pixels import FilterPixels
 from potpyri_like.primitives.trim import Trim
 from potpyri_like.run import output as drawing
 from potpyri_like.run import workers
@@ -337,8 +337,8 @@ def test_a_worker_does_not_take_an_earlier_runs_stages_for_those_of_the_next(nig
         for mode in ("median", "none"):
             setup = Setup(Opticam(), filter_mode=mode)
             with Runner(Output(tmp_path), Options(), Silent(), pool) as runner:
-                theirs = runner.run_frames(infos, (Trim(), HotPixels()), setup, what="")
-            ours = [run_frame(info, Job.of((Trim(), HotPixels()), setup)) for info in infos]
+                theirs = runner.run_frames(infos, (Trim(), FilterPixels()), setup, what="")
+            ours = [run_frame(info, Job.of((Trim(), FilterPixels()), setup)) for info in infos]
             assert [encode(outcome.results) for outcome in theirs] == [encode(o.results) for o in ours]
     finally:
         pool.shutdown()

@@ -77,11 +77,11 @@ def test_the_order_of_the_points_does_not_matter(rng):
 
 
 @pytest.mark.parametrize("width", [0, -1, np.nan])
-def test_a_width_that_is_none_is_refused(width):
+def test_a_width_that_is_none_is_rejected(width):
     with pytest.raises(UsageError, match="width must be above 0"):
         bin_series([0, 1], [1, 1], width=width)
 
 
-def test_weights_without_errors_are_refused():
+def test_weights_without_errors_are_rejected():
     with pytest.raises(UsageError, match="need errors"):
         bin_series([0, 1], [1, 1], width=1, weighted=True)

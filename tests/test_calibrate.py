@@ -174,7 +174,7 @@ def test_the_result_is_finite_whatever_comes_in(floor):
     assert [plane.dtype for plane in image] == [np.float32, np.float32, np.uint16]
 
 
-def test_a_master_of_another_shape_is_refused():
+def test_a_master_of_another_shape_is_rejected():
     with pytest.raises(CalibrationError, match="dark has shape"):
         calibrate(flat_pixels(1.0), dark=flat_pixels(1.0, shape=(3, 4)))
 
@@ -204,7 +204,7 @@ def test_the_level_of_a_flat_ignores_bad_and_outlying_pixels(camera):
 
 
 @pytest.mark.parametrize("value", [0.0, -5.0, np.nan])
-def test_a_flat_without_light_is_refused(value):
+def test_a_flat_without_light_is_rejected(value):
     with pytest.raises(CalibrationError, match="no light"):
         normalise_flat(flat_pixels(value))
 

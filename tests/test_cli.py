@@ -193,10 +193,10 @@ def test_a_night_without_science_frames_is_exit_1_and_says_what_there_is(here):
     (here / "night/spoilt.fits").write_bytes(b"")
     ran = run("OPTICAM", "night")
     assert ran.status == 1 and not ran.out and "Traceback" not in ran.err
-    first, *refused = ran.err.strip().splitlines()
+    first, *rejected = ran.err.strip().splitlines()
     assert first.startswith("reduce: night: no science frames; there are ")
     assert all(words in first for words in ("2 bias", "2 dark", "3 flat"))
-    assert [line.strip().split(":")[0] for line in refused] == ["spoilt.fits"]
+    assert [line.strip().split(":")[0] for line in rejected] == ["spoilt.fits"]
 
 
 @pytest.mark.slow
@@ -391,7 +391,7 @@ def test_timings_tell_where_the_time_went(night, plain, tmp_path, without_figure
     assert told["Register"][0] == "24" and float(told["Register"][1]) > 0
     shares = [float(cells[-1][:-1]) for cells in told.values() if cells and cells[-1].endswith("%")]
     assert sum(shares) == pytest.approx(100, abs=len(shares))
-    assert {"MakeMasters", "ChooseReference", "Compare", "Stack"} <= told.keys()
+    assert {"MakeMasters", "ChooseReference", "CompareStars", "Stack"} <= told.keys()
     megabytes = sum(path.stat().st_size for path in night.folder.glob("*.fits")) / 1e6
     read = float(re.search(r"^read: (\d+) MB, \d+ MB/s", ran.out, re.MULTILINE)[1])
     assert read >= round(megabytes)  # each file at least once

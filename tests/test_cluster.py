@@ -114,9 +114,9 @@ def test_a_task_that_kills_its_workers_ends_in_worker_died_and_the_others_are_un
 
 
 @pytest.mark.slow
-def test_a_frame_that_kills_its_workers_is_refused_and_the_others_are_unharmed(red, frames, local):  # noqa: F811
+def test_a_frame_that_kills_its_workers_is_rejected_and_the_others_are_unharmed(red, frames, local):  # noqa: F811
     outcomes, runner, _ = ran(red, frames(*"abcdef"), (Deadly(victim="c.fits"),), executor=local)
-    assert outcomes[2].refused and outcomes[2].died and "most likely out of memory" in outcomes[2].reason
+    assert outcomes[2].rejected and outcomes[2].died and "most likely out of memory" in outcomes[2].reason
     assert [w for w in weights(outcomes) if w] == [(n, n + 1) for n in (0, 1, 3, 4, 5)] and not runner.settled
 
 
@@ -129,7 +129,7 @@ def test_workers_that_have_all_gone_are_started_anew(local, monkeypatch):
 
 @pytest.mark.slow
 def test_outcomes_are_those_of_this_process(red, frames, local):  # noqa: F811
-    infos = frames("a", "refused", "lost", "b", "bug", *"cdefgh")
+    infos = frames("a", "rejected", "lost", "b", "bug", *"cdefgh")
     here, *_ = ran(red, infos)
     there, *_ = ran(red.parent, infos, executor=local)
     assert weights(here) == weights(there) and [o.reason for o in here] == [o.reason for o in there]

@@ -91,7 +91,7 @@ def test_a_plain_flat_of_the_filter_serves_its_colours_and_one_of_another_does_n
 
 def test_colours_may_be_rejected_or_be_times_as_the_camera_declares(tmp_path):
     cubes(tmp_path, COLORTYP="RGB")
-    rejected = scan(tmp_path, plain_with(colour="reject")()).refused
+    rejected = scan(tmp_path, plain_with(colour="reject")()).rejected
     assert len(rejected) == 18
     words = "light_0.fits[0]: its planes are red, green and blue of one exposure (COLORTYP = RGB)"
     assert rejected[0].reason.startswith(words)
@@ -101,17 +101,17 @@ def test_colours_may_be_rejected_or_be_times_as_the_camera_declares(tmp_path):
 
 def test_colours_that_only_their_times_tell_are_rejected_as_well(tmp_path):
     cubes(tmp_path / "a")
-    rejected = scan(tmp_path / "a", plain_with(colour="reject")()).refused
+    rejected = scan(tmp_path / "a", plain_with(colour="reject")()).rejected
     assert len(rejected) == 18
     assert rejected[0].reason.startswith("light_0.fits[0]: a colour of one exposure")
     cubes(tmp_path / "b", step=180.0)
-    assert not scan(tmp_path / "b", plain_with(colour="reject")()).refused
+    assert not scan(tmp_path / "b", plain_with(colour="reject")()).rejected
 
 
 def test_colours_pixel_by_pixel_are_rejected_by_name(tmp_path):
     cube = np.stack([noise(seed=plane) for plane in range(3)], axis=2)
     write(tmp_path / "light.fits", cube, cards(COLORTYP="RGB"))
-    (row,) = scan(tmp_path, Plain()).refused
+    (row,) = scan(tmp_path, Plain()).rejected
     assert row.reason.startswith("light.fits: NAXIS1 = 3") and "three planes" in row.reason
 
 

@@ -58,7 +58,7 @@ class DarkForBias(Toy):
 
 
 class NamelessClock(Toy):
-    """It refuses a frame without a time, and does not say which card it misses."""
+    """It rejects a frame without a time, and does not say which card it misses."""
 
     def mid_time(self, header, exposure):
         if "DATE-OBS" not in header:
@@ -143,7 +143,7 @@ def test_a_sound_instrument_passes_every_check(instrument):
         (RedForBlue, "declared cards are written and read back", "band 'R' is read back as 'r'"),
         (DarkForBias, "declared cards are written and read back", "kind"),
         (NamelessClock, "a missing card is named", "without DATE-OBS"),
-        (BoldGuess, "a missing card is named", "is not refused"),
+        (BoldGuess, "a missing card is named", "is not rejected"),
         (Strong, "constants are plausible", "gain = 5000"),
         (StrongOnce, "constants are plausible", "gain = 5000"),
         (Greedy, "sections lie inside the detector", "[250:288,1:256] overlap"),

@@ -165,7 +165,7 @@ def test_stars_can_be_taken_by_index_or_truth_value():
     assert len(stars.take(stars.flux > stars.flux[4])) == 4
 
 
-def test_an_image_that_is_no_star_field_is_refused_with_advice():
+def test_an_image_that_is_no_star_field_is_rejected_with_advice():
     image = np.random.default_rng(11).normal(0, 1, (1000, 1000))
     comb = np.arange(1000) % 25 < 11
     image[:, comb] += 1000

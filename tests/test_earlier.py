@@ -46,7 +46,7 @@ def row_of(folder, name):
 # -- another instrument --------------------------------------------------------------------------------------
 
 
-def test_another_instrument_is_refused_with_the_command_that_was_meant_and_changes_nothing(night):  # noqa: F811
+def test_another_instrument_is_rejected_with_the_command_that_was_meant_and_changes_nothing(night):  # noqa: F811
     leave_out(night)
     before = digests(night.folder, without=("red/.journal/",))
     for words in ((), ("--redo",), ("--target", "WASP")):
@@ -137,7 +137,7 @@ def other_night(night, folder):  # noqa: F811
     return folder
 
 
-def test_out_at_the_products_of_another_night_is_refused(night, tmp_path):  # noqa: F811
+def test_out_at_the_products_of_another_night_is_rejected(night, tmp_path):  # noqa: F811
     other = other_night(night, tmp_path / "other")
     before = digests(night.red, without=(".journal/",))
     done = run("OPTICAM", other, "--out", night.red, *QUICK, "--redo")
@@ -151,7 +151,7 @@ def night_of(night):  # noqa: F811
     return json.loads((night.red / "run.json").read_text())["night"]
 
 
-def test_out_at_another_night_is_refused_where_only_its_interrupted_run_tells(night, tmp_path):  # noqa: F811
+def test_out_at_another_night_is_rejected_where_only_its_interrupted_run_tells(night, tmp_path):  # noqa: F811
     other = other_night(night, tmp_path / "other")
     (night.red / "run.json").unlink()
     with Journal(night.red) as journal:
@@ -333,7 +333,7 @@ def test_a_frame_that_cannot_be_read_now_is_used_by_the_next_run(night, monkeypa
         unreadable(patch, [name], times)
         report = night.run()
     assert measured(report) == (8 if times == 1 else 7)  # a second try, within the run
-    assert row_of(night.red, name)["status"] == ("measured" if times == 1 else "refused")
+    assert row_of(night.red, name)["status"] == ("measured" if times == 1 else "rejected")
     stands = memory.standing(night.instrument, night.folder, out=None, options=night.options)
     assert (stands is not None) == (times == 1)  # else there is something left to do, though no file changed
     assert measured(night.run()) == 8 and row_of(night.red, name)["status"] == "measured"

@@ -207,7 +207,7 @@ def test_equal_values_give_equal_bytes(value, array):
     assert encode([value, array]) == encode(copy)
 
 
-# -- what it refuses -----------------------------------------------------------------------------------------
+# -- what it rejects -----------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -240,13 +240,13 @@ Impostor = dataclass(type("FrameInfo", (), {"__annotations__": {"path": str}, "p
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_other_types_are_refused_wherever_they_are(value):
+def test_other_types_are_rejected_wherever_they_are(value):
     for inside in (value, [1, {"a": (value,)}]):
         with pytest.raises(TypeError, match="cannot be stored"):
             encode(inside)
 
 
-def refused_or_read(content):
+def rejected_or_read(content):
     """Decode, and let pass nothing but a ValueError."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -259,8 +259,8 @@ def refused_or_read(content):
 @QUICK
 @given(st.binary(max_size=200))
 def test_garbage_is_a_value_error(content):
-    refused_or_read(content)
-    refused_or_read(len(content).to_bytes(LENGTH, "big") + content)
+    rejected_or_read(content)
+    rejected_or_read(len(content).to_bytes(LENGTH, "big") + content)
 
 
 KEYS = st.sampled_from(
@@ -302,7 +302,7 @@ LEAVES = (
 )
 def test_nonsense_in_our_own_form_is_a_value_error(value, tail):
     text = json.dumps(value).encode()
-    refused_or_read(len(text).to_bytes(LENGTH, "big") + text + tail)
+    rejected_or_read(len(text).to_bytes(LENGTH, "big") + text + tail)
 
 
 @pytest.mark.parametrize(
@@ -325,7 +325,7 @@ def test_spoilt_bytes_are_a_value_error_or_another_value_of_ours(rng):
     for place in rng.integers(0, len(content), 300):
         spoilt = bytearray(content)
         spoilt[place] ^= 1 << int(rng.integers(8))
-        refused_or_read(bytes(spoilt))
+        rejected_or_read(bytes(spoilt))
 
 
 @pytest.mark.parametrize("dtype", ["O", "|O", "object", "U4", "M8[s]", "V8", "c16"])

@@ -167,6 +167,6 @@ def test_an_uncertainty_of_any_kind_comes_back_as_a_variance(rng):
 
 
 @pytest.mark.parametrize(("data", "unit"), [(np.ones(SHAPE), "adu"), (np.ones((3, 4)), "electron")])
-def test_a_ccddata_of_another_unit_or_shape_is_refused(rng, data, unit):
+def test_a_ccddata_of_another_unit_or_shape_is_rejected(rng, data, unit):
     with pytest.raises(DeclarationError, match="expected electron and \\(60, 70\\)"):
         frame_of(rng).after("odd", ccd=CCDData(data, unit=unit))

@@ -133,7 +133,7 @@ def read_everything(path):
 
 
 @pytest.mark.parametrize("examples", LONG)
-def test_a_spoilt_file_is_read_or_refused_and_soon(examples, tmp_path):
+def test_a_spoilt_file_is_read_or_rejected_and_soon(examples, tmp_path):
     path = tmp_path / "frame.fits"
 
     @given(st.integers(0, len(SEEDS) - 1), st.lists(CHANGES, min_size=1, max_size=4))
@@ -197,7 +197,7 @@ def odd_headers(draw, cards, *, extensions):
     [(Opticam(), OPTICAM_CARDS), (Gmos(), GMOS_CARDS), (Toy(), TOY_CARDS)],
     ids=lambda value: getattr(value, "name", ""),
 )
-def test_an_odd_header_is_described_or_refused(instrument, cards, examples):
+def test_an_odd_header_is_described_or_rejected(instrument, cards, examples):
     @given(odd_headers(cards, extensions=instrument.name == "GMOS"))
     def describing(header):
         with contextlib.suppress(FrameError):
@@ -247,7 +247,7 @@ def retyped(text, edits):
 
 @pytest.mark.parametrize("examples", LONG)
 @pytest.mark.parametrize("text", [OURS, SPREADSHEET], ids=["ours", "spreadsheet"])
-def test_a_table_that_was_edited_at_random_is_read_or_refused(text, examples, tmp_path):
+def test_a_table_that_was_edited_at_random_is_read_or_rejected(text, examples, tmp_path):
     path = tmp_path / "night.ecsv"
 
     @given(EDITS)
@@ -277,7 +277,7 @@ def test_a_cell_as_long_as_a_book_costs_its_own_length_only(tmp_path):
 
 
 @pytest.mark.parametrize("examples", LONG)
-def test_a_reduce_toml_that_was_edited_at_random_is_read_or_refused(examples, tmp_path):
+def test_a_reduce_toml_that_was_edited_at_random_is_read_or_rejected(examples, tmp_path):
     path = tmp_path / "reduce.toml"
 
     @given(EDITS)
@@ -296,7 +296,7 @@ TOML_VALUES = st.one_of(
 
 
 @pytest.mark.parametrize("examples", LONG)
-def test_any_value_of_an_option_is_taken_or_refused(examples):
+def test_any_value_of_an_option_is_taken_or_rejected(examples):
     @given(st.sampled_from(sorted(Options().named())), TOML_VALUES)
     def merging(name, value):
         with soon(), contextlib.suppress(UsageError):
@@ -305,7 +305,7 @@ def test_any_value_of_an_option_is_taken_or_refused(examples):
     fuzz(merging, examples)
 
 
-def test_a_number_too_large_and_brackets_without_end_are_refused_in_a_sentence(tmp_path):
+def test_a_number_too_large_and_brackets_without_end_are_rejected_in_a_sentence(tmp_path):
     path = tmp_path / "reduce.toml"
     path.write_text("stars = " + "9" * 400)
     with pytest.raises(UsageError, match="give a whole number above 0"):

@@ -276,7 +276,7 @@ class TestKind:
         header.hdus[0].remove(card)
         assert described(header).kind is FrameKind.SCIENCE
 
-    def test_a_header_without_a_type_is_refused(self):
+    def test_a_header_without_a_type_is_rejected(self):
         header = primary()
         header.hdus[0].remove("OBSTYPE")
         with pytest.raises(HeaderError, match="no rule of GMOS says what kind"):
@@ -302,7 +302,7 @@ class TestBand:
 
 
 class TestMissing:
-    def test_an_unknown_detector_is_refused_with_what_was_found(self):
+    def test_an_unknown_detector_is_rejected_with_what_was_found(self):
         with pytest.raises(HeaderError, match=r"GMOS-N EEV.*DETTYPE: CCD47"):
             described(primary(DETTYPE="CCD47"))
 
@@ -320,7 +320,7 @@ class TestMissing:
         assert "no GAIN in HDU 3: 1.63 assumed" in described(header).notes
         assert not described(frame_of("GMOS-N EEV")).notes
 
-    def test_a_section_that_leaves_its_image_is_refused(self):
+    def test_a_section_that_leaves_its_image_is_rejected(self):
         header = frame_of("GMOS-N EEV")
         header.hdus[2]["DATASEC"] = "[33:2081,1:512]"
         with pytest.raises(HeaderError, match=r"\.fits: the data section \[33:2081,1:512\] leaves the image"):
@@ -334,6 +334,6 @@ class TestMissing:
         with pytest.raises(HeaderError, match="TIME-OBS"):
             described(header)
 
-    def test_a_file_without_images_is_refused(self):
+    def test_a_file_without_images_is_rejected(self):
         with pytest.raises(HeaderError, match="no image in it"):
             described(make_header(PRIMARY | {"CCDSUM": "2 2"}, extensions=[fits.Header({"NAXIS": 0})]))

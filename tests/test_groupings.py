@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from potpyri_like.primitives import SetStage
 from potpyri_like.primitives.calibrate import Calibrate
 from potpyri_like.primitives.fields import CALIBRATED, MASTERS, TRIMMED
-from potpyri_like.primitives.hot_pixels import HotPixels
+from potpyri_like.primitives.hot_pixels import FilterPixels
 from potpyri_like.primitives.masters import MakeMasters
 from potpyri_like.primitives.stage import TargetStage
 from potpyri_like.primitives.trim import Trim
@@ -81,7 +81,7 @@ class Keep(SetStage):
 
 recipe = Recipe(
     "look",
-    (MakeMasters(), Trim(), HotPixels(), Calibrate(), Level(), LookAtNight(), LookAtRun(), Again(), Keep()),
+    (MakeMasters(), Trim(), FilterPixels(), Calibrate(), Level(), LookAtNight(), LookAtRun(), Again(), Keep()),
     "look",
 )
 """
@@ -117,7 +117,7 @@ def test_a_stage_of_a_night_and_of_a_run_is_shown_all_that_they_hold(tmp_path):
         assert all(after == level + 4 for _, level, after in rows)
 
 
-def test_neighbours_in_time_are_refused_where_the_recipe_is_made():
+def test_neighbours_in_time_are_rejected_where_the_recipe_is_made():
     level = Field("level", float, "median", per="frame")
 
     class Level(FrameStage):

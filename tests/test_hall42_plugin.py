@@ -66,7 +66,7 @@ def test_it_keeps_the_contract(hall42):
 
 def test_the_frames_of_the_night_are_what_they_are(night):
     kinds = [(info.kind, info.band) for info in night.frames]
-    assert not night.refused
+    assert not night.rejected
     assert {kind: kinds.count(kind) for kind in set(kinds)} == {
         ("science", "VR"): 20,
         ("flat", "V"): 1,
@@ -121,7 +121,7 @@ def test_the_wcs_of_text_cards_points_where_the_telescope_did(real_data, hall42)
     assert sky.separation(east).arcsec == pytest.approx(100 * pixel_scale(hall42, info), rel=0.15)
 
 
-def test_a_frame_without_its_start_is_refused_by_the_card(hall42):
+def test_a_frame_without_its_start_is_rejected_by_the_card(hall42):
     cards = {"IMAGETYP": "OBJECT", "EXPTIME": 300.0, "FILTNAME": "VR", "DATE-OBS": "2019-03-26"}
     with pytest.raises(HeaderError, match=r"frame\.fits: no believable time .*no 'UTCSTART' card"):
         hall42.describe(make_header(cards))

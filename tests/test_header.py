@@ -83,7 +83,7 @@ def test_a_cube_has_three_axes():
 
 
 @pytest.mark.parametrize("hdus", [(fits.Header({"NAXIS": 0}),), (fits.Header({"NAXIS": 1, "NAXIS1": 2048}),)])
-def test_a_file_without_an_image_is_refused_by_its_name(hdus):
+def test_a_file_without_an_image_is_rejected_by_its_name(hdus):
     header = RawHeader(make_header(inside="spectrum.fits").path, hdus)
     with pytest.raises(HeaderError, match=r"spectrum\.fits: no image in it"):
         assert header.image_shape

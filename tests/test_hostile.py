@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
-from corpus import REFUSED, Sample
+from corpus import REJECTED, Sample
 from small_night import OF_THE_RUN, digests, run, run_json, small_night
 
 from potpyri_like.instruments.opticam import Opticam
@@ -104,7 +104,7 @@ def test_frames_that_cannot_be_used_are_named_everywhere(simulated, tmp_path):
     assert report["exit_status"] == 0
     for what, file in simulated.bad.items():
         status, reason = statuses[file]
-        assert status == "refused" and REASONS[what] in reason and file in reason
+        assert status == "rejected" and REASONS[what] in reason and file in reason
         assert sum(file in line and REASONS[what] in line for line in ran.out.splitlines()) == 1
         assert [frame["reason"] for frame in report["frames"] if frame["file"] == file] == [reason]
         assert [lost["why"] for lost in report["missing"] if file in lost["what"]] == [reason]
@@ -204,7 +204,7 @@ def test_spoilt_calibration_frames_are_named_and_the_others_used(night):
     assert ran.status == 0, ran.out
     statuses = status_of(night / "red")
     for path in (flats[0], flats[1], darks[0]):
-        assert statuses[path.name][0] == "refused", path.name
+        assert statuses[path.name][0] == "rejected", path.name
         assert sum(path.name in line for line in ran.out.splitlines()) == 1
     (one,) = run_json(night / "red")["sets"]
     assert {m["kind"]: m["inputs"] for m in one["masters"]} == {
@@ -226,7 +226,7 @@ def test_frames_of_one_base_name_in_two_folders_are_kept_apart(night):
     ran = reduce(night)
     assert ran.status == 0, ran.out
     statuses = status_of(night / "red")
-    assert [file for file, (status, _) in statuses.items() if status == "refused"] == ["A/img_3.fits"]
+    assert [file for file, (status, _) in statuses.items() if status == "rejected"] == ["A/img_3.fits"]
     assert sum(status == "measured" for status, _ in statuses.values()) == 17
     curve = light_curve(night / "red")
     assert len(set(curve["frame"])) == 17
@@ -474,7 +474,7 @@ def check_named(reduced, case):
     assert re.search(case.reason, reason)
     (told,) = [item for item in reduced.report["inputs"] if item["file"] == case.called]
     assert told["status"] == case.status
-    if case.status in (REFUSED, "flagged"):
+    if case.status in (REJECTED, "flagged"):
         (told,) = [item for item in reduced.report["frames"] if item["file"] == case.called]
         assert told == {"file": case.called, "status": case.status, "reason": reason}
         assert said_of(reduced, case)
@@ -507,11 +507,11 @@ def test_a_night_of_bad_files_is_reduced_and_says_that_something_is_missing(requ
     assert "Warning" not in reduced.ran.err + reduced.ran.out
     (log,) = (reduced.out / "log").iterdir()
     assert "Traceback" not in log.read_text() and "Warning:" not in log.read_text()
-    refused = [file for file, (status, _) in reduced.rows.items() if status == REFUSED]
+    rejected = [file for file, (status, _) in reduced.rows.items() if status == REJECTED]
     lines = [line for line in reduced.ran.out.splitlines() if line.startswith(("note: ", "not measured: "))]
     flagged = sum(status == "flagged" for status, _ in reduced.rows.values())
     counted = [re.search(r"(?:note|C2 r): (\d+) frames: ", line) for line in lines]
-    assert sum(int(many[1]) if many else 1 for many in counted) == len(refused) + flagged
+    assert sum(int(many[1]) if many else 1 for many in counted) == len(rejected) + flagged
 
 
 def test_bad_files_that_their_headers_betray_change_no_byte_of_the_products(tiny, bad_headers):
@@ -720,7 +720,7 @@ def test_files_and_folders_without_permission_are_named(tiny, tmp_path):
 # -- what takes the memory or the time -----------------------------------------------------------------------
 
 
-def test_a_header_that_announces_axes_without_number_is_refused_at_once(tiny, tmp_path):
+def test_a_header_that_announces_axes_without_number_is_rejected_at_once(tiny, tmp_path):
     table = corpus.table()
     fields = table.replace(f"TFIELDS = {1:>20}".encode(), f"TFIELDS = {10**10:>20}".encode())
     kind = table.replace(b"XTENSION= 'BINTABLE'", b"XTENSION=         -1")
@@ -742,7 +742,7 @@ def test_a_good_packed_frame_stands_in_for_the_spoilt_one_beside_it(tiny, tmp_pa
     good.write_bytes(good.read_bytes()[:30000])  # the unpacking was cut off
     ran = reduce_tiny(tmp_path / "night", tmp_path / "out", tiny.target)
     rows = status_of(tmp_path / "out")
-    assert ran.status == 0 and rows[good.name][0] == REFUSED
+    assert ran.status == 0 and rows[good.name][0] == REJECTED
     assert rows[good.name + ".gz"][0] == "measured"
     one, two = (light_curve(out) for out in (tmp_path / "out", tiny.out))
     np.testing.assert_array_equal(one["flux"], two["flux"])
@@ -880,7 +880,7 @@ def test_a_frame_that_changes_after_its_header_was_read_is_named(tiny, tmp_path,
     if change is grown:
         assert ran.status == 0 and rows[frame.name][0] == "measured"
         return
-    assert ran.status == 0 and rows[frame.name][0] in (REFUSED, "flagged")
+    assert ran.status == 0 and rows[frame.name][0] in (REJECTED, "flagged")
     assert any(frame.name in line for line in ran.out.splitlines())
     one, two = measured(tmp_path / "out"), measured(tiny.out)
     for name in two.keys() - {frame.name}:

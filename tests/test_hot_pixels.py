@@ -103,7 +103,7 @@ def test_none_is_the_image_itself():
     assert filter_hot_pixels(pixels, mode="none") is pixels
 
 
-def test_an_unknown_filter_is_refused():
+def test_an_unknown_filter_is_rejected():
     with pytest.raises(PixelError, match="'median', 'selective' or 'none'"):
         filter_hot_pixels(as_pixels(np.ones((4, 4))), mode="full")
 

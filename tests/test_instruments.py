@@ -91,7 +91,7 @@ class TestDescription:
     def test_a_kind_that_a_person_confirms_is_still_decided_by_its_rule(self):
         assert described(Toy(), frame(), kind=FrameKind.SCIENCE).decided_by == "IMAGETYP is 'light'"
 
-    def test_a_frame_of_no_kind_is_refused_unless_a_person_names_it(self):
+    def test_a_frame_of_no_kind_is_rejected_unless_a_person_names_it(self):
         header = frame({"IMAGETYP": "test"})
         with pytest.raises(HeaderError, match=r"frame\.fits: no rule of TOY .*IMAGETYP: test.*night\.ecsv"):
             described(Toy(), header)
@@ -116,7 +116,7 @@ class TestDescription:
             described(Toy(), make_header({"IMAGETYP": "dark"}, shape=(256, 288)))
 
     @pytest.mark.parametrize("value", [-1.0, "nan", "30 s"])
-    def test_an_exposure_that_cannot_be_is_refused(self, value):
+    def test_an_exposure_that_cannot_be_is_rejected(self, value):
         with pytest.raises(HeaderError, match=r"frame\.fits: .*EXPTIME"):
             described(Toy(), frame({"EXPTIME": value}))
 
@@ -150,7 +150,7 @@ class TestDescription:
             described(Toy(), frame({"EXPTIME": "60,000"}))
 
     @pytest.mark.parametrize("text", ["none", "0x2", "1x2x3", "-", "1.5"])
-    def test_a_binning_that_cannot_be_is_refused(self, text):
+    def test_a_binning_that_cannot_be_is_rejected(self, text):
         toy = declare(keywords=replace(Toy.keywords, binning=Keyword("BINNING")))()
         with pytest.raises(HeaderError, match=rf"frame\.fits: a binning of '{text}'"):
             described(toy, frame({"BINNING": text}))
@@ -163,11 +163,11 @@ class TestDescription:
         assert described(Atomic(), frame()).mid_time.isot == "2025-02-23T03:02:12.123"  # 37 leap seconds
 
     @pytest.mark.parametrize("nonsense", [lambda s, h, e: None, lambda s, h, e: h["DATE-OBS"] + 1])
-    def test_a_time_that_cannot_be_made_refuses_the_frame_and_not_the_night(self, nonsense):
+    def test_a_time_that_cannot_be_made_rejects_the_frame_and_not_the_night(self, nonsense):
         with pytest.raises(HeaderError, match=r"frame\.fits: no believable time"):
             described(declare(mid_time=nonsense)(), frame())
 
-    def test_a_header_that_the_author_did_not_think_of_refuses_the_frame_and_not_the_night(self):
+    def test_a_header_that_the_author_did_not_think_of_rejects_the_frame_and_not_the_night(self):
         class Split(Toy):
             def band_of(self, header, camera):
                 return header["FILTER"].split("/")[1]
@@ -332,7 +332,7 @@ class TestCameras:
         assert described(Twin(), frame(cards, inside=inside)).camera == name
 
     @pytest.mark.parametrize("inside", ["x.fits", "blue/red.fits"])
-    def test_one_that_cannot_be_told_is_refused_with_what_was_looked_at(self, inside):
+    def test_one_that_cannot_be_told_is_rejected_with_what_was_looked_at(self, inside):
         with pytest.raises(HeaderError, match=r"\.fits: .*blue, red.*FILTER: clear; DETECTOR: absent"):
             described(Twin(), frame({"FILTER": "clear"}, inside=inside))
 

@@ -102,7 +102,7 @@ def test_a_second_opener_is_told_who_is_at_work_and_a_killed_process_lets_go(hol
         assert (root / FOLDER / "lock").read_text() == f"process {os.getpid()}\n"
 
 
-def test_a_second_opener_in_the_same_process_is_refused_until_the_first_closes(journal):
+def test_a_second_opener_in_the_same_process_is_rejected_until_the_first_closes(journal):
     with pytest.raises(Busy, match=f"process {os.getpid()}"):
         Journal(journal.root)
     with opened_again(journal) as again:
@@ -200,7 +200,7 @@ def test_a_touched_raw_file_of_equal_bytes_is_the_same(journal, raw):
     ("changes", "why"),
     [
         ({"frame": "C1/b.fits"}, "new"),
-        ({"chain": "Trim Find"}, "new"),
+        ({"chain": "Trim DetectStars"}, "new"),
         ({"described": "otherwise"}, "changed in night.ecsv"),
         (
             {"parts": {"version of the software": "v2", "masters": "m1", "reference": "r1"}},

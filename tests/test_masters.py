@@ -269,7 +269,7 @@ def test_one_bad_frame_of_few_is_rejected_by_name_and_the_others_serve(clean_nig
         or "level is 389" in reasons[bad["bias"].name]
     )
     assert "electron" in reasons[bad["dark"].name] and "illumination differs" in reasons[bad["flat"].name]
-    assert {file for file, (word, _) in status.items() if word == "refused"} == {
+    assert {file for file, (word, _) in status.items() if word == "rejected"} == {
         path.relative_to(night).as_posix() for path in bad.values()
     }
     lost = {candidate.name: candidate.lost for choice in result.choices for candidate in choice.candidates}
@@ -295,7 +295,7 @@ def test_one_flat_that_is_none_does_not_cost_the_night(night, counts, why):
     assert len(result.masters.flat.inputs) == 4
     (problem,) = result.problems
     assert (problem.what, problem.grade) == (bad.name, Grade.REMARK) and why in problem.why
-    assert [word for word, _ in status.values()] == ["refused"]
+    assert [word for word, _ in status.values()] == ["rejected"]
 
 
 def test_a_dark_without_its_bias_is_rejected_even_among_two(night):
@@ -316,7 +316,7 @@ def test_half_against_half_is_doubtful_and_says_by_how_much(night):
     assert problem.grade is Grade.DOUBTFUL
     assert "4 bias frames differ by up to 130 electron in level" in problem.why
     assert len(result.masters.bias.inputs) == 4
-    assert not any(word == "refused" and "bias" in file for file, (word, _) in status.items())
+    assert not any(word == "rejected" and "bias" in file for file, (word, _) in status.items())
 
 
 def test_where_no_flat_serves_the_night_goes_without_and_says_so(night):
@@ -393,7 +393,7 @@ def test_flats_that_fall_into_two_groups_are_not_mixed_and_are_named(clean_night
     assert set(result.masters.flat.inputs) == {path.name for path in paths[2:]}
     ratio = result.masters.flat.pixels.data / wanted.masters.flat.pixels.data
     assert np.median(ratio[:, :40]) == pytest.approx(np.median(ratio[:, -40:]), abs=0.005)
-    assert {word for word, _ in status.values()} == {"refused"}
+    assert {word for word, _ in status.values()} == {"rejected"}
 
 
 def test_several_flats_that_disagree_with_the_others_make_the_master_doubtful(night):

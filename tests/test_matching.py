@@ -87,7 +87,7 @@ def test_hundreds_of_stars_match_by_their_brightest_and_are_all_paired():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("n", "flux"), [(4, True), (5, False), (12, True), (25, True), (25, False)])
-def test_unrelated_lists_are_refused(n, flux):
+def test_unrelated_lists_are_rejected(n, flux):
     rng, accepted = np.random.default_rng(8), 0
     for _ in range(200 if n < 12 else 60):
         source, target = rng.uniform(0, FIELD, (2, n, 2))
@@ -167,7 +167,7 @@ def test_stars_on_a_line_make_no_affine_transform():
         match_stars(line, line + 30, affine=True)
 
 
-def test_a_pattern_that_looks_the_same_after_a_turn_is_refused():
+def test_a_pattern_that_looks_the_same_after_a_turn_is_rejected():
     square = np.array([[0.0, 0], [400, 0], [400, 400], [0, 400]])
     turned = random_transform(np.random.default_rng(16), rotation=(30, 30))(square)
     with pytest.raises(RegistrationError, match="two different transforms agree on 4 stars"):
@@ -227,7 +227,7 @@ def test_pairs_that_are_known_are_fitted_without_those_that_disagree():
     assert match.chance == 1e-7
 
 
-def test_pairs_that_do_not_agree_are_refused():
+def test_pairs_that_do_not_agree_are_rejected():
     rng = np.random.default_rng(21)
     source, target = rng.uniform(0, FIELD, (2, 20, 2))
     with pytest.raises(RegistrationError, match="of 20 stars are at the predicted positions, 3 are needed"):

@@ -180,7 +180,7 @@ def test_links_that_leave_the_night_are_named_and_those_within_count_once(tmp_pa
     assert files(night) == ["a.fits", "broken.fits", "folder", "b.fits", "c.fits"]
     assert all("link" in by_file(night)[name].reason for name in ("a.fits", "folder"))
     assert "cannot be looked at (No such file or directory)" in by_file(night)["broken.fits"].reason
-    assert {by_file(night)[name].status for name in ("a.fits", "folder", "broken.fits")} == {"refused"}
+    assert {by_file(night)[name].status for name in ("a.fits", "folder", "broken.fits")} == {"rejected"}
     assert by_file(night)["c.fits"].status == "leave out"
     assert by_file(night)["c.fits"].reason == "the same frame as b.fits"
 
@@ -235,7 +235,7 @@ def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", refusing)
     row, _ = scan(tmp_path, TOY).rows
-    assert (row.file, row.status) == ("closed/", "refused")
+    assert (row.file, row.status) == ("closed/", "rejected")
     assert row.reason == "closed/: the folder cannot be looked into (Permission denied)"
 
 
@@ -272,7 +272,7 @@ def test_a_file_whose_name_is_no_unicode_is_listed(tmp_path):
 # -- what they are -------------------------------------------------------------------------------------------
 
 
-def test_refused_frames_have_their_reason_and_the_others_go_on(tmp_path):
+def test_rejected_frames_have_their_reason_and_the_others_go_on(tmp_path):
     write(tmp_path / "a.fits")
     write(tmp_path / "b.fits", without=["EXPTIME"])
     (tmp_path / "c.fits").write_bytes((tmp_path / "a.fits").read_bytes()[:2900])
@@ -281,7 +281,7 @@ def test_refused_frames_have_their_reason_and_the_others_go_on(tmp_path):
     write(tmp_path / "f.fits", without=["DATE-OBS"])
     write(tmp_path / "g.fits", shape=(0, 8))
     night = scan(tmp_path, TOY)
-    reasons = {row.file: row.reason for row in night.refused}
+    reasons = {row.file: row.reason for row in night.rejected}
     assert files(night) == [f"{letter}.fits" for letter in "abcdefg"]
     assert sorted(reasons) == [f"{letter}.fits" for letter in "bcdefg"]
     for file, words in {
@@ -298,7 +298,7 @@ def test_refused_frames_have_their_reason_and_the_others_go_on(tmp_path):
 def test_a_reason_tells_the_folder_of_its_frame(tmp_path):
     write(tmp_path / "C1/a.fits", without=["EXPTIME"])
     write(tmp_path / "C2/b.fits", shape=(2, *SHAPE), without=["DATE-OBS"])
-    one, *two = scan(tmp_path, TOY).refused
+    one, *two = scan(tmp_path, TOY).rejected
     assert one.reason.startswith("C1/a.fits: no EXPTIME card")
     assert [row.reason.partition(": ")[0] for row in two] == ["C2/b.fits[0]", "C2/b.fits[1]"]
 
@@ -318,12 +318,12 @@ def test_a_reason_is_told_of_a_path_once(file, reason, told):
     assert with_folder(file, reason) == told
 
 
-def test_a_frame_of_another_shape_is_refused_with_both_shapes(tmp_path):
+def test_a_frame_of_another_shape_is_rejected_with_both_shapes(tmp_path):
     for letter in "abc":
         write(tmp_path / f"{letter}.fits")
     write(tmp_path / "d.fits", shape=(6, 10))
     night = scan(tmp_path, TOY)
-    (row,) = night.refused
+    (row,) = night.rejected
     assert row.reason == (
         "d.fits: 10 x 6 pixels, where 3 others of WASP-0 in R have 8 x 6; the frame is left out"
     )
@@ -342,10 +342,10 @@ def test_a_cube_is_taken_apart_and_each_plane_has_its_own_time(tmp_path):
     assert list(night.table()["mid_time"])[:2] == ["2025-01-01T03:00:30.000", "2025-01-01T03:01:30.000"]
 
 
-def test_a_cube_without_planes_is_refused(tmp_path):
+def test_a_cube_without_planes_is_rejected(tmp_path):
     write(tmp_path / "a.fits", shape=(0, *SHAPE))
     (row,) = scan(tmp_path, TOY).rows
-    assert row.status == "refused" and "without pixels" in row.reason
+    assert row.status == "rejected" and "without pixels" in row.reason
 
 
 def test_a_calibration_frame_that_fits_nothing_is_remarked(tmp_path):
@@ -464,7 +464,7 @@ def test_an_edited_row_is_obeyed_and_stays_so(tmp_path, first, cells, attribute,
 def test_a_frame_that_the_header_does_not_explain_can_be_explained_by_hand(tmp_path):
     write(tmp_path / "night/a.fits", IMAGETYP="?")
     night = scan(tmp_path / "night", TOY)
-    assert night.rows[0].status == "refused" and "kind column of night.ecsv" in night.rows[0].reason
+    assert night.rows[0].status == "rejected" and "kind column of night.ecsv" in night.rows[0].reason
     again = scan(tmp_path / "night", TOY, edited=edited(listed(night, tmp_path), "a.fits", kind="science"))
     assert again.rows[0].status == "use" and again.rows[0].info.target == "WASP-0"
 
@@ -481,11 +481,11 @@ def test_a_frame_set_to_leave_out_is_left_out_until_it_is_set_to_use(tmp_path, f
     assert by_file(back)["b.fits"].status == "use"
 
 
-def test_a_refused_frame_set_to_leave_out_is_no_longer_missing(tmp_path, first):
+def test_a_rejected_frame_set_to_leave_out_is_no_longer_missing(tmp_path, first):
     write(tmp_path / "night/e.fits", without=["EXPTIME"])
     table = listed(scan(tmp_path / "night", TOY), tmp_path)
     night = scan(tmp_path / "night", TOY, edited=edited(table, "e.fits", status="leave out"))
-    assert not night.refused and by_file(night)["e.fits"].status == "leave out"
+    assert not night.rejected and by_file(night)["e.fits"].status == "leave out"
 
 
 def test_a_frame_left_out_for_its_kind_is_used_when_its_kind_is_changed(tmp_path):
@@ -508,17 +508,17 @@ def test_a_frame_left_out_for_its_kind_is_used_when_its_kind_is_changed(tmp_path
 @pytest.mark.parametrize(
     ("cells", "words"),
     [
-        ({"kind": "scince"}, "night.ecsv says kind 'scince'; write science, bias, dark, flat or other"),
+        ({"kind": "scince"}, "night.ecsv has kind 'scince'; write science, bias, dark, flat or other"),
         (
             {"status": "skip"},
-            "night.ecsv says status 'skip'; write use, leave out, refused, measured or flagged",
+            "night.ecsv has status 'skip'; write use or leave out",
         ),
         ({"camera": "C9"}, "C9"),
     ],
 )
 def test_an_edit_that_cannot_be_obeyed_is_told_with_its_file(tmp_path, first, cells, words):
     night = scan(tmp_path / "night", TOY, edited=edited(first, "b.fits", **cells))
-    (row,) = night.refused
+    (row,) = night.rejected
     assert row.file == "b.fits" and words in row.reason
     assert len(night.frames) == 3
 
@@ -528,16 +528,16 @@ def test_one_plane_of_a_cube_can_be_edited_alone(tmp_path):
     table = listed(scan(tmp_path / "night", TOY), tmp_path)
     table = edited(edited(table, "a.fits[1]", status="leave out"), "a.fits[2]", target="other")
     night = scan(tmp_path / "night", TOY, edited=edited(table, "a.fits[3]", kind="x"))
-    assert [row.status for row in night.rows] == ["use", "leave out", "use", "refused"]
+    assert [row.status for row in night.rows] == ["use", "leave out", "use", "rejected"]
     assert [row.info.target for row in night.rows[:3]] == ["WASP-0", "WASP-0", "other"]
     assert night.rows[2].info.mid_time.isot == "2025-01-01T03:02:30.000"
 
 
 def test_the_statuses_of_a_run_do_not_bind_the_next(tmp_path, first):
-    after = {"a.fits": ("measured", ""), "b.fits": ("flagged", "cloud"), "c.fits": ("refused", "zeros")}
+    after = {"a.fits": ("measured", ""), "b.fits": ("flagged", "cloud"), "c.fits": ("rejected", "zeros")}
     Output(tmp_path).write_table("night.ecsv", scan(tmp_path / "night", TOY).table(after))
     table = read_edited(tmp_path / "night.ecsv")
-    assert list(table["status"])[:3] == ["measured", "flagged", "refused"] and table["reason"][1] == "cloud"
+    assert list(table["status"])[:3] == ["measured", "flagged", "rejected"] and table["reason"][1] == "cloud"
     assert {row.status for row in scan(tmp_path / "night", TOY, edited=table).rows} == {"use"}
 
 
@@ -748,3 +748,11 @@ def test_what_was_asked_of_a_frame_is_known_by_its_file_whatever_brackets_its_na
     found = edits_by_file(asked)
     assert set(found["a[1].fits"]) == {"a[1].fits", "a[1].fits[3]"}
     assert set(found["b.fits"]) == {"b.fits"} and set(found["c.fits"]) == {"c.fits[0]"}
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("exclude", "leave out"), ("Excluded", "leave out"), ("left_out", "leave out"), ("refused", "rejected")],
+)
+def test_a_status_may_be_in_other_words_and_in_those_of_earlier_versions(written, meant):
+    assert Edit(status=written).checked("a.fits").status == meant

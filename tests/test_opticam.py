@@ -156,7 +156,7 @@ class TestTime:
         with pytest.raises(HeaderError, match="DATE-OBS = '2023-11-22'"):
             described(without(RAW, "UT"))
 
-    def test_a_date_that_does_not_exist_is_refused(self):
+    def test_a_date_that_does_not_exist_is_rejected(self):
         with pytest.raises(HeaderError, match="no believable time"):
             described(RAW | {"UT": "2023-02-30 03:02:49.000"})
 
@@ -311,7 +311,7 @@ class TestEvening:
             write(tmp_path / f"{name}.fit", RAW | {"DATE-OBS": date, "UT": ut})
         write(tmp_path / "c.fit", RAW | {"DATE-OBS": "garbage", "UT": "garbage"})
         night = scan(tmp_path, OPTICAM)
-        assert [row.status for row in night.rows] == ["use", "use", "refused"]
+        assert [row.status for row in night.rows] == ["use", "use", "rejected"]
         assert self.days(night.frames) == ["2023-02-02", "2023-02-02"]
 
 
@@ -398,7 +398,7 @@ class TestCamera:
         assert any("filter r" in note and "C1" in note for note in info.notes)
 
     @pytest.mark.parametrize("inside", ["x.fit", "C1_C2/x.fit", "3C273/x.fit", "sc1/x.fit"])
-    def test_a_frame_that_does_not_tell_is_refused_with_what_was_looked_at(self, inside):
+    def test_a_frame_that_does_not_tell_is_rejected_with_what_was_looked_at(self, inside):
         with pytest.raises(HeaderError, match=r"x\.fit: .* C1, C2, C3 .*FILTER: absent; SERIALN: absent"):
             described(without(RAW, "SERIALN", "FILTER"), inside=inside)
 
@@ -483,7 +483,7 @@ class TestKind:
         assert np.isnan(described(without(RAW, "EXPOSURE") | {"IMGTYPE": "flat"}).exposure)
 
     @pytest.mark.parametrize("exposure", [-1.0, "nan", "inf", "long"])
-    def test_an_exposure_that_cannot_be_is_refused_with_its_card(self, exposure):
+    def test_an_exposure_that_cannot_be_is_rejected_with_its_card(self, exposure):
         with pytest.raises(HeaderError, match=r"frame\.fits: .*EXPOSURE"):
             described(RAW | {"EXPOSURE": exposure})
 
@@ -567,12 +567,12 @@ class TestBinning:
         assert described(without(RAW, "CCDXBIN", "CCDYBIN") | {"BINNING": "4x4"}).binning == (4, 4)
 
     @pytest.mark.parametrize("cards", [{"BINNING": "1x1"}, {"CCDYBIN": 4}])
-    def test_cards_that_disagree_are_refused(self, cards):
+    def test_cards_that_disagree_are_rejected(self, cards):
         with pytest.raises(HeaderError, match=r"frame\.fits: BINNING says .* CCDXBIN and CCDYBIN say"):
             described(RAW | cards)
 
     @pytest.mark.parametrize("binning", ["0x0", "fast", "2x2x2"])
-    def test_what_is_no_binning_is_refused(self, binning):
+    def test_what_is_no_binning_is_rejected(self, binning):
         with pytest.raises(HeaderError, match=rf"frame\.fits: a binning of '{binning}'"):
             described(without(RAW, "CCDXBIN", "CCDYBIN") | {"BINNING": binning})
 
@@ -650,16 +650,16 @@ def test_a_cube_is_taken_apart_into_frames_with_their_own_times():
     assert infos[0].mid_time.isot == "2024-11-04T05:59:34.738"
 
 
-def test_a_headerless_cube_is_refused_with_the_reason():
+def test_a_headerless_cube_is_rejected_with_the_reason():
     with pytest.raises(HeaderError, match=r"mycube\.fits: no EXPOSURE card"):
         OPTICAM.describe(make_header(inside="mycube.fits", shape=(10, 64, 64)))
 
 
-def test_a_header_that_nobody_thought_of_refuses_the_frame_and_not_the_night(tmp_path):
+def test_a_header_that_nobody_thought_of_rejects_the_frame_and_not_the_night(tmp_path):
     write(tmp_path / "a.fit", RAW | {"EXPCOAD": "three", "CAM_TIME": "?", "CCDXBIN": "two"})
     write(tmp_path / "b.fit", RAW | {"EQUINOX": "of date", "RA": "0:30:14.76", "DEC": "59:27:15.89"})
     night = scan(tmp_path, OPTICAM)
-    assert all(row.status in ("use", "refused", "leave out") for row in night.rows)
+    assert all(row.status in ("use", "rejected", "leave out") for row in night.rows)
     assert night.rows[0].info.binning == (2, 2)
 
 

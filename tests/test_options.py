@@ -11,7 +11,7 @@ def given(where="reduce.toml", **values):
     return Options().merged(values, where=where)
 
 
-def refused(where="reduce.toml", **values):
+def rejected(where="reduce.toml", **values):
     with pytest.raises(UsageError) as caught:
         given(where, **values)
     assert "\n" not in str(caught.value)
@@ -58,31 +58,31 @@ def test_none_says_nothing():
     ],
 )
 def test_an_unknown_name_suggests_the_nearest(wrong, right):
-    message = refused(**{wrong: 1})
+    message = rejected(**{wrong: 1})
     assert message.startswith(
         f"reduce.toml: there is no option {wrong!r}; did you mean {right}? known are target_xy,"
     )
 
 
 def test_a_name_like_none_lists_what_there_is():
-    message = refused(zzzzzz=1)
+    message = rejected(zzzzzz=1)
     assert "did you mean" not in message
     assert all(name in message for name in Options().named())
 
 
 def test_an_option_of_the_command_line_only_is_told_to_be_one():
-    assert refused(out="x") == "reduce.toml: out is an option of the command line only (--out)"
+    assert rejected(out="x") == "reduce.toml: out is an option of the command line only (--out)"
 
 
 @pytest.mark.parametrize("value", [0, -3, 2.5, "12", True, float("nan"), float("inf"), [5], {"a": 1}])
 def test_a_count_is_a_whole_number_above_0(value):
-    assert refused(stars=value) == f"reduce.toml: stars = {value!r}: give a whole number above 0"
+    assert rejected(stars=value) == f"reduce.toml: stars = {value!r}: give a whole number above 0"
     assert given(stars=20.0).stars == 20
 
 
 @pytest.mark.parametrize("value", [0, -1.5, "2", False, float("nan"), float("inf"), [2.0]])
 def test_an_aperture_is_a_number_above_0(value):
-    assert refused(aperture=value) == f"reduce.toml: aperture = {value!r}: give a number above 0"
+    assert rejected(aperture=value) == f"reduce.toml: aperture = {value!r}: give a number above 0"
     assert given(aperture=2).aperture == 2.0
 
 
@@ -95,7 +95,7 @@ def test_a_pixel_may_be_written_in_these_ways(value):
     "value", ["512", "512 480", "a,b", "nan,5", "1,2,3", "C1:", "", "C1:C2:1,2", True, {"x": 1}]
 )
 def test_a_pixel_may_not_be_written_in_these_ways(value):
-    assert refused(target_xy=value).endswith(": give X,Y or CAMERA:X,Y, as in 512,480 or C1:512,480")
+    assert rejected(target_xy=value).endswith(": give X,Y or CAMERA:X,Y, as in 512,480 or C1:512,480")
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_coordinates_may_be_written_in_these_ways(value):
 
 @pytest.mark.parametrize("value", ["124.625", "WASP-12", "nan nan", "east north", "", True])
 def test_coordinates_may_not_be_written_in_these_ways(value):
-    assert "'HH:MM:SS.S +DD:MM:SS' or degrees" in refused(radec=value)
+    assert "'HH:MM:SS.S +DD:MM:SS' or degrees" in rejected(radec=value)
 
 
 @pytest.mark.parametrize("value", ["3", "3,5,8", "C1:3, 5"])
@@ -124,7 +124,7 @@ def test_comparison_stars_may_be_written_in_these_ways(value):
 
 @pytest.mark.parametrize("value", ["3,", "a", "3.5", "-1", "3;5", ""])
 def test_comparison_stars_may_not_be_written_in_these_ways(value):
-    assert refused(comparisons=value).endswith(": give star numbers, as in 3,5,8 or C1:3,5,8")
+    assert rejected(comparisons=value).endswith(": give star numbers, as in 3,5,8 or C1:3,5,8")
 
 
 def test_a_list_in_the_file_is_as_good_as_commas():
@@ -139,17 +139,17 @@ def test_a_number_may_name_a_target():
 
 @pytest.mark.parametrize("value", ["", "  ", {"a": 1}, [["a"]], True])
 def test_a_target_is_some_text(value):
-    assert refused(target=value) == f"reduce.toml: target = {value!r}: give text"
+    assert rejected(target=value) == f"reduce.toml: target = {value!r}: give text"
 
 
 def test_a_choice_may_be_written_in_any_letter_case_and_no_other_way():
     assert given(filter="Median", recipe="IMAGING") == Options(filter_="median", recipe="imaging")
-    assert refused(filter="mean") == "reduce.toml: filter = 'mean': give median or selective or none"
+    assert rejected(filter="mean") == "reduce.toml: filter = 'mean': give median or selective or none"
 
 
 def test_a_wrong_value_on_the_command_line_is_quoted_as_it_was_typed():
-    assert refused(COMMAND_LINE, target_xy="left").startswith("--target-xy left: give X,Y")
-    assert refused(COMMAND_LINE, stars=0) == "--stars 0: give a whole number above 0"
+    assert rejected(COMMAND_LINE, target_xy="left").startswith("--target-xy left: give X,Y")
+    assert rejected(COMMAND_LINE, stars=0) == "--stars 0: give a whole number above 0"
 
 
 def test_a_file_of_options_is_read_with_and_without_a_byte_order_mark(tmp_path):
@@ -174,7 +174,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
 
 
 def test_a_table_in_the_file_is_no_option():
-    assert "there is no option 'reduce'" in refused(reduce={"stars": 5})
+    assert "there is no option 'reduce'" in rejected(reduce={"stars": 5})
 
 
 def test_options_are_equal_where_they_say_the_same_whatever_plugins_offer_besides():

@@ -137,17 +137,17 @@ def test_link_to_a_product_with_odd_characters_still_leads_there():
     assert not any("?" in href or '"' in href for href in hrefs)
 
 
-@pytest.mark.parametrize("refused", [3, 30])
-def test_page_names_every_refused_and_flagged_frame_with_its_reason(refused):
-    report = make_report(refused=refused)
+@pytest.mark.parametrize("rejected", [3, 30])
+def test_page_names_every_rejected_and_flagged_frame_with_its_reason(rejected):
+    report = make_report(rejected=rejected)
     page = night_page(report, {})
     text = text_of(page)
-    for row in report.night.refused:
+    for row in report.night.rejected:
         assert row.file in text and row.reason in text
     assert text.count("the comparison stars lost 60 % of their light") == 2
     assert text.count("2 stars found where 5 are needed") == 2
     section = page[page.index('id="remarks"') :]
-    assert section[section.index("<details") :].startswith("<details open>") == (refused == 3)
+    assert section[section.index("<details") :].startswith("<details open>") == (rejected == 3)
 
 
 def test_page_says_what_came_out(report, outline):
@@ -174,7 +174,7 @@ def test_page_says_what_came_out(report, outline):
 
 
 def test_verdict_is_that_of_the_exit_status(report):
-    good = make_report(refused=0)
+    good = make_report(rejected=0)
     good = replace(good, problems=(), sets=tuple(replace(s, problems=()) for s in good.sets))
     assert (good.exit_status, report.exit_status) == (0, 3)
     assert "nothing is missing" in text_of(night_page(good, {}))
@@ -328,9 +328,9 @@ def test_a_value_is_told_with_two_digits_of_its_error(estimate, factor, words):
 
 def hostile_report():
     """A report in which every text that a header or an observer gives is an attack."""
-    report = make_report(target=HOSTILE, refused=0)
+    report = make_report(target=HOSTILE, rejected=0)
     info = frame_info(f"{HOSTILE.replace('/', '')}.fit", target=HOSTILE, band=HOSTILE)
-    row = FrameRow(f"C1/{HOSTILE}.fit", "refused", HOSTILE, info)
+    row = FrameRow(f"C1/{HOSTILE}.fit", "rejected", HOSTILE, info)
     first, *others = with_transit(report.sets)
     attack = Choice(HOSTILE, HOSTILE, HOSTILE, (Candidate(HOSTILE, HOSTILE, HOSTILE),))
     band = replace(first.transit.bands[0], name=HOSTILE, columns=(HOSTILE,), coefficients={HOSTILE: 1.0})
@@ -373,7 +373,7 @@ def gone(result):
 
 
 def empty_reports():
-    report = make_report(n_frames=3, refused=0)
+    report = make_report(n_frames=3, rejected=0)
     whole = report.sets[0]
     return {
         "nothing at all": RunReport(
@@ -438,12 +438,12 @@ def test_run_json_tells_the_run(report):
     assert {"python", "numpy", "astropy", "sep"} <= set(told["versions"])
     assert told["options"]["target_xy"] == {"value": "100,100", "from": "command line"}
     first = told["sets"][0]
-    assert first["frames"] == {"total": 40, "measured": 39, "flagged": 2, "refused": 0}
+    assert first["frames"] == {"total": 40, "measured": 39, "flagged": 2, "rejected": 0}
     assert first["light_curve"]["noise"]["rms"] == report.sets[0].light_curve.noise["rms"]
     assert [m["rung"] for m in first["masters"]] == ["interpolated between 10 s and 60 s", "exact"]
     assert len(first["masters"][0]["inputs"]) == 11
-    refused = {f["file"]: f["reason"] for f in told["frames"] if f["status"] == "refused"}
-    assert refused == {row.file: row.reason for row in report.night.refused}
+    rejected = {f["file"]: f["reason"] for f in told["frames"] if f["status"] == "rejected"}
+    assert rejected == {row.file: row.reason for row in report.night.rejected}
     sums = {i["file"]: i.get("sha256") for i in told["inputs"]}
     assert sums["C1/broken000.fit"] == "ab12"
     assert len(sums) == len(report.night.rows)
@@ -512,7 +512,7 @@ def test_a_second_target_with_many_frames_has_its_own_lines(report):
     assert not any("few frames" in line for line in closing_lines(report))
 
 
-def test_last_lines_count_refused_frames_of_one_kind_and_name_the_first(report):
+def test_last_lines_count_rejected_frames_of_one_kind_and_name_the_first(report):
     lines = closing_lines(report, folder="/data/out")
     names = ", ".join(f"broken00{number}.fit" for number in range(3))
     assert (
@@ -522,17 +522,18 @@ def test_last_lines_count_refused_frames_of_one_kind_and_name_the_first(report):
     assert lines[-1] == "page: /data/out/report.html"
 
 
-def test_last_lines_count_many_frames_refused_for_one_reason():
-    lines = [line for line in closing_lines(make_report(refused=30)) if "EXPOSURE" in line]
+def test_last_lines_count_many_frames_rejected_for_one_reason():
+    lines = [line for line in closing_lines(make_report(rejected=30)) if "EXPOSURE" in line]
     assert lines == [
         "note: 30 frames: no EXPOSURE card, which OPTICAM frames need; the frame is left out "
         "(broken000.fit, broken001.fit, broken002.fit and 27 more; night.ecsv names each)"
     ]
 
 
-def test_frames_refused_for_different_reasons_are_not_thrown_together(report):
+def test_frames_rejected_for_different_reasons_are_not_thrown_together(report):
     reasons = {
-        f"C1/broken00{k}.fit": ("refused", f"broken00{k}.fit: {why}") for k, why in enumerate(("a", "b", "c"))
+        f"C1/broken00{k}.fit": ("rejected", f"broken00{k}.fit: {why}")
+        for k, why in enumerate(("a", "b", "c"))
     }
     lines = closing_lines(with_status(report, reasons))
     assert [line for line in lines if "broken" in line] == [
@@ -542,8 +543,8 @@ def test_frames_refused_for_different_reasons_are_not_thrown_together(report):
     ]
 
 
-def test_a_refused_frame_that_a_problem_names_is_told_once(report):
-    row = report.night.refused[0]
+def test_a_rejected_frame_that_a_problem_names_is_told_once(report):
+    row = report.night.rejected[0]
     twice = replace(report, problems=(*report.problems, Problem(row.file, "scan", row.reason)))
     assert sum(row.reason in line for line in closing_lines(twice)) == 1
     assert len(missing(twice)) == len(missing(report))
@@ -551,7 +552,7 @@ def test_a_refused_frame_that_a_problem_names_is_told_once(report):
 
 def test_frames_of_one_name_in_two_folders_are_both_told(report):
     rows = tuple(
-        FrameRow(f"{c}/same.fit", "refused", f"same.fit: {why}") for c, why in (("C1", "x"), ("C2", "y"))
+        FrameRow(f"{c}/same.fit", "rejected", f"same.fit: {why}") for c, why in (("C1", "x"), ("C2", "y"))
     )
     night = replace(report.night, rows=(*report.night.rows, *rows))
     known = Problem("same.fit", "scan", "same.fit: x")
@@ -568,20 +569,20 @@ def test_unmeasured_frames_are_named_with_their_set(report):
 
 
 def test_a_frame_of_another_shape_counts_among_those_of_its_set(report):
-    odd = FrameRow("C1/odd.fit", "refused", "odd.fit: 100 x 100 pixels", frame_info("odd.fit"))
+    odd = FrameRow("C1/odd.fit", "rejected", "odd.fit: 100 x 100 pixels", frame_info("odd.fit"))
     night = replace(report.night, rows=(*report.night.rows, odd))
     counts = count_frames(replace(report, night=night), report.sets[0])
-    assert (counts.total, counts.measured, counts.refused) == (41, 39, 1)
-    assert count_frames(replace(report, night=night), report.sets[1]).refused == 0
+    assert (counts.total, counts.measured, counts.rejected) == (41, 39, 1)
+    assert count_frames(replace(report, night=night), report.sets[1]).rejected == 0
 
 
-def test_a_frame_refused_in_the_run_counts_once(report):
+def test_a_frame_rejected_in_the_run_counts_once(report):
     file = "C1/231122g0005o.fit"
     assert (ROOT / file) == report.sets[0].observed.frames[5].path
     counts = count_frames(
-        with_status(report, {file: ("refused", "its pixels cannot be read")}), report.sets[0]
+        with_status(report, {file: ("rejected", "its pixels cannot be read")}), report.sets[0]
     )
-    assert (counts.total, counts.refused) == (40, 1)
+    assert (counts.total, counts.rejected) == (40, 1)
 
 
 def test_products_of_several_observations_are_linked_where_they_belong(report, images):

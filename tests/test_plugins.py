@@ -300,13 +300,13 @@ class TestDoor:
     def test_one_that_states_this_interface_or_none_runs(self, registry):
         assert "MINE" in registry(INSTRUMENT + HOOK + "potpyri_like_interface = 1\n").instruments
 
-    def test_an_instrument_named_like_a_command_is_refused_where_it_is_loaded(self, install):
+    def test_an_instrument_named_like_a_command_is_rejected_where_it_is_loaded(self, install):
         install("plugin_of_mine", INSTRUMENT.replace('"MINE"', '"WATCH"') + HOOK, entry="mine")
         assert "is already a command of reduce" in failure_of(load_plugins(reserved=["watch", "batch"]))
         assert "WATCH" in load_plugins(reserved=["batch"]).instruments
 
     @pytest.mark.parametrize("command", TOOLS)
-    def test_the_command_line_refuses_an_instrument_that_is_named_like_a_command(self, install, command):
+    def test_the_command_line_rejects_an_instrument_that_is_named_like_a_command(self, install, command):
         install("plugin_of_mine", INSTRUMENT.replace('"MINE"', repr(command.upper())) + HOOK, entry="mine")
         done = run("instruments")
         assert done.status == 3 and f"name = '{command.upper()}' is already a command of reduce" in done.err

@@ -9,7 +9,7 @@ import pytest
 from potpyri_like.astrometry import Transform
 from potpyri_like.frame import Frame, Pixels
 from potpyri_like.photometry import Aperture, Optimal, Profile, Psf
-from potpyri_like.primitives import Calibrate, HotPixels, Measure
+from potpyri_like.primitives import Calibrate, FilterPixels, Measure
 from potpyri_like.primitives.fields import MEASUREMENT
 from potpyri_like.primitives.stage import Setup
 from potpyri_like.registration import Registration
@@ -60,7 +60,7 @@ class Sky:
         light = (self.light + self.level) * self.flat + DARK
         seen = light if rng is None else rng.poisson(light) + rng.normal(0, READ_NOISE, self.shape)
         frame = Frame(plane(BIAS + seen, self.shape, READ_NOISE**2), INFO, results={"counts": None})
-        return Calibrate()(HotPixels()(frame, setup), setup)
+        return Calibrate()(FilterPixels()(frame, setup), setup)
 
 
 def measured(frame, setup, photometer):

@@ -202,7 +202,7 @@ def test_it_runs_is_kept_and_its_file_is_what_its_stages_depend_on(night, mine):
     mine.write_text(MINE.replace("50.0", "90.0").replace("self.part)", "self.part / 2)"))
     again = times(night, mine)
     assert again["Level"] == N, "nobody raises the version of a stage in a file"
-    assert "Find" not in again and levels(night) < first
+    assert "DetectStars" not in again and levels(night) < first
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from potpyri_like.imaging import Pixels, median3x3
 from potpyri_like.plugins import load_plugins
 from potpyri_like.primitives import register
 from potpyri_like.primitives.fields import REGISTRATION
-from potpyri_like.primitives.register import Find, Register, detected_stars, expected_stars
+from potpyri_like.primitives.register import DetectStars, Register, detected_stars, expected_stars
 from potpyri_like.primitives.stage import Setup
 from potpyri_like.results import Reference
 
@@ -93,7 +93,7 @@ def exposed(rng, sky, weather):
 def reference_of(rng, sky, fwhm):
     """The set's reference: the stars that a good frame shows."""
     frame = exposed(rng, sky, Weather(fwhm))
-    found = Find(stars=150)(frame, Setup(load_plugins()["OPTICAM"])).results["stars"]
+    found = DetectStars(stars=150)(frame, Setup(load_plugins()["OPTICAM"])).results["stars"]
     return Reference(INFO, frame.data, found.xy, found.flux, fwhm, fwhm, "")
 
 
@@ -107,7 +107,7 @@ def registered(frame, reference):
 def detected(frame, reference):
     """The transform from a full detection."""
     setup = Setup(load_plugins()["OPTICAM"], reference=reference)
-    return detected_stars(Find()(frame, setup), reference)[0].transform
+    return detected_stars(DetectStars()(frame, setup), reference)[0].transform
 
 
 def scene(seed, fwhm, weather, *, count=40):
@@ -227,7 +227,7 @@ def test_a_frame_of_the_field_needs_no_detection(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [5, 40])
-def test_another_field_is_refused(count):
+def test_another_field_is_rejected(count):
     for seed in range(4):
         reference, _ = scene(seed, 3.0, Weather(3.0), count=count)
         _, frame = scene(50 + seed, 3.0, Weather(3.0), count=count)
@@ -236,7 +236,7 @@ def test_another_field_is_refused(count):
 
 
 @pytest.mark.parametrize("level", [SKY, 0.0, np.nan])
-def test_a_frame_without_stars_is_refused(level):
+def test_a_frame_without_stars_is_rejected(level):
     reference, frame = scene(7, 3.0, Weather(3.0))
     noise = np.random.default_rng(7).normal(0, 5, frame.data.shape) if level == SKY else 0
     data = (level + noise) * np.ones(frame.data.shape, np.float32)

@@ -141,7 +141,7 @@ def test_images_of_one_row_or_column_can_be_warped():
 @pytest.mark.parametrize(
     ("matrix", "order"), [(np.zeros((2, 2)), 1), (np.full((2, 2), np.nan), 1), (IDENTITY, 3)]
 )
-def test_what_cannot_be_inverted_is_refused(matrix, order):
+def test_what_cannot_be_inverted_is_rejected(matrix, order):
     with pytest.raises(PixelError, match="cannot warp"):
         warp(as_pixels(np.ones((4, 4))), matrix, (0, 0), order=order)
 

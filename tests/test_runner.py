@@ -44,7 +44,7 @@ class Weigh(FrameStage):
     def __call__(self, info, setup):
         reading = Reading(*signature(info.path), sha256(info.path), 0.0)
         values = np.array(info.path.read_text().split(), float)
-        if "refused" in info.path.name:
+        if "rejected" in info.path.name:
             raise PixelError(f"{info.path.name}: no light")
         return Frame(None, info).after(
             "weighed", reading=reading, weight=self.factor * values, mode=setup.filter_mode
@@ -199,29 +199,29 @@ def weights(outcomes):
 
 @pytest.mark.slow
 def test_outcomes_come_in_order_and_are_the_same_from_workers_and_from_here(red, frames, pool):
-    infos = frames("a", "refused", "lost", "b", "bug", *"cdefghijklmnopqrst")
+    infos = frames("a", "rejected", "lost", "b", "bug", *"cdefghijklmnopqrst")
     here, *_ = ran(red, infos)
     there, *_ = ran(red.parent, infos, executor=pool)
     assert [o.info for o in here] == infos == [o.info for o in there]
     assert weights(here) == weights(there)
-    assert [(o.stage, o.reason, o.refused, o.died) for o in here] == [
-        (o.stage, o.reason, o.refused, o.died) for o in there
+    assert [(o.stage, o.reason, o.rejected, o.died) for o in here] == [
+        (o.stage, o.reason, o.rejected, o.died) for o in there
     ]
 
 
 def test_a_frame_that_fails_says_why_and_leaves_the_others_alone(red, frames):
-    outcomes, runner, _ = ran(red, frames("a", "refused", "lost", "bug", "b"))
-    good, refused, lost, bug, other = outcomes
+    outcomes, runner, _ = ran(red, frames("a", "rejected", "lost", "bug", "b"))
+    good, rejected, lost, bug, other = outcomes
     assert good.results["weight"].tolist() == [0, 1] and other.results["weight"].tolist() == [4, 5]
-    assert (refused.reason, refused.refused, refused.trace) == ("refused.fits: no light", True, "")
-    assert (lost.reason, lost.refused) == ("lost.fits: 2 stars where 3 are needed", False)
-    assert bug.reason == "bug.fits: KeyError: 'a bug'" and "Traceback" in bug.trace and not bug.refused
-    assert (refused.stage, lost.stage, bug.stage, good.stage) == ("Weigh", "Judge", "Judge", "")
+    assert (rejected.reason, rejected.rejected, rejected.trace) == ("rejected.fits: no light", True, "")
+    assert (lost.reason, lost.rejected) == ("lost.fits: 2 stars where 3 are needed", False)
+    assert bug.reason == "bug.fits: KeyError: 'a bug'" and "Traceback" in bug.trace and not bug.rejected
+    assert (rejected.stage, lost.stage, bug.stage, good.stage) == ("Weigh", "Judge", "Judge", "")
     assert not runner.settled
 
 
 def test_what_is_foreseen_is_settled(red, frames):
-    _, runner, _ = ran(red, frames("a", "refused", "lost"))
+    _, runner, _ = ran(red, frames("a", "rejected", "lost"))
     assert runner.settled
 
 
@@ -236,11 +236,11 @@ def test_running_a_frame_leaves_its_description_alone(frames):
 
 
 @pytest.mark.slow
-def test_a_frame_that_kills_its_workers_is_refused_the_others_unharmed_and_tried_again(red, frames, pool):
+def test_a_frame_that_kills_its_workers_is_rejected_the_others_unharmed_and_tried_again(red, frames, pool):
     infos = frames(*"abcdef")
     outcomes, runner, _ = ran(red, infos, (Deadly(victim="c.fits"),), executor=pool)
     died = outcomes[2]
-    assert died.refused and died.died and died.stage == "worker"
+    assert died.rejected and died.died and died.stage == "worker"
     assert died.reason == (
         "c.fits: every worker process that tried it died: killed, most likely out of memory; the frame is left out"
     )
@@ -415,7 +415,7 @@ def test_what_nobody_can_read_is_not_remembered_and_read_by_the_next_run(red, fr
     infos, marker = frames(*"abc"), tmp_path / "mounted"
     stage = Blind(victims=("b.fits",), marker=str(marker))
     outcomes, runner, _ = ran(red, infos, (stage,))
-    assert outcomes[1].refused and outcomes[1].passing and not runner.settled
+    assert outcomes[1].rejected and outcomes[1].passing and not runner.settled
     assert outcomes[1].reason == "b.fits: it cannot be read now"
     marker.touch()
     outcomes, runner, progress = ran(red, infos, (stage,))
@@ -424,10 +424,10 @@ def test_what_nobody_can_read_is_not_remembered_and_read_by_the_next_run(red, fr
 
 
 def test_what_the_bytes_say_is_remembered(red, frames):
-    infos = frames("a", "refused")
+    infos = frames("a", "rejected")
     for times in (2, 0):
         outcomes, runner, _ = ran(red, infos)
-        assert outcomes[1].refused and not outcomes[1].passing and runner.settled
+        assert outcomes[1].rejected and not outcomes[1].passing and runner.settled
         assert runner.timing.times.get("Judge", 0) == times // 2
 
 

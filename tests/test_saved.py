@@ -42,7 +42,7 @@ from potpyri_like.store import Output, read_header, sha256
 
 pytestmark = pytest.mark.slow  # whole nights
 
-CALIBRATION = {"Trim", "HotPixels", "Calibrate"}
+CALIBRATION = {"Trim", "FilterPixels", "Calibrate"}
 FRAMES = "WASP-0/r/frames"
 N = 6
 

@@ -49,7 +49,7 @@ def test_text_that_is_no_section_is_named_in_the_error(text):
 
 
 @pytest.mark.parametrize("text", ["[5:1,1:2]", "[1:5,3:2]", "[0:5,1:2]", "[1:5,0:2]"])
-def test_a_section_that_runs_backwards_or_starts_at_0_is_refused(text):
+def test_a_section_that_runs_backwards_or_starts_at_0_is_rejected(text):
     with pytest.raises(HeaderError, match="before pixel 1") as caught:
         parse_section(text)
     assert repr(text) in str(caught.value)
@@ -79,7 +79,7 @@ def test_binning_keeps_the_binned_pixels_wholly_inside():
         assert (binned.y0, binned.y1) == (wholly_y[0], wholly_y[-1] + 1)
 
 
-def test_a_section_smaller_than_a_binned_pixel_is_refused():
+def test_a_section_smaller_than_a_binned_pixel_is_rejected():
     with pytest.raises(HeaderError, match="no pixels"):
         parse_section("[2:3,1:4]").binned(4, 4)
 

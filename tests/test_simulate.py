@@ -331,11 +331,11 @@ def test_seeing_is_best_in_the_middle_of_the_night(three):
     assert fwhm[0] == pytest.approx(2.6 / (2 * 0.1397), rel=0.1)
 
 
-def test_hostile_frames_are_refused_for_what_is_wrong_with_them(tmp_path):
+def test_hostile_frames_are_rejected_for_what_is_wrong_with_them(tmp_path):
     asked = ("truncated", "zeros", "no exposure", "shape")
     truth = simulate_night(Toy(), tmp_path, NightPlan(**SHORT, bad=asked))
     night = scan(tmp_path, Toy())
-    reasons = {row.file: row.reason for row in night.refused}
+    reasons = {row.file: row.reason for row in night.rejected}
     assert "truncated" in reasons.pop(truth.bad["truncated"])
     assert "no EXPTIME card" in reasons.pop(truth.bad["no exposure"])
     assert "288 x 224 pixels" in reasons.pop(truth.bad["shape"])
@@ -366,7 +366,7 @@ def test_a_cloud_takes_light(tmp_path):
     assert truth.frames["transparency"][6] == pytest.approx(1.0, rel=0.03)
 
 
-def test_a_night_that_cannot_be_is_refused(tmp_path):
+def test_a_night_that_cannot_be_is_rejected(tmp_path):
     with pytest.raises(UsageError, match="profile = 'airy'"):
         NightPlan(profile="airy")
     with pytest.raises(UsageError, match="bad = 'rotten'"):

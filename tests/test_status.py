@@ -17,7 +17,7 @@ TINY = {"size": (160, 160), "frames": 8, "hours": 1.0, "comparisons": 8, "drift"
 
 
 def report_with(*grades):
-    good = make_report(refused=0)
+    good = make_report(rejected=0)
     sets = tuple(replace(result, problems=()) for result in good.sets)
     problems = tuple(Problem(f"thing {n}", "stage", "why", grade) for n, grade in enumerate(grades))
     return replace(good, sets=sets, problems=problems)
@@ -91,8 +91,8 @@ def test_focus_and_test_frames_change_no_status(target, frames, incidental):
 
 @pytest.mark.parametrize(("bad", "told"), [(2, False), (20, True)])
 def test_many_files_that_cannot_be_used_are_missing_and_a_few_are_not(bad, told):
-    night = make_report(refused=0).night
-    rows = tuple(FrameRow(f"b{n}.fits", "refused", f"b{n}.fits: no") for n in range(bad))
+    night = make_report(rejected=0).night
+    rows = tuple(FrameRow(f"b{n}.fits", "rejected", f"b{n}.fits: no") for n in range(bad))
     night = replace(night, rows=(*night.rows[:40], *rows))
     found = list(many_unusable(night))
     assert bool(found) == told

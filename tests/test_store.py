@@ -332,7 +332,7 @@ def test_the_checksum_is_that_of_the_files_bytes(raw):
 
 @pytest.mark.parametrize("suffix", ["", ".gz", ".bz2", ".xz", ".fz"])
 @pytest.mark.parametrize("part", [0, 1, 79, 0.2, 0.5, 0.8])
-def test_a_truncated_file_is_refused_by_name(raw, suffix, part):
+def test_a_truncated_file_is_rejected_by_name(raw, suffix, part):
     path = packed_as(raw, suffix)
     content = path.read_bytes()
     path.write_bytes(content[: part if isinstance(part, int) else int(len(content) * part)])
@@ -371,7 +371,7 @@ def test_a_file_cut_between_two_extensions_is_truncated(tmp_path, picture):
 @pytest.mark.parametrize(
     "content", [b"hello", b"\0" * 10_000, b"\xff" * 5000, b"SIMPLE", b"\x1f\x8b", b"BZh9"]
 )
-def test_what_is_no_fits_file_is_refused_by_name(tmp_path, content):
+def test_what_is_no_fits_file_is_rejected_by_name(tmp_path, content):
     path = tmp_path / "raw.fits"
     path.write_bytes(content)
     with pytest.raises(
@@ -385,7 +385,7 @@ def test_what_is_no_fits_file_is_refused_by_name(tmp_path, content):
     [{"BITPIX": "17"}, {"BITPIX": "'x'"}, {"NAXIS1": "-80"}, {"NAXIS": "'two'"}, {"NAXIS2": "6.4E1"}],
     ids=str,
 )
-def test_a_header_that_cannot_be_is_refused(raw, cards):
+def test_a_header_that_cannot_be_is_rejected(raw, cards):
     with pytest.raises(FrameError, match=r"raw\.fits: "):
         read_header(with_cards(raw, **cards))
 
@@ -394,7 +394,7 @@ def test_a_header_that_cannot_be_is_refused(raw, cards):
 @pytest.mark.parametrize(
     "axes", [{"NAXIS1": "2000000000", "NAXIS2": "2000000000"}, {"NAXIS2": "900000"}], ids=str
 )
-def test_a_huge_image_is_refused_before_memory_is_taken(raw, axes, suffix):
+def test_a_huge_image_is_rejected_before_memory_is_taken(raw, axes, suffix):
     path = packed_as(with_cards(raw, **axes), suffix)
     tracemalloc.start()
     with pytest.raises(FrameError, match=r"^raw\.fits"):
@@ -406,14 +406,14 @@ def test_a_huge_image_is_refused_before_memory_is_taken(raw, axes, suffix):
     assert peak < 3e7
 
 
-def test_a_huge_image_is_refused_even_if_the_file_is_as_long(raw):
+def test_a_huge_image_is_rejected_even_if_the_file_is_as_long(raw):
     with_cards(raw, NAXIS1="40000", NAXIS2="40000")
     os.truncate(raw, BLOCK + 2 * 40000**2 + BLOCK)  # a file of holes
     with pytest.raises(PixelError, match="40000 x 40000 pixels: too large"):
         read_header(raw)
 
 
-def test_a_cube_of_a_billion_planes_is_refused(tmp_path):
+def test_a_cube_of_a_billion_planes_is_rejected(tmp_path):
     header = fits.Header([("SIMPLE", True), ("BITPIX", 8), ("NAXIS", 3)])
     header.update(NAXIS1=1, NAXIS2=1, NAXIS3=10**9)
     path = tmp_path / "cube.fits"
@@ -426,7 +426,7 @@ def test_a_cube_of_a_billion_planes_is_refused(tmp_path):
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("text", ["2147483648", "+1000", "99999999999999999999 / axes"])
 @pytest.mark.parametrize("suffix", ["", ".gz"])
-def test_axes_that_nobody_can_count_are_refused_at_once(raw, text, suffix):
+def test_axes_that_nobody_can_count_are_rejected_at_once(raw, text, suffix):
     path = packed_as(with_cards(raw, NAXIS=text), suffix)
     for read in (read_header, pixels):
         with pytest.raises(PixelError, match=r"raw\.fits.*: HDU 0 says NAXIS = \d+, which cannot be"):
@@ -435,7 +435,7 @@ def test_axes_that_nobody_can_count_are_refused_at_once(raw, text, suffix):
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize(("name", "which"), [("NAXIS", 1), ("NAXIS", 2), ("TFIELDS", 2), ("ZNAXIS", 3)])
-def test_axes_and_columns_that_nobody_can_count_are_refused_in_any_extension(tmp_path, picture, name, which):
+def test_axes_and_columns_that_nobody_can_count_are_rejected_in_any_extension(tmp_path, picture, name, which):
     path = tmp_path / "mosaic.fits"
     table = fits.BinTableHDU(Table({"a": [1, 2, 3]}))
     fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(picture), table, fits.CompImageHDU(picture)]).writeto(path)
@@ -470,7 +470,7 @@ def test_a_card_with_strange_bytes_does_not_spoil_the_others(raw, picture):
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("suffix", ["", ".gz", ".bz2"])
-def test_a_spoilt_mandatory_card_is_refused_at_once(raw, suffix):
+def test_a_spoilt_mandatory_card_is_rejected_at_once(raw, suffix):
     content = raw.read_bytes()
     raw.write_bytes(content[:31] + b"\x0c" + content[32:])  # astropy never ends with this in a .gz
     path = packed_as(raw, suffix)
@@ -493,7 +493,7 @@ def test_a_wrong_byte_in_a_packed_frame_is_noticed(raw, suffix):
 def test_no_damage_to_a_file_raises_anything_but_a_frame_error(raw, rng, suffix):
     path = packed_as(raw, suffix)
     whole = path.read_bytes()
-    refused = 0
+    rejected = 0
     for trial in range(60):
         content = bytearray(whole[: rng.integers(len(whole))] if trial % 4 == 0 else whole)
         for place in rng.integers(max(len(content), 1), size=0 if trial % 4 == 0 else 4):
@@ -504,12 +504,12 @@ def test_no_damage_to_a_file_raises_anything_but_a_frame_error(raw, rng, suffix)
             pixels(path)
         except FrameError as error:
             assert "raw.fits" in str(error)
-            refused += 1
-    assert refused > 10
+            rejected += 1
+    assert rejected > 10
 
 
 @pytest.mark.parametrize("value", [0, 7, 65535])
-def test_a_frame_whose_pixels_are_all_the_same_is_refused(tmp_path, value):
+def test_a_frame_whose_pixels_are_all_the_same_is_rejected(tmp_path, value):
     fits.PrimaryHDU(np.full((8, 9), value, np.uint16)).writeto(tmp_path / "raw.fits")
     with pytest.raises(PixelError, match=rf"^raw\.fits: every pixel of HDU 0 is {value}: no exposure"):
         pixels(tmp_path / "raw.fits")
@@ -541,7 +541,7 @@ def test_single_pixels_that_are_no_numbers_are_handed_on(tmp_path):
     np.testing.assert_array_equal(pixels(tmp_path / "raw.fits"), image)
 
 
-def test_an_extension_without_pixels_is_refused(tmp_path, picture):
+def test_an_extension_without_pixels_is_rejected(tmp_path, picture):
     fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(picture)]).writeto(tmp_path / "raw.fits")
     with pytest.raises(PixelError, match=r"raw\.fits: its pixels cannot be read"):
         read_raw(tmp_path / "raw.fits", lambda header: (0,))
@@ -565,7 +565,7 @@ def test_a_file_that_has_vanished_is_named(tmp_path):
         read_raw(tmp_path / "gone.fits", first_image)
 
 
-def test_what_an_instrument_refuses_keeps_its_own_words(raw):
+def test_what_an_instrument_rejects_keeps_its_own_words(raw):
     def wanted(header):
         raise HeaderError("no GAIN card")
 

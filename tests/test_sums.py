@@ -94,7 +94,7 @@ def night(folder, altered, n=8):
 
 def test_one_header_among_many_that_was_changed_is_rejected_by_name(tmp_path):
     scanned = scan(night(tmp_path, {3}), Plain())
-    (row,) = scanned.refused
+    (row,) = scanned.rejected
     assert row.file == "light_3.fits" and row.reason.startswith(
         "light_3.fits: its header does not add up to its CHECKSUM"
     )
@@ -104,7 +104,7 @@ def test_one_header_among_many_that_was_changed_is_rejected_by_name(tmp_path):
 @pytest.mark.parametrize("altered", [range(8), range(3)])
 def test_headers_of_which_many_were_changed_are_used_with_a_note(tmp_path, altered):
     scanned = scan(night(tmp_path, set(altered)), Plain())
-    assert not scanned.refused and len(scanned.frames) == 8
+    assert not scanned.rejected and len(scanned.frames) == 8
     noted = ["changed after its CHECKSUM" in "".join(info.notes) for info in scanned.frames]
     assert noted == [i in altered for i in range(8)]
 

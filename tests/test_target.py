@@ -14,12 +14,12 @@ from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.night import ObservationSet
 from potpyri_like.options import Options
 from potpyri_like.photometry.psf import Profile
-from potpyri_like.primitives.light_curve import DrawLightCurve
-from potpyri_like.primitives.places import ProbePlace, SkyPlace, located, pixel_set
+from potpyri_like.primitives.light_curve import ExtractLightCurve
+from potpyri_like.primitives.places import PlaceByProbe, PlaceBySky, located, pixel_set
 from potpyri_like.primitives.register import Register, sample_of
 from potpyri_like.primitives.stage import FrameOutcome, Setup, Work
 from potpyri_like.primitives.target import LocateTarget
-from potpyri_like.primitives.variable import PickVariable
+from potpyri_like.primitives.variable import ChooseTarget
 from potpyri_like.products import closing_lines
 from potpyri_like.registration import Place, Probe, Registration
 from potpyri_like.results import Grade, Reference, SetResult
@@ -94,12 +94,12 @@ class FakeTools:
 
     def outcome(self, info, stages, setup):
         name = info.path.name
-        if isinstance(stages[-1], SkyPlace):
+        if isinstance(stages[-1], PlaceBySky):
             return FrameOutcome(info, {"place": Place(self.solved.get(name), self.doubts.get(name, ""))})
         if name in self.lost:
             return FrameOutcome(info, {}, "Register", f"{name}: too few stars")
         found = {"registration": Registration(self.drift(info, setup), 9, 0.1, 4.0, Profile(4.0))}
-        if isinstance(stages[-1], ProbePlace):
+        if isinstance(stages[-1], PlaceByProbe):
             return FrameOutcome(info, {**found, "probe": Probe(self.light * 100, 100.0)})
         assert isinstance(stages[-1], Register)
         return FrameOutcome(info, found)
@@ -417,7 +417,7 @@ TOOLS = SimpleNamespace(options=Options())
 
 
 def drawn(work):
-    return DrawLightCurve()(PickVariable()((work,), TOOLS)[0], TOOLS)
+    return ExtractLightCurve()(ChooseTarget()((work,), TOOLS)[0], TOOLS)
 
 
 def test_the_most_variable_star_is_not_identified_as_the_object(measured):

@@ -69,14 +69,14 @@ def test_the_errors_of_the_fitted_shift_are_those_of_the_mean(xy):
     assert np.std(shifts - xy.mean(axis=0)) == pytest.approx(0.2 / np.sqrt(len(xy)), rel=0.1)
 
 
-def test_too_few_stars_are_refused():
+def test_too_few_stars_are_rejected():
     with pytest.raises(RegistrationError, match="1 matched stars, 2 are needed"):
         fit_similarity([[1, 2]], [[3, 4]])
     with pytest.raises(RegistrationError, match="2 matched stars, 3 are needed"):
         fit_affine([[1, 2], [3, 4]], [[3, 4], [5, 6]])
 
 
-def test_stars_on_one_point_or_one_line_are_refused():
+def test_stars_on_one_point_or_one_line_are_rejected():
     with pytest.raises(RegistrationError, match="on one point"):
         fit_similarity([[1, 2], [1, 2]], [[3, 4], [5, 6]])
     line = np.outer(np.arange(5), [1.0, 2.0])
@@ -84,7 +84,7 @@ def test_stars_on_one_point_or_one_line_are_refused():
         fit_affine(line, line)
 
 
-def test_lists_of_different_length_are_refused(xy):
+def test_lists_of_different_length_are_rejected(xy):
     with pytest.raises(RegistrationError, match="shapes"):
         fit_similarity(xy, xy[:-1])
 

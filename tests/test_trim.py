@@ -9,7 +9,7 @@ from small_night import small_night
 from potpyri_like.imaging import filter_hot_pixels
 from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.night import scan
-from potpyri_like.primitives import HotPixels, Trim
+from potpyri_like.primitives import FilterPixels, Trim
 from potpyri_like.primitives.stage import Setup
 
 
@@ -35,5 +35,5 @@ def test_the_filter_gives_the_same_bits_whether_or_not_it_knows_the_counts(info,
     trimmed = Trim()(info, setup)
     assert trimmed.results["counts"] is not None
     wanted = filter_hot_pixels(trimmed.pixels, mode=mode)
-    for plane, expected in zip(HotPixels()(trimmed, setup).pixels, wanted, strict=True):
+    for plane, expected in zip(FilterPixels()(trimmed, setup).pixels, wanted, strict=True):
         np.testing.assert_array_equal(plane, expected)

@@ -145,7 +145,7 @@ def test_a_figure_of_ours_is_none(text):
 
 
 @pytest.mark.parametrize("name", ["reduce.toml", "times.csv"])
-def test_a_file_of_the_night_that_is_a_link_out_of_it_is_refused_and_not_shown(night, asked, tmp_path, name):
+def test_a_file_of_the_night_that_is_a_link_out_of_it_is_rejected_and_not_shown(night, asked, tmp_path, name):
     (tmp_path / "precious.txt").write_text("secret line\n")
     (night / name).symlink_to(tmp_path / "precious.txt")
     ran = run("OPTICAM", "night")
@@ -296,7 +296,7 @@ def test_products_that_are_links_out_of_the_folder_are_made_again_and_what_is_ou
     assert ran.err.count("a folder was made in its place") == 3 and ran.err.count("taken as not there") == 1
 
 
-def test_an_output_folder_that_is_a_link_is_refused_by_every_command(sent, tmp_path):
+def test_an_output_folder_that_is_a_link_is_rejected_by_every_command(sent, tmp_path):
     (sent / "red").rename(tmp_path / "elsewhere")
     (sent / "red").symlink_to(tmp_path / "elsewhere")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "elsewhere").rglob("*")}

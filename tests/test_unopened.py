@@ -137,7 +137,7 @@ def test_an_archive_that_unfolds_without_end_is_rejected(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.fits.zip", "w", zipfile.ZIP_DEFLATED) as made:
         made.writestr("a.fits", io.BytesIO(bytes(2**27)).getvalue())
     write(tmp_path / "light_0.fits")
-    (row,) = scan(tmp_path, Plain()).refused
+    (row,) = scan(tmp_path, Plain()).rejected
     assert "more than 67108864 bytes come out of it" in row.reason
 
 

@@ -121,7 +121,7 @@ def test_a_sample_of_each_set_is_another_each_time_unless_the_seed_is_given(redu
         return computed
 
     samples = [sample(seed) for seed in (1, 1, 2, None, None)]
-    for chain in ("Find", "Measure"):  # of the frames looked at for a reference, and of those measured
+    for chain in ("DetectStars", "Measure"):  # of the frames looked at for a reference, and of those measured
         assert all(sum(name.endswith(chain) for _, name in found) == 3 for found in samples)
     assert samples[0] == samples[1] and len(set(map(tuple, samples))) > 2
 

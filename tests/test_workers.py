@@ -180,7 +180,7 @@ def test_a_function_that_workers_do_not_have_is_an_exception(pool, monkeypatch):
     assert isinstance(pool.submit(module.function).exception(PATIENCE), ModuleNotFoundError)
 
 
-def test_arguments_by_name_are_refused(pool):
+def test_arguments_by_name_are_rejected(pool):
     with pytest.raises(RuntimeError, match="arguments by name"):
         pool.submit(square, x=3)
 

@@ -7,7 +7,7 @@ proposals among unrelated lists (the verification of Lang et al. 2010 in its sim
 
 Positions are complex numbers, ``z = x + iy``: a similarity is ``w = a z + b``, a mirrored one of ``x - iy``.
 
-What it cannot know. A pattern that looks the same after a turn is refused as ambiguous. Hot pixels stand
+What it cannot know. A pattern that looks the same after a turn is rejected as ambiguous. Hot pixels stand
 still and agree with themselves, in brightness too; so a match that stands still is believed only after the
 stars which it leaves over were asked whether they agree on a movement, but fewer than six or so cannot prove
 one: clean hot pixels first. When the field moved by less than the tolerance, their place tells nothing.
@@ -321,7 +321,7 @@ def _rank(problem: _Problem, solution: _Solution) -> tuple[int, bool, float]:
 
 
 def _check_rival(problem: _Problem, best: _Solution, rival: _Solution) -> None:
-    """Refuse to choose between two different transforms that explain the lists equally well."""
+    """Reject to choose between two different transforms that explain the lists equally well."""
     equal = rival.agreeing == best.agreeing and rival.rms < 2 * best.rms + 0.05 * problem.tolerance
     different = _differ(problem, best.transform, rival.transform) > 2 * problem.tolerance
     if equal and different and not _stands_still(problem, rival.transform):

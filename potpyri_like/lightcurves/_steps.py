@@ -35,7 +35,7 @@ _FIRST_COLUMNS = ("time", "airmass", "flip")  # before the data have chosen
 _FIRST_B = (0.2, 0.7)
 _FIRST_BIN, _FIRST_STEPS = 1 / 40, 12  # of the duration
 _CLIP = 5.0  # robust scatters
-_LEAST_FREE, _MOST_FREE = 0.02, 0.9  # of its variance, that a refused coefficient keeps
+_LEAST_FREE, _MOST_FREE = 0.02, 0.9  # of its variance, that a rejected coefficient keeps
 _T14_LIMITS = (0.2 / 24, 1.0)  # days
 _FREE = Prior(np.nan)
 
@@ -176,7 +176,7 @@ def clipped(band: Band, model: Model, best: np.ndarray, i: int) -> Band:
 
 
 def chosen(band: Band, model: Model, best: np.ndarray, i: int) -> Band:
-    """With the columns that the BIC takes, and those that it refuses held as near to 0 as it is sure of that."""
+    """With the columns that the BIC takes, and those that it rejects held as near to 0 as it is sure of that."""
     names = band.baseline.names[1:]
     matrix = band.part.design[_rows(band, model, i)]
     chi2, error = _joint.chi2_of_columns(model, best, i, matrix, names)
@@ -192,7 +192,7 @@ def chosen(band: Band, model: Model, best: np.ndarray, i: int) -> Band:
 
 
 def freedom(change: float, n_points: int) -> float:
-    """How much of its own variance a refused coefficient keeps, between 0 and 1.
+    """How much of its own variance a rejected coefficient keeps, between 0 and 1.
 
     By the rise of the BIC that it would cause, the column is in the baseline with a probability p (Kass & Raftery
     1995). Averaged over both cases its coefficient has p of its variance, and p (1 - p) of its square.

@@ -34,7 +34,7 @@ def fit_transit(
     """Fit one transit to all bands: common mid-transit time, duration and impact parameter, a radius for each band.
 
     Each band has its own limb darkening within a prior and its own baseline, whose columns are chosen by the
-    BIC with the transit in the model. The coefficients of those that it refuses are held near 0, the nearer the surer
+    BIC with the transit in the model. The coefficients of those that it rejects are held near 0, the nearer the surer
     it is, so that the errors of the transit carry the doubt. Errors grow by sqrt(chi2 / dof) where
     that is above 1 and by the red noise at time scales from ingress to half the duration.
 

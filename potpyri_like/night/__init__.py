@@ -10,7 +10,7 @@ from potpyri_like.night.files import (
     list_files,
 )
 from potpyri_like.night.names import band_slug, dated, slug, with_folder
-from potpyri_like.night.night import FrameRow, Night, ObservationSet, refused
+from potpyri_like.night.night import FrameRow, Night, ObservationSet, rejected
 from potpyri_like.night.scanning import Memory, edits_by_file, rows_of, scan
 
 __all__ = [
@@ -28,7 +28,7 @@ __all__ = [
     "edits_by_file",
     "is_ours",
     "list_files",
-    "refused",
+    "rejected",
     "rows_of",
     "scan",
     "slug",

@@ -22,20 +22,23 @@ __all__ = [
     "FLAGGED",
     "LEAVE_OUT",
     "MEASURED",
-    "REFUSED",
+    "REJECTED",
     "USE",
     "Edit",
     "Written",
     "instrument_in",
     "read_edited",
     "read_edits",
+    "status_of",
     "tell_unknown",
 ]
 
 log = logging.getLogger(__name__)
 
-USE, LEAVE_OUT, REFUSED, MEASURED, FLAGGED = "use", "leave out", "refused", "measured", "flagged"
-_STATUSES = (USE, LEAVE_OUT, REFUSED, MEASURED, FLAGGED)
+USE, LEAVE_OUT, REJECTED, MEASURED, FLAGGED = "use", "leave out", "rejected", "measured", "flagged"
+_STATUSES = (USE, LEAVE_OUT, REJECTED, MEASURED, FLAGGED)
+# Words that observers write, and that earlier versions wrote.
+_SAME = {"exclude": LEAVE_OUT, "excluded": LEAVE_OUT, "left out": LEAVE_OUT, "refused": REJECTED}
 _KINDS = tuple(str(kind) for kind in FrameKind)
 _DELIMITERS = (",", ";", "\t", " ")
 
@@ -67,13 +70,22 @@ class Edit:
         HeaderError
             The kind or the status is none that there is.
         """
-        kind, status = self.kind.lower(), " ".join(self.status.lower().replace("_", " ").split())
-        for name, said, known in (("kind", kind, _KINDS), ("status", status, _STATUSES)):
-            if said and said not in known:
+        kind, status = self.kind.lower(), status_of(self.status)
+        for name, given, known, to_write in (
+            ("kind", kind, _KINDS, _KINDS),
+            ("status", status, _STATUSES, (USE, LEAVE_OUT)),
+        ):
+            if given and given not in known:
                 raise HeaderError(
-                    f"{file}: night.ecsv says {name} {said!r}; write {', '.join(known[:-1])} or {known[-1]}"
+                    f"{file}: night.ecsv has {name} {given!r}; write {', '.join(to_write[:-1])} or {to_write[-1]}"
                 )
         return Edit(kind, self.camera, self.band, self.target, status, self.reason)
+
+
+def status_of(text: str) -> str:
+    """Return a status in the words of this version, from what an observer or an earlier version wrote."""
+    plain = " ".join(text.lower().replace("_", " ").split())
+    return _SAME.get(plain, plain)
 
 
 _Cells = Mapping[str, Mapping[str, str]]  # of the columns of `Edit`, by file and column

@@ -15,7 +15,7 @@ from astropy.table import Table
 from potpyri_like.errors import FrameError, UnavailableError
 from potpyri_like.frame import FrameInfo, FrameKind
 from potpyri_like.instruments import Instrument
-from potpyri_like.night.edits import LEAVE_OUT, REFUSED, USE, Edit
+from potpyri_like.night.edits import LEAVE_OUT, REJECTED, USE, Edit, status_of
 from potpyri_like.night.fitting import (
     fits_settings,
     fits_temperature,
@@ -34,7 +34,7 @@ __all__ = [
     "ObservationSet",
     "is_flat_of",
     "pixels_key",
-    "refused",
+    "rejected",
     "serving",
     "set_key",
 ]
@@ -60,7 +60,7 @@ class FrameRow:
     file : str
         Path within the night.
     status : str
-        "use", "leave out" or "refused"; after a run "measured" or "flagged", too.
+        "use", "leave out" or "rejected"; after a run "measured" or "flagged", too.
     reason : str
     info : FrameInfo or None
         None where not even the header could be understood.
@@ -117,7 +117,7 @@ class ObservationSet:
 
 @dataclass(frozen=True)
 class Night:
-    """The frames found in a folder, and those refused, each with its reason.
+    """The frames found in a folder, and those rejected, each with its reason.
 
     Attributes
     ----------
@@ -145,8 +145,8 @@ class Night:
         return tuple(row.info for row in self.rows if row.status == USE and row.info is not None)
 
     @property
-    def refused(self) -> tuple[FrameRow, ...]:
-        return tuple(row for row in self.rows if row.status == REFUSED)
+    def rejected(self) -> tuple[FrameRow, ...]:
+        return tuple(row for row in self.rows if row.status == REJECTED)
 
     @property
     def is_understood(self) -> bool:
@@ -269,10 +269,10 @@ class Night:
                 yield FrameRow(file, edit.status or USE, _ABSENT)
 
 
-def refused(file: str, error: FrameError, edits: Mapping[str, Edit]) -> FrameRow:
+def rejected(file: str, error: FrameError, edits: Mapping[str, Edit]) -> FrameRow:
     """The row of a frame that cannot be used, unless the observer wants it left out anyway."""
-    by_hand = edits.get(file, Edit()).status.lower() == LEAVE_OUT
-    status, why = LEAVE_OUT if by_hand else REFUSED, with_folder(file, one_line(str(error)))
+    by_hand = status_of(edits.get(file, Edit()).status) == LEAVE_OUT
+    status, why = LEAVE_OUT if by_hand else REJECTED, with_folder(file, one_line(str(error)))
     return FrameRow(file, status, why, passing=isinstance(error, UnavailableError))
 
 

@@ -24,7 +24,7 @@ from potpyri_like.instruments.file_notes import ALTERED
 from potpyri_like.instruments.layout import with_image
 from potpyri_like.night.colours import with_colours
 from potpyri_like.night.copies import copies
-from potpyri_like.night.edits import LEAVE_OUT, REFUSED, USE, Edit, Written, read_edits, tell_unknown
+from potpyri_like.night.edits import LEAVE_OUT, REJECTED, USE, Edit, Written, read_edits, tell_unknown
 from potpyri_like.night.evenings import with_nights
 from potpyri_like.night.files import Listing, check_apart, list_files
 from potpyri_like.night.fitting import fits_settings, fits_temperature
@@ -35,7 +35,7 @@ from potpyri_like.night.night import (
     Night,
     is_flat_of,
     pixels_key,
-    refused,
+    rejected,
     serving,
     set_key,
 )
@@ -141,10 +141,10 @@ def _passed_over(listing: Listing, root: Path) -> Iterator[FrameRow]:
     """A row for each folder that cannot be looked into, and for each link, pipe or device."""
     for error in listing.closed:
         name = printable(os.path.relpath(error.filename, root))
-        yield FrameRow(f"{name}/", REFUSED, f"{name}/: the folder cannot be looked into ({error.strerror})")
+        yield FrameRow(f"{name}/", REJECTED, f"{name}/: the folder cannot be looked into ({error.strerror})")
     for path, why in listing.odd:
         name = printable(path.relative_to(root).as_posix())
-        yield FrameRow(name, REFUSED, f"{name}: {why}")
+        yield FrameRow(name, REJECTED, f"{name}: {why}")
 
 
 def _rows_of_files(
@@ -160,10 +160,10 @@ def _rows_of_files(
     for path in sorted(files, key=lambda path: path in same):  # what may stand for others first
         first = same.get(path)
         first = stands.get(first, first) if first is not None else None
-        own = None if first is not None and all(row.status == REFUSED for row in rows[first]) else first
+        own = None if first is not None and all(row.status == REJECTED for row in rows[first]) else first
         asked = by_file.get(printable(path.relative_to(root).as_posix()), {})
         rows[path] = _remembered_rows(path, own, root, instrument, asked, memory)
-        if own is None and path in same and any(row.status != REFUSED for row in rows[path]):
+        if own is None and path in same and any(row.status != REJECTED for row in rows[path]):
             stands[same[path]] = path
     for path in files:
         if any(row.passing for row in rows[path]):  # a moment later it may be readable
@@ -236,7 +236,7 @@ def rows_of(
         header = read_header(path, inside=inside)
         planes = _planes_in(instrument, header)
     except FrameError as error:
-        return [refused(file, error, edits)]
+        return [rejected(file, error, edits)]
     names = [f"{file}[{plane}]" for plane in range(planes)] if planes else [file]
     return list(_described(header, names, instrument, edits))
 
@@ -271,7 +271,7 @@ def _described(
                 known[key] = instrument.describe(header, **asked)
             yield _decided(name, known[key][plane], edit)
         except FrameError as error:
-            yield refused(name, error, edits)
+            yield rejected(name, error, edits)
 
 
 def _decided(file: str, info: FrameInfo, edit: Edit) -> FrameRow:
@@ -306,7 +306,7 @@ def _in_colours(rows: list[FrameRow], instrument: Instrument) -> list[FrameRow]:
     settled = iter(with_colours([row.info for row in rows if row.info is not None], in_time))
     rows = [row if row.info is None else replace(row, info=next(settled)) for row in rows]
     return [
-        replace(row, status=REFUSED, reason=f"{row.info.label}: {_COLOURS}")
+        replace(row, status=REJECTED, reason=f"{row.info.label}: {_COLOURS}")
         if row.info is not None
         and row.status == USE
         and row.info.colour
@@ -328,7 +328,7 @@ def _reject_altered(rows: list[FrameRow], edits: Mapping[str, Edit]) -> list[Fra
     if altered > max(_FEW_ALTERED, _ALTERED_PART * len(known)) or 2 * altered > len(known):
         return rows
     return [
-        replace(row, status=REFUSED, reason=f"{row.info.label}: {_ALTERED}")
+        replace(row, status=REJECTED, reason=f"{row.info.label}: {_ALTERED}")
         if row.info is not None
         and row.status == USE
         and ALTERED in row.info.notes
@@ -369,7 +369,7 @@ def _sorted_into_nights(rows: list[FrameRow], instrument: Instrument) -> list[Fr
     known = dict(zip(map(id, frames), with_nights(frames, partial(site_of, instrument)), strict=True))
     rows = [row if id(row.info) not in known else replace(row, info=known[id(row.info)]) for row in rows]
     return [
-        replace(row, status=REFUSED, reason=f"{row.info.label}: {_NO_NIGHT}")
+        replace(row, status=REJECTED, reason=f"{row.info.label}: {_NO_NIGHT}")
         if row.status == USE and row.info and row.info.kind is FrameKind.SCIENCE and not row.info.night
         else row
         for row in rows
@@ -377,7 +377,7 @@ def _sorted_into_nights(rows: list[FrameRow], instrument: Instrument) -> list[Fr
 
 
 def _refuse_odd_shapes(rows: list[FrameRow]) -> list[FrameRow]:
-    """Refuse science frames whose shape is not that of most frames of their set."""
+    """Reject science frames whose shape is not that of most frames of their set."""
     frames: dict[tuple, Counter] = defaultdict(Counter)
     files: dict[tuple, dict[tuple[int, int], set[Path]]] = defaultdict(lambda: defaultdict(set))
     for info in _used(rows, FrameKind.SCIENCE):
@@ -393,7 +393,7 @@ def _refuse_odd_shapes(rows: list[FrameRow]) -> list[FrameRow]:
 def _with_usual_shape(
     row: FrameRow, shapes: Mapping[tuple, tuple[int, int]], frames: Mapping[tuple, Counter]
 ) -> FrameRow:
-    """The row, refused where its shape is not that of most files of its set: one cube does not outvote a night."""
+    """The row, rejected where its shape is not that of most files of its set: one cube does not outvote a night."""
     info = row.info
     if row.status != USE or info is None or info.kind is not FrameKind.SCIENCE:
         return row
@@ -406,7 +406,7 @@ def _with_usual_shape(
         f" {info.target or 'its set'} in {info.band or info.camera} have {usual[1]} x {usual[0]};"
         " the frame is left out"
     )
-    return replace(row, status=REFUSED, reason=reason)
+    return replace(row, status=REJECTED, reason=reason)
 
 
 def _remark_unused(rows: list[FrameRow], tolerance: float) -> list[FrameRow]:

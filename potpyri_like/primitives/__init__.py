@@ -2,14 +2,14 @@
 
 from potpyri_like.primitives.calibrate import Calibrate
 from potpyri_like.primitives.cameras import MatchCameras
-from potpyri_like.primitives.compare import Compare
+from potpyri_like.primitives.compare import CompareStars
 from potpyri_like.primitives.gather import GatherSeries
-from potpyri_like.primitives.hot_pixels import HotPixels
-from potpyri_like.primitives.light_curve import DrawLightCurve
+from potpyri_like.primitives.hot_pixels import FilterPixels
+from potpyri_like.primitives.light_curve import ExtractLightCurve
 from potpyri_like.primitives.masters import MakeMasters
 from potpyri_like.primitives.measure import Measure
 from potpyri_like.primitives.recipes import imaging, timeseries
-from potpyri_like.primitives.register import ChooseReference, Find, Register
+from potpyri_like.primitives.register import ChooseReference, DetectStars, Register
 from potpyri_like.primitives.stack import Align, Stack
 from potpyri_like.primitives.stage import (
     Exposure,
@@ -23,25 +23,25 @@ from potpyri_like.primitives.stage import (
 )
 from potpyri_like.primitives.target import LocateTarget
 from potpyri_like.primitives.trim import Trim
-from potpyri_like.primitives.variable import PickVariable
+from potpyri_like.primitives.variable import ChooseTarget
 
 __all__ = [
     "Align",
     "Calibrate",
     "ChooseReference",
-    "Compare",
-    "DrawLightCurve",
+    "ChooseTarget",
+    "CompareStars",
+    "DetectStars",
     "Exposure",
     "ExposureStage",
-    "Find",
+    "ExtractLightCurve",
+    "FilterPixels",
     "FrameOutcome",
     "GatherSeries",
-    "HotPixels",
     "LocateTarget",
     "MakeMasters",
     "MatchCameras",
     "Measure",
-    "PickVariable",
     "Register",
     "SetStage",
     "Setup",
@@ -53,3 +53,17 @@ __all__ = [
     "imaging",
     "timeseries",
 ]
+
+_FORMER = {
+    "PickVariable": ChooseTarget,
+    "DrawLightCurve": ExtractLightCurve,
+    "Compare": CompareStars,
+    "Find": DetectStars,
+    "HotPixels": FilterPixels,
+}  # names that plugins and recipes of users may still import
+
+
+def __getattr__(name: str) -> type:
+    if name in _FORMER:
+        return _FORMER[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

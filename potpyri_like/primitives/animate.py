@@ -23,14 +23,14 @@ from potpyri_like.primitives.register import Register
 from potpyri_like.primitives.stage import SetStage, Setup, Tools, Work
 from potpyri_like.stages import FrameStage, Input
 
-__all__ = ["Animate", "Snap"]
+__all__ = ["Animate", "TakeSnapshot"]
 
 _SIDE = 110  # pixels of a picture, about
 _FIELD = 1.8  # annuli from the target to the rim
 
 
 @dataclass(frozen=True)
-class Snap(FrameStage):
+class TakeSnapshot(FrameStage):
     """Cut out the field around a star.
 
     Attributes
@@ -41,6 +41,8 @@ class Snap(FrameStage):
         Half the side of the field.
     binning : int
     """
+
+    former_names = ("Snap",)
 
     centre: tuple[float, float]
     half: int
@@ -94,7 +96,7 @@ class Animate(SetStage):
             return work
         centre = series.reference_xy[curve.star]
         half = int(np.ceil(_FIELD * series.annulus[1]))
-        snap = Snap((float(centre[0]), float(centre[1])), half, max(1, round((2 * half + 1) / _SIDE)))
+        snap = TakeSnapshot((float(centre[0]), float(centre[1])), half, max(1, round((2 * half + 1) / _SIDE)))
         measured = np.flatnonzero(np.isfinite(series.xy[:, curve.star]).all(axis=1))
         spread = measured[np.unique(np.linspace(0, len(measured) - 1, self.most).astype(int))]
         by_label = {info.label: info for info in work.observed.frames}

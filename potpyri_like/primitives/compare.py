@@ -28,13 +28,13 @@ from potpyri_like.primitives.star_table import star_table
 from potpyri_like.results import Candidate, Choice, StarTable
 from potpyri_like.stages import Input
 
-__all__ = ["Compare", "aperture_choice", "without_drifting"]
+__all__ = ["CompareStars", "aperture_choice", "without_drifting"]
 
 _DRIFTING, _DRIFT = 6.0, 0.002  # standard deviations; relative, over the night's range of airmass
 
 
 @dataclass(frozen=True)
-class Compare(SetStage):
+class CompareStars(SetStage):
     """Choose the aperture and the comparison stars, and divide every star by them.
 
     Attributes
@@ -42,6 +42,8 @@ class Compare(SetStage):
     settled : mapping of str to ApertureChoice
         Choices that stand, by the set's folder: none is made there.
     """
+
+    former_names = ("Compare",)
 
     reads = (
         SERIES,

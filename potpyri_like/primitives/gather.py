@@ -54,7 +54,7 @@ class GatherSeries(SetStage):
 
     def __call__(self, work: Work, tools: Tools) -> Work:
         reference = work.setup[REFERENCE]
-        usable = [outcome for outcome in work.outcomes if not outcome.refused]
+        usable = [outcome for outcome in work.outcomes if not outcome.rejected]
         if not any("measurement" in outcome.results for outcome in usable):
             causes = "; ".join(list(dict.fromkeys(o.reason for o in work.outcomes if o.reason))[:3])
             raise RegistrationError(f"{work.observed.name}: no frame could be measured ({causes})")

@@ -10,17 +10,19 @@ from potpyri_like.primitives.fields import COUNTS, FILTER_MODE, FILTERED, MASTER
 from potpyri_like.primitives.stage import Setup, exposure_of
 from potpyri_like.stages import FrameStage, Input
 
-__all__ = ["HotPixels"]
+__all__ = ["FilterPixels"]
 
 
 @dataclass(frozen=True)
-class HotPixels(FrameStage):
+class FilterPixels(FrameStage):
     """Filter a trimmed frame in the mode that the set's setup names; a frame filtered before is left alone.
 
     The full median is for science frames and calibrations alike. The selective filter is for science frames alone, and
     the dark is subtracted first. What the filter does to the noise of a pixel is handed on, since the
     photons' noise is not known yet; how it correlates them stands in the frame.
     """
+
+    former_names = ("HotPixels",)
 
     reads = (
         TRIMMED,

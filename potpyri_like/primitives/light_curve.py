@@ -15,12 +15,14 @@ from potpyri_like.primitives.stage import SetStage, Tools, Work
 from potpyri_like.results import Choice, Grade, Problem, StarTable
 from potpyri_like.stages import Input
 
-__all__ = ["DrawLightCurve"]
+__all__ = ["ExtractLightCurve"]
 
 
 @dataclass(frozen=True)
-class DrawLightCurve(SetStage):
+class ExtractLightCurve(SetStage):
     """The light curve of the target, 1 out of transit."""
+
+    former_names = ("DrawLightCurve",)
 
     reads = (
         SERIES,

@@ -37,7 +37,7 @@ from potpyri_like.imaging import (
 from potpyri_like.night import band_slug, dated, slug, with_folder
 from potpyri_like.primitives.dark_ladder import dark_ladder
 from potpyri_like.primitives.fields import POISSON_FACTOR, READING
-from potpyri_like.primitives.hot_pixels import HotPixels
+from potpyri_like.primitives.hot_pixels import FilterPixels
 from potpyri_like.primitives.odd_frames import judge
 from potpyri_like.primitives.stage import Setup, Tools, exposure_of
 from potpyri_like.primitives.trim import Trim
@@ -121,7 +121,7 @@ class Maker:
         return frame
 
     def trimmed(self, info: FrameInfo, setup: Setup) -> Frame:
-        return HotPixels()(self.opened(info, setup), setup)
+        return FilterPixels()(self.opened(info, setup), setup)
 
     def transfer(self, flats: Sequence[tuple[np.ndarray, float]]) -> Transfer:
         """What flats say of the gain: boxes of each, with the bias in them, and its variance before photons."""
@@ -148,7 +148,7 @@ class Maker:
         """
         bias, dark = self.setup.masters.bias, Masters(darks=darks).dark_of(exposure_of(info))
         raw = self.opened(info, self.setup)
-        filtered = HotPixels()(raw, self.setup)
+        filtered = FilterPixels()(raw, self.setup)
         photons, bias_left = filtered[POISSON_FACTOR], 1 - dark.bias_share if dark else 1.0
         pixels = calibrate(
             filtered.pixels,

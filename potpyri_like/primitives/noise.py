@@ -46,7 +46,7 @@ from potpyri_like.primitives.transit import usable_flux
 from potpyri_like.results import Grade, Problem, SetResult, StarTable
 from potpyri_like.stages import Input
 
-__all__ = ["AverageInTime", "CloseBudget"]
+__all__ = ["AverageOverTime", "ComputeNoiseBudget"]
 
 _INGRESS = 20 / 1440  # days: the time scale of red noise where no transit tells
 _HOUR = 1 / 24
@@ -54,12 +54,14 @@ _GAIN_DOUBTED = 1.5  # times the declared gain
 
 
 @dataclass(frozen=True)
-class AverageInTime(SetStage):
+class AverageOverTime(SetStage):
     """Bin the residuals of the light curve at many widths: the scatter that remains measures the red noise.
 
     The residuals are those of the fit, or the flux itself where nothing was fitted, within the intervals that the
     observer gave. Points that are flagged as bad are excluded.
     """
+
+    former_names = ("AverageInTime",)
 
     reads = (
         SERIES,
@@ -117,8 +119,10 @@ def _ingress(band: BandFit | None, result: SetResult) -> float:
 
 
 @dataclass(frozen=True)
-class CloseBudget(SetStage):
+class ComputeNoiseBudget(SetStage):
     """The noise of every star, term by term, against the scatter that was measured; a note where they disagree."""
+
+    former_names = ("CloseBudget",)
 
     reads = (
         SERIES,

@@ -23,14 +23,16 @@ from potpyri_like.registration import Place, Probe
 from potpyri_like.stages import FrameStage
 from potpyri_like.store import read_header
 
-__all__ = ["ProbePlace", "Search", "SkyPlace", "agreed", "located", "pixel_set", "target_spec"]
+__all__ = ["PlaceByProbe", "PlaceBySky", "Search", "agreed", "located", "pixel_set", "target_spec"]
 
 _MAIN = 1 / 3  # of the frames of the largest pointing: as many has the one in which a pixel was read off
 
 
 @dataclass(frozen=True)
-class SkyPlace(FrameStage):
+class PlaceBySky(FrameStage):
     """Where the target's coordinates lie in a frame, by the frame's own WCS; only its header is read."""
+
+    former_names = ("SkyPlace",)
 
     reads = (COORDINATES,)
     gives = (PLACE,)
@@ -51,13 +53,15 @@ class SkyPlace(FrameStage):
 
 
 @dataclass(frozen=True)
-class ProbePlace(FrameStage):
+class PlaceByProbe(FrameStage):
     """The flux of a star at a place in the reference where none was detected, its neighbours subtracted.
 
     Attributes
     ----------
     xy : (float, float), pixel
     """
+
+    former_names = ("ProbePlace",)
 
     xy: tuple[float, float]
     reads = (

@@ -7,20 +7,20 @@ from potpyri_like.primitives.animate import Animate
 from potpyri_like.primitives.audit import AuditTimes
 from potpyri_like.primitives.calibrate import Calibrate
 from potpyri_like.primitives.cameras import MatchCameras
-from potpyri_like.primitives.compare import Compare
+from potpyri_like.primitives.compare import CompareStars
 from potpyri_like.primitives.gather import GatherSeries
-from potpyri_like.primitives.hot_pixels import HotPixels
-from potpyri_like.primitives.light_curve import DrawLightCurve
+from potpyri_like.primitives.hot_pixels import FilterPixels
+from potpyri_like.primitives.light_curve import ExtractLightCurve
 from potpyri_like.primitives.masters import MakeMasters
 from potpyri_like.primitives.measure import Measure
-from potpyri_like.primitives.noise import AverageInTime, CloseBudget
+from potpyri_like.primitives.noise import AverageOverTime, ComputeNoiseBudget
 from potpyri_like.primitives.periods import SearchPeriods
 from potpyri_like.primitives.register import ChooseReference, Register
 from potpyri_like.primitives.stack import Stack
 from potpyri_like.primitives.target import LocateTarget
 from potpyri_like.primitives.transit import FitTransit
 from potpyri_like.primitives.trim import Trim
-from potpyri_like.primitives.variable import PickVariable
+from potpyri_like.primitives.variable import ChooseTarget
 from potpyri_like.stages import Recipe
 
 __all__ = ["imaging", "register_recipes", "timeseries"]
@@ -28,7 +28,7 @@ __all__ = ["imaging", "register_recipes", "timeseries"]
 
 def timeseries() -> Recipe:
     """Light curves: every star in every frame, relative to comparison stars."""
-    calibration = (Trim(), HotPixels(), Calibrate())
+    calibration = (Trim(), FilterPixels(), Calibrate())
     measure = Measure()
     return Recipe(
         "timeseries",
@@ -43,13 +43,13 @@ def timeseries() -> Recipe:
             measure,
             GatherSeries(measure),
             AuditTimes(),
-            Compare(),
-            PickVariable(),
-            DrawLightCurve(),
+            CompareStars(),
+            ChooseTarget(),
+            ExtractLightCurve(),
             FitTransit(),
             SearchPeriods(),
-            AverageInTime(),
-            CloseBudget(),
+            AverageOverTime(),
+            ComputeNoiseBudget(),
             Animate(calibration),
             Stack(calibration, best=15),
         ),
@@ -58,7 +58,7 @@ def timeseries() -> Recipe:
 
 def imaging() -> Recipe:
     """A deep image of each target and band, and the fluxes of its stars."""
-    calibration = (Trim(), HotPixels(), Calibrate())
+    calibration = (Trim(), FilterPixels(), Calibrate())
     measure = Measure()
     return Recipe(
         "imaging",
@@ -71,7 +71,7 @@ def imaging() -> Recipe:
             measure,
             GatherSeries(measure),
             AuditTimes(),
-            Compare(),
+            CompareStars(),
             Stack(calibration),
         ),
         joins_nights=True,

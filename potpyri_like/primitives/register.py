@@ -46,7 +46,7 @@ from potpyri_like.stages import AnyField, FrameStage, Input
 __all__ = [
     "FEW_STARS",
     "ChooseReference",
-    "Find",
+    "DetectStars",
     "Register",
     "detected_stars",
     "expected_stars",
@@ -65,7 +65,7 @@ _WIDTHS = 1.1  # ratio of the widths to which the widest is rounded
 
 
 @dataclass(frozen=True)
-class Find(FrameStage):
+class DetectStars(FrameStage):
     """Detect the stars of a calibrated frame.
 
     Attributes
@@ -73,6 +73,8 @@ class Find(FrameStage):
     stars : int
         At most so many.
     """
+
+    former_names = ("Find",)
 
     reads = (CALIBRATED, Input(REFERENCE, required=False))
     gives: ClassVar[tuple[AnyField, ...]] = (STARS,)
@@ -90,7 +92,7 @@ class Find(FrameStage):
 
 
 @dataclass(frozen=True)
-class _Open(Find):
+class _Open(DetectStars):
     """Detect the stars of the reference, and hand on its image."""
 
     gives: ClassVar[tuple[AnyField, ...]] = (STARS, IMAGE, WCS_OF_FRAME)
@@ -122,7 +124,7 @@ class ChooseReference(SetStage):
 
     def __call__(self, work: Work, tools: Tools) -> Work:
         frames = sample_of(work.observed.frames, self.sample)
-        stages = (*self.calibration, Find(stars=10 * tools.options.stars))
+        stages = (*self.calibration, DetectStars(stars=10 * tools.options.stars))
         looks = tools.run_frames(frames, stages, work.setup, what=f"{work.observed.name}, reference")
         best, why = _choose(looks, of=len(work.observed.frames))
         candidates = tuple(_reference_candidate(look, best) for look in looks)
@@ -166,7 +168,7 @@ class Register(FrameStage):
             found, match, fwhm = frame, *expected_stars(frame, reference, clean=setup.filter_mode != "none")
         except RegistrationError as failure:
             log.debug("%s: stars are detected, since %s", frame.info.label, failure)
-            found = Find()(frame, setup)
+            found = DetectStars()(frame, setup)
             match, fwhm = detected_stars(found, reference)
         fwhm = fwhm if np.isfinite(fwhm) else reference.fwhm
         profile = profile_at(frame.data, frame.mask, match.transform(reference.xy[match.pairs[:, 0]]), fwhm)

@@ -113,7 +113,7 @@ class FrameOutcome(HasFields):
     stage : str
         The stage that failed; "" where none did.
     reason : str
-    refused : bool
+    rejected : bool
         The frame cannot be used at all; where False it failed later, as when it could not be matched.
     trace : str
         The traceback of an error that nobody foresaw.
@@ -137,7 +137,7 @@ class FrameOutcome(HasFields):
     results: Results
     stage: str = ""
     reason: str = ""
-    refused: bool = False
+    rejected: bool = False
     trace: str = ""
     died: bool = False
     passing: bool = False

@@ -23,7 +23,7 @@ from potpyri_like.primitives.fields import (
     REGISTRATION,
     TARGET,
 )
-from potpyri_like.primitives.places import ProbePlace, Search, SkyPlace, agreed, target_spec
+from potpyri_like.primitives.places import PlaceByProbe, PlaceBySky, Search, agreed, target_spec
 from potpyri_like.primitives.reference_match import ON_CHIP, ON_SKY, at, base_of, match_references, only
 from potpyri_like.primitives.register import Register, sample_of
 from potpyri_like.primitives.stage import FrameOutcome, TargetStage, Tools, Work
@@ -168,7 +168,7 @@ class LocateTarget(TargetStage):
         """Where the frames' WCS put the coordinates, in the reference."""
         if work.setup.coordinates is None or work.setup.reference is None:
             return Search()
-        looks = tools.run_frames(work.observed.frames, (SkyPlace(),), work.setup, what="")
+        looks = tools.run_frames(work.observed.frames, (PlaceBySky(),), work.setup, what="")
         seen = [(look, look.get(PLACE) or Place()) for look in looks]
         known = [look for look, place in seen if place.xy is not None]
         if not known:
@@ -253,7 +253,7 @@ class LocateTarget(TargetStage):
         """By how many standard deviations there is light at a place, in the reference or in several frames together."""
         reference = work.setup[REFERENCE]
         infos = [info for info in sample_of(work.observed.frames, _PROBED) if info != reference.info]
-        probe = ProbePlace((float(xy[0]), float(xy[1])))
+        probe = PlaceByProbe((float(xy[0]), float(xy[1])))
         stages = (*self.calibration, Register(), probe)
         outcomes = tools.run_frames([reference.info, *infos], stages, work.setup, what="")
         probes = [o.get(PROBE) or Probe(np.nan, np.nan) for o in outcomes]

@@ -13,15 +13,17 @@ from potpyri_like.primitives.stage import TargetStage, Tools, Work
 from potpyri_like.results import Choice, Grade, Problem
 from potpyri_like.stages import Input
 
-__all__ = ["VARIABLE_SCORE", "PickVariable"]
+__all__ = ["VARIABLE_SCORE", "ChooseTarget"]
 
 VARIABLE_SCORE = 5.0
 _LOOKED_AT = 3  # stars of each band that may be the one that varies most
 
 
 @dataclass(frozen=True)
-class PickVariable(TargetStage):
+class ChooseTarget(TargetStage):
     """Where no target was named: the star that varies most over its noise, in all bands together."""
+
+    former_names = ("PickVariable",)
 
     reads = (
         SERIES,

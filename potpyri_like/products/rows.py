@@ -28,13 +28,13 @@ __all__ = [
     "masters_of",
     "missing",
     "named_after",
-    "refusals",
+    "rejections",
     "remarks",
     "with_subject",
 ]
 
 NAMED = 3  # of what is counted in one line
-_REFUSED = "refused"
+_REJECTED = "rejected"
 FRAME = "frame"  # the stage of a problem with a raw frame that no stage told of
 
 
@@ -45,7 +45,7 @@ class FrameCounts:
     total: int
     measured: int
     flagged: int
-    refused: int
+    rejected: int
 
 
 def final_rows(report: RunReport) -> list[FrameRow]:
@@ -54,9 +54,9 @@ def final_rows(report: RunReport) -> list[FrameRow]:
     return [FrameRow(r.file, *report.status.get(r.file, (r.status, r.reason)), r.info) for r in rows]
 
 
-def refusals(report: RunReport) -> list[FrameRow]:
+def rejections(report: RunReport) -> list[FrameRow]:
     """The raw files that were rejected, by their headers or in the run."""
-    return [row for row in final_rows(report) if row.status == _REFUSED]
+    return [row for row in final_rows(report) if row.status == _REJECTED]
 
 
 def frame_file(report: RunReport, info: FrameInfo) -> str:
@@ -68,7 +68,7 @@ def frame_file(report: RunReport, info: FrameInfo) -> str:
 
 def remarks(report: RunReport) -> list[FrameRow]:
     """Every frame that was rejected or flagged, with its reason, in the order of the night and its observations."""
-    rows = [row for row in final_rows(report) if row.status in (_REFUSED, "flagged")]
+    rows = [row for row in final_rows(report) if row.status in (_REJECTED, "flagged")]
     told = {row.file for row in rows}
     for result in report.sets:
         files = {info.label: (frame_file(report, info), info) for info in result.observed.frames}
@@ -92,11 +92,11 @@ def _flagged_frames(result: SetResult) -> list[tuple[str, str]]:
 def count_frames(report: RunReport, result: SetResult) -> FrameCounts:
     """The numbers of frames of an observation; those rejected by their shape count among all."""
     files = {frame_file(report, info) for info in result.observed.frames}
-    refused = [row.file for row in refusals(report) if row.info is not None and _belongs(row.info, result)]
+    rejected = [row.file for row in rejections(report) if row.info is not None and _belongs(row.info, result)]
     series = result.series
     measured = 0 if series is None else int(np.isfinite(series.flux).any(axis=(1, 2)).sum())
     flagged = 0 if series is None else int(np.count_nonzero(series.flags))
-    return FrameCounts(len(files.union(refused)), measured, flagged, len(refused))
+    return FrameCounts(len(files.union(rejected)), measured, flagged, len(rejected))
 
 
 def _belongs(info: FrameInfo, result: SetResult) -> bool:
@@ -125,14 +125,14 @@ def curve_file(result: SetResult, name: str) -> str:
 
 
 def missing(report: RunReport) -> list[Problem]:
-    """Everything that failed or is missing, each once: of the run, of its sets, and the frames refused."""
+    """Everything that failed or is missing, each once: of the run, of its sets, and the frames rejected."""
     problems = list(report.problems)
     for result in report.sets:
         problems += [named_after(result.observed.name, problem) for problem in result.problems]
     problems = list(dict.fromkeys(problems))
     frames = [
         Problem(row.file, FRAME, row.reason, Grade.REMARK)
-        for row in refusals(report)
+        for row in rejections(report)
         if not _told(report, row)
     ]
     return [*problems, *frames]

@@ -43,7 +43,7 @@ def _second_field(work: Work, before: Work, stages: Sequence[AnyStage], runner: 
     registering = next((stage for stage in stages if REGISTRATION in stage.gives), None)
     if registering is None or work.failed:
         return frozenset()
-    strange = [o.info for o in work.outcomes if o.stage == registering.name and o.reason and not o.refused]
+    strange = [o.info for o in work.outcomes if o.stage == registering.name and o.reason and not o.rejected]
     if len(strange) < _FEWEST_OF_FIELD:
         return frozenset()
     ahead = tuple(takewhile(lambda stage: stage.per == "observation", stages))

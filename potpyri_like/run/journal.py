@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 FOLDER, NAME = ".journal", "journal.sqlite"
-_VERSION = 3
+_VERSION = 4
 DIGEST = hashlib.sha256().digest_size  # bytes, before what is kept
 COMMIT_SECONDS = 0.5
 _WHO = 200  # characters that tell who has the lock

@@ -74,7 +74,7 @@ def as_remarks(result: SetResult) -> SetResult:
 
 def many_unusable(night: Night) -> Iterator[Problem]:
     """A problem where so many files could not be used that more than single frames are missing."""
-    lost = sum(row.info is None for row in night.refused)
+    lost = sum(row.info is None for row in night.rejected)
     if lost > LOST_MANY * len(night.rows):
         why = f"{lost} of {plural(len(night.rows), 'file')} could not be used; the reason of each is in night.ecsv"
         yield Problem("night", "frames", why)
@@ -131,7 +131,7 @@ def check_understood(night: Night) -> None:
 
 def first_reasons(night: Night) -> str:
     """Why the first few frames cannot be used, in lines of their own."""
-    return "".join(f"\n  {row.reason}" for row in night.refused[:5])
+    return "".join(f"\n  {row.reason}" for row in night.rejected[:5])
 
 
 def statuses(night: Night, works: Sequence[Work]) -> dict[str, tuple[str, str]]:
@@ -143,7 +143,7 @@ def statuses(night: Night, works: Sequence[Work]) -> dict[str, tuple[str, str]]:
             if problem.stage.startswith("master"):
                 for row in night.rows:
                     if row.info is not None and row.info.label == problem.what:
-                        found[row.file] = ("refused", problem.why)
+                        found[row.file] = ("rejected", problem.why)
         series = work.result.series
         flagged = (
             dict(zip(series.frames, zip(series.flags, series.reasons, strict=True), strict=True))
@@ -153,8 +153,8 @@ def statuses(night: Night, works: Sequence[Work]) -> dict[str, tuple[str, str]]:
         for outcome in work.outcomes:
             file = names[outcome.info.path, outcome.info.plane]
             bits, reason = flagged.get(outcome.info.label, (0, outcome.reason))
-            if outcome.refused:
-                found[file] = ("refused", outcome.reason)
+            if outcome.rejected:
+                found[file] = ("rejected", outcome.reason)
             elif bits or outcome.reason:
                 found[file] = ("flagged", reason or str(FrameFlag(int(bits))))
             else:

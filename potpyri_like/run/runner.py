@@ -40,7 +40,7 @@ from potpyri_like.store import Output, Reading, is_circumstance
 __all__ = ["KEPT", "Runner", "frame_after", "joined", "part_of", "run_frame"]
 
 log = logging.getLogger(__name__)
-KEPT = ("results", "stage", "reason", "refused")  # of an outcome
+KEPT = ("results", "stage", "reason", "rejected")  # of an outcome
 _READING, _SAVING = "read saved image", "save image"  # in the table of times, beside the stages
 _IN_HAND = 8  # tasks given out for each worker, so that none waits for the next
 
@@ -428,14 +428,14 @@ def _outcome_of(future: Future, info: FrameInfo) -> FrameOutcome:
         return future.result()
     except WorkerDied as error:
         reason = f"{info.label}: every worker process that tried it died: {error}; the frame is rejected"
-        return FrameOutcome(info, {}, "worker", reason, refused=True, died=True)
+        return FrameOutcome(info, {}, "worker", reason, rejected=True, died=True)
     except (OSError, MemoryError) as error:
         return _unavailable(info, f"a worker did not respond, {type(error).__name__}: {error}")
 
 
 def _unavailable(info: FrameInfo, why: str) -> FrameOutcome:
     """The outcome of a frame that circumstances kept from being worked on."""
-    return FrameOutcome(info, {}, "worker", f"{info.label}: {why}", refused=True, passing=True)
+    return FrameOutcome(info, {}, "worker", f"{info.label}: {why}", rejected=True, passing=True)
 
 
 def _checked(stage: FrameStage, before: Frame | FrameInfo, after: Frame) -> Frame:
@@ -465,7 +465,7 @@ def part_of(outcome: FrameOutcome, step: Step) -> dict[str, Kept]:
 
 def joined(steps: Iterable[Mapping[str, Kept]]) -> dict[str, Kept]:
     """The outcome of several stages, from what is kept of each."""
-    whole: dict[str, Kept] = {"results": {}, "stage": "", "reason": "", "refused": False}
+    whole: dict[str, Kept] = {"results": {}, "stage": "", "reason": "", "rejected": False}
     for step in steps:
         whole["results"] |= step["results"]
         if step["reason"]:
@@ -520,7 +520,7 @@ def _failure(info: FrameInfo, error: Exception) -> dict[str, Kept]:
     match error:
         case FrameError():
             unavailable = isinstance(error, UnavailableError)
-            return {"reason": with_folder(info.label, str(error)), "refused": True, "passing": unavailable}
+            return {"reason": with_folder(info.label, str(error)), "rejected": True, "passing": unavailable}
         case RegistrationError():
             return {"reason": f"{info.label}: {error}"}
     return {

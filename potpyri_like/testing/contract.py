@@ -192,7 +192,7 @@ def _check_cards(instrument: Instrument) -> None:
 
 
 def _check_missing_cards(instrument: Instrument) -> None:
-    """Without exposure or time a science frame is refused; a refusal names the file and the missing card."""
+    """Without exposure or time a science frame is rejected; a rejection names the file and the missing card."""
     for info in _frames_of(instrument, kinds=(FrameKind.SCIENCE,)):
         header = raw_header(instrument, info, size=_SIZE)
         start = info.mid_time - info.exposure / 2
@@ -201,14 +201,14 @@ def _check_missing_cards(instrument: Instrument) -> None:
             "time": tuple(instrument.time_cards(start, info.exposure)),
         }
         for what, cards in needed.items():
-            error = _refusal(instrument, _without(header, cards))
+            error = _rejection(instrument, _without(header, cards))
             _require(
                 error is not None,
                 f"without {' and '.join(cards)} a science frame is not rejected, although {what} is required",
             )
             _require_named(error, header, cards)
         for cards in _optional_cards(instrument, info):
-            _require_named(_refusal(instrument, _without(header, cards)), header, cards)
+            _require_named(_rejection(instrument, _without(header, cards)), header, cards)
 
 
 def _check_constants(instrument: Instrument) -> None:
@@ -486,8 +486,8 @@ def _without(header: RawHeader, cards: tuple[str, ...]) -> RawHeader:
     return replace(header, hdus=hdus)
 
 
-def _refusal(instrument: Instrument, header: RawHeader) -> HeaderError | None:
-    """The error with which a header is refused; None where it is accepted."""
+def _rejection(instrument: Instrument, header: RawHeader) -> HeaderError | None:
+    """The error with which a header is rejected; None where it is accepted."""
     try:
         instrument.describe(header)
         instrument.layout(header)
@@ -497,7 +497,7 @@ def _refusal(instrument: Instrument, header: RawHeader) -> HeaderError | None:
 
 
 def _require_named(error: HeaderError | None, header: RawHeader, cards: tuple[str, ...]) -> None:
-    """Where a frame is refused for a missing card, the message has the file's name and the card's."""
+    """Where a frame is rejected for a missing card, the message has the file's name and the card's."""
     if error is not None:
         named = header.path.name in str(error) and any(card in str(error) for card in cards)
         _require(

@@ -118,7 +118,7 @@ def _tally(report: RunReport) -> list[tuple[str, str]]:
         (f"{len(report.night.rows):,}", "raw frame" if len(report.night.rows) == 1 else "raw frames"),
         (f"{sum(c.measured for c in counts):,}", "measured"),
         (f"{sum(row.status == 'flagged' for row in remarked):,}", "flagged"),
-        (f"{sum(row.status == 'refused' for row in remarked):,}", "rejected"),
+        (f"{sum(row.status == 'rejected' for row in remarked):,}", "rejected"),
         (str(targets), "target" if targets == 1 else "targets"),
         (str(sum(result.light_curve is not None for result in report.sets)), "light curves"),
     ]

@@ -185,7 +185,7 @@ def _set_facts(report: RunReport, result: SetResult) -> list[tuple[str, str]]:
     counts = count_frames(report, result)
     facts = [
         ("Frames", f"{counts.measured} of {counts.total} measured"),
-        ("Flagged, rejected", f"{counts.flagged}, {counts.refused}"),
+        ("Flagged, rejected", f"{counts.flagged}, {counts.rejected}"),
         ("Exposure", _exposure_words(result)),
         ("Masters", _masters_words(result)),
     ]
