@@ -51,11 +51,13 @@ def test_an_instrument_is_found_by_name_by_class_and_by_itself():
         pl.instrument("OPTICAN")
 
 
-def test_a_scan_writes_nothing_and_lists_all_frames(night, tmp_path):
-    before = sorted(path.name for path in night.folder.iterdir())
-    found = pl.scan(str(night.folder), "OPTICAM").table()
-    assert len(found) == sum(path.suffix == ".fits" for path in night.folder.iterdir())
-    assert sorted(path.name for path in night.folder.iterdir()) == before
+def test_a_scan_writes_nothing_and_lists_all_frames(tmp_path):
+    folder = tmp_path / "night"
+    pl.simulate("OPTICAM", folder, NightPlan(frames=2, size=(64, 64), bands=("g",), darks=2, flats=2))
+    before = sorted(path.name for path in folder.iterdir())
+    found = pl.scan(str(folder), "OPTICAM").table()
+    assert len(found) == sum(path.suffix == ".fits" for path in folder.iterdir())
+    assert sorted(path.name for path in folder.iterdir()) == before
 
 
 @pytest.mark.slow

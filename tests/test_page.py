@@ -207,7 +207,7 @@ def test_page_shows_the_transit_with_its_figure_and_its_table(fitted):
         "1.500 ± 0.040 %",
         "constant, airmass",
         "The bands agree on one radius: chi-square 0.70 for 1, probability 0.40.",
-        "Ingress and egress are in the data.",
+        "Ingress and egress observed.",
         "1.25 minutes late of 2460729.88000 ± 0.5 minutes, transit 7 by HOSTED.",
     ):
         assert words in text, words
@@ -242,8 +242,8 @@ def test_a_ratio_is_red_only_where_it_is_surely_too_far_from_1(fitted):
 
 def test_page_lists_the_candidates_of_a_choice_folded(fitted):
     page = night_page(fitted, {})
-    choices = page[page.index("What was chosen, and why") :]
-    assert "<details>" in choices and "out of 3" in choices
+    choices = page[page.index("Choices and their reasons") :]
+    assert "<details>" in choices and "3 candidates</summary>" in choices
     text = text_of(page)
     assert "x: BIC +3.0; not justified by the BIC" in text
     assert "sky; it is the same in all frames" in text
@@ -263,7 +263,7 @@ def test_page_of_a_variable_star_shows_periods_and_lags(report):
 def test_pictures_of_a_target_are_named_once_and_drawn_by_their_own_module(fitted):
     pictures = page_images(fitted)
     assert list(pictures).count("WASP-0/transit.png") == 1
-    assert pictures["WASP-0/transit.png"].module == "analysis_plots"
+    assert pictures["WASP-0/transit.png"].module == "transit"
     assert "WASP-0/transit.png" not in page_images(replace(fitted, sets=tuple(map(hollow, fitted.sets))))
 
 
@@ -477,7 +477,7 @@ def test_last_lines_give_each_set_its_frames_noise_and_light_curve(report):
     line = closing_lines(report)[0]
     noise = report.sets[0].light_curve.noise
     mmag = {key: f"{1085.736 * value:.2f}" for key, value in noise.items()}
-    words = "WASP-0  g  C1  39 of 40 frames, 3 flagged (not matched 1, cloud 2)"
+    words = "WASP-0  g  C1  39 of 40 frames, 2 flagged (not matched 1, cloud 1)"
     words += f"  rms {mmag['rms']} mmag  point-to-point {mmag['point_to_point']} mmag"
     assert line.startswith(f"{words}  error bars {mmag['expected']} mmag")
     assert line.endswith("red/WASP-0/g/lightcurve.ecsv")

@@ -577,22 +577,28 @@ def _numbered(name: str, number: int) -> str:
     return name if number == 1 else name.replace(".fits", f"_{number}.fits")
 
 
+def _text_card(text: str, comment: str) -> str | tuple[str, str]:
+    """Return a text for a card, with a comment where both fit into one."""
+    plain = ascii_text(text)
+    return (plain, comment) if len(plain) + len(comment) <= _SHORT else plain
+
+
 def _master_hdus(master: Master, error: np.ndarray, first: FrameInfo, filter_mode: str) -> fits.HDUList:
     """SCI, MASK and ERR of a master, and what it was made of."""
     header = fits.Header()
     header["OBJECT"] = f"master {master.kind}"
-    header["CAMERA"] = (ascii_text(first.camera), "camera")
-    header["BAND"] = (ascii_text(first.band), "band, of a flat")
+    header["CAMERA"] = _text_card(first.camera, "camera")
+    header["BAND"] = _text_card(first.band, "band, of a flat")
     header["BINNING"] = f"{first.binning[0]}x{first.binning[1]}"
     header["EXPTIME"] = (master.exposure, "[s]")
     header["BUNIT"] = "electron" if master.kind != "flat" else ""
-    header["RUNG"] = (master.rung, "how it was obtained") if len(master.rung) < _SHORT else master.rung
+    header["RUNG"] = _text_card(master.rung, "how it was obtained")
     header["FILTER3"] = (filter_mode, "3x3 filter of the frames")
     header["NCOMBINE"] = (len(master.inputs), "frames combined")
     header["NIGHT"] = (first.night, "date of the evening")
-    header["READOUT"] = (ascii_text(first.readout), "read-out mode")
-    header["GAINSET"] = (ascii_text(first.gain_setting), "gain setting of the camera")
-    header["OFFSET"] = (ascii_text(first.offset), "offset of the camera")
+    header["READOUT"] = _text_card(first.readout, "read-out mode")
+    header["GAINSET"] = _text_card(first.gain_setting, "gain setting of the camera")
+    header["OFFSET"] = _text_card(first.offset, "offset of the camera")
     if first.temperature is not None:
         header["DETTEMP"] = (first.temperature, "[deg C] of the detector")
     header["BIASPART"] = (master.bias_share, "how often the master bias was subtracted")
