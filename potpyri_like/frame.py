@@ -181,7 +181,7 @@ class FrameInfo:
     shape : (int, int)
         Rows, columns of the raw image (of the first image of a file with several).
     pointing : SkyCoord or None
-        Where the header says the telescope looked, ICRS; None when it says nothing believable.
+        Where the header says the telescope looked, ICRS; None when it says nothing valid.
     readout : str
         What calibrations must share besides camera and binning: amplifiers, region, mode.
     clock : str

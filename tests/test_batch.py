@@ -240,7 +240,7 @@ def test_a_second_batch_says_that_nothing_has_changed_and_does_nothing(nights, r
     monkeypatch.setattr(runs, "reduce_night", lambda *_, **__: pytest.fail("it was done again"))
     ran = run("batch", *nights, "--out", out, "--jobs", 1)
     assert ran.status == 0
-    assert [line.split("  ")[-1] for line in ran.out.splitlines()] == ["all is well, nothing has changed"] * 2
+    assert [line.split("  ")[-1] for line in ran.out.splitlines()] == ["all is well, no change"] * 2
     assert digests(out, without=(".journal",)) == before
 
 

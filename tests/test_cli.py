@@ -139,7 +139,10 @@ def test_the_version_is_that_of_the_distribution(here):
         ("simulate OPTICAM new --depth nan", r"nan is no number to work with"),
         ("simulate OPTICAM new --hours inf", r"inf is no number to work with"),
         ("simulate OPTICAM new --bands x", r"no camera of C1, C2, C3 has x"),
-        ("simulate OPTICAM night", r"frames lie there already \(a\.fits, \.\.\.\); give an empty folder"),
+        (
+            "simulate OPTICAM night",
+            r"the folder already contains frames \(a\.fits, \.\.\.\); give an empty folder",
+        ),
         ("simulate OPTICAM new --bad luck", r"'luck' is not one of"),
     ],
 )
@@ -403,7 +406,7 @@ def test_timings_tell_where_the_time_went(night, plain, tmp_path, without_figure
     assert timings["per_frame"]["Register"]["frames"] == 24 and timings["frames"] == int(frames)
     again = run(*words)
     assert again.out.splitlines()[-1] == "nothing was computed: all results are up to date"
-    assert "nothing has changed since the last run" in again.err
+    assert "no change since the last run" in again.err
 
 
 @pytest.mark.slow

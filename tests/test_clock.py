@@ -328,7 +328,7 @@ class TestDoubts:
         assert off(info) < 1e-3 and not info.notes
 
     def test_a_frame_without_a_time_is_left_out_as_before(self):
-        with pytest.raises(HeaderError, match="no believable time in the header"):
+        with pytest.raises(HeaderError, match="no valid time in the header"):
             described({"DATE-OBS": "yesterday"})
 
     def test_planes_of_a_cube_follow_the_first_in_another_scale(self):

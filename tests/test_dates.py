@@ -86,7 +86,7 @@ def test_a_frame_of_a_date_without_a_constant_is_named_with_the_dates_that_are_d
     )
     header = header_of(start, RON=3.5)
     for refuse in (Changed().layout, Changed().describe):
-        with pytest.raises(HeaderError, match=rf"frame\.fits: no {culprit}.*left out"):
+        with pytest.raises(HeaderError, match=rf"frame\.fits: no {culprit}.*excluded"):
             refuse(header)
 
 

@@ -204,7 +204,7 @@ def test_edits_of_files_that_are_not_there_hold_when_they_are_back(night, tmp_pa
     for path in sorted(tmp_path.glob("*.fits")):
         path.rename(night.folder / path.name)
     night.run()
-    assert row_of(night.red, name)["reason"] == "left out by hand in night.ecsv"
+    assert row_of(night.red, name)["reason"] == "excluded by hand in night.ecsv"
     assert sum(row["status"] == "measured" for row in read_edited(night.red / "night.ecsv")) == 7
 
 
@@ -249,7 +249,7 @@ def test_line_ends_of_another_system_are_read(night):  # noqa: F811
     path = night.red / "night.ecsv"
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
     night.run()
-    assert row_of(night.red, name)["reason"] == "left out by hand in night.ecsv"
+    assert row_of(night.red, name)["reason"] == "excluded by hand in night.ecsv"
 
 
 def test_edits_made_while_a_run_goes_on_are_left_for_the_next(night, monkeypatch):  # noqa: F811
@@ -267,7 +267,7 @@ def test_edits_made_while_a_run_goes_on_are_left_for_the_next(night, monkeypatch
     assert row_of(night.red, names[0])["status"] == "leave out"
     assert memory.standing(night.instrument, night.folder, out=None, options=night.options) is None
     night.run()
-    assert row_of(night.red, names[0])["reason"] == "left out by hand in night.ecsv"
+    assert row_of(night.red, names[0])["reason"] == "excluded by hand in night.ecsv"
 
 
 def test_a_run_that_is_interrupted_between_note_and_table_loses_no_edit(night, monkeypatch):  # noqa: F811
@@ -285,7 +285,7 @@ def test_a_run_that_is_interrupted_between_note_and_table_loses_no_edit(night, m
     monkeypatch.undo()
     monkeypatch.setattr(output, "draw", lambda pictures, runner: {})
     night.run()
-    assert row_of(night.red, name)["reason"] == "left out by hand in night.ecsv"
+    assert row_of(night.red, name)["reason"] == "excluded by hand in night.ecsv"
 
 
 def test_what_is_read_of_another_s_run_json_is_not_believed(tmp_path):

@@ -298,7 +298,7 @@ def test_an_edited_table_is_obeyed_on_the_next_run(night, plain):
     )
     ran = reduce(night)
     assert ran.status == 0 and "17 frames" in ran.out
-    assert status_of(night / "red")[frames[2]] == ("leave out", "left out by hand in night.ecsv")
+    assert status_of(night / "red")[frames[2]] == ("leave out", "excluded by hand in night.ecsv")
     assert frames[2] not in set(light_curve(night / "red")["frame"])
 
 

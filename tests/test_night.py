@@ -289,7 +289,7 @@ def test_rejected_frames_have_their_reason_and_the_others_go_on(tmp_path):
         "c.fits": "truncated",
         "d.fits": "not a readable FITS file",
         "e.fits": "no image in it",
-        "f.fits": "no believable time",
+        "f.fits": "no valid time",
         "g.fits": "without pixels",
     }.items():
         assert reasons[file].startswith(f"{file}: ") and words in reasons[file]
@@ -325,7 +325,7 @@ def test_a_frame_of_another_shape_is_rejected_with_both_shapes(tmp_path):
     night = scan(tmp_path, TOY)
     (row,) = night.rejected
     assert row.reason == (
-        "d.fits: 10 x 6 pixels, where 3 others of WASP-0 in R have 8 x 6; the frame is left out"
+        "d.fits: 10 x 6 pixels, where 3 others of WASP-0 in R have 8 x 6; the frame is excluded"
     )
     assert len(night.sets()) == 1 and len(night.sets()[0].frames) == 3
 
@@ -473,7 +473,7 @@ def test_a_frame_that_the_header_does_not_explain_can_be_explained_by_hand(tmp_p
 def test_a_frame_set_to_leave_out_is_left_out_until_it_is_set_to_use(tmp_path, first, words):
     night = scan(tmp_path / "night", TOY, edited=edited(first, "b.fits", status=words))
     row = by_file(night)["b.fits"]
-    assert (row.status, row.reason) == ("leave out", "left out by hand in night.ecsv")
+    assert (row.status, row.reason) == ("leave out", "excluded by hand in night.ecsv")
     assert len(night.sets()[0].frames) == 2
     again = scan(tmp_path / "night", TOY, edited=listed(night, tmp_path))
     assert by_file(again)["b.fits"].status == "leave out"

@@ -516,7 +516,7 @@ def test_last_lines_count_rejected_frames_of_one_kind_and_name_the_first(report)
     lines = closing_lines(report, folder="/data/out")
     names = ", ".join(f"broken00{number}.fit" for number in range(3))
     assert (
-        f"note: 3 frames: no EXPOSURE card, which OPTICAM frames need; the frame is left out ({names})"
+        f"note: 3 frames: no EXPOSURE card, which OPTICAM frames need; the frame is excluded ({names})"
         in lines
     )
     assert lines[-1] == "page: /data/out/report.html"
@@ -525,7 +525,7 @@ def test_last_lines_count_rejected_frames_of_one_kind_and_name_the_first(report)
 def test_last_lines_count_many_frames_rejected_for_one_reason():
     lines = [line for line in closing_lines(make_report(rejected=30)) if "EXPOSURE" in line]
     assert lines == [
-        "note: 30 frames: no EXPOSURE card, which OPTICAM frames need; the frame is left out "
+        "note: 30 frames: no EXPOSURE card, which OPTICAM frames need; the frame is excluded "
         "(broken000.fit, broken001.fit, broken002.fit and 27 more; night.ecsv names each)"
     ]
 

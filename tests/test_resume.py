@@ -159,7 +159,7 @@ def test_a_run_whose_products_all_stand_ends_at_once(night):
     before = {path: path.stat().st_mtime_ns for path in night.red.rglob("*") if ".journal" not in path.parts}
     again = run(*words[:-1], 2)  # the number of workers changes nothing
     assert (again.status, again.out) == (done.status, done.out)
-    assert "nothing has changed since the last run" in again.err and again.err.count("\n") == 1
+    assert "no change since the last run" in again.err and again.err.count("\n") == 1
     assert before == {
         path: path.stat().st_mtime_ns for path in night.red.rglob("*") if ".journal" not in path.parts
     }

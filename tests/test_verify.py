@@ -81,10 +81,10 @@ def test_a_run_is_proved_and_nothing_changes(night):
     ran = run("verify", night)
     assert ran.status == 0, ran.out
     assert ran.out.splitlines() == [
-        "raw files: 12, all as they were",
-        f"products: {len(run_json(night / 'red')['products'])}, all as they were",
-        "frames recomputed: 8, all as they were",
-        f"products recreated: {len(run_json(night / 'red')['products'])}, all as they were",
+        "raw files: 12, all unchanged",
+        f"products: {len(run_json(night / 'red')['products'])}, all unchanged",
+        "frames recomputed: 8, all unchanged",
+        f"products recreated: {len(run_json(night / 'red')['products'])}, all unchanged",
     ]
     assert state(night) == before
     assert not list((night / "red/.journal").glob("verify_*")) and not list(night.glob("red/log/*verify*"))
@@ -97,7 +97,7 @@ def test_everything_is_computed_again_with_all(night, monkeypatch):
     monkeypatch.setattr(verify.Verifier, "recall", lambda *_: made.append(1))
     ran = run("verify", night, "--all")
     assert ran.status == 0, ran.out
-    assert "frames recomputed: 8, all as they were" in ran.out and made
+    assert "frames recomputed: 8, all unchanged" in ran.out and made
     assert state(night) == before
 
 
@@ -140,7 +140,7 @@ def test_a_run_with_something_missing_cubes_folders_and_odd_names_is_proved(tmp_
     ran = run("verify", truth.folder)
     assert ran.status == 0, ran.out
     files = sum(path.suffix == ".fits" for path in before_names(before))
-    assert f"raw files: {files}, all as they were" in ran.out
+    assert f"raw files: {files}, all unchanged" in ran.out
     assert state(truth.folder) == before
 
 
@@ -157,7 +157,7 @@ def test_without_its_journal_a_run_is_still_proved(night):
     shutil.rmtree(night / "red/.journal")
     ran = run("verify", night)
     assert ran.status == 0, ran.out
-    assert "frames recomputed: 8, all as they were" in ran.out
+    assert "frames recomputed: 8, all unchanged" in ran.out
 
 
 @pytest.mark.slow
@@ -206,7 +206,7 @@ def test_what_is_not_as_it_was_is_exit_3_and_named_line_by_line(night, computes_
     gone.unlink()
     ran = run("verify", night)
     assert ran.status == 3
-    assert ran.out.splitlines()[:2] == ["raw files: 12, 1 NOT as they were", f"  {gone.name}: missing"]
+    assert ran.out.splitlines()[:2] == ["raw files: 12, 1 CHANGED", f"  {gone.name}: missing"]
 
 
 @pytest.mark.slow
@@ -224,7 +224,7 @@ def test_a_night_whose_raw_files_are_gone_is_exit_1_after_they_are_named(night):
     for path in night.glob("*.fits"):
         path.unlink()
     ran = run("verify", night)
-    assert ran.status == 1 and "raw files: 12, 12 NOT as they were" in ran.out
+    assert ran.status == 1 and "raw files: 12, 12 CHANGED" in ran.out
     assert ran.err.splitlines()[-1] == f"reduce: {night}: no .fit, .fits or .fts file in it or below"
 
 

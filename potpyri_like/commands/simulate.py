@@ -79,5 +79,5 @@ def _check_free(folder: Path) -> None:
     raw = runs.first_raw_file(folder)
     if raw is not None:
         raise UsageError(
-            f"{folder}: frames lie there already ({raw}, ...); give an empty folder, or a new one"
+            f"{folder}: the folder already contains frames ({raw}, ...); give an empty folder, or a new one"
         )

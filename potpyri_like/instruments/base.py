@@ -89,7 +89,7 @@ class Instrument(FormerMethods, ABC):
         Raises
         ------
         HeaderError, KeyError or ValueError
-            The header does not tell; the frame is left out.
+            The header does not tell; the frame is excluded.
         """
 
     def time_cards(self, start: Time, exposure: u.Quantity) -> dict[str, CardValue]:
@@ -149,7 +149,7 @@ class Instrument(FormerMethods, ABC):
         return (1, 1) if says is None else parse_binning(header, says)
 
     def pointing_of(self, header: RawHeader) -> SkyCoord | None:
-        """Where the telescope looked, ICRS; None where the header says nothing believable."""
+        """Where the telescope looked, ICRS; None where the header says nothing valid."""
         return pointing(self, header)
 
     def clock_of(self, header: RawHeader) -> str:

@@ -156,11 +156,11 @@ def exposure_of(instrument: Instrument, header: RawHeader, kind: FrameKind) -> u
     cards = " and ".join(keyword.cards)
     if not isinstance(exposure, u.Quantity) or not _is_possible(exposure):
         raise HeaderError(
-            f"{header.path.name}: an exposure of {exposure} ({cards}) cannot be; the frame is left out"
+            f"{header.path.name}: an exposure of {exposure} ({cards}) is invalid; the frame is excluded"
         )
     if kind is FrameKind.SCIENCE and exposure == 0:
         raise HeaderError(
-            f"{header.path.name}: an exposure of 0 s ({cards}) of a science frame cannot be; the frame is left out"
+            f"{header.path.name}: an exposure of 0 s ({cards}) of a science frame is invalid; the frame is excluded"
             " (if it is a bias, say so in the kind column of night.ecsv)"
         )
     return exposure.to(u.s)

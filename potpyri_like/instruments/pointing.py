@@ -249,7 +249,7 @@ def equinox_of(instrument: Instrument, header: RawHeader) -> BaseCoordinateFrame
 
 
 def pointing(instrument: Instrument, header: RawHeader) -> SkyCoord | None:
-    """Where the telescope looked, ICRS; None where the header says nothing believable."""
+    """Where the telescope looked, ICRS; None where the header says nothing valid."""
     frame = equinox_of(instrument, header)
     found = direction_of(instrument, header)
     if frame is None or found.ra is None or found.dec is None:

@@ -170,7 +170,7 @@ def update(
     settled, origins = gather_options(folder, _path(config), options, say=warn)
     before = None if redo else standing(known, folder, out=output, options=settled)
     if before is not None:
-        shown.say(f"{folder}: nothing has changed since the last run; its products stand (--redo)")
+        shown.say(f"{folder}: no change since the last run; its products are up to date (--redo)")
         return _with_timings(before, Timing()) if timings else before
     with log_of(folder, output, screen=log_on_screen):
         log.info("potpyri_like %s, %s", __version__, command)

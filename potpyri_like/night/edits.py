@@ -137,7 +137,7 @@ class Written:
         except (TypeError, AttributeError):
             pass
         log.warning(
-            "what earlier runs wrote into night.ecsv is not known: the journal's note of it is spoilt"
+            "what earlier runs wrote into night.ecsv is not known: the journal's note of it is corrupt"
         )
         return cls()
 

@@ -166,7 +166,7 @@ def _clock_note(info: FrameInfo, night: str) -> str:
         if night
         else "belongs to no known night"
     )
-    return f"time: its clock says {says}, which cannot be; the frame {to}"
+    return f"time: its clock says {says}, which is invalid; the frame {to}"
 
 
 # -- where science frames are --------------------------------------------------------------------------------

@@ -57,7 +57,7 @@ _COLOURS = (
     "a colour of one exposure, as three planes in time would outlast the start of the next file; its camera declares"
     " such frames to be rejected"
 )
-_BY_HAND = "left out by hand in night.ecsv"
+_BY_HAND = "excluded by hand in night.ecsv"
 _NOT_NEEDED = "neither science nor calibration"
 
 
@@ -404,7 +404,7 @@ def _with_usual_shape(
     reason = (
         f"{info.label}: {info.shape[1]} x {info.shape[0]} pixels, where {count} others of"
         f" {info.target or 'its set'} in {info.band or info.camera} have {usual[1]} x {usual[0]};"
-        " the frame is left out"
+        " the frame is excluded"
     )
     return replace(row, status=REJECTED, reason=reason)
 

@@ -190,7 +190,7 @@ def run_batch(
             status = 2 if isinstance(error, UsageError) else 1
             yield Outcome(entry.night, name, status, word=_reason(entry.night, error))
         else:
-            word = STATUS_WORDS[done.exit_status] + (", nothing has changed" if done.is_old else "")
+            word = STATUS_WORDS[done.exit_status] + (", no change" if done.is_old else "")
             yield Outcome(entry.night, name, done.exit_status, done.measured, done.frames, word)
 
 

@@ -306,5 +306,5 @@ def check_lines(check: Check) -> list[str]:
         return [check.what]
     head = f"{check.what}: {check.count}"
     if not check.wrong:
-        return [f"{head}, all as they were"]
-    return [f"{head}, {len(check.wrong)} NOT as they were", *(f"  {name}" for name in check.wrong)]
+        return [f"{head}, all unchanged"]
+    return [f"{head}, {len(check.wrong)} CHANGED", *(f"  {name}" for name in check.wrong)]
