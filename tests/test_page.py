@@ -593,3 +593,16 @@ def test_products_of_several_observations_are_linked_where_they_belong(report, i
     target, run = page.index('id="target-1"'), page.index('id="run"')
     assert target < page.index('href="WASP-0/balance.ecsv"') < run < page.index('href="of_the_run.txt"')
     assert not set(several) & {a["href"] for a in Outline(night_page(report, images)).all("a")}
+
+
+@pytest.mark.parametrize(
+    ("line", "subject"),
+    [
+        ("C1_0026.fits: every pixel of HDU 0 is 0: no exposure", "C1_0026.fits"),
+        ("WASP-0, C1 g: flat: none matches", "WASP-0, C1 g: flat"),
+        ("cube.fits[3]: no exposure", "cube.fits[3]"),
+        ("no coordinates: give --radec", "no coordinates"),
+    ],
+)
+def test_what_a_reason_is_about_is_parted_from_it_at_the_right_colon(line, subject):
+    assert page_of_the_night._subject_and_reason(line) == (subject, line.removeprefix(f"{subject}: "))

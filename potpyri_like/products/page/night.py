@@ -125,8 +125,9 @@ def _tally(report: RunReport) -> list[tuple[str, str]]:
 
 
 def _subject_and_reason(line: str) -> tuple[str, str]:
-    """What is missing, and why, taken apart at the last colon before the reason."""
-    match = re.match(r"(.{1,100}?(?:: [^:]{1,60})?): (?=\S)(.*)", line, re.DOTALL)
+    """What is missing, and why: parted after the file's name, else at the last colon before the reason."""
+    file = re.match(r"(\S+\.\w+(?:\[\d+\])?): (?=\S)(.*)", line, re.DOTALL)
+    match = file or re.match(r"(.{1,100}?(?:: [^:]{1,60})?): (?=\S)(.*)", line, re.DOTALL)
     return (match.group(1), match.group(2)) if match else (line, "")
 
 
