@@ -28,6 +28,7 @@ from potpyri_like.lightcurves import Estimate
 from potpyri_like.night import FrameRow, Night
 from potpyri_like.products import closing_lines, night_page, run_json
 from potpyri_like.products.closing import with_error
+from potpyri_like.products.page import night as page_of_the_night
 from potpyri_like.products.rows import count_frames, missing
 from potpyri_like.products.run_json import plain
 from potpyri_like.results import Candidate, Choice, Problem, RunReport, SetResult
