@@ -119,7 +119,7 @@ class Options:
         give="X,Y or CAMERA:X,Y, as in 512,480 or C1:512,480",
     )
     target_frame: str | None = _option(
-        "The raw file in which --target-xy was read off, if not the first.", metavar="FILE"
+        "The raw file from which --target-xy was measured, if not the first.", metavar="FILE"
     )
     forced: bool = _option(
         "Measure at the target's position even if no star is detected there; the light curve is an upper limit.",
@@ -140,7 +140,7 @@ class Options:
         give="star numbers, as in 3,5,8 or C1:3,5,8",
     )
     aperture: float | None = _option(
-        "Aperture radius in FWHM, instead of the radius of least noise.", metavar="FWHM"
+        "Aperture radius in FWHM, instead of the radius with the least noise.", metavar="FWHM"
     )
     photometer: str = _option(
         "Photometry method: aperture, optimal (profile-weighted), psf (profile fitting, for blends), shape (the star's"
@@ -234,7 +234,7 @@ class Options:
     )
     pedestal: str | None = _option(
         "The pedestal, if there is no bias, overscan or declared value. By default it is estimated from the scatter of"
-        " the sky; auto: also subtract it from the flats; none: no pedestal.",
+        " the sky; auto: also subtract it from the flats; none: subtract nothing.",
         choices=("auto", "none"),
     )
     no_flat: bool = _option("Do not divide by a flat.", False)

@@ -66,8 +66,8 @@ class Choice:
 class Grade(StrEnum):
     """What a problem means for the run."""
 
-    MISSING = "missing"  # something asked for or normally made is missing: exit status 3
-    DOUBTFUL = "doubtful"  # a number on the first screen is doubtful: exit status 4
+    MISSING = "missing"  # a requested or standard product is missing: exit status 3
+    DOUBTFUL = "doubtful"  # a result is doubtful: exit status 4
     REMARK = "note"  # a single frame, or what is not needed: no exit status of its own
 
 

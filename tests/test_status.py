@@ -139,4 +139,4 @@ def truncate(path):
 def test_the_statuses_are_in_the_help():
     for words in (("--help",), ("OPTICAM", "--help")):
         text = " ".join(run(*words).out.split())
-        assert "4 a number on the first screen is doubtful" in text
+        assert "4 a result is doubtful" in text

@@ -44,7 +44,7 @@ def instrument_command(registry: Plugins, name: str) -> click.Command:
         params=[
             click.Argument(["night"], type=PATH),
             *run_parameters(),
-            click.Option(["--out"], type=PATH, metavar="DIR", help="Write there instead of NIGHT/red."),
+            click.Option(["--out"], type=PATH, metavar="DIR", help="Write to DIR instead of NIGHT/red."),
             click.Option(
                 ["--config"],
                 type=PATH,

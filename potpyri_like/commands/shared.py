@@ -60,8 +60,8 @@ TOOLS = (
 )  # a file each, beside this one
 ALL_IS_WELL, NOTHING_REDUCED, WRONG_COMMAND, SOMETHING_MISSING, DOUBTFUL = 0, 1, 2, 3, 4
 STATUSES = (
-    "Exit status: 0 all is well; 1 nothing could be reduced; 2 the command line or reduce.toml is wrong; 3 something"
-    " asked for or normally made is missing; 4 a number on the first screen is doubtful; 130 interrupted."
+    "Exit status: 0 all is well; 1 nothing could be reduced; 2 the command line or reduce.toml is wrong; 3 a"
+    " requested or standard product is missing; 4 a result is doubtful; 130 interrupted."
 )
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 PATH = click.Path(path_type=Path)

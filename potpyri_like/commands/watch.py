@@ -26,7 +26,7 @@ __all__: list[str] = []
 @click.command("watch", cls=WithOptions, short_help="Follow a night while it is observed.")
 @click.argument("instrument")
 @click.argument("night", type=PATH)
-@click.option("--out", type=PATH, metavar="DIR", help="Write there instead of NIGHT/red.")
+@click.option("--out", type=PATH, metavar="DIR", help="Write to DIR instead of NIGHT/red.")
 @click.option(
     "--config", type=PATH, metavar="FILE", help="Read options from this file, not NIGHT/reduce.toml."
 )

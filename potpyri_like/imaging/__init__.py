@@ -12,7 +12,6 @@ from potpyri_like.imaging.assemble import (
 from potpyri_like.imaging.calibrate import (
     calibrate,
     noise_floor,
-    normalise_flat,
     photon_factor,
     pixel_noise,
     typical,
@@ -46,6 +45,7 @@ from potpyri_like.imaging.darks import (
 )
 from potpyri_like.imaging.dimming import Dimming, dimmed, dimming_radius
 from potpyri_like.imaging.drift import Verdict, drift_variance, verdicts
+from potpyri_like.imaging.flats import normalise_flat
 from potpyri_like.imaging.hot_pixels import (
     MEDIAN_COVARIANCE,
     MEDIAN_NOISE_FACTOR,

@@ -10,7 +10,7 @@ from potpyri_like.errors import CalibrationError
 from potpyri_like.frame import MaskBit, Pixels
 from potpyri_like.imaging.bands import row_bands
 
-__all__ = ["calibrate", "noise_floor", "normalise_flat", "photon_factor", "pixel_noise", "typical"]
+__all__ = ["calibrate", "noise_floor", "photon_factor", "pixel_noise", "typical"]
 
 _BAD = np.uint16(MaskBit.BAD)
 _SAMPLED = 37  # every so many rows and columns tell what is typical
@@ -87,29 +87,6 @@ def calibrate(
     return Pixels(data, variance, mask)
 
 
-def normalise_flat(pixels: Pixels) -> tuple[Pixels, float]:
-    """The flat divided by its level, one number for the whole frame, and that level.
-
-    Parameters
-    ----------
-    pixels : Pixels
-        A flat without bias and dark.
-
-    Returns
-    -------
-    flat : Pixels
-        About 1.
-    level : float, electron
-        Mean of the good pixels within 5 standard deviations of their median.
-    """
-    good = pixels.data[(pixels.mask == 0) & np.isfinite(pixels.data)]
-    level = _clipped_mean(good) if good.size else 0.0
-    if not level > 0:
-        raise CalibrationError(f"a flat of level {level:.1f} electron in {good.size} good pixels: no light")
-    inverse = np.float32(1 / level)
-    return Pixels(pixels.data * inverse, pixels.variance * inverse**2, pixels.mask.copy()), level
-
-
 def photon_factor(*, of_filter: float, of_gain: float) -> float:
     """What multiplies the Poisson term of the variance of an image in electrons of the declared gain.
 
@@ -176,12 +153,6 @@ def noise_floor(pixels: Pixels, per_level: float) -> float:
 def typical(plane: np.ndarray) -> float:
     """The median of a sample of pixels."""
     return float(np.median(plane[::_SAMPLED, ::_SAMPLED]))
-
-
-def _clipped_mean(values: np.ndarray) -> float:
-    centre = np.median(values)
-    away = np.abs(values - centre)
-    return float(values[away <= 5 * 1.4826 * np.median(away)].mean(dtype=np.float64))
 
 
 def _united(mask: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
