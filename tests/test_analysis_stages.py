@@ -209,6 +209,7 @@ def test_a_transit_that_is_not_due_in_the_night_is_not_fitted(away):
     assert f"span {START:.4f} to {START + 0.2:.4f}" in told.why
 
 
+@pytest.mark.slow
 def test_an_archive_out_of_reach_is_a_problem_and_the_search_goes_on(monkeypatch, tmp_path):
     monkeypatch.setenv(ENVIRONMENT, str(tmp_path))
     works = FitTransit()(
@@ -407,6 +408,7 @@ def varying():
     return SearchPeriods()(works, Tools())
 
 
+@pytest.mark.slow
 def test_the_period_is_found_in_each_band(varying):
     for work in varying:
         found = work.result.periods

@@ -150,6 +150,7 @@ def test_shapes_are_those_of_the_times():
     assert bjd_tdb(Time([], format="jd", scale="utc"), V709_CAS, SPM).shape == (0,)
 
 
+@pytest.mark.slow
 def test_thousands_of_times_are_as_good_as_one():
     times = START + np.linspace(0, 0.3, 3000) * u.day
     for function, tolerance in ((bjd_tdb, 1e-9), (altitude, 1e-6)):

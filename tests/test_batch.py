@@ -156,7 +156,7 @@ def test_an_instrument_that_cannot_be_known_is_asked_for(nights, tmp_path):
     ):
         instrument_of(Entry(nights[0]), twins)
     (tmp_path / "raw.fits").write_bytes(b"nobody understands it")
-    with pytest.raises(UnknownInstrument, match=r"none of .*OPTICAM.* understands its headers"):
+    with pytest.raises(UnknownInstrument, match=r"none of .*OPTICAM.* recognises its headers"):
         instrument_of(Entry(tmp_path), registry)
 
 

@@ -28,6 +28,7 @@ def field(rng, fwhm, *, ellipticity=0.0, flux=2e5, n=9, spacing=90, noisy=True):
 
 @both
 @pytest.mark.parametrize("fwhm", [2.0, 4.0, 9.0])
+@pytest.mark.slow
 def test_the_star_is_found_where_it_is(name, fwhm):
     rng = np.random.default_rng(1)
     image, xy = field(rng, fwhm)

@@ -214,6 +214,7 @@ def test_an_output_folder_that_cannot_be_written_is_exit_1_with_one_sentence(her
     assert sorted(path.name for path in here.iterdir()) == ["file"]
 
 
+@pytest.mark.slow
 def test_products_are_not_written_among_the_raw_files(here, night):
     before = digests(night.folder)
     ran = run("OPTICAM", night.folder, "--out", night.folder)

@@ -56,6 +56,7 @@ def test_planes_that_would_outlast_the_next_file_are_colours(tmp_path):
     ],
     ids=str,
 )
+@pytest.mark.slow
 def test_planes_that_follow_each_other_in_time_are_not_colours(tmp_path, given):
     cubes(tmp_path, **given)
     assert set(by_band(tmp_path)) == {"r"}

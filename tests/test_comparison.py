@@ -128,6 +128,7 @@ def test_biases_of_whole_numbers_lose_no_frame(sigma):
 
 
 @pytest.mark.parametrize("n", [3, 4, 5, 10, 20])
+@pytest.mark.slow
 def test_twilight_flats_lose_no_frame(n):
     for seed in range(6):
         flats, variances = twilight_flats(np.random.default_rng(seed), n)

@@ -46,6 +46,7 @@ def used(folder, **more):
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("every", [1, 2])
+@pytest.mark.slow
 def test_calibrated_copies_beside_the_raw_frames_are_excluded(tmp_path, way, every):
     make, cards = WAYS[way]
     lights(tmp_path, START, n=6)

@@ -185,6 +185,7 @@ class Retired(Toy):
     cameras = (replace(MAIN, gain=(Dated(2.0 * GAIN, since="2011-05-01T12:00", until="2012-05-01"),)),)
 
 
+@pytest.mark.slow
 def test_frames_are_simulated_on_a_day_on_which_all_constants_are_declared():
     assert a_frame(FrameKind.SCIENCE, Retired.cameras[0]).mid_time.isot[:10] == "2011-05-02"
     assert a_frame(FrameKind.SCIENCE, MAIN).mid_time.isot[:10] == "2025-02-22"

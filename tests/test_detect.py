@@ -53,6 +53,7 @@ def matched(stars, xy, reach):
 
 @pytest.mark.parametrize("psf", [gaussian, moffat])
 @pytest.mark.parametrize("fwhm", [1.5, 2.5, 4.0, 6.0, 10.0, 20.0])
+@pytest.mark.slow
 def test_all_stars_and_nothing_else_are_found_at_any_seeing(psf, fwhm):
     rng = np.random.default_rng(1)
     clean, xy, _ = field(psf, fwhm, rng)
@@ -187,6 +188,7 @@ def test_any_byte_order_and_layout_gives_the_same_stars(make):
 
 @pytest.mark.parametrize("psf", [gaussian, moffat])
 @pytest.mark.parametrize("fwhm", [2.0, 3.0, 5.0, 9.0, 20.0])
+@pytest.mark.slow
 def test_the_seeing_is_right_within_three_percent(psf, fwhm):
     rng = np.random.default_rng(13)
     clean, xy, _ = field(psf, fwhm, rng, signal=(300, 1000))
@@ -199,6 +201,7 @@ def test_the_seeing_is_right_within_three_percent(psf, fwhm):
 
 @pytest.mark.parametrize("psf", [gaussian, moffat])
 @pytest.mark.parametrize(("fwhm", "binning"), [(9.0, 2), (14.0, 3), (20.0, 5)])
+@pytest.mark.slow
 def test_the_seeing_is_as_right_from_squares_of_pixels(psf, fwhm, binning):
     rng = np.random.default_rng(16)
     clean, xy, _ = field(psf, fwhm, rng, signal=(300, 1000))

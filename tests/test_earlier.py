@@ -87,7 +87,7 @@ def test_batch_and_watch_refuse_another_instrument_too(night):  # noqa: F811
 
 def test_the_way_out_is_another_folder(night, tmp_path):  # noqa: F811
     done = run("GMOS", night.folder, "--out", tmp_path / "gmos", *QUICK)
-    assert done.status == 1 and "GMOS understands none of" in done.err and not (tmp_path / "gmos").exists()
+    assert done.status == 1 and "GMOS recognises none of" in done.err and not (tmp_path / "gmos").exists()
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_the_instrument_is_read_from_the_comment_whatever_a_spreadsheet_made_of_
 def test_a_run_that_understands_no_frame_writes_nothing(night):  # noqa: F811
     shutil.rmtree(night.red)
     done = run("GMOS", night.folder, *QUICK)
-    assert done.status == 1 and "GMOS understands none of" in done.err and "nothing was written" in done.err
+    assert done.status == 1 and "GMOS recognises none of" in done.err and "nothing was written" in done.err
     with pytest.raises(NotUnderstood):
         watch_night(Gmos(), night.folder, idle=0.0)
     assert not night.red.exists()

@@ -173,6 +173,7 @@ def test_the_folder_of_the_night_may_not_be_a_link_and_the_sentence_names_out(tm
 
 
 @pytest.mark.parametrize("nth", range(60))
+@pytest.mark.slow
 def test_a_folder_that_is_swapped_for_a_link_at_any_moment_leads_nowhere(red, outside, monkeypatch, nth):
     before, calls = state(outside), []
 

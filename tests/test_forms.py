@@ -273,6 +273,7 @@ GOOD = {**NUMBERS, **PACKED, **PLACED, **CARDS}
 
 
 @pytest.mark.parametrize("form", GOOD)
+@pytest.mark.slow
 def test_one_sky_is_the_same_electrons_in_every_form(tmp_path, form):
     write, quantum = GOOD[form]
     ccd = potpyri_like.read(write(file_of(tmp_path, form)), Plain)

@@ -197,6 +197,7 @@ def odd_headers(draw, cards, *, extensions):
     [(Opticam(), OPTICAM_CARDS), (Gmos(), GMOS_CARDS), (Toy(), TOY_CARDS)],
     ids=lambda value: getattr(value, "name", ""),
 )
+@pytest.mark.slow
 def test_an_odd_header_is_described_or_rejected(instrument, cards, examples):
     @given(odd_headers(cards, extensions=instrument.name == "GMOS"))
     def describing(header):

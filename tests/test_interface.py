@@ -73,6 +73,7 @@ def test_the_light_curve_is_that_of_the_command_to_the_last_digit(night, tmp_pat
             assert np.array_equal(one, other, equal_nan=one.dtype.kind == "f"), name
 
 
+@pytest.mark.slow
 def test_a_run_shows_its_observations_its_lines_and_its_choices(night):
     run = night.run
     assert (len(run), run.exit_status) == (2, 0) and [one.names[2] for one in run] == ["g", "r"]
@@ -153,6 +154,7 @@ def test_errors_name_what_was_wrong(night, tmp_path):
         pl.read(tmp_path / "a.fits", "OPTICAM")
 
 
+@pytest.mark.slow
 def test_what_a_night_may_not_say_is_warned_of(night):
     (night.folder / "reduce.toml").write_text('scheduler = "tcp://127.0.0.1:1"\n')
     try:

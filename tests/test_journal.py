@@ -88,6 +88,7 @@ def holder(tmp_path):
         process.stdout.close()
 
 
+@pytest.mark.slow
 def test_a_second_opener_is_told_who_is_at_work_and_a_killed_process_lets_go(holder):
     process, root = holder
     with pytest.raises(
@@ -405,6 +406,7 @@ def another_database(path):
 
 
 @pytest.mark.parametrize("how", SPOIL)
+@pytest.mark.slow
 def test_a_spoilt_database_is_begun_afresh(full, raw, how, caplog):
     root, asked = full
     SPOIL[how](root / FOLDER / NAME)
@@ -519,6 +521,7 @@ def files_of(folder):
 
 @pytest.mark.parametrize("name", ["lock", NAME, f"{NAME}-wal", f"{NAME}-shm", f"{NAME}-journal"])
 @pytest.mark.parametrize("link", [os.symlink, os.link], ids=["link", "hard link"])
+@pytest.mark.slow
 def test_a_link_among_the_files_of_the_journal_is_not_followed(full, raw, theirs, name, link):
     root, asked = full
     before = files_of(theirs.parent)

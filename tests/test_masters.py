@@ -238,6 +238,7 @@ def median_of(master):
     return float(np.median(master.pixels.data))
 
 
+@pytest.mark.slow
 def test_a_clean_night_loses_no_frame(night):
     result, status = reduced(night)
     assert not result.problems and not status
@@ -376,6 +377,7 @@ def doubts_of(result):
     return [f"{p.what}: {p.why}" for p in result.problems if p.grade is Grade.DOUBTFUL]
 
 
+@pytest.mark.slow
 def test_flats_that_fall_into_two_groups_are_not_mixed_and_are_named(clean_night, night):
     wanted, _ = reduced(shutil.copytree(clean_night, night.parent / "twin"))
     paths = keep(calibrations(night, "flat"), 4)
@@ -424,6 +426,7 @@ def lights_of(night):
     )
 
 
+@pytest.mark.slow
 def test_a_dark_brighter_than_its_science_frames_is_doubtful(night):
     for path in calibrations(night, "dark"):
         change(path, lambda counts: counts + 3000)
@@ -431,6 +434,7 @@ def test_a_dark_brighter_than_its_science_frames_is_doubtful(night):
     assert "master dark of 30 s" in doubt and "brighter than the science frames of 30 s" in doubt
 
 
+@pytest.mark.slow
 def test_darks_below_the_bias_are_doubtful_from_twice_the_read_noise_on(night):
     for path in calibrations(night, "dark"):
         change(path, lambda counts: counts - 4)
@@ -450,6 +454,7 @@ def test_a_bias_above_the_science_frames_is_doubtful(night):
     assert "master bias" in doubt and "above that of the science frames" in doubt
 
 
+@pytest.mark.slow
 def test_a_read_noise_declared_three_times_too_small_shows_in_the_biases(night, rng):
     for path in calibrations(night, "bias"):
         change(
@@ -459,6 +464,7 @@ def test_a_read_noise_declared_three_times_too_small_shows_in_the_biases(night, 
     assert "scatter by 18 electron, where a read noise of 6 electron is declared" in doubt
 
 
+@pytest.mark.slow
 def test_two_flats_of_other_darks_differ_by_the_variance_that_their_darks_give_them(tmp_path):
     plan = NightPlan(
         frames=2,
@@ -537,6 +543,7 @@ def test_a_level_without_light_that_nobody_declared_is_estimated_and_said(bare):
     assert not any("pedestal" in p.what for p in bare_result(bare, pedestal="none").problems)
 
 
+@pytest.mark.slow
 def test_only_by_wish_is_it_subtracted_from_the_flats(bare):
     left_in = bare_result(bare).masters.flat.pixels.data
     auto = bare_result(bare, pedestal="auto").masters.flat.pixels.data

@@ -98,6 +98,7 @@ def test_the_sky_is_unbiased_and_its_variance_honest():
 
 
 @pytest.mark.parametrize("binning", [1, 2, 3])
+@pytest.mark.slow
 def test_the_sky_is_as_well_known_from_squares_of_pixels(binning):
     rng = np.random.default_rng(10)
     places = np.arange(75.3, 900, 150)
@@ -337,6 +338,7 @@ def test_planes_of_one_value_and_read_only_ones_are_taken_as_they_are():
 
 @pytest.mark.parametrize("psf", [gaussian, moffat])
 @pytest.mark.parametrize("binning", [2, 3])
+@pytest.mark.slow
 def test_well_sampled_stars_measure_the_same_on_squares_of_pixels(psf, binning):
     rng, fwhm = np.random.default_rng(14), 5.0 * binning
     clean, xy = star_field(psf, fwhm, rng, flux=(4.5, 6), grid=3, spacing=int(14 * fwhm))

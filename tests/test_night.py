@@ -93,6 +93,7 @@ def folders_of(*infos):
 # -- which files ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_frames_are_found_at_any_depth_in_any_letter_case_and_packing(tmp_path):
     write(tmp_path / "a.fits")
     write(tmp_path / "C1/b.FIT")
@@ -251,6 +252,7 @@ def test_a_folder_without_frames_is_one_sentence(tmp_path):
 @pytest.mark.parametrize(
     "name", ["#a.fits", "a b.fits", "a,b;c.fits", '"a".fits', "ä🔭.fits", "a\nb.fits", "-a.fits"]
 )
+@pytest.mark.slow
 def test_a_file_of_any_name_is_listed_and_its_edits_obeyed(tmp_path, name):
     write(tmp_path / "night" / name)
     write(tmp_path / "night/z.fits")
@@ -470,6 +472,7 @@ def test_a_frame_that_the_header_does_not_explain_can_be_explained_by_hand(tmp_p
 
 
 @pytest.mark.parametrize("words", ["leave out", "Leave Out", "leave_out", " LEAVE  OUT "])
+@pytest.mark.slow
 def test_a_frame_set_to_leave_out_is_left_out_until_it_is_set_to_use(tmp_path, first, words):
     night = scan(tmp_path / "night", TOY, edited=edited(first, "b.fits", status=words))
     row = by_file(night)["b.fits"]
@@ -571,6 +574,7 @@ def quoted(cell):
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 @pytest.mark.parametrize("comments", ["kept", "spoilt", "gone"])
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.slow
 def test_a_table_saved_by_a_spreadsheet_is_obeyed(tmp_path, first, delimiter, comments, newline):
     kept, rows = as_cells(tmp_path / "night.ecsv")
     rows[2][rows[0].index("status")] = "leave out"

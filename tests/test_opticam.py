@@ -230,6 +230,7 @@ class TestEvening:
     def days(self, infos):
         return [info.mid_time.isot[:10] for info in infos]
 
+    @pytest.mark.slow
     def test_a_date_that_flips_at_local_midnight_is_settled(self):
         """The PC keeps local time: until 08:00 UT its date is a day behind."""
         night = [("2023-02-01", "03:00:00.5"), ("2023-02-01", "07:59:00.5"), ("2023-02-02", "08:01:00.5")]

@@ -27,6 +27,7 @@ def skies(rng, *, sky, level, n=6, stars=30, response=0.01, shape=(240, 240)):
 
 @pytest.mark.parametrize("sky", [30, 200, 800])
 @pytest.mark.parametrize("level", [0, 390])
+@pytest.mark.slow
 def test_the_level_without_light_is_found_within_its_error(rng, sky, level):
     found = pedestal_of(skies(rng, sky=sky, level=level), read_variance=READ_NOISE**2 + GAIN**2 / 12)
     assert abs(found.level - level) < 2 * found.error + 0.02 * sky

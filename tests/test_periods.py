@@ -37,6 +37,7 @@ def test_the_errors_follow_the_scatter_when_none_are_given_or_they_are_too_small
     assert periodogram(time, flux, error / 3).period_error == pytest.approx(honest, rel=0.15)
 
 
+@pytest.mark.slow
 def test_white_noise_reaches_a_level_as_often_as_its_probability_says(rng):
     found = [periodogram(np.sort(rng.uniform(0, 1, 60)), rng.normal(size=60)) for _ in range(150)]
     above = np.mean([p.best_power > p.levels for p in found], axis=0)
@@ -76,6 +77,7 @@ def test_several_bands_share_one_period_as_in_the_general_solution(rng):
     assert found.amplitude == pytest.approx([0.003, 0.002, 0.001], abs=0.0015)
 
 
+@pytest.mark.slow
 def test_the_period_of_several_bands_comes_back_within_its_error(rng):
     pulls = []
     for _ in range(60):

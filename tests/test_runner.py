@@ -403,6 +403,7 @@ def test_enough_tasks_are_given_out_for_all_workers():
 
 
 @pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.slow
 def test_what_workers_cannot_read_is_read_by_this_process_in_the_same_run(red, frames, pool, error):
     infos = frames(*"abcdef")
     stage = Blind(victims=("b.fits", "e.fits"), error=error)

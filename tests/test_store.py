@@ -269,6 +269,7 @@ SCALES = [
 @pytest.mark.parametrize("bitpix", [8, 16, 32, 64, -32, -64])
 @pytest.mark.parametrize("cards", SCALES, ids=str)
 @pytest.mark.parametrize("extension", [False, True])
+@pytest.mark.slow
 def test_pixels_are_those_that_astropy_reads(tmp_path, rng, bitpix, cards, extension):
     path = stored(tmp_path, rng, bitpix, cards, extension=extension)
     with warnings.catch_warnings():
@@ -332,6 +333,7 @@ def test_the_checksum_is_that_of_the_files_bytes(raw):
 
 @pytest.mark.parametrize("suffix", ["", ".gz", ".bz2", ".xz", ".fz"])
 @pytest.mark.parametrize("part", [0, 1, 79, 0.2, 0.5, 0.8])
+@pytest.mark.slow
 def test_a_truncated_file_is_rejected_by_name(raw, suffix, part):
     path = packed_as(raw, suffix)
     content = path.read_bytes()
@@ -490,6 +492,7 @@ def test_a_wrong_byte_in_a_packed_frame_is_noticed(raw, suffix):
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz", ".bz2", ".xz", ".fz"])
+@pytest.mark.slow
 def test_no_damage_to_a_file_raises_anything_but_a_frame_error(raw, rng, suffix):
     path = packed_as(raw, suffix)
     whole = path.read_bytes()

@@ -54,6 +54,7 @@ def test_the_flux_is_that_of_batman_to_a_millionth():
 
 
 @pytest.mark.parametrize("k", [0.001, 0.1, 0.5, 0.9, 1.0, 1.3, 3.0])
+@pytest.mark.slow
 def test_the_flux_is_that_of_rings_at_every_edge(k):
     contacts = {0.0, 0.3, 0.7, k, abs(1 - k), 1 + k}
     shifts = (0.0, 1e-13, -1e-13, 1e-9, -1e-9, 1e-6, -1e-6)

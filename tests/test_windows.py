@@ -85,6 +85,7 @@ def test_a_declared_card_tells_the_place(tmp_path):
     ],
     ids=str,
 )
+@pytest.mark.slow
 def test_a_window_of_no_known_place_goes_without(tmp_path, place):
     (observed,) = scan(night(tmp_path, place), Plain()).sets()
     assert observed.biases == observed.flats == ()

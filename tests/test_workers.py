@@ -126,6 +126,7 @@ def handler():
 # -- results -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_pool_gives_what_the_function_gives_here():
     before = children()
     with pool_of(2) as pool:
@@ -134,6 +135,7 @@ def test_a_pool_gives_what_the_function_gives_here():
         assert len(children() - before) == 2
 
 
+@pytest.mark.slow
 def test_tasks_run_in_other_processes_each_one_at_a_time(pool):
     at_work = {pool.submit(nap, 0.05).result() for _ in range(3)} | set(pool.map(nap, [0.05] * 6))
     assert os.getpid() not in at_work and at_work <= children()
