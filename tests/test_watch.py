@@ -484,7 +484,7 @@ def test_a_frame_that_comes_during_the_final_state_is_taken_in(sky, empty, hasty
 
     class Late(runner.Silent):
         def say(self, what):
-            if any("final state" in text for text in said) and not came:
+            if any("finalising" in text for text in said) and not came:
                 came.append(shutil.copy(frames[5], empty))
 
     said = []
