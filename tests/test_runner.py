@@ -242,7 +242,7 @@ def test_a_frame_that_kills_its_workers_is_rejected_the_others_unharmed_and_trie
     died = outcomes[2]
     assert died.rejected and died.died and died.stage == "worker"
     assert died.reason == (
-        "c.fits: every worker process that tried it died: killed, most likely out of memory; the frame is excluded"
+        "c.fits: every worker process that tried it died: killed, most likely out of memory; the frame is rejected"
     )
     assert not any(o.reason for o in outcomes if o is not died) and not runner.settled
     again, runner, progress = ran(red, infos, (Deadly(victim="c.fits"),), executor=pool)
