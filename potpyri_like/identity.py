@@ -32,6 +32,7 @@ _CONTRACT = "potpyri_like.instruments."
 _BESIDE = (
     "cli.py",
     "commands/",
+    "interface/",
     "products/",
     "run/arrivals.py",
     "run/batch.py",

@@ -131,6 +131,11 @@ class Master:
     bias_share: float = 0.0
     source: str = ""
 
+    @property
+    def words(self) -> str:
+        """What it is: "flat", "dark of 20 s"."""
+        return f"dark of {self.exposure:g} s" if self.kind == "dark" else self.kind
+
 
 @dataclass(frozen=True)
 class Masters:

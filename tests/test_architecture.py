@@ -135,6 +135,8 @@ def test_the_library_neither_prints_nor_exits():
     forbidden = {"print", "sys.exit", "exit", "quit", "os._exit"}
     found = {inside(path): calls for path in MODULES if (calls := called(path) & forbidden)}
     assert found == {"run/workers.py": {"os._exit"}}, "a worker ends with the process that started it"
+    shows = {inside(path).partition("/")[0] for path in MODULES if "click.echo" in called(path)}
+    assert shows == {"cli.py", "commands", "interface"}
     exits = {inside(path) for path in MODULES if "SystemExit" in called(path)}
     assert exits == {"cli.py", "commands/console.py", "commands/instruments.py", "commands/shared.py"}
 

@@ -12,8 +12,7 @@ import pytest
 
 from potpyri_like.commands.console import GOES_ON, STOPPED, Bars, interruptible, progress_for
 from potpyri_like.errors import NightError, UsageError
-from potpyri_like.run.log import Log, LogFile
-from potpyri_like.run.progress import Lines
+from potpyri_like.interface.screen import Lines, Log, LogFile
 from potpyri_like.store import Output
 
 SHOW_CURSOR, HIDE_CURSOR = b"\x1b[?25h", b"\x1b[?25l"

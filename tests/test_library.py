@@ -3,15 +3,20 @@
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import astropy.units as u
 import numpy as np
 import pytest
 from astropy.io import fits
+from fake_report import frame_info
 from small_night import run, run_json, small_night
 
 from potpyri_like.frame import Pixels
 from potpyri_like.imaging import drift_variance, verdicts
+from potpyri_like.primitives.borrowing import Borrower, Shelf
 from potpyri_like.store.library import entry_of, library_path, read_entries
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
@@ -187,3 +192,22 @@ def test_a_night_that_was_not_reduced_cannot_be_added(tmp_path, shelves):
     small_night(tmp_path / "night", frames=1)
     failed = run("library", "add", tmp_path / "night")
     assert failed.status == 1 and failed.err
+
+
+def test_copies_of_frames_of_other_settings_and_of_a_folder_named_library_are_told_apart():
+    calibration = SimpleNamespace(temperature_tolerance=2 * u.K)
+    maker = SimpleNamespace(
+        setup=SimpleNamespace(filter_mode="none", instrument=SimpleNamespace(calibration=calibration))
+    )
+    first = frame_info("a.fits")
+
+    def key(kind="bias", *, shelf=None, **changes):
+        shelf = shelf or Shelf(Path("/there/library"), (), "library", 2.0, is_of_user=True)
+        return Borrower(maker, shelf, (replace(first, **changes),)).key(kind, "2025-02-19", 20.0, None)
+
+    named = Shelf(Path("/there/library"), (), "library", 2.0)
+    keys = [key(), key(gain_setting="100"), key(offset="30"), key(shelf=named)]
+    assert len({*keys}) == 4
+    darks = [key("dark", temperature=t) for t in (-10.0, -10.4, 5.0)]
+    assert darks[0] == darks[1] != darks[2]
+    assert key(temperature=-10.0) == key()

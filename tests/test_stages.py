@@ -191,3 +191,17 @@ def test_a_setting_that_is_no_option_cannot_be_set():
         size: int = field(default=3)
 
     assert configured(Mine(), {"size": 5}).size == 3
+
+
+def test_a_stage_answers_to_its_former_names():
+    import potpyri_like.primitives as primitives
+
+    recipe = primitives.timeseries()
+    former = {old: stage for stage in recipe.stages for old in stage.former_names}
+    assert former["PickVariable"].name == "ChooseTarget" and former["HotPixels"].name == "FilterPixels"
+    for old, stage in former.items():
+        assert recipe.stages[recipe.position(old)] is stage
+    assert recipe.until("hot_pixels").stages[-1].name == "FilterPixels"
+    assert primitives.PickVariable is primitives.ChooseTarget and primitives.Find is primitives.DetectStars
+    with pytest.raises(AttributeError, match="PickNothing"):
+        _ = primitives.PickNothing

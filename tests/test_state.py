@@ -116,6 +116,13 @@ def test_science_frames_of_two_gains_are_two_observations(tmp_path):
     assert len({observed.folder for observed in sets}) == 2
 
 
+def test_a_science_frame_without_the_card_belongs_to_the_others_of_one_gain_and_to_none_of_two(tmp_path):
+    (one,) = night_of(tmp_path / "one", light1={}, light2={"GAIN": 100}, bias1={"GAIN": 200}).sets()
+    assert len(one.frames) == 2 and not one.biases
+    two = night_of(tmp_path / "two", light1={}, light2={"GAIN": 100}, light3={"GAIN": 200}).sets()
+    assert [len(observed.frames) for observed in two] == [1, 1, 1]
+
+
 def test_flats_of_other_bands_are_named(tmp_path):
     (observed,) = night_of(tmp_path, light1={}, flat1={"FILTER": "V"}, flat2={"FILTER": "g"}).sets()
     assert not observed.flats

@@ -10,12 +10,13 @@ from typing import TypeAlias
 
 from potpyri_like.instruments import Instrument
 from potpyri_like.interface.results import Run
+from potpyri_like.interface.screen import Lines
 from potpyri_like.night import Night
 from potpyri_like.night import scan as scan_night
 from potpyri_like.options import Options, OptionValue
 from potpyri_like.run.output import output_of
 from potpyri_like.run.pipeline import reduce_night
-from potpyri_like.run.progress import Lines, Progress, Silent
+from potpyri_like.run.progress import Progress, Silent
 from potpyri_like.run.recipe import installed
 from potpyri_like.run.settings import gather_options
 from potpyri_like.testing import NightPlan, Truth, simulate_night

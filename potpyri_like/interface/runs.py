@@ -15,6 +15,7 @@ from potpyri_like import __version__
 from potpyri_like.errors import UsageError
 from potpyri_like.instruments import Instrument
 from potpyri_like.interface.nights import AnyInstrument, AnyPath, instrument
+from potpyri_like.interface.screen import Lines, Log
 from potpyri_like.options import OptionField, OptionValue, public_name, value_type
 from potpyri_like.plugins import Plugins
 from potpyri_like.products import explanation, timing_lines
@@ -23,11 +24,10 @@ from potpyri_like.products.explanation import topics
 from potpyri_like.results import STATUS_WORDS, Timing
 from potpyri_like.run.batch import Entry, Outcome, nights_in, outcome_lines, run_batch
 from potpyri_like.run.inject import Trial, inject_transits, trial_lines
-from potpyri_like.run.log import Log
 from potpyri_like.run.memory import Standing, standing
 from potpyri_like.run.output import output_of
 from potpyri_like.run.pipeline import reduce_night
-from potpyri_like.run.progress import Lines, Progress, Silent
+from potpyri_like.run.progress import Progress, Silent
 from potpyri_like.run.recipe import installed, loaded, options_type
 from potpyri_like.run.record import last_run, metric_word, recipe_word, run_record
 from potpyri_like.run.settings import gather_options, user_options

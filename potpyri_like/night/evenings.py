@@ -17,7 +17,7 @@ from astropy.time import Time
 from potpyri_like.astrometry import evening_of, local_days, utc_days
 from potpyri_like.frame import FrameInfo, FrameKind
 
-__all__ = ["by_nearness", "days_between", "with_nights"]
+__all__ = ["by_nearness", "days_between", "night_in_words", "with_nights"]
 
 _THROUGH_NOON = (
     1 / 24
@@ -83,6 +83,14 @@ def _days_of(infos: Sequence[FrameInfo], site_of: Callable[[str], EarthLocation]
 def days_between(night: str, other: str) -> int:
     """Days from one night to another, negative where the other was before."""
     return int((np.datetime64(other) - np.datetime64(night)).astype(int))
+
+
+def night_in_words(other: str, night: str) -> str:
+    """Return a night, and how many days it is before or after another; "" is a night that is not known."""
+    if not other or not night:
+        return other or "an unknown date"
+    days = days_between(night, other)
+    return f"{other}, {abs(days)} day{'s' * (abs(days) != 1)} {'after' if days > 0 else 'before'}"
 
 
 def _nights_by_time(days: np.ndarray, science: Sequence[int]) -> dict[int, str]:

@@ -178,7 +178,7 @@ class Night:
         """
         groups: dict[str, dict[tuple, list[FrameInfo]]] = defaultdict(lambda: defaultdict(list))
         science = [info for info in self.frames if info.kind is FrameKind.SCIENCE]
-        for info in with_fields(science, self.instrument, joined=joined):
+        for info in with_fields(_with_settings(science), self.instrument, joined=joined):
             groups["" if joined else info.night][set_key(info)].append(info)
         is_dated = len(self.nights) > 1
         sets = []
@@ -278,9 +278,26 @@ def rejected(file: str, error: FrameError, edits: Mapping[str, Edit]) -> FrameRo
 
 def set_key(info: FrameInfo) -> tuple:
     """What the frames of one set share."""
+    return *_key_without_settings(info), info.gain_setting, info.offset
+
+
+def _key_without_settings(info: FrameInfo) -> tuple:
     place = None if info.window is None else info.window[:2]
-    settings = info.gain_setting, info.offset
-    return info.target.casefold(), info.camera, info.band, info.binning, info.readout, place, *settings
+    return info.target.casefold(), info.camera, info.band, info.binning, info.readout, place
+
+
+def _with_settings(frames: Sequence[FrameInfo]) -> list[FrameInfo]:
+    """The frames; where a header lacks gain or offset, and all others of its observation have one, it is that."""
+    found = list(frames)
+    for name in ("gain_setting", "offset"):
+        known: dict[tuple, set[str]] = defaultdict(set)
+        for info in found:
+            known[info.night, *_key_without_settings(info)].add(getattr(info, name))
+        for number, info in enumerate(found):
+            others = known[info.night, *_key_without_settings(info)] - {""}
+            if not getattr(info, name) and len(others) == 1:
+                found[number] = replace(info, **{name: next(iter(others))})  # type: ignore[arg-type]
+    return found
 
 
 def pixels_key(info: FrameInfo) -> tuple:

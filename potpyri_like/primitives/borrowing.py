@@ -10,13 +10,14 @@ from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
+import astropy.units as u
 import numpy as np
 
 from potpyri_like.encoding import fingerprint
 from potpyri_like.errors import ProductError
 from potpyri_like.frame import FrameInfo
 from potpyri_like.imaging import Verdict, drift_variance, near_exposure, verdicts
-from potpyri_like.night.evenings import days_between
+from potpyri_like.night.evenings import days_between, night_in_words
 from potpyri_like.night.fitting import temperature_of
 from potpyri_like.primitives.dark_ladder import dark_ladder
 from potpyri_like.primitives.making_masters import Maker
@@ -27,7 +28,6 @@ __all__ = ["Borrower", "Shelf", "closed_shelf", "judged", "shelf_in", "shelf_of_
 
 log = logging.getLogger(__name__)
 
-_LIBRARY = "library"  # what reports call the user's own
 _COMPARED = 6  # masters of a library that show how they change with time
 _OLDEST = 400  # days; an older master is not used
 
@@ -57,12 +57,15 @@ class Shelf:
         What the report calls it.
     tolerance : float
         By how much the detector may have been warmer in a dark, K.
+    is_of_user : bool
+        It is the user's library, wherever that lies, and not a folder that was named.
     """
 
     folder: Path
     entries: tuple[LibraryEntry, ...]
     name: str
     tolerance: float
+    is_of_user: bool = False
 
     @cached_property
     def verdicts(self) -> dict[str, Verdict]:
@@ -134,7 +137,7 @@ class Shelf:
 
 def shelf_of_user(folder: Path, tolerance: float) -> Shelf:
     """The user's library for an instrument, which may be empty: copies that earlier runs made of it are used again."""
-    return Shelf(folder, tuple(read_entries(folder)), _LIBRARY, tolerance)
+    return Shelf(folder, tuple(read_entries(folder)), "library", tolerance, is_of_user=True)
 
 
 def shelf_in(folder: Path, tolerance: float, say: Callable[[str], object]) -> Shelf:
@@ -189,9 +192,16 @@ class Borrower:
         """What a copy is known by again: not by what lies on the shelf."""
         first = self.frames[0]
         where = first.camera, first.binning, first.readout, first.band if kind == "flat" else "", first.shape
-        shelf = "" if self.shelf.name == _LIBRARY else str(self.shelf.folder)
+        settings = first.gain_setting, first.offset, self.warmth() if kind == "dark" else None
+        shelf = "" if self.shelf.is_of_user else str(self.shelf.folder)
         mode = self.maker.setup.filter_mode
-        return fingerprint("borrowed", shelf, kind, night, exposure, bias is not None, where, mode)
+        return fingerprint("borrowed", shelf, kind, night, exposure, bias is not None, where, settings, mode)
+
+    def warmth(self) -> int | None:
+        """The detector's temperature in steps of what darks may differ by: one frame more does not change it."""
+        warm = temperature_of(self.frames)
+        step = float(self.maker.setup.instrument.calibration.temperature_tolerance.to_value(u.K))
+        return None if warm is None or step <= 0 else round(warm / step)
 
     def found(
         self, kind: str, night: str, exposure: float, bias: Master | None
@@ -226,7 +236,7 @@ class Borrower:
         if jump:
             words += f"; but by {jump} it had changed for good, and whether before or after this night is not known"
         grade = Grade.DOUBTFUL if jump else Grade.REMARK
-        problems.append(Problem(_title(master), "masters", words, grade))
+        problems.append(Problem(master.words, "masters", words, grade))
         return master, problems
 
     def dark(
@@ -251,7 +261,7 @@ class Borrower:
         seen = [(_day(other), read_entry(self.shelf.folder, other)) for other in same[:_COMPARED]]
         days = _age(entry, night)
         more = drift_variance(seen, days) if entry.night and night else None
-        when = _away(entry, night)
+        when = night_in_words(entry.night, night)
         head = f"the night has none that serves; that of {when}, from the {self.shelf.name} is used"
         rung = f"of {when}" if master.rung == "exact" else f"{master.rung}, of {when}"
         if more is None:
@@ -268,10 +278,6 @@ class Borrower:
         )
 
 
-def _title(master: Master) -> str:
-    return f"dark of {master.exposure:g} s" if master.kind == "dark" else master.kind
-
-
 def _age(entry: LibraryEntry, night: str) -> int:
     """Days between a master and a night; 0 where one of them is not known."""
     return abs(days_between(night, entry.night)) if entry.night and night else 0
@@ -279,11 +285,3 @@ def _age(entry: LibraryEntry, night: str) -> int:
 
 def _day(entry: LibraryEntry) -> float:
     return float(date.fromisoformat(entry.night).toordinal()) if entry.night else 0.0
-
-
-def _away(entry: LibraryEntry, night: str) -> str:
-    """A night, and how far it is from another."""
-    if not entry.night or not night:
-        return entry.night or "an unknown date"
-    days = days_between(night, entry.night)
-    return f"{entry.night}, {abs(days)} day{'s' * (abs(days) != 1)} {'after' if days > 0 else 'before'}"

@@ -15,7 +15,7 @@ from potpyri_like.frame import FrameInfo
 from potpyri_like.imaging import Pedestal, group_exposures
 from potpyri_like.instruments import Calibration
 from potpyri_like.night import ObservationSet, slug
-from potpyri_like.night.evenings import by_nearness, days_between
+from potpyri_like.night.evenings import by_nearness, night_in_words
 from potpyri_like.options import Options
 from potpyri_like.primitives.borrowing import Borrower, Shelf, shelf_in, shelf_of_user
 from potpyri_like.primitives.dark_ladder import has_exposure
@@ -207,23 +207,11 @@ def _borrowed(nights: Mapping[str, Masters], observed: ObservationSet) -> list[P
         for master in _night_masters(masters):
             others = {taken[label].night for label in master.inputs} - {night}
             if others and night:
-                what = f"{observed.name}: {_master_words(master)}"
-                words = " and ".join(_away(other, night) for other in sorted(others))
+                what = f"{observed.name}: {master.words}"
+                words = " and ".join(night_in_words(other, night) for other in sorted(others))
                 why = f"there is none of the night of {night}; that of {words}, is used"
                 found.append(Problem(what, "night", why, Grade.REMARK))
     return found
-
-
-def _away(other: str, night: str) -> str:
-    """A night, and how many days it is before or after another."""
-    if not other:
-        return "an unknown date"
-    days = days_between(night, other)
-    return f"{other}, {abs(days)} day{'s' * (abs(days) != 1)} {'after' if days > 0 else 'before'}"
-
-
-def _master_words(master: Master) -> str:
-    return f"dark of {master.exposure:g} s" if master.kind == "dark" else master.kind
 
 
 def _missing_masters(observed: ObservationSet, wanted: _Wanted, masters: Masters) -> list[Problem]:
@@ -276,7 +264,7 @@ def _ladder_choices(
     gain = [_gain_choice(m) for m in _with_other_gain(masters)]
     return gain + [
         Choice(
-            _master_words(m),
+            m.words,
             m.rung,
             _frames_in_words(m, taken[m.kind], left_out),
             tuple(_calibration_candidate(m, frame, left_out, taken[m.kind]) for frame in taken[m.kind]),

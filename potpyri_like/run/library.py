@@ -15,6 +15,7 @@ from potpyri_like.results import Grade
 from potpyri_like.run.output import output_of
 from potpyri_like.run.record import last_run, run_record
 from potpyri_like.store.library import (
+    LARGEST_MASTER,
     LibraryEntry,
     add_entry,
     entry_of,
@@ -23,8 +24,6 @@ from potpyri_like.store.library import (
 )
 
 __all__ = ["Added", "Shown", "add_night", "added_lines", "library_lines", "show_library"]
-
-_LARGEST = 2**31  # bytes of a master
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,11 @@ def add_night(night: Path, *, out: Path | None = None) -> list[Added]:
         entry = None
         try:
             content = (
-                b"" if why else output.read_bytes(product) if output.signature(product)[0] < _LARGEST else b""
+                b""
+                if why
+                else output.read_bytes(product)
+                if output.signature(product)[0] < LARGEST_MASTER
+                else b""
             )
         except OSError as error:
             why, content = f"it cannot be read ({error.strerror or error})", b""

@@ -17,10 +17,11 @@ from astropy.io import fits
 
 from potpyri_like.errors import ProductError
 from potpyri_like.frame import Pixels
-from potpyri_like.store.output import Output
+from potpyri_like.store.output import Output, images_in
 from potpyri_like.store.words import one_line
 
 __all__ = [
+    "LARGEST_MASTER",
     "LibraryEntry",
     "add_entry",
     "entry_of",
@@ -32,7 +33,7 @@ __all__ = [
 
 _INDEX = "index.json"
 _KINDS = ("bias", "dark", "flat")
-_LARGEST = 2**31  # bytes of a master
+LARGEST_MASTER = 2**31  # bytes of a master
 _BLOCKS = 8  # along each axis, of the shape that is remembered of a flat
 
 
@@ -184,16 +185,15 @@ def read_entry(folder: Path, entry: LibraryEntry) -> Pixels:
     ProductError
         It is not as it was when it was added.
     """
-    output = Output(folder)
     try:
-        content = output.read_bytes(entry.file)
+        content = Output(folder).read_bytes(entry.file)
     except OSError as error:
         raise ProductError(f"{folder / entry.file}: it cannot be read ({error.strerror or error})") from error
     if hashlib.sha256(content).hexdigest() != entry.sha256:
         raise ProductError(
             f"{folder / entry.file}: it is not as it was added; add its night again with reduce library add NIGHT"
         )
-    data, mask, error_plane = output.read_images(entry.file)
+    data, mask, error_plane = images_in(io.BytesIO(content))
     return Pixels(data, np.square(error_plane), mask)
 
 
@@ -220,7 +220,7 @@ def masters_in(folder: Path, say: Callable[[str], object]) -> list[LibraryEntry]
 
 
 def _is_master_sized(path: Path) -> bool:
-    return path.is_file() and not path.is_symlink() and path.stat().st_size < _LARGEST
+    return path.is_file() and not path.is_symlink() and path.stat().st_size < LARGEST_MASTER
 
 
 def entry_of(name: str, content: bytes) -> LibraryEntry | None:

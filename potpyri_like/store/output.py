@@ -25,7 +25,7 @@ from potpyri_like.errors import PixelError, ProductError
 from potpyri_like.store.folders import Folder
 from potpyri_like.store.raw import signature_of
 
-__all__ = ["FITS_ELECTRON", "OWN_FOLDER", "REMEDY", "Output", "Scratch", "table_text"]
+__all__ = ["FITS_ELECTRON", "OWN_FOLDER", "REMEDY", "Output", "Scratch", "images_in", "table_text"]
 
 FITS_ELECTRON = "ct"  # what an electron is called in FITS files
 _UNIT, _ELECTRON = re.compile(r"BUNIT|TUNIT\d+"), re.compile(r"\belectrons?\b")
@@ -36,6 +36,13 @@ _WRITING, _WORK = (
 )  # names of what is not finished, and of what runs of old needed meanwhile
 OWN_FOLDER = "red"  # in the night, where no other is named
 REMEDY = "make room or give the right to write there, or choose another folder with --out DIR"
+
+
+def images_in(file: BinaryIO) -> list[np.ndarray]:
+    """Return the images of an open FITS file that we wrote, in native byte order."""
+    with fits.open(file, memmap=False) as hdus:
+        images = [hdu.data for hdu in hdus if hdu.data is not None]
+        return [np.ascontiguousarray(image, dtype=image.dtype.newbyteorder("=")) for image in images]
 
 
 @dataclass(frozen=True)
@@ -118,9 +125,8 @@ class Output:
 
     def read_images(self, name: str) -> list[np.ndarray]:
         """The images of a FITS file that we wrote, in native byte order."""
-        with self.open(name) as file, fits.open(file, memmap=False) as hdus:
-            images = [hdu.data for hdu in hdus if hdu.data is not None]
-            return [np.ascontiguousarray(image, dtype=image.dtype.newbyteorder("=")) for image in images]
+        with self.open(name) as file:
+            return images_in(file)
 
     def sha256(self, name: str) -> str:
         """The SHA-256 of a product's bytes."""

@@ -1,4 +1,4 @@
-"""The log of a run: in a file of its output folder, and on the screen where that is wanted."""
+"""What a run shows on the screen: its log, which also goes to a file, and a line for each stage."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import click
 from potpyri_like.errors import NotUnderstood, ProductError, ReductionError, UsageError
 from potpyri_like.store import Output
 
-__all__ = ["Log", "LogFile"]
+__all__ = ["Lines", "Log", "LogFile"]
 
 log = logging.getLogger("potpyri_like.cli")
 
@@ -124,3 +124,17 @@ class Log:
         self.logger.setLevel(level)
         if isinstance(error, UsageError | NotUnderstood) and self.file is not None:
             self.file.discard()
+
+
+class Lines:
+    """A line for each stage, in a pipe."""
+
+    def begin(self, what: str, total: int) -> None:
+        click.echo(f"{what}: {total} frame{'s' * (total != 1)}", err=True)
+
+    def step(self) -> None: ...
+
+    def end(self) -> None: ...
+
+    def say(self, what: str) -> None:
+        click.echo(what, err=True)
