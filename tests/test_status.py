@@ -59,7 +59,7 @@ def test_remarks_of_one_kind_share_a_line_and_what_is_missing_does_not():
         "missing: WASP-0: dark: no dark frames that fit",
         "missing: WASP-1: dark: no dark frames that fit",
         "note: 5 frames: 0 stars found (f0.fits, f1.fits, f2.fits and 2 more; night.ecsv names each)",
-        "note: 2 times: no dark frames that fit (focus 0: dark, focus 1: dark)",
+        "note: no dark frames that fit (focus 0: dark; focus 1: dark)",
     ]
 
 

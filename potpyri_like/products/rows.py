@@ -214,5 +214,6 @@ def _counted(alike: list[Problem]) -> str:
         f" and {len(alike) - NAMED} more; night.ecsv names each" if len(alike) > NAMED and of_frames else ""
     )
     rest = rest or (f" and {len(alike) - NAMED} more" if len(alike) > NAMED else "")
-    number = plural(len(alike), "frame") if of_frames else plural(len(alike), "time")
-    return f"{number}: {_bare_reason(alike[0])} ({', '.join(names[:NAMED])}{rest})"
+    if not of_frames:
+        return f"{_bare_reason(alike[0])} ({'; '.join(names[:NAMED])}{rest})"
+    return f"{plural(len(alike), 'frame')}: {_bare_reason(alike[0])} ({', '.join(names[:NAMED])}{rest})"
