@@ -297,7 +297,7 @@ def dates() -> list[Case]:
         bad("date_only.fits", lambda s: s.saying(UT="2025-02-23", DATE_OBS="2025-02-23"), "no valid time"),
         bad("date_number.fits", lambda s: s.saying(UT=20250223, DATE_OBS=20250223.5), "no valid time"),
         structural(
-            "date_latin1", "no believable", UT=b"UT      = '2025\xb702\xb723 05:00:00'", DATE_OBS="COMMENT"
+            "date_latin1", "no valid time", UT=b"UT      = '2025\xb702\xb723 05:00:00'", DATE_OBS="COMMENT"
         ),
     ]
 

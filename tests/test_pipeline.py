@@ -165,7 +165,7 @@ def test_told_nothing_the_star_with_the_transit_is_found(night, tmp_path):
         x, y = truth.target_xy[result.observed.camera]
         curve = result.light_curve
         assert np.hypot(curve.x[0] - x, curve.y[0] - y) < 1
-        assert "no target was named" in curve.reasons["target"]
+        assert "no target given" in curve.reasons["target"]
 
 
 def test_a_frame_of_another_field_is_flagged_and_the_run_goes_on(tmp_path):

@@ -184,7 +184,7 @@ def test_bands_in_another_time_are_left_out_and_said_so(result):
     other = make_set(band="r", barycentric=False).light_curve
     figure = Figure(figsize=(8.5, 6))
     draw_bands(figure, (result.light_curve, other))
-    assert any("r is in another time" in text.get_text() for text in figure.texts)
+    assert any("r has times on another scale" in text.get_text() for text in figure.texts)
 
 
 def test_field_shows_target_lime_comparisons_red_others_orange(result):

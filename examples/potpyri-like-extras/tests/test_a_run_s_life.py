@@ -134,4 +134,4 @@ def test_it_is_verified_and_explained(night, words, capsys):
     table = night / "red" / "WASP-0" / "g" / "unevenness.ecsv"
     table.write_text(table.read_text() + "x 1\n")
     assert command("verify", night, "--seed", 1, "--jobs", 1) == 3
-    assert "WASP-0/g/unevenness.ecsv: it has changed" in capsys.readouterr().out
+    assert "WASP-0/g/unevenness.ecsv: changed" in capsys.readouterr().out
