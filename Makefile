@@ -46,7 +46,7 @@ test: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST)
 
 quick: $(VENV)/.test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(PROCESSES) --dist loadfile -m "not slow" tests
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q $(PROCESSES) --dist loadfile -m "not slow" tests
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .

@@ -421,6 +421,7 @@ def test_the_period_is_found_in_each_band(varying):
         assert work.result.flux_relation is not None
 
 
+@pytest.mark.slow
 def test_the_band_that_follows_is_named_with_its_lag(varying):
     first, second = varying
     (found,) = first.result.lags.values()

@@ -74,6 +74,7 @@ def points(screen, band):
     return int(near(screen, band_colour(band), 8).sum())
 
 
+@pytest.mark.slow
 def test_every_frame_with_a_picture_is_shown_and_a_lost_one_is_not(movie, shots):
     assert shots[LOST] is None
     assert sum(1 for _ in screens(movie)) == 19
@@ -98,11 +99,13 @@ def test_the_paper_is_white(movie):
     assert all((screen[0] == 255).all() for screen in screens(movie))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("most", "wanted"), [(1, 1), (2, 2), (7, 7), (500, 19)])
 def test_no_more_pictures_than_wanted(result, shots, most, wanted):
     assert sum(1 for _ in screens(animated_field(shots, result.light_curve, most=most))) == wanted
 
 
+@pytest.mark.slow
 def test_few_pictures_are_spread_from_the_first_to_the_last(result, shots, movie):
     every, few = list(screens(movie)), list(screens(animated_field(shots, result.light_curve, most=2)))
     assert points(few[0], "g") == points(every[0], "g")
@@ -129,6 +132,7 @@ def test_points_to_come_are_there_but_pale(movie):
     assert (there.sum(axis=1) > last[coloured].sum(axis=1) + 100).mean() > 0.9
 
 
+@pytest.mark.slow
 def test_the_target_lies_in_the_middle_of_its_circles_in_every_frame(movie):
     places = []
     for screen in screens(movie):
@@ -163,6 +167,7 @@ def test_comparison_stars_in_the_field_have_circles(result):
     assert near(screen, COMPARISON).sum() == 0
 
 
+@pytest.mark.slow
 def test_what_makes_a_frame_doubtful_is_told_in_its_picture_only(movie):
     told = [int(near(screen, OTHER, 30).sum()) for screen in screens(movie)]
     assert np.flatnonzero(told).tolist() == [CLOUDY]

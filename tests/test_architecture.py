@@ -1,4 +1,5 @@
 import ast
+import functools
 import importlib
 import inspect
 import re
@@ -44,8 +45,14 @@ def inside(path):
 
 
 @cache
+@functools.cache
+def parsed(path):
+    return ast.parse(path.read_text("utf-8"))
+
+
+@functools.cache
 def tree(path):
-    return list(ast.walk(ast.parse(path.read_text("utf-8"))))
+    return list(ast.walk(parsed(path)))
 
 
 def nodes(path, kind):
@@ -206,7 +213,7 @@ def test_the_contract_reads_in_four_sections():
 
 
 def test_every_module_says_what_it_is():
-    assert not [inside(path) for path in MODULES if not ast.get_docstring(ast.parse(path.read_text("utf-8")))]
+    assert not [inside(path) for path in MODULES if not ast.get_docstring(parsed(path))]
 
 
 def test_all_is_what_there_is():
@@ -245,7 +252,7 @@ def test_every_name_is_public_or_private():
         known = getattr(public, "__all__", [])
         loose += [
             f"{inside(path)}: {name}"
-            for name in own_names(ast.parse(path.read_text("utf-8")))
+            for name in own_names(parsed(path))
             if name[0] != "_" and name not in known and not is_hook_or_command(getattr(public, name))
         ]
     assert not loose
@@ -254,7 +261,7 @@ def test_every_name_is_public_or_private():
 def test_any_is_for_what_truly_is_anything():
     found = []
     for path in sorted(PACKAGE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in tree(path):
             notes = [getattr(node, "annotation", None), getattr(node, "returns", None)]
             found += [
                 f"{inside(path)}:{part.lineno}"

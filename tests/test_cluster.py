@@ -65,6 +65,7 @@ def threads():
 # -- what cannot be reached ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_address_where_nobody_answers_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(workers_module, "CONNECT", "0.3s")
     small_night(tmp_path / "night", frames=1, size=(64, 64), stars=0, comparisons=1)

@@ -64,6 +64,7 @@ def test_it_keeps_the_contract(hall42):
     assert not failed
 
 
+@pytest.mark.slow
 def test_the_frames_of_the_night_are_what_they_are(night):
     kinds = [(info.kind, info.band) for info in night.frames]
     assert not night.rejected

@@ -51,6 +51,7 @@ def test_an_instrument_is_found_by_name_by_class_and_by_itself():
         pl.instrument("OPTICAN")
 
 
+@pytest.mark.slow
 def test_a_scan_writes_nothing_and_lists_all_frames(tmp_path):
     folder = tmp_path / "night"
     pl.simulate("OPTICAM", folder, NightPlan(frames=2, size=(64, 64), bands=("g",), darks=2, flats=2))
@@ -85,6 +86,7 @@ def test_a_run_shows_its_observations_its_lines_and_its_choices(night):
     assert told["target_xy"] == {"value": night.target, "from": "reduce()"}
 
 
+@pytest.mark.slow
 def test_observations_are_found_by_any_of_their_names(night):
     run = night.run
     assert run["WASP-0", "g"].name == run["C1"].name == "WASP-0, C1 g"
@@ -94,6 +96,7 @@ def test_observations_are_found_by_any_of_their_names(night):
         _ = run["wasp-0"]
 
 
+@pytest.mark.slow
 def test_tables_have_units_and_times(night):
     curve, series, stars = (getattr(night.run["g"], name) for name in ("light_curve", "time_series", "stars"))
     assert isinstance(curve, QTable) and curve["bjd_tdb"].unit == u.d
@@ -101,6 +104,7 @@ def test_tables_have_units_and_times(night):
     assert np.array_equal(series.time.jd, curve["bjd_tdb"].value) and len(stars) > 5
 
 
+@pytest.mark.slow
 def test_single_steps_by_hand_give_the_pixels_and_the_flux_of_the_run(night):
     one = night.run["g"]
     curve, result = one.light_curve, one.result
@@ -144,6 +148,7 @@ def test_the_filter_and_the_calibration_take_anybodys_ccddata():
         pl.detect(CCDData(np.zeros((2, 3, 4)), unit="electron"))
 
 
+@pytest.mark.slow
 def test_errors_name_what_was_wrong(night, tmp_path):
     with pytest.raises(UsageError, match=r"reduce\(\).*did you mean aperture"):
         pl.reduce(night.folder, "OPTICAM", aperture_=3)

@@ -299,6 +299,7 @@ def test_one_flat_that_is_none_does_not_cost_the_night(night, counts, why):
     assert [word for word, _ in status.values()] == ["rejected"]
 
 
+@pytest.mark.slow
 def test_a_dark_without_its_bias_is_rejected_even_among_two(night):
     darks = keep(calibrations(night, "dark"), 2)
     change(darks[0], lambda counts: counts - 200)
@@ -534,6 +535,7 @@ def bare(tmp_path):
     return tmp_path / "night"
 
 
+@pytest.mark.slow
 def test_a_level_without_light_that_nobody_declared_is_estimated_and_said(bare):
     result = bare_result(bare)
     (problem,) = (p for p in result.problems if "pedestal" in p.what)
@@ -550,6 +552,7 @@ def test_only_by_wish_is_it_subtracted_from_the_flats(bare):
     assert auto.std() > 1.01 * left_in.std()  # a level without light makes vignetting look less
 
 
+@pytest.mark.slow
 def test_nothing_is_estimated_where_a_bias_or_an_overscan_tells(night):
     assert reduced(night)[0].masters.pedestal == 0
     for kind in ("bias", "dark"):
@@ -581,6 +584,7 @@ class Doubled(Toy):
     cameras = (replace(Toy.cameras[0], gain=2.6 * u.electron / u.adu),)
 
 
+@pytest.mark.slow
 def test_a_gain_that_is_wrong_by_two_is_on_the_screen_and_a_right_one_is_not(night):
     output = Output(night / "red")
     output.make()

@@ -70,6 +70,7 @@ def test_thirty_percent_false_stars_and_flips_do_no_harm():
     assert (right, wrong) == (1, 0)
 
 
+@pytest.mark.slow
 def test_frames_of_different_cameras_match():
     kind = {"scale": (0.9, 1.1), "options": {"scale": (0.9, 1.1)}}
     right, wrong = rates(np.random.default_rng(6), 25, true=18, false=7, **kind)

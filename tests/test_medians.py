@@ -71,6 +71,7 @@ def test_it_is_the_scipy_median_filter_bit_for_bit(rng, kind, shape):
     assert result.dtype == image.dtype and result.tobytes() == wanted.tobytes()
 
 
+@pytest.mark.slow
 def test_the_bands_leave_no_seam(rng):
     image = rng.normal(size=(2500, 700))
     np.testing.assert_array_equal(median3x3(image), median_filter(image, size=3, mode="reflect"))

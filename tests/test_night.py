@@ -442,6 +442,7 @@ def test_an_unchanged_table_changes_nothing(tmp_path, first):
     assert [row.info.decided_by for row in again.rows] == [row.info.decided_by for row in fresh.rows]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cells", "attribute", "value"),
     [

@@ -239,6 +239,7 @@ class TestEvening:
         assert [start_of(info)[11:] for info in settled] == [f"{time}00" for _, time in night]
         assert all(flagged(info) for info in settled)
 
+    @pytest.mark.slow
     def test_an_evening_date_that_is_kept_all_night_is_settled_by_frames_from_before_utc_midnight(self):
         flats = [("2023-02-01", "23:30:00.5"), ("2023-02-01", "23:59:59.5")]
         night = [("2023-02-01", "00:00:10.5"), ("2023-02-01", "05:00:00.5"), ("2023-02-01", "12:00:00.5")]

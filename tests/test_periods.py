@@ -17,6 +17,7 @@ def observed(rng, n=200, amplitude=0.004, sigma=0.003, phase=1.0, span=0.2):
     return time, 1 + amplitude * np.sin(2 * np.pi * time / PERIOD + phase) + error * rng.normal(size=n), error
 
 
+@pytest.mark.slow
 def test_the_period_and_the_amplitude_come_back_within_their_errors(rng):
     found = [periodogram(*observed(rng)) for _ in range(80)]
     pulls = np.array(

@@ -89,6 +89,7 @@ def test_fluxes_deviate_from_the_truth_by_their_errors(mode):
     assert np.all(np.abs(np.mean(pulls, axis=(0, 1))) < (4 / np.sqrt(4000) if mode == "none" else 0.2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["none", "median"])
 def test_the_variance_of_a_pixel_is_that_which_it_shows_from_frame_to_frame(mode):
     """In the sky, in the wings and in the core of a star that does not outrun the noise from pixel to pixel."""

@@ -273,6 +273,7 @@ def test_a_stage_that_reads_what_a_saved_frame_has_not_gets_it(night, mine):
     assert levels(night) == pytest.approx([declared] * N)
 
 
+@pytest.mark.slow
 def test_the_file_in_the_documentation_runs(night, tmp_path):
     text = (Path(__file__).parents[1] / "docs" / "extend.md").read_text("utf-8")
     (code,) = re.findall(r'```python\n("""mine\.py.*?)```', text, re.DOTALL)
@@ -284,6 +285,7 @@ def test_the_file_in_the_documentation_runs(night, tmp_path):
 # -- authority -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_night_cannot_name_a_file_and_one_sentence_says_so(night, mine, tmp_path):
     mine.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n" + MINE)
     (night / "reduce.toml").write_text(f"recipe = {str(mine)!r}\nfit = 'none'\n")

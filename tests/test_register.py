@@ -181,6 +181,7 @@ def test_five_stars_are_enough(fwhm, seed):
     assert error_of(found.transform, weather.transform) < 0.1 * fwhm
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fwhm", "trail"), [(3.0, (9.0, 5.0)), (8.0, (14.0, -9.0))])
 def test_trailed_stars_are_matched_by_their_middles(fwhm, trail):
     weather = Weather(fwhm, turned(0, (7, 3)), trail=trail)

@@ -23,6 +23,7 @@ def report_with(*grades):
     return replace(good, sets=sets, problems=problems)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("grades", "status"),
     [

@@ -48,6 +48,7 @@ def test_the_factor_of_a_wrong_gain_comes_back(rng, factor):
     assert found.error < 0.01 * factor
 
 
+@pytest.mark.slow
 def test_the_error_is_the_scatter_of_the_factor(rng):
     trials = [told(flats(rng, [9000] * 2, shape=(200, 200))) for _ in range(60)]
     factor, error = np.array(trials).T

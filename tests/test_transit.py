@@ -38,6 +38,7 @@ def physical(rng):
     return 2 * np.sqrt(q1) * q2, np.sqrt(q1) * (1 - 2 * q2)
 
 
+@pytest.mark.slow
 def test_the_flux_is_that_of_batman_to_a_millionth():
     batman = pytest.importorskip("batman")
     rng = np.random.default_rng(1)

@@ -34,6 +34,7 @@ def night(folder, lights=8, others=()):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "what", "remedy"),
     [
@@ -54,6 +55,7 @@ def test_what_looks_like_a_frame_and_is_not_opened_is_named_with_what_to_do(tmp_
     assert len(scanned.frames) == 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OTHERS)
 def test_what_does_not_look_like_a_frame_is_not_named(tmp_path, name):
     assert scan(night(tmp_path, others=[name]), Plain()).unopened == ()
@@ -133,6 +135,7 @@ def test_what_calls_itself_a_zip_archive_and_is_none_is_passed_over(tmp_path):
     assert list(unopened_among([tmp_path / "odd.zip"], [], Path(tmp_path))) == []
 
 
+@pytest.mark.slow
 def test_an_archive_that_unfolds_without_end_is_rejected(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.fits.zip", "w", zipfile.ZIP_DEFLATED) as made:
         made.writestr("a.fits", io.BytesIO(bytes(2**27)).getvalue())

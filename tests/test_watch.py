@@ -317,6 +317,7 @@ def test_a_night_without_a_frame_ends_when_idle_and_leaves_nothing(empty, hasty)
     assert not list(empty.iterdir())
 
 
+@pytest.mark.slow
 def test_while_another_run_is_at_work_there_is_no_watch(sky, empty, hasty):
     folder, options = sky
     shutil.copy(science(folder)[0], empty)

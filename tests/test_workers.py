@@ -141,6 +141,7 @@ def test_tasks_run_in_other_processes_each_one_at_a_time(pool):
     assert os.getpid() not in at_work and at_work <= children()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "error",
     [FrameError("a.fits: spoilt"), ValueError("no"), OSError(28, "No space left"), MemoryError()],
@@ -268,6 +269,7 @@ def test_a_pool_ends_when_all_its_tasks_are_done():
         pool.submit(square, 3)
 
 
+@pytest.mark.slow
 def test_a_pool_can_be_cancelled_in_the_middle_of_long_tasks(tmp_path):
     before = children()
     pool = Pool(2)
