@@ -106,6 +106,7 @@ class FrameFlag(IntFlag):
     TIME_DOUBTFUL = 8  # the mid-exposure time was assumed or corrected
     POOR_SEEING = 16  # FWHM far above that of the night
     TRAILED = 32  # the stars are far longer than those of the night
+    DISAGREE = 64  # no common factor describes what happened to the comparison stars
 
 
 class StarFlag(IntFlag):
@@ -140,6 +141,7 @@ EXCLUDED_FROM: Mapping[int, Purpose] = MappingProxyType(
         int(FrameFlag.TIME_DOUBTFUL): Purpose.TIMES,
         int(FrameFlag.POOR_SEEING): _EVERYTHING,
         int(FrameFlag.TRAILED): _EVERYTHING,
+        int(FrameFlag.DISAGREE): _EVERYTHING,
         int(StarFlag.SATURATED) << STAR_FLAG_SHIFT: _EVERYTHING,
         int(StarFlag.COSMIC_RAY) << STAR_FLAG_SHIFT: _EVERYTHING,
         int(StarFlag.FILLED) << STAR_FLAG_SHIFT: _EVERYTHING,

@@ -1,5 +1,6 @@
 """Numerics on stars and light curves."""
 
+from potpyri_like.photometry.agreement import disagreement
 from potpyri_like.photometry.apertures import aperture_sums
 from potpyri_like.photometry.bins import Bins, bin_series
 from potpyri_like.photometry.budget import BUDGET_CLOSED, NoiseBudget, close_budget, noise_terms, photons_seen
@@ -35,6 +36,7 @@ from potpyri_like.photometry.noise import (
     scintillation,
     spikes,
 )
+from potpyri_like.photometry.odd_light import odd_light
 from potpyri_like.photometry.photometers import (
     Aperture,
     Context,
@@ -88,6 +90,7 @@ __all__ = [
     "close_budget",
     "combined_significance",
     "detect_stars",
+    "disagreement",
     "ensemble_light_curve",
     "ensemble_weights",
     "expected",
@@ -102,6 +105,7 @@ __all__ = [
     "measure_stars",
     "nan_median",
     "noise_terms",
+    "odd_light",
     "peaks",
     "photons_seen",
     "point_to_point",

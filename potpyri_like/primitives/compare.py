@@ -21,7 +21,15 @@ from potpyri_like.photometry import (
 )
 from potpyri_like.photometry.choice import total_rms
 from potpyri_like.primitives.fields import APERTURE, SERIES, STAR_TABLE, TARGET
-from potpyri_like.primitives.points import HABIT, SERIES_FRAMES, for_choices, unfit, with_clouds
+from potpyri_like.primitives.points import (
+    HABIT,
+    SERIES_FRAMES,
+    for_choices,
+    unfit,
+    with_clouds,
+    with_disagreement,
+    with_odd_light,
+)
 from potpyri_like.primitives.reasons import said
 from potpyri_like.primitives.stage import SetStage, Tools, Work
 from potpyri_like.primitives.star_table import star_table
@@ -56,9 +64,9 @@ class CompareStars(SetStage):
     settled: Mapping[str, ApertureChoice] = field(default_factory=dict, compare=False, repr=False)
 
     def __call__(self, work: Work, tools: Tools) -> Work:
-        series = with_clouds(
-            work.result[SERIES], work.target_star
-        )  # flags first: what is bad chooses nothing
+        series = with_odd_light(work.result[SERIES])  # flags first: what is bad chooses nothing
+        series = with_clouds(series, work.target_star)
+        series = with_disagreement(series, work.target_star)
         steady = for_choices(series)
         choice = self.settled.get(work.observed.folder) or self.choice(work, steady, tools.options)
         choice = without_drifting(choice, steady, work.target_star)
