@@ -118,6 +118,8 @@ class StarFlag(IntFlag):
     EDGE = 8  # the aperture or the annulus leaves the image
     NO_CENTROID = 16  # the centroid failed or wandered off; the position is the reference's, carried over
     COSMIC_RAY = 32  # a cosmic ray inside the aperture
+    NEIGHBOUR = 64  # light of other stars in the aperture
+    SLOPE = 128  # the sky around it is not level
     FILLED = 256  # much of the star's light fell on bad pixels: filled from its profile, or not measured
 
 
@@ -132,7 +134,8 @@ class Purpose(IntFlag):
 _EVERYTHING = Purpose.CHOICES | Purpose.FIT | Purpose.TIMES
 # The one table of what a flagged point is excluded from. A bit that is not in it excludes from nothing: a replaced hot
 # pixel; a bad pixel that held little of the star's light; a position carried over, which a faint star is measured at;
-# an annulus cut by the edge of the image (an aperture that is gives no flux at all).
+# an annulus cut by the edge of the image (an aperture that is gives no flux at all); light of other stars, or a sky
+# that is not level, in all points alike.
 EXCLUDED_FROM: Mapping[int, Purpose] = MappingProxyType(
     {
         int(FrameFlag.UNMATCHED): _EVERYTHING,

@@ -52,6 +52,7 @@ from potpyri_like.photometry.psf import Profile, fit_profile
 from potpyri_like.photometry.reach import light_reach, sky_annulus, sky_noise
 from potpyri_like.photometry.seeing import RICH, fwhm_at, fwhm_of, profile_at, round_up, sharp_and_rich
 from potpyri_like.photometry.series import LightCurve, Series
+from potpyri_like.photometry.surroundings import light_of_others, sky_error
 
 __all__ = [
     "BUDGET_CLOSED",
@@ -101,6 +102,7 @@ __all__ = [
     "fwhm_of",
     "glance",
     "light_lost",
+    "light_of_others",
     "light_reach",
     "measure_stars",
     "nan_median",
@@ -120,6 +122,7 @@ __all__ = [
     "scintillation",
     "sharp_and_rich",
     "sky_annulus",
+    "sky_error",
     "sky_noise",
     "spikes",
     "stars_at",

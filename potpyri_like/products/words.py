@@ -46,6 +46,8 @@ _STAR_WORDS = {
     StarFlag.EDGE: "aperture or annulus leaves the image",
     StarFlag.NO_CENTROID: "no centroid, position predicted",
     StarFlag.COSMIC_RAY: "cosmic ray in the aperture",
+    StarFlag.NEIGHBOUR: "light of other stars in the aperture",
+    StarFlag.SLOPE: "sky around the star not level",
     StarFlag.FILLED: "much of the flux on bad pixels",
 }
 FLAG_MEANINGS = {
