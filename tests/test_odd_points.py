@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from potpyri_like.frame import MaskBit, StarFlag
-from potpyri_like.photometry import disagreement, measure_stars, odd_light
+from potpyri_like.photometry import disagreement, measure_stars, odd_light, plateau
 from potpyri_like.photometry.psf import Profile
 
 FWHM, SKY, N_FRAMES = 4.5, 60.0, 16
@@ -140,3 +140,29 @@ def test_three_stars_cannot_tell_which_is_right(rng):
     flux, error = curves(rng, n_stars=3)
     flux[20, :2] *= 0.8
     assert not disagreement(flux, error).any()
+
+
+def peaks(rng, *, seeing, full=np.inf, n_stars=12):
+    """Peaks above the sky, fluxes and errors of stars as the seeing changes, cut off at a level."""
+    flux = np.geomspace(2.5e6, 5e4, n_stars) * np.ones((len(seeing), 1))
+    peak = 0.88 * flux / seeing[:, None] ** 2 * rng.normal(1, 0.01, flux.shape)
+    return np.minimum(peak, full * rng.normal(1, 0.004, flux.shape)), flux, np.sqrt(flux)
+
+
+def test_peaks_that_end_at_one_level_are_cut_off(rng):
+    seeing = rng.uniform(3.6, 6.0, 20)
+    values = peaks(rng, seeing=seeing, full=90000.0)
+    level = plateau(*values)
+    assert 0.95 * 90000 < level < 90000
+    assert (values[0] > level)[:, 0].sum() == pytest.approx((0.88 * 2.5e6 / seeing**2 > 90000).sum(), abs=2)
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.02, 0.3])
+def test_the_brightest_star_of_a_steady_night_is_not_cut_off(rng, spread):
+    for _ in range(20):
+        assert plateau(*peaks(rng, seeing=4.5 * (1 + spread * rng.uniform(-1, 1, 30)))) == np.inf
+
+
+def test_few_stars_or_points_tell_of_no_level(rng):
+    assert plateau(*peaks(rng, seeing=np.full(3, 4.0), full=100000.0)) == np.inf
+    assert plateau(*peaks(rng, seeing=np.full(20, 4.0), full=90000.0, n_stars=3)) == np.inf

@@ -47,6 +47,7 @@ from potpyri_like.photometry.photometers import (
     Scene,
     Shape,
 )
+from potpyri_like.photometry.plateau import plateau
 from potpyri_like.photometry.presence import SIGMA_STAR, combined_significance, forced_flux
 from potpyri_like.photometry.psf import Profile, fit_profile
 from potpyri_like.photometry.reach import light_reach, sky_annulus, sky_noise
@@ -110,6 +111,7 @@ __all__ = [
     "odd_light",
     "peaks",
     "photons_seen",
+    "plateau",
     "point_to_point",
     "profile_at",
     "rank_variables",

@@ -29,17 +29,24 @@ from potpyri_like.primitives.points import (
     with_clouds,
     with_disagreement,
     with_odd_light,
+    with_plateau,
 )
 from potpyri_like.primitives.reasons import said
 from potpyri_like.primitives.stage import SetStage, Tools, Work
 from potpyri_like.primitives.star_table import star_table
 from potpyri_like.primitives.surroundings import Surroundings, surroundings_of
-from potpyri_like.results import Candidate, Choice, StarTable
+from potpyri_like.results import Candidate, Choice, Grade, Problem, StarTable
 from potpyri_like.stages import Input
 
 __all__ = ["CompareStars", "aperture_choice", "without_drifting"]
 
 _DRIFTING, _DRIFT = 6.0, 0.002  # standard deviations; relative, over the night's range of airmass
+
+
+_PLATEAU = (
+    "pixels end at about {:.0f} electrons above the sky, below the declared saturation: from there on they count as"
+    " saturated; correct the instrument's saturation"
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,8 @@ class CompareStars(SetStage):
     settled: Mapping[str, ApertureChoice] = field(default_factory=dict, compare=False, repr=False)
 
     def __call__(self, work: Work, tools: Tools) -> Work:
-        series = with_odd_light(work.result[SERIES])  # flags first: what is bad chooses nothing
+        series, full = with_plateau(work.result[SERIES])  # flags first: what is bad chooses nothing
+        series = with_odd_light(series)
         series = with_clouds(series, work.target_star)
         series = with_disagreement(series, work.target_star)
         steady, around = for_choices(series), surroundings_of(work, series)
@@ -75,6 +83,8 @@ class CompareStars(SetStage):
         if around is not None and work.target_star is not None:
             series = around.flagged(series, work.target_star, choice.index)
             problems = around.problems(work.observed.name, choice.index)
+        if np.isfinite(full):
+            problems.append(Problem(work.observed.name, "saturation", _PLATEAU.format(full), Grade.REMARK))
         table = star_table(series, choice)
         chosen = Choice(
             "aperture",

@@ -15,6 +15,7 @@ from potpyri_like.photometry import (
     light_lost,
     nan_median,
     odd_light,
+    plateau,
     robust_rms,
     running_median,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "with_disagreement",
     "with_flags",
     "with_odd_light",
+    "with_plateau",
     "without_mistaken",
 ]
 
@@ -178,6 +180,20 @@ def with_odd_light(series: Series) -> Series:
     )
     odd = odd_light(series.flux, series.flux_err, series.radii_fwhm)
     return replace(series, star_flags=flags | np.where(odd, int(StarFlag.COSMIC_RAY), 0))
+
+
+def with_plateau(series: Series) -> tuple[Series, float]:
+    """The series with the points flagged as saturated that end at a level below the declared one, and that level.
+
+    Infinity where there is none, electron.
+    """
+    plain = int(np.argmin(np.abs(series.radii_fwhm - HABIT)))
+    known = (series.star_flags & StarFlag.SATURATED) > 0
+    height = np.where(known, np.nan, series.peak - series.sky)
+    level = plateau(height, series.flux[..., plain], series.flux_err[..., plain])
+    with np.errstate(invalid="ignore"):
+        cut = height > level
+    return replace(series, star_flags=series.star_flags | np.where(cut, int(StarFlag.SATURATED), 0)), level
 
 
 def with_disagreement(series: Series, target: int | None) -> Series:

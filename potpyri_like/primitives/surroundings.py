@@ -16,7 +16,7 @@ __all__ = ["Surroundings", "surroundings_of"]
 
 _CLEAN = 0.02  # of the light: so much of other stars is let in
 _SLIGHTLY_MORE = 1.2  # times the least of all apertures, where none is clean
-_SLOPE, _SURE = 0.01, 5.0  # of the flux, and standard deviations: a sky that is not level
+_SLOPE, _SURE = 0.02, 5.0  # of the flux, and standard deviations: a sky that is not level
 _MUCH = 0.10  # of the flux: the depth of a transit is another one
 
 
