@@ -20,7 +20,8 @@ def with_one_spelling(infos: Sequence[FrameInfo]) -> list[FrameInfo]:
     """The frames, each target under the name that most of its frames have.
 
     Names are those of one target that are equal but for case, blanks, hyphens and underscores, and whose frames point
-    within 3' of each other. A hyphen between digits counts: NGC4993-1 and NGC49931 are two.
+    within 3' of each other; where headers do not tell, their stars show later whether it is one field. A hyphen
+    between digits counts: NGC4993-1 and NGC49931 are two.
     """
     names = other_spellings(infos)
     return [replace(info, target=names.get(info.target, info.target)) for info in infos]
@@ -46,9 +47,7 @@ def _bare(name: str) -> str:
 
 
 def _are_near(frames: Sequence[FrameInfo]) -> bool:
-    """Whether the first frame of each name points to the same field; not where that is not known."""
-    firsts = {info.target: info for info in reversed(frames) if info.pointing is not None}
-    if len(firsts) < len({info.target for info in frames}):
-        return False
-    first, *others = (info.pointing for info in firsts.values())
-    return all(first.separation(other) < _NEAR for other in others if first is not None and other is not None)
+    """Whether the first frame of each name points to the same field, as far as their headers tell."""
+    places = {info.target: info.pointing for info in reversed(frames) if info.pointing is not None}
+    first, *others = [*places.values()] or [None]
+    return all(first.separation(other) < _NEAR for other in others)

@@ -101,7 +101,7 @@ def _without_place(night: Night) -> Iterator[Problem]:
 def _spellings_found(night: Night) -> Iterator[Problem]:
     """A remark for each target whose name is spelt in several ways."""
     for other, usual in night.spellings.items():
-        why = f"frames named {other!r} point to the field of {usual!r}: they are frames of one target"
+        why = f"the names {other!r} and {usual!r} are taken as those of one target"
         yield Problem(usual, "night", why, Grade.REMARK)
 
 
