@@ -14,10 +14,8 @@ from potpyri_like.lightcurves import Estimate, beta_at, flip_times
 from potpyri_like.lightcurves.transit import transit_depth, transit_light_curve
 from potpyri_like.options import Options
 from potpyri_like.photometry import LightCurve
-from potpyri_like.primitives.noise import AverageOverTime, ComputeNoiseBudget
-from potpyri_like.primitives.periods import SearchPeriods, period_words
-from potpyri_like.primitives.stage import Setup, Work
-from potpyri_like.primitives.transit import (
+from potpyri_like.primitives.compute_noise_budget import AverageOverTime, ComputeNoiseBudget
+from potpyri_like.primitives.fit_transit import (
     FitTransit,
     band_curve,
     curve_names,
@@ -25,6 +23,8 @@ from potpyri_like.primitives.transit import (
     usable_flux,
     with_sure_clocks,
 )
+from potpyri_like.primitives.search_periods import SearchPeriods, period_words
+from potpyri_like.primitives.stage import Setup, Work
 from potpyri_like.results import Grade, StarTable
 from potpyri_like.sky.archive import ENVIRONMENT, Ephemeris
 

@@ -16,7 +16,7 @@ from small_night import run, run_json, small_night
 
 from potpyri_like.frame import Pixels
 from potpyri_like.imaging import drift_variance, verdicts
-from potpyri_like.primitives.borrowing import Borrower, Shelf
+from potpyri_like.primitives.borrowed_masters import Borrower, Shelf
 from potpyri_like.store.library import entry_of, library_path, read_entries
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))

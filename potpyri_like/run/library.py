@@ -9,7 +9,7 @@ from pathlib import Path
 
 from potpyri_like.errors import NightError
 from potpyri_like.night import slug
-from potpyri_like.primitives.borrowing import judged
+from potpyri_like.primitives.borrowed_masters import judged
 from potpyri_like.products import aligned
 from potpyri_like.results import Grade
 from potpyri_like.run.output import output_of

@@ -20,7 +20,7 @@ from potpyri_like.imaging import Verdict, drift_variance, near_exposure, verdict
 from potpyri_like.night.evenings import days_between, night_in_words
 from potpyri_like.night.fitting import temperature_of
 from potpyri_like.primitives.dark_ladder import dark_ladder
-from potpyri_like.primitives.making_masters import Maker
+from potpyri_like.primitives.master_maker import Maker
 from potpyri_like.results import Grade, Master, Problem
 from potpyri_like.store.library import LibraryEntry, masters_in, read_entries, read_entry
 

@@ -40,9 +40,9 @@ from potpyri_like.primitives.fields import (
     STAR_TABLE,
     TRANSIT,
 )
+from potpyri_like.primitives.fit_transit import usable_flux
 from potpyri_like.primitives.points import SERIES_FRAMES, point_flags
 from potpyri_like.primitives.stage import SetStage, Tools, Work
-from potpyri_like.primitives.transit import usable_flux
 from potpyri_like.results import Grade, Problem, SetResult, StarTable
 from potpyri_like.stages import Input
 

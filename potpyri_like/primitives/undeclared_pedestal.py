@@ -12,7 +12,7 @@ from potpyri_like.frame import FrameInfo
 from potpyri_like.imaging import Pedestal, pedestal_of, sample_boxes, typical
 from potpyri_like.instruments import camera_named
 from potpyri_like.instruments.cameras import camera_of_date
-from potpyri_like.primitives.making_masters import Maker
+from potpyri_like.primitives.master_maker import Maker
 from potpyri_like.results import Grade, Problem
 from potpyri_like.store import read_header
 

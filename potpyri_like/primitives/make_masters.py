@@ -17,13 +17,13 @@ from potpyri_like.instruments import Calibration
 from potpyri_like.night import ObservationSet, slug
 from potpyri_like.night.evenings import by_nearness, night_in_words
 from potpyri_like.options import Options
-from potpyri_like.primitives.borrowing import Borrower, Shelf, shelf_in, shelf_of_user
+from potpyri_like.primitives.borrowed_masters import Borrower, Shelf, shelf_in, shelf_of_user
 from potpyri_like.primitives.dark_ladder import has_exposure
+from potpyri_like.primitives.doubtful_masters import contradictions
 from potpyri_like.primitives.fields import FILTER_MODE, MASTERS
-from potpyri_like.primitives.making_masters import Maker
-from potpyri_like.primitives.plausible import contradictions
+from potpyri_like.primitives.master_maker import Maker
 from potpyri_like.primitives.stage import SetStage, Setup, Tools, Work, exposure_of
-from potpyri_like.primitives.undeclared import pedestal_in_words, undeclared_pedestal
+from potpyri_like.primitives.undeclared_pedestal import pedestal_in_words, undeclared_pedestal
 from potpyri_like.results import Candidate, Choice, Grade, Master, Masters, Problem
 from potpyri_like.store.library import library_path
 

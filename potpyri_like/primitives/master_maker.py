@@ -37,7 +37,7 @@ from potpyri_like.imaging import (
 from potpyri_like.night import band_slug, dated, slug, with_folder
 from potpyri_like.primitives.dark_ladder import dark_ladder
 from potpyri_like.primitives.fields import POISSON_FACTOR, READING
-from potpyri_like.primitives.hot_pixels import FilterPixels
+from potpyri_like.primitives.filter_pixels import FilterPixels
 from potpyri_like.primitives.odd_frames import judge
 from potpyri_like.primitives.stage import Setup, Tools, exposure_of
 from potpyri_like.primitives.trim import Trim

@@ -10,7 +10,7 @@ import numpy as np
 from potpyri_like.errors import FrameError
 from potpyri_like.frame import FrameInfo
 from potpyri_like.imaging import typical
-from potpyri_like.primitives.making_masters import Maker, some_of
+from potpyri_like.primitives.master_maker import Maker, some_of
 from potpyri_like.primitives.stage import exposure_of
 from potpyri_like.results import Grade, Masters, Problem
 
