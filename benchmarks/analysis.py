@@ -24,8 +24,9 @@ from potpyri_like.lightcurves import transit_light_curve
 from potpyri_like.night import ObservationSet
 from potpyri_like.options import Options
 from potpyri_like.photometry import Aperture, Measurement
+from potpyri_like.primitives.average_over_time import AverageOverTime
 from potpyri_like.primitives.compare_stars import CompareStars
-from potpyri_like.primitives.compute_noise_budget import AverageOverTime, ComputeNoiseBudget
+from potpyri_like.primitives.compute_noise_budget import ComputeNoiseBudget
 from potpyri_like.primitives.extract_light_curve import ExtractLightCurve
 from potpyri_like.primitives.fit_transit import FitTransit
 from potpyri_like.primitives.gather_series import GatherSeries

@@ -14,7 +14,8 @@ from potpyri_like.lightcurves import Estimate, beta_at, flip_times
 from potpyri_like.lightcurves.transit import transit_depth, transit_light_curve
 from potpyri_like.options import Options
 from potpyri_like.photometry import LightCurve
-from potpyri_like.primitives.compute_noise_budget import AverageOverTime, ComputeNoiseBudget
+from potpyri_like.primitives.average_over_time import AverageOverTime
+from potpyri_like.primitives.compute_noise_budget import ComputeNoiseBudget
 from potpyri_like.primitives.fit_transit import (
     FitTransit,
     band_curve,

@@ -1,5 +1,6 @@
 """Stages that run against any registered instrument."""
 
+from potpyri_like.primitives.align import Align
 from potpyri_like.primitives.calibrate import Calibrate
 from potpyri_like.primitives.choose_target import ChooseTarget
 from potpyri_like.primitives.compare_stars import CompareStars
@@ -12,7 +13,7 @@ from potpyri_like.primitives.match_cameras import MatchCameras
 from potpyri_like.primitives.measure import Measure
 from potpyri_like.primitives.recipes import imaging, timeseries
 from potpyri_like.primitives.register import ChooseReference, DetectStars, Register
-from potpyri_like.primitives.stack import Align, Stack
+from potpyri_like.primitives.stack import Stack
 from potpyri_like.primitives.stage import (
     Exposure,
     ExposureStage,

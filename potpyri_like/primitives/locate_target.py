@@ -23,7 +23,9 @@ from potpyri_like.primitives.fields import (
     REGISTRATION,
     TARGET,
 )
-from potpyri_like.primitives.places import PlaceByProbe, PlaceBySky, Search, agreed, target_spec
+from potpyri_like.primitives.place_by_probe import PlaceByProbe
+from potpyri_like.primitives.place_by_sky import PlaceBySky
+from potpyri_like.primitives.places import Search, agreed, target_spec
 from potpyri_like.primitives.reference_match import ON_CHIP, ON_SKY, at, base_of, match_references, only
 from potpyri_like.primitives.register import Register, sample_of
 from potpyri_like.primitives.stage import FrameOutcome, TargetStage, Tools, Work

@@ -5,10 +5,11 @@ from __future__ import annotations
 from potpyri_like.hookspecs import hookimpl
 from potpyri_like.primitives.animate import Animate
 from potpyri_like.primitives.audit_times import AuditTimes
+from potpyri_like.primitives.average_over_time import AverageOverTime
 from potpyri_like.primitives.calibrate import Calibrate
 from potpyri_like.primitives.choose_target import ChooseTarget
 from potpyri_like.primitives.compare_stars import CompareStars
-from potpyri_like.primitives.compute_noise_budget import AverageOverTime, ComputeNoiseBudget
+from potpyri_like.primitives.compute_noise_budget import ComputeNoiseBudget
 from potpyri_like.primitives.extract_light_curve import ExtractLightCurve
 from potpyri_like.primitives.filter_pixels import FilterPixels
 from potpyri_like.primitives.fit_transit import FitTransit
