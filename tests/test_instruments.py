@@ -99,7 +99,7 @@ class TestDescription:
 
     @pytest.mark.parametrize("card", ["EXPTIME", "DATE-OBS"])
     def test_a_missing_card_is_named_with_the_file(self, card):
-        with pytest.raises(HeaderError, match=rf"frame\.fits: .*{card}.*the frame is excluded"):
+        with pytest.raises(HeaderError, match=rf"frame\.fits: .*{card}.*the frame is rejected"):
             described(Toy(), lacking(card))
 
     def test_a_band_target_or_position_that_is_missing_is_empty(self):
@@ -530,7 +530,7 @@ class TestAmplifiers:
             (hdu, x0, 2, "[5:44,1:20]") for hdu, x0 in ((1, 0), (2, 40), (3, 100))
         ]
         assert image_hdus(Tiled(), tiles(0, 40)) == (1, 2)
-        with pytest.raises(HeaderError, match=r"frame\.fits: no DATA card in HDU 1; the frame is excluded"):
+        with pytest.raises(HeaderError, match=r"frame\.fits: no DATA card in HDU 1; the frame is rejected"):
             Tiled().layout(tiles(0, 40, DATA=""))
         with pytest.raises(HeaderError, match=r"frame\.fits: no image in it"):
             Tiled().layout(make_header(CARDS, extensions=[{"NAXIS": 0}]))

@@ -327,7 +327,7 @@ def test_a_frame_of_another_shape_is_rejected_with_both_shapes(tmp_path):
     night = scan(tmp_path, TOY)
     (row,) = night.rejected
     assert row.reason == (
-        "d.fits: 10 x 6 pixels, where 3 others of WASP-0 in R have 8 x 6; the frame is excluded"
+        "d.fits: 10 x 6 pixels, where 3 others of WASP-0 in R have 8 x 6; the frame is rejected"
     )
     assert len(night.sets()) == 1 and len(night.sets()[0].frames) == 3
 

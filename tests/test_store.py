@@ -377,7 +377,7 @@ def test_what_is_no_fits_file_is_rejected_by_name(tmp_path, content):
     path = tmp_path / "raw.fits"
     path.write_bytes(content)
     with pytest.raises(
-        HeaderError, match=r"^raw\.fits: it is not a readable FITS file \(.+\); the frame is excluded$"
+        HeaderError, match=r"^raw\.fits: it is not a readable FITS file \(.+\); the frame is rejected$"
     ):
         read_header(path)
 

@@ -47,9 +47,9 @@ def batch(
 ) -> None:
     """Reduce many nights, and end with a table of what became of each.
 
-    NIGHT is a folder, or a file that names nights, one in a line: NIGHT or INSTRUMENT NIGHT. The instrument
+    NIGHT is a folder, or a file that names nights, one per line: NIGHT or INSTRUMENT NIGHT. The instrument
     is the one named, else that of an earlier run, else the one that understands the headers. Each night's
-    reduce.toml holds for it. The exit status is that of the worst night: 1 before 2, 3 and 4.
+    own reduce.toml applies to it. The exit status is that of the worst night: 1 before 2, 3 and 4.
     """
     registry, (flags, options) = registry_of(ctx), split_flags(given)
     entries = [replace(e, instrument=e.instrument or instrument or "") for e in runs.nights_in(nights)]

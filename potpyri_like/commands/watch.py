@@ -34,7 +34,7 @@ __all__: list[str] = []
     "--idle",
     type=Finite(0, min_open=True),
     metavar="MINUTES",
-    help="Stop after so many minutes without a new frame.",
+    help="Stop after this many minutes without a new frame.",
 )
 @click.option(
     "--serve",
@@ -57,7 +57,7 @@ def watch(
 ) -> None:
     """Follow NIGHT while frames arrive: the light curves and the page keep up with them.
 
-    The page loads itself again every few seconds. Whenever the night is quiet, all products are brought to the state
+    The page reloads itself every few seconds. Whenever the night is quiet, all products are brought to the state
     in which `reduce INSTRUMENT NIGHT` leaves them. Ctrl-C ends the watch.
     """
     known = known_instrument(registry_of(ctx), instrument)

@@ -370,5 +370,5 @@ def camera_by_header(instrument: Instrument, header: RawHeader) -> Camera:
     cards = [f"{card}: {header.get(card, 'absent')}" for keyword in looked_at for card in keyword.cards]
     raise HeaderError(
         f"{header.path.name}: it does not tell which of {', '.join(c.name for c in cameras)} took it"
-        f" ({'; '.join(cards)}); the frame is excluded (or name it in the camera column of night.ecsv)"
+        f" ({'; '.join(cards)}); the frame is rejected (or name it in the camera column of night.ecsv)"
     )

@@ -558,7 +558,7 @@ def time_of(
             return None
         missing = f"no {error} card" if isinstance(error, KeyError) else str(error)
         raise HeaderError(
-            f"{header.path.name}: no valid time in the header ({missing}); the frame is excluded"
+            f"{header.path.name}: no valid time in the header ({missing}); the frame is rejected"
         ) from error
 
 

@@ -156,11 +156,11 @@ def exposure_of(instrument: Instrument, header: RawHeader, kind: FrameKind) -> u
     cards = " and ".join(keyword.cards)
     if not isinstance(exposure, u.Quantity) or not _is_possible(exposure):
         raise HeaderError(
-            f"{header.path.name}: an exposure of {exposure} ({cards}) is invalid; the frame is excluded"
+            f"{header.path.name}: an exposure of {exposure} ({cards}) is invalid; the frame is rejected"
         )
     if kind is FrameKind.SCIENCE and exposure == 0:
         raise HeaderError(
-            f"{header.path.name}: an exposure of 0 s ({cards}) of a science frame is invalid; the frame is excluded"
+            f"{header.path.name}: an exposure of 0 s ({cards}) of a science frame is invalid; the frame is rejected"
             " (if it is a bias, say so in the kind column of night.ecsv)"
         )
     return exposure.to(u.s)

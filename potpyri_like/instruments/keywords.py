@@ -244,7 +244,7 @@ def read_keyword(
         if optional:
             return None
         raise HeaderError(
-            f"{error}, which {instrument.name} frames need; the frame is excluded"
+            f"{error}, which {instrument.name} frames need; the frame is rejected"
             f" (reduce instruments {instrument.name} lists the cards)"
         ) from error
 
@@ -275,6 +275,6 @@ def check_binning(header: RawHeader, says: Value, factors: list[int]) -> tuple[i
     """
     if len(factors) != 2 or not all(1 <= factor <= _MOST_BINNED for factor in factors):
         raise HeaderError(
-            f"{header.path.name}: a binning of {says!r} is not understood; the frame is excluded"
+            f"{header.path.name}: a binning of {says!r} is not understood; the frame is rejected"
         )
     return factors[0], factors[1]

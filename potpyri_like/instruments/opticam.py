@@ -175,7 +175,7 @@ class Opticam(Instrument):
         if "BINNING" in header and super().binning_of(header) != cards:
             raise HeaderError(
                 f"{header.path.name}: BINNING says {header['BINNING']}, CCDXBIN and CCDYBIN say"
-                f" {cards[0]}x{cards[1]}; the frame is excluded"
+                f" {cards[0]}x{cards[1]}; the frame is rejected"
             )
         return cards
 

@@ -120,11 +120,11 @@ def _oddity(path: str, top: Path) -> str:
         linked = stat.S_ISLNK(os.lstat(path).st_mode)
         mode = os.stat(path).st_mode  # noqa: PTH116
     except OSError as error:
-        return f"it cannot be looked at ({error.strerror}); the frame is excluded"
+        return f"it cannot be accessed ({error.strerror}); the frame is rejected"
     if linked and not Path(path).resolve().is_relative_to(top):
         return _ELSEWHERE
     plain = stat.S_ISREG(mode) or stat.S_ISDIR(mode)
-    return "" if plain else "it is no plain file, but a pipe, a device or a socket; it is excluded"
+    return "" if plain else "it is not a regular file, but a pipe, a device or a socket; it is rejected"
 
 
 def _is_searched(folder: Path, avoid: Path | None) -> bool:

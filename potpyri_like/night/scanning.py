@@ -46,11 +46,11 @@ __all__ = ["Memory", "edits_by_file", "rows_of", "scan"]
 
 _NO_NIGHT = (
     "of which night it is cannot be known: its clock was not set, and frames of several nights lie beside it;"
-    " the frame is excluded (put the frames of each night into a folder of their own)"
+    " the frame is rejected (put the frames of each night into a folder of their own)"
 )
 _FEW_ALTERED, _ALTERED_PART = 2, 0.05  # files; of a night's files
 _ALTERED = (
-    "its header does not add up to its CHECKSUM: it was changed after that was written; the frame is excluded"
+    "its header does not add up to its CHECKSUM: it was changed after that was written; the frame is rejected"
     " (if the change was meant, set its status to 'use' in night.ecsv)"
 )
 _COLOURS = (
@@ -404,7 +404,7 @@ def _with_usual_shape(
     reason = (
         f"{info.label}: {info.shape[1]} x {info.shape[0]} pixels, where {count} others of"
         f" {info.target or 'its set'} in {info.band or info.camera} have {usual[1]} x {usual[0]};"
-        " the frame is excluded"
+        " the frame is rejected"
     )
     return replace(row, status=REJECTED, reason=reason)
 

@@ -103,6 +103,6 @@ def _copied(path: Path, packed: _Readable, most: int) -> io.BytesIO:
     content = io.BytesIO()
     while chunk := packed.read(2**20):
         if content.tell() > most:
-            raise PixelError(f"{path.name}: more than {most} bytes come out of it: no frame; it is excluded")
+            raise PixelError(f"{path.name}: it unpacks to more than {most} bytes, too many for a frame; it is rejected")
         content.write(chunk)
     return content
