@@ -113,7 +113,8 @@ class Options:
 
     target_xy: str | None = _option(
         "The target's pixel, counted from 0, in the first science frame of a camera. One camera is enough:"
-        " the star is identified in the others. The pixel refers to the pointing of --target-frame, or to the first pointing.",
+        " the star is identified in the others. The pixel refers to the pointing of --target-frame, or to the first"
+        " pointing.",
         metavar="[CAMERA:]X,Y",
         form=_PIXEL,
         give="X,Y or CAMERA:X,Y, as in 512,480 or C1:512,480",

@@ -225,7 +225,7 @@ def broken_headers() -> list[Case]:
             NAXIS1=0,
             JD="GROUPS  =                    T",
         ),
-        structural("nextend", "truncated or spoilt", JD="NEXTEND =                    3"),
+        structural("nextend", "truncated or corrupt", JD="NEXTEND =                    3"),
         structural(
             "exposure_no_number",
             "EXPOSURE = .* is not a number|no EXPOSURE card",
@@ -402,7 +402,7 @@ def bz2_bomb(gigabytes: int) -> bytes:
 
 
 def tiled_claim(sample: Sample, side: int) -> bytes:
-    """A compressed image that announces a side of so many pixels, in a table of a few rows."""
+    """A compressed image that declares a side of so many pixels, in a table of a few rows."""
     raw = tiled(sample)
     for card in ("ZNAXIS1", "ZNAXIS2"):
         at = raw.index(f"{card:<8}=".encode())
@@ -410,7 +410,7 @@ def tiled_claim(sample: Sample, side: int) -> bytes:
     return raw
 
 
-# -- what is no plain file -----------------------------------------------------------------------------------
+# -- what is not a regular file -----------------------------------------------------------------------------------
 
 
 def strangers(elsewhere: Path) -> list[Case]:
@@ -428,9 +428,9 @@ def strangers(elsewhere: Path) -> list[Case]:
         Case(
             "link_to_device.fits",
             lambda p, s: p.symlink_to("/dev/zero"),
-            "no plain file|leaves the night|link",
+            "not a regular file|leaves the night|link",
         ),
-        Case("pipe.fits", lambda p, s: os.mkfifo(p), "no plain file"),
+        Case("pipe.fits", lambda p, s: os.mkfifo(p), "not a regular file"),
     ]
 
 

@@ -588,7 +588,10 @@ class TestDeclarations:
             ({"cameras": ("main",)}, r"Mine: cameras = \('main',\); give a tuple of Camera"),
             ({"cameras": (MAIN, MAIN)}, "Mine: two cameras have one name among main, main"),
             ({"cameras": (MAIN, camera(name="Main"))}, "Mine: two cameras have one name"),
-            ({"cameras": (MAIN, camera(name="b"))}, "Mine: nothing tells camera main from the others"),
+            (
+                {"cameras": (MAIN, camera(name="b"))},
+                "Mine: nothing distinguishes camera main from the others",
+            ),
             ({"site": None}, "Mine: site is not declared"),
             ({"site": (10, 45)}, "Mine: site = .* is not of type EarthLocation"),
             ({"calibration": None}, "Mine: calibration = None is not of type Calibration"),
@@ -681,7 +684,7 @@ class TestDeclarations:
             ({"overscan_section": "[9:1,1:10]"}, "Camera 'main': overscan_section .* runs backwards"),
             ({"data_section": (1, 10)}, "Camera 'main': data_section = .*give"),
             ({"size": (255, 256)}, "Camera 'main': data_section .* has 256 x 256 pixels, size says"),
-            ({"folder": "(c1"}, "Camera 'main': folder = .* is no regular expression"),
+            ({"folder": "(c1"}, "Camera 'main': folder = .* is not a regular expression"),
         ],
     )
     def test_a_camera_names_itself_and_the_attribute(self, changes, culprit):
@@ -708,7 +711,7 @@ class TestDeclarations:
         [
             (lambda: Keyword("EXPTIME", "s"), r"Keyword\('EXPTIME'\): unit = 's'; give astropy's"),
             (lambda: Keyword(""), r"Keyword\(''\)"),
-            (lambda: Keyword("A", also="B"), r"Keyword\('A'\): 'B' are no cards; give a tuple"),
+            (lambda: Keyword("A", also="B"), r"Keyword\('A'\): 'B' are not cards; give a tuple"),
             (lambda: Compound("A", min, min), "Compound: 'A' are no cards"),
             (lambda: HeaderKeywords(exposure="EXPTIME"), r"exposure = 'EXPTIME'; give Keyword\('EXPTIME'\)"),
             (

@@ -557,7 +557,9 @@ def test_a_file_that_may_not_be_read_is_named(raw, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, "open", denied)
-    with pytest.raises(UnavailableError, match=r"^raw\.fits: it may not be read \(Permission denied\)"):
+    with pytest.raises(
+        UnavailableError, match=r"^raw\.fits: there is no permission to read it \(Permission denied\)"
+    ):
         read_header(raw)
     with pytest.raises(UnavailableError, match=r"^raw\.fits: .*Permission denied"):
         read_raw(raw, first_image)

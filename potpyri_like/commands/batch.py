@@ -35,7 +35,9 @@ _WORST_FIRST = (NOTHING_REDUCED, WRONG_COMMAND, SOMETHING_MISSING, DOUBTFUL)
     "batch", cls=WithRunParameters, short_help="Reduce many nights on one pool of workers, or one cluster."
 )
 @click.argument("nights", nargs=-1, required=True, metavar="NIGHT...")
-@click.option("--instrument", metavar="NAME", help="The instrument of all nights for which no file names it.")
+@click.option(
+    "--instrument", metavar="NAME", help="The instrument of all nights for which no list names one."
+)
 @click.option("--out", type=PATH, metavar="DIR", help="Write to DIR/NAME-OF-NIGHT instead of NIGHT/red.")
 @click.pass_context
 def batch(

@@ -15,7 +15,12 @@ __all__: list[str] = []
 @click.command("explain", short_help="Explain the choices of the last run, with the rejected candidates.")
 @click.argument("night", type=PATH)
 @click.argument("what", default="")
-@click.option("--all", "everything", is_flag=True, help="List all rejected candidates, not just the first dozen of each.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="List all rejected candidates, not just the first dozen of each.",
+)
 @click.option("--out", type=PATH, metavar="DIR", help="Where the products are, if not in NIGHT/red.")
 @click.option(
     "--metric",

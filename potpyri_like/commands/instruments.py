@@ -42,7 +42,9 @@ def instruments(ctx: click.Context) -> None:
         raise SystemExit(SOMETHING_MISSING if registry.failures else ALL_IS_WELL)
 
 
-@instruments.command("check", short_help="Test an instrument's declaration, and reduce a synthetic night with it.")
+@instruments.command(
+    "check", short_help="Test an instrument's declaration, and reduce a synthetic night with it."
+)
 @click.argument("name")
 @click.option("--quick", is_flag=True, help="Skip the synthetic night.")
 @click.pass_context

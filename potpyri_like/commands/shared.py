@@ -76,9 +76,7 @@ class Finite(click.FloatRange):
 
     def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
         number = float(super().convert(value, param, ctx))
-        return (
-            number if math.isfinite(number) else self.fail(f"{value} is no number to work with.", param, ctx)
-        )
+        return number if math.isfinite(number) else self.fail(f"{value} is not a finite number.", param, ctx)
 
 
 def registry_of(ctx: click.Context) -> Plugins:

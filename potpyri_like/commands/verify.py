@@ -29,10 +29,13 @@ __all__: list[str] = []
     short_help="Verify checksums of raw files and products, and recompute a sample.",
 )
 @click.argument("night", type=PATH)
-@click.option("--all", "every", is_flag=True, help="Compute everything again, not a sample of the frames.")
+@click.option("--all", "every", is_flag=True, help="Recompute all frames, not just a sample.")
 @click.option("--out", type=PATH, metavar="DIR", help="Where the products are, if not in NIGHT/red.")
 @click.option(
-    "--seed", type=click.IntRange(0), metavar="N", help="Random seed for the sample of frames; a new one each time by default."
+    "--seed",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Random seed for the sample of frames; a new one each time by default.",
 )
 @click.option("--verbose", "-v", is_flag=True, help="Show the log on the screen.")
 @click.pass_context

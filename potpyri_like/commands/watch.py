@@ -58,7 +58,7 @@ def watch(
     """Follow NIGHT while frames arrive: the light curves and the page keep up with them.
 
     The page reloads itself every few seconds. Whenever the night is quiet, all products are brought to the state
-    in which `reduce INSTRUMENT NIGHT` leaves them. Ctrl-C ends the watch.
+    in which `reduce INSTRUMENT NIGHT` leaves them. Press Ctrl-C to stop.
     """
     known = known_instrument(registry_of(ctx), instrument)
     with interruptible(plain=verbose) as progress:

@@ -454,7 +454,7 @@ class _Clock:
             if (hours := self.zone_in(card)) is not None:
                 return self.moved(found, hours, f"{card} = {self.header[card]!r}")
         self.notes.append(
-            f"time: {self.told()} is local time, as its comment says, and no card tells the zone"
+            f"time: {self.told()} is local time, as its comment says, and no card gives the time zone"
         )
         return found
 

@@ -75,7 +75,7 @@ def _mjd(date: str) -> float:
         return float(Time(date, scale="utc").mjd)
     except (TypeError, ValueError) as error:
         raise DeclarationError(
-            f"Dated: {date!r} is no date; give UTC, as in '2020-07-29' or '2020-07-29T18:00'"
+            f"Dated: {date!r} is not a date; give UTC, as in '2020-07-29' or '2020-07-29T18:00'"
         ) from error
 
 

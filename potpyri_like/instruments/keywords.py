@@ -221,7 +221,9 @@ def number(header: RawHeader, card: str) -> float:
 def _check_cards(where: str, cards: object) -> None:
     """Raise a DeclarationError unless these are the names of header cards."""
     if not isinstance(cards, tuple) or not cards or not all(isinstance(c, str) and c.strip() for c in cards):
-        raise DeclarationError(f"{where}: {cards!r} are no cards; give a tuple of names, as in ('UT', 'UTC')")
+        raise DeclarationError(
+            f"{where}: {cards!r} are not cards; give a tuple of names, as in ('UT', 'UTC')"
+        )
 
 
 @once_a_method("read")

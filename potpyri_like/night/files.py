@@ -60,7 +60,7 @@ def check_apart(root: Path, output: Path) -> None:
 def check_is_folder(root: Path) -> None:
     """Raise a NightError where there is no folder of that name."""
     if not root.is_dir():
-        what = "that is a file, where a folder is wanted" if root.exists() else "there is no such folder"
+        what = "it is a file, where a folder is expected" if root.exists() else "there is no such folder"
         raise NightError(f"{root}: {what}")
 
 

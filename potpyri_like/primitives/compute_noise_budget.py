@@ -77,7 +77,8 @@ def _gain_doubts(work: Work, budget: NoiseBudget, table: StarTable) -> list[Prob
         return []
     why = (
         f"the comparison stars scatter by {factor:.2g} times the variance of their photons, as if the gain were"
-        f" {1 / factor:.2g} times the declared one; no flats tell: compare it with the data sheet, or take flats"
+        f" {1 / factor:.2g} times the declared one; there are no flats to check it: compare it with"
+        " the data sheet, or take flats"
     )
     return [Problem(f"{work.observed.name}: gain", "noise", why, Grade.DOUBTFUL)]
 

@@ -67,7 +67,7 @@ def _of_bias(masters: Masters, lights: Sequence[_Light]) -> list[tuple[str, str]
     if left >= -_BELOW * float(np.median([light.sigma for light in lights])):
         return []
     why = (
-        f"its level, {bias:.0f} electron, is {-left:.0f} electron above that of the science frames, whose sky and"
+        f"its level, {bias:.0f} electrons, is {-left:.0f} electrons above that of the science frames, whose sky and"
         " errors come out too small; it is of another setting of the camera: set the status of the bias frames to"
         " 'leave out' in night.ecsv, or add those that belong to the night"
     )
@@ -85,7 +85,7 @@ def _of_darks(masters: Masters, lights: Sequence[_Light]) -> list[tuple[str, str
         left = float(np.median([light.level - bias for light in own])) - typical(dark.pixels.data)
         if left < -_BELOW * float(np.median([light.sigma for light in own])):
             why = (
-                f"it is {-left:.0f} electron brighter than the science frames of {exposure:g} s that it is subtracted"
+                f"it is {-left:.0f} electrons brighter than the science frames of {exposure:g} s that it is subtracted"
                 " from; it is of another temperature or setting, or light fell on it: set the status of its frames to"
                 " 'leave out' in night.ecsv, or add those that belong to the night"
             )

@@ -209,7 +209,7 @@ def _borrowed(nights: Mapping[str, Masters], observed: ObservationSet) -> list[P
             if others and night:
                 what = f"{observed.name}: {master.words}"
                 words = " and ".join(night_in_words(other, night) for other in sorted(others))
-                why = f"there is none of the night of {night}; that of {words}, is used"
+                why = f"there is none of the night of {night}; that of {words} is used"
                 found.append(Problem(what, "night", why, Grade.REMARK))
     return found
 
@@ -286,7 +286,7 @@ def _wrong_gains(masters: Masters, observed: ObservationSet) -> list[Problem]:
             f"{observed.name}: gain",
             "masters",
             f"the scatter of {len(flat.inputs)} flats shows {1 / flat.photons:.2g} times the declared gain; errors"
-            " follow the flats, fluxes in electrons the declaration: correct the gain there",
+            " use the gain from the flats, fluxes the declared gain: correct the declaration",
             Grade.DOUBTFUL,
         )
         for flat in _with_other_gain(masters)
@@ -318,9 +318,9 @@ def _gain_choice(flat: Master) -> Choice:
     """That the errors follow the flats and not the declared gain."""
     return Choice(
         "gain",
-        f"{1 / flat.photons:.3g} of the declared one, in the errors",
-        f"{len(flat.inputs)} flats differ from one another by {flat.photons:.2f} times the variance that photons"
-        " have by the declared gain; fluxes stay in electrons by that gain",
+        f"{1 / flat.photons:.3g} of the declared gain, in the errors",
+        f"{len(flat.inputs)} flats differ from one another by {flat.photons:.2f} times the variance of their photons"
+        " at the declared gain; fluxes stay in electrons of the declared gain",
     )
 
 
@@ -331,6 +331,6 @@ def _calibration_candidate(
     exposure, nights = exposure_of(frame), {other.night for other in taken if other.label in master.inputs}
     why = f"it is one of {exposure:g} s"
     if frame.night not in nights:
-        why = f"it is of the night of {frame.night}" if frame.night else "it is of no known night"
+        why = f"it is of the night of {frame.night}" if frame.night else "its night is not known"
     lost = "" if frame.label in master.inputs else left_out.get(frame.label, why)
     return Candidate(frame.label, f"{exposure:g} s", lost)

@@ -414,9 +414,9 @@ def _noise_in_words(biases: Sequence[Sample]) -> str:
         return ""
     declared = float(np.sqrt(np.median([sample.variance for sample in biases])))
     return (
-        f"the pixels of {len(biases)} bias frames scatter by {ratio * declared:.2g} electron, where a read noise of"
-        f" {declared:.2g} electron is declared: errors of faint stars are too small; correct the read noise or the gain"
-        " in the instrument's declaration"
+        f"the pixels of {len(biases)} bias frames scatter by {ratio * declared:.2g} electrons, where a read noise of"
+        f" {declared:.2g} electrons is declared: errors of faint stars are too small; correct the read noise or the"
+        " gain in the instrument's declaration"
     )
 
 

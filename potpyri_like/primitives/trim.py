@@ -112,5 +112,5 @@ def _piece(
 
 def _said(layout: Layout, pedestal: tuple[float, float]) -> str:
     """What the stage did, in words."""
-    what = "overscan subtracted" if layout.has_overscan else f"pedestal of {pedestal[0]:g} adu subtracted"
+    what = "overscan subtracted" if layout.has_overscan else f"pedestal of {pedestal[0]:g} ADU subtracted"
     return f"trimmed to {layout.shape[1]} x {layout.shape[0]}, {what}, {len(layout.readouts)} amplifier(s)"

@@ -228,7 +228,11 @@ def _check_available(path: Path, error: BaseException) -> None:
     """Raise an UnavailableError where circumstances kept a file from being read."""
     if is_circumstance(error):
         why = "no memory is left" if isinstance(error, MemoryError) else _told_by_system(error)
-        may = "it may not be read" if isinstance(error, PermissionError) else "it cannot be read now"
+        may = (
+            "there is no permission to read it"
+            if isinstance(error, PermissionError)
+            else "it cannot be read now"
+        )
         raise UnavailableError(
             f"{path.name}: {may} ({why}); the frame is rejected until it can be"
         ) from error
@@ -324,17 +328,17 @@ def _check_hdu(path: Path, number: int, hdu: fits.ImageHDU, length: int) -> None
         what = f"BITPIX = {bitpix!r}, NAXIS = {naxis!r}" + "".join(f", {n!r}" for n in axes if known)
         raise PixelError(f"{path.name}: HDU {number} says {what}, which is invalid; the frame is rejected")
     if not isinstance(hdu, _STANDARD) or not isinstance(header.get("XTENSION", ""), str):
-        raise HeaderError(f"{path.name}: the header of HDU {number} is spoilt; the frame is rejected")
+        raise HeaderError(f"{path.name}: the header of HDU {number} is corrupt; the frame is rejected")
     if isinstance(hdu, fits.CompImageHDU) and math.prod(axes) * abs(bitpix) // 8 > most_in(length):
         raise PixelError(
-            f"{path.name}: HDU {number} announces more than {length} bytes can hold: too large; the frame is rejected"
+            f"{path.name}: HDU {number} declares more than {length} bytes can hold: too large; the frame is rejected"
         )
     if isinstance(hdu, _IMAGES) and (
         math.prod(axes[:2]) > _MOST_PIXELS or math.prod(axes[2:]) > _MOST_PLANES
     ):
         size = " x ".join(map(str, axes))
         raise PixelError(
-            f"{path.name}: HDU {number} announces {size} pixels: too large; the frame is rejected"
+            f"{path.name}: HDU {number} declares {size} pixels: too large; the frame is rejected"
         )
 
 
@@ -353,14 +357,13 @@ def _check_length(path: Path, hdus: fits.HDUList, source: IO[bytes], found: int)
     wanted = last["datLoc"] + min(last["datSpan"], hdus[-1].size)
     if found < wanted:
         raise PixelError(
-            f"{path.name}: truncated: {found} bytes where its header announces {wanted};"
-            " the frame is rejected"
+            f"{path.name}: truncated: {found} bytes where its header declares {wanted}; the frame is rejected"
         )
     source.seek(last["datLoc"] + last["datSpan"])
     announced = hdus[0].header.get("NEXTEND", 0)
     if source.read(8) == b"XTENSION" or (isinstance(announced, int) and len(hdus) - 1 < announced):
         raise PixelError(
-            f"{path.name}: truncated or spoilt: only {len(hdus) - 1} extensions can be read;"
+            f"{path.name}: truncated or corrupt: only {len(hdus) - 1} extensions can be read;"
             " the frame is rejected"
         )
 
@@ -403,7 +406,7 @@ def _decoded(hdu: fits.ImageHDU, plane: int | None) -> np.ndarray:
     """One image as astropy reads it."""
     image = hdu.data if plane is None else hdu.section[np.unravel_index(plane, hdu.shape[:-2])]
     if image is None or image.ndim != 2:
-        raise ValueError(f"its shape is {hdu.shape}, where one image is wanted")
+        raise ValueError(f"its shape is {hdu.shape}, where one image is expected")
     return np.ascontiguousarray(image, dtype=image.dtype.newbyteorder("="))
 
 
@@ -528,7 +531,7 @@ def read_table(path: Path) -> Table:
     except _BROKEN as error:
         raise HeaderError(
             f"{path.name}: it cannot be read as a table any more ({_told(error)});"
-            " mend it, or delete it to start afresh"
+            " repair it, or delete it to start again"
         ) from error
 
 
