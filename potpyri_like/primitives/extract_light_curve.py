@@ -70,7 +70,7 @@ def _no_figures(work: Work, curve: LightCurve) -> Problem:
         few = curve.time.size < SERIES_FRAMES  # as a test or a misspelt name has
         return Problem(work.observed.name, "light curve", why, Grade.REMARK if few else Grade.MISSING)
     why = (
-        f"nearly all of the {measured} points of star {curve.star} are flagged (column flags): no noise figures,"
+        f"nearly all of the {measured} points of star {curve.star} are flagged (column flags): no noise values,"
         " no fit"
     )
     return Problem(work.observed.name, "light curve", why, Grade.DOUBTFUL)
