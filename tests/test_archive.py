@@ -251,7 +251,7 @@ def test_an_answer_that_is_none_is_told_and_not_kept(tmp_path, answer, words):
 
 def test_an_archive_that_never_answers_is_given_up(tmp_path, monkeypatch):
     monkeypatch.setattr(archive, "TIMEOUT", 0.2)
-    with serving(status=None) as service, pytest.raises(ArchiveError, match="gave no answer"):
+    with serving(status=None) as service, pytest.raises(ArchiveError, match="did not answer"):
         planet_ephemeris("WASP-12 b", cache=tmp_path, online=True, url=service.url)
     assert not list(tmp_path.iterdir())
 

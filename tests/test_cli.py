@@ -136,8 +136,8 @@ def test_the_version_is_that_of_the_distribution(here):
         ("simulate OPTICM new", r"did you mean OPTICAM\?"),
         ("simulate OPTICAM", r"Missing argument 'DIR'"),
         ("simulate OPTICAM new --frames 0", r"0 is not in the range x>=1"),
-        ("simulate OPTICAM new --depth nan", r"nan is no number to work with"),
-        ("simulate OPTICAM new --hours inf", r"inf is no number to work with"),
+        ("simulate OPTICAM new --depth nan", r"nan is not a finite number"),
+        ("simulate OPTICAM new --hours inf", r"inf is not a finite number"),
         ("simulate OPTICAM new --bands x", r"no camera of C1, C2, C3 has x"),
         (
             "simulate OPTICAM night",

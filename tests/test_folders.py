@@ -72,7 +72,7 @@ def test_a_name_that_leads_elsewhere_is_none_of_a_product(red, outside, name):
     with pytest.raises(ProductError):
         output.write_text(name, "x")
     for ask in (output.read_bytes, output.sha256, output.signature):
-        with pytest.raises(OSError, match="no name"):
+        with pytest.raises(OSError, match="not the name"):
             ask(name)
     assert state(outside) == before
 

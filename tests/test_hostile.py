@@ -325,7 +325,7 @@ def test_a_table_that_cannot_be_read_any_more_is_exit_1_with_one_sentence_and_st
     (night / "red/night.ecsv").write_text("no table at all\n")
     ran = reduce(night)
     assert ran.status == 1 and ran.err.count("\n") == 1
-    assert "night.ecsv: it cannot be read any more" in ran.err and "delete it to start afresh" in ran.err
+    assert "night.ecsv: it cannot be read any more" in ran.err and "delete it to start again" in ran.err
     assert (night / "red/night.ecsv").read_text() == "no table at all\n"
 
 
@@ -699,7 +699,7 @@ def test_files_and_folders_without_permission_are_named(tiny, tmp_path):
         path.chmod(0o000)
 
     cases = [
-        corpus.Case("closed.fits", unreadable, "may not be read"),
+        corpus.Case("closed.fits", unreadable, "no permission to read"),
         corpus.Case("shut", shut, "the folder cannot be opened", row="shut/"),
         corpus.Case("listed", shut, "cannot be accessed", row="listed/frame.fits"),
     ]
@@ -728,7 +728,7 @@ def test_a_header_that_declares_axes_without_number_is_rejected_at_once(tiny, tm
         corpus.structural("axes", "is invalid", NAXIS=99999999999999999999),
         corpus.structural("many_axes", "is invalid", NAXIS=2**31),
         corpus.bad("fields.fits", lambda s: fields, "is invalid"),
-        corpus.bad("kind.fits", lambda s: kind, "spoilt|no image"),
+        corpus.bad("kind.fits", lambda s: kind, "corrupt|no image"),
     ]
     reduced = with_files(tiny, tmp_path, cases)
     for case in cases:

@@ -611,7 +611,7 @@ class TestDeclarations:
         ("declared", "given", "culprit"),
         [
             (Simulated, {"equinox": 2000}, "Simulated: equinox = 2000 has no unit; give it in yr"),
-            (Simulated, {"headers": "blank"}, "Simulated: headers = 'blank' is no function"),
+            (Simulated, {"headers": "blank"}, "Simulated: headers = 'blank' is not a function"),
             (SimulatedCamera, {"rotation": 3}, "SimulatedCamera: rotation = 3 has no unit"),
             (SimulatedCamera, {"dark_current": 1 * u.adu}, "SimulatedCamera: dark_current = 1.0 adu"),
         ],
@@ -712,7 +712,7 @@ class TestDeclarations:
             (lambda: Keyword("EXPTIME", "s"), r"Keyword\('EXPTIME'\): unit = 's'; give astropy's"),
             (lambda: Keyword(""), r"Keyword\(''\)"),
             (lambda: Keyword("A", also="B"), r"Keyword\('A'\): 'B' are not cards; give a tuple"),
-            (lambda: Compound("A", min, min), "Compound: 'A' are no cards"),
+            (lambda: Compound("A", min, min), "Compound: 'A' are not cards"),
             (lambda: HeaderKeywords(exposure="EXPTIME"), r"exposure = 'EXPTIME'; give Keyword\('EXPTIME'\)"),
             (
                 lambda: HeaderKeywords(exposure=Keyword("EXPTIME")),

@@ -306,7 +306,7 @@ def test_a_dark_without_its_bias_is_rejected_even_among_two(night):
     result, _ = reduced(night)
     assert len(result.masters.dark_of(30).inputs) == 1
     assert [problem.what for problem in result.problems] == [darks[0].name]
-    assert "electron below the bias" in result.problems[0].why
+    assert "electrons below the bias" in result.problems[0].why
 
 
 def test_half_against_half_is_doubtful_and_says_by_how_much(night):
@@ -443,7 +443,7 @@ def test_darks_below_the_bias_are_doubtful_from_twice_the_read_noise_on(night):
     for path in calibrations(night, "dark"):
         change(path, lambda counts: counts - 20)
     (doubt,) = doubts_of(reduced(night)[0])
-    assert "electron below the bias" in doubt
+    assert "electrons below the bias" in doubt
 
 
 def test_a_bias_above_the_science_frames_is_doubtful(night):
@@ -527,7 +527,7 @@ def bare_result(night, **options):
 
 @pytest.fixture
 def bare(tmp_path):
-    """A night of six science frames and five flats without bias and darks, at a level of 1000 adu."""
+    """A night of six science frames and five flats without bias and darks, at a level of 1000 ADU."""
     plan = {"frames": 6, "stars": 20, "comparisons": 2, "drift": 2, "flip": None, "exposure": 30.0}
     simulate_night(
         Bare(), tmp_path / "night", NightPlan(**plan, biases=0, darks=0, flats=5, bias_level=1000.0)

@@ -47,7 +47,7 @@ def batch(
     out: Path | None,
     **given: OptionValue,
 ) -> None:
-    """Reduce many nights, and end with a table of what became of each.
+    """Reduce many nights, and end with a table of the results.
 
     NIGHT is a folder, or a file that names nights, one per line: NIGHT or INSTRUMENT NIGHT. The instrument
     is the one named, else that of an earlier run, else the one that understands the headers. Each night's

@@ -105,7 +105,9 @@ def run_parameters() -> list[click.Parameter]:
     """The same, and the flags of `Flags`."""
     return [
         *_option_parameters(),
-        click.Option(["--redo"], is_flag=True, help="Forget what earlier runs did: do everything again."),
+        click.Option(
+            ["--redo"], is_flag=True, help="Ignore what earlier runs computed: compute everything again."
+        ),
         click.Option(["--timings"], is_flag=True, help="Show at the end where the time went."),
         click.Option(["--verbose", "-v"], is_flag=True, help="Show the log on the screen."),
     ]

@@ -55,10 +55,10 @@ def watch(
     verbose: bool,
     **given: OptionValue,
 ) -> None:
-    """Follow NIGHT while frames arrive: the light curves and the page keep up with them.
+    """Follow NIGHT while frames arrive: the light curves and the page are kept up to date.
 
-    The page reloads itself every few seconds. Whenever the night is quiet, all products are brought to the state
-    in which `reduce INSTRUMENT NIGHT` leaves them. Press Ctrl-C to stop.
+    The page reloads itself every few seconds. Whenever no frame has arrived for a while, all products are
+    finalised: they are then those of `reduce INSTRUMENT NIGHT`. Press Ctrl-C to stop.
     """
     known = known_instrument(registry_of(ctx), instrument)
     with interruptible(plain=verbose) as progress:
