@@ -209,7 +209,7 @@ def _borrowed(nights: Mapping[str, Masters], observed: ObservationSet) -> list[P
             if others and night:
                 what = f"{observed.name}: {master.words}"
                 words = " and ".join(night_in_words(other, night) for other in sorted(others))
-                why = f"there is none of the night of {night}; that of {words} is used"
+                why = f"there is none of the night of {night}; that of {words}, is used"
                 found.append(Problem(what, "night", why, Grade.REMARK))
     return found
 
