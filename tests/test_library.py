@@ -114,7 +114,7 @@ def test_a_night_without_its_own_takes_the_librarys_and_keeps_its_copy(reduced_n
     added = run("library", "add", reduced_night)
     assert added.status == 0 and added.out.count("added as master_") == 2
     listed = run("library", "list", "opticam")
-    assert "2025-02-19" in listed.out and "electron/s" in listed.out
+    assert "2025-02-19" in listed.out and "electrons/s" in listed.out
     done = run("OPTICAM", bare_night, "--fit", "none", "--jobs", 1)
     assert "from the library, is used" in done.out and "not flat-fielded" not in done.out
     made = masters_of(bare_night)
