@@ -126,7 +126,7 @@ class StarFlag(IntFlag):
 class Purpose(IntFlag):
     """What the points of a light curve are used for."""
 
-    CHOICES = 1  # aperture, comparison stars, weights, variability; every figure of merit and every noise figure shown
+    CHOICES = 1  # aperture, comparison stars, weights, variability; every figure of merit and every noise value shown
     FIT = 2  # transit, periods, lags, time averaging, noise budget
     TIMES = 4  # the transit's mid-transit time, O-C, reports that are submitted
 

@@ -201,7 +201,7 @@ def _corner(header: RawHeader, hdu: int, camera: Camera, binning: tuple[int, int
     """Where an amplifier's first pixel lies on the focal plane: x and y, unbinned, cut to whole binned pixels."""
     own = header.of(hdu)
     if "DETSEC" not in own:
-        raise HeaderError(f"{header.path.name}: no DETSEC card in HDU {hdu}; the frame is excluded")
+        raise HeaderError(f"{header.path.name}: no DETSEC card in HDU {hdu}; the frame is rejected")
     detector = parse_section(str(own["DETSEC"]))
     gap = detector.x0 // _CHIP * (_GENERATIONS[camera.name].gap // binning[0])
     return (detector.x0 // binning[0] + gap) * binning[0], detector.y0 // binning[1] * binning[1]

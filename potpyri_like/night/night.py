@@ -41,9 +41,9 @@ __all__ = [
 ]
 
 COPY = "the same exposure as"
-NO_PLACE = "no card tells where on the detector that window lies"
+NO_PLACE = "no card gives the position of that window on the detector"
 _CALIBRATIONS = (FrameKind.BIAS, FrameKind.DARK, FrameKind.FLAT)
-_ABSENT = "the file is not there now; what was written about it holds when it is back"
+_ABSENT = "the file is not there now; what you wrote about it applies when it is back"
 _COLUMNS = ("file", "kind", "camera", "band", "target", "binning", "exposure", "mid_time", "clock", "night")
 _MORE_COLUMNS = ("decided_by", "notes", "status", "reason")
 _HOW_TO_EDIT = (

@@ -45,7 +45,7 @@ class Trim(FrameStage):
         header = with_image(header, camera)
         if header.image_shape[-2:] != info.shape:
             raise PixelError(
-                f"{info.path.name}: its size has changed since the night was scanned; it is excluded"
+                f"{info.path.name}: its size has changed since the night was scanned; the frame is rejected"
             )
         layout = instrument.layout(header, camera)
         pedestal = (0.0, 0.0) if setup.masters.bias else instrument.pedestal(header, camera)
@@ -82,7 +82,7 @@ def _cut_out(frame: Frame) -> Frame:
     if frame.data[part].shape != (rows, columns):
         raise PixelError(
             f"{frame.info.label}: {frame.data.shape[1]} x {frame.data.shape[0]} pixels do not hold the window of"
-            f" {columns} x {rows} at {x}, {y}; it is excluded"
+            f" {columns} x {rows} at {x}, {y}; the frame is rejected"
         )
     return replace(frame, pixels=Pixels(*(plane[part] for plane in frame.pixels)), wcs=None)
 
@@ -112,5 +112,5 @@ def _piece(
 
 def _said(layout: Layout, pedestal: tuple[float, float]) -> str:
     """What the stage did, in words."""
-    what = "overscan subtracted" if layout.has_overscan else f"pedestal of {pedestal[0]:g} adu subtracted"
+    what = "overscan subtracted" if layout.has_overscan else f"pedestal of {pedestal[0]:g} ADU subtracted"
     return f"trimmed to {layout.shape[1]} x {layout.shape[0]}, {what}, {len(layout.readouts)} amplifier(s)"

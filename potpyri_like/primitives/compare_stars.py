@@ -20,6 +20,7 @@ from potpyri_like.photometry import (
     relative_flux,
 )
 from potpyri_like.photometry.choice import total_rms
+from potpyri_like.primitives.comparison_words import said
 from potpyri_like.primitives.fields import APERTURE, SERIES, STAR_TABLE, TARGET
 from potpyri_like.primitives.points import (
     HABIT,
@@ -31,7 +32,6 @@ from potpyri_like.primitives.points import (
     with_odd_light,
     with_plateau,
 )
-from potpyri_like.primitives.reasons import said
 from potpyri_like.primitives.stage import SetStage, Tools, Work
 from potpyri_like.primitives.star_table import star_table
 from potpyri_like.primitives.surroundings import Surroundings, surroundings_of
