@@ -63,9 +63,9 @@ def choose_aperture(
     labels: Sequence[str] | None = None,
     metric: _Metric = point_to_point,
     constant_metric: _Metric = total_rms,
-    tolerance: float = 0.01,
+    tolerance: float = 0.02,
 ) -> ApertureChoice:
-    """The smallest aperture whose light curve is within 1 % of the least noisy.
+    """The middle one of the apertures whose light curves are within 2 % of the least noisy.
 
     In every aperture the comparison stars are reweighted and the light curves divided. The noise is that
     of the target and of the comparison stars within a factor of two of its flux or, without a target, that of
@@ -119,7 +119,7 @@ def choose_aperture(
         raise ReductionError(
             f"no aperture gives a light curve of the {whose} ({note}); choose other stars or other apertures"
         )
-    index, best, at_edge = _smallest_of_the_best(figure, tolerance)
+    index, best, at_edge = _middle_of_the_best(figure, tolerance)
     names = [f"aperture {a}" for a in apertures] if labels is None else list(labels)
     reason = _reason(
         figure, names, index, best, f"of the {whose}", _name_of(constant_metric if target is None else metric)
@@ -259,13 +259,23 @@ def _noise(
     return np.where(total > 0, mean * scale[np.isfinite(scale)][0], np.nan)
 
 
-def _smallest_of_the_best(figure: np.ndarray, tolerance: float) -> tuple[int, int, bool]:
-    """Indices of the choice and of the least noise, and whether the grid may have been too short."""
+def _middle_of_the_best(figure: np.ndarray, tolerance: float) -> tuple[int, int, bool]:
+    """Indices of the choice and of the least noise, and whether the grid may have been too short.
+
+    The figures of neighbouring apertures differ by less than their own errors. The smallest of them lets in the slow
+    noise of changing seeing, the largest that of the sky: the middle is furthest from both.
+    """
     measured = np.flatnonzero(np.isfinite(figure))
     # The larger of both: neither a lucky figure among poor ones wins, nor a poor one among good ones.
     sure = np.maximum(figure[measured], running_median(figure[measured], 3))
-    best = int(np.argmin(sure))
-    choice = int(np.argmax(sure <= sure[best] * (1 + tolerance)))
+    best = first = last = int(np.argmin(sure))
+    good = sure <= sure[best] * (1 + tolerance)
+    while first > 0 and good[first - 1]:
+        first -= 1
+    while last < measured.size - 1 and good[last + 1]:
+        last += 1
+    middle = ((first + last + 1) // 2, (first + last) // 2)
+    choice = min(middle, key=lambda i: figure[measured[i]])
     at_edge = measured.size > 1 and (best in (0, measured.size - 1) or choice == 0)
     return int(measured[choice]), int(measured[best]), bool(at_edge)
 

@@ -231,7 +231,9 @@ def _aperture_lost(noise: np.ndarray, index: int, chosen: int) -> str:
     if more > 0.0005:
         return f"noisier by {100 * more:.1f} %"
     quieter = f"quieter by {100 * -more:.1f} %"
-    return f"only {quieter}, and larger" if more > -0.015 else f"{quieter}: isolated minimum, ignored"
+    return (
+        f"only {quieter}, within the tolerance" if more > -0.025 else f"{quieter}: isolated minimum, ignored"
+    )
 
 
 def _star_candidates(table: StarTable) -> tuple[Candidate, ...]:
