@@ -404,7 +404,7 @@ def _reduced(instrument: Instrument, truth: Truth, out: Path) -> RunReport:
     )
     report = reduce_night(instrument, truth.folder, out=out, options=options)
     problems = [f"{p.what}: {p.why}" for p in report.all_problems]
-    remedy = _level_remedy(instrument) if any("pedestal" in (p.what, p.stage) for p in report.all_problems) else ""
+    remedy = _level_remedy(instrument) if any(p.what.endswith("pedestal") for p in report.all_problems) else ""
     said = f"the synthetic night was not reduced without problems: {'; '.join(problems[:3])}{remedy}"
     _require(not problems, said)
     return report
