@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -11,11 +12,12 @@ from potpyri_like.errors import NotUnderstood
 from potpyri_like.frame import FrameFlag, FrameKind
 from potpyri_like.instruments.file_notes import ON_SCREEN
 from potpyri_like.night import Night
+from potpyri_like.night.likeness import resembling
 from potpyri_like.options import Options
 from potpyri_like.primitives import Work
 from potpyri_like.products import plural
 from potpyri_like.results import Grade, Problem, RunReport, SetResult
-from potpyri_like.run.recipe import recipe_of
+from potpyri_like.run.recipe import installed, recipe_of
 
 __all__ = [
     "LOST_MANY",
@@ -29,6 +31,7 @@ __all__ = [
     "unopened_files",
 ]
 
+_NAMED = 3  # instruments that a night may be of
 _UNOPENED_MANY = 0.1  # of what may be science frames
 LOST_MANY = 0.25  # of an observation's frames: more than single frames are missing
 # Observations that no exit status is about: by OBJECT, or so few frames, so many times fewer than another has.
@@ -125,8 +128,18 @@ def check_understood(night: Night) -> None:
         name, number = night.instrument.name, len(night.rows)
         raise NotUnderstood(
             f"{night.root}: no science frames: {name} recognises none of {number} file{'s' * (number != 1)};"
-            f" nothing was written{first_reasons(night)}"
+            f" nothing was written{_other_instruments(night)}{first_reasons(night)}"
         )
+
+
+def _other_instruments(night: Night) -> str:
+    """Whose frames they look like, and what to try; "" where no installed instrument understands them."""
+    installed_ones = [registered.item for registered in installed().instruments.values()]
+    names = resembling(night, [one for one in installed_ones if one.name != night.instrument.name])
+    if not names:
+        return ""
+    whose = " or ".join(f"{name}'s" for name in names[:_NAMED])
+    return f"; these look like {whose}: try reduce {names[0]} {shlex.quote(str(night.root))}"
 
 
 def first_reasons(night: Night) -> str:

@@ -352,7 +352,8 @@ def _require_calibrations(instrument: Instrument) -> None:
     _require(
         not lacking,
         f"nothing in kinds of {instrument.name} makes a frame a {' or '.join(lacking)} frame, and its calibration asks"
-        f" for them: declare calibration = Calibration({', '.join(f'{kind}=False' for kind in lacking)}), or their kinds",
+        f" for them: declare calibration = Calibration({', '.join(f'{kind}=False' for kind in lacking)}), or their"
+        " kinds",
     )
 
 
@@ -404,7 +405,9 @@ def _reduced(instrument: Instrument, truth: Truth, out: Path) -> RunReport:
     )
     report = reduce_night(instrument, truth.folder, out=out, options=options)
     problems = [f"{p.what}: {p.why}" for p in report.all_problems]
-    remedy = _level_remedy(instrument) if any(p.what.endswith("pedestal") for p in report.all_problems) else ""
+    remedy = (
+        _level_remedy(instrument) if any(p.what.endswith("pedestal") for p in report.all_problems) else ""
+    )
     said = f"the synthetic night was not reduced without problems: {'; '.join(problems[:3])}{remedy}"
     _require(not problems, said)
     return report
