@@ -101,9 +101,11 @@ def _few(
     if whole and count <= _APART and count * _APART_OF <= frames.get((night, whole), 0):
         return "few frames, far from the others of that name"
     others = [observed for observed in main if target_key(observed) != key]
+    if most < _SERIES:
+        return ""
     if count <= _FEW and count * _OTHER_SIZE_OF <= most and _is_of_another_size(group, others):
         return "few frames of another size"
-    if count == 1 and most >= _SERIES:
+    if count == 1:
         alike = any(_is_alike(own, other) for own in group for other in others)
         return "" if alike else "one frame of another kind"
     return ""
