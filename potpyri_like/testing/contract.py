@@ -572,11 +572,14 @@ def _require_named(error: HeaderError | None, header: RawHeader, cards: tuple[st
 
 
 def _real_header(path: Path) -> RawHeader:
-    """The header of a FITS file, or of a text with one card per line and HDUs parted by ``--- HDU n ---``."""
+    """The header of a FITS file, or of a text with one card per line and HDUs parted by ``--- HDU n ---``.
+
+    ``--- PHU ---`` may stand before the primary HDU.
+    """
     if is_raw_name(path.name):
         return read_header(path)
     text = path.read_text(encoding="ascii", errors="replace")
-    parts = re.split(r"^--- HDU \d+ ---\s*$", text, flags=re.MULTILINE)
+    parts = re.split(r"^--- (?:PHU|HDU \d+) ---\s*$", text, flags=re.MULTILINE)
     return RawHeader(path, tuple(_text_header(part) for part in parts[1:] or parts), path.name)
 
 
