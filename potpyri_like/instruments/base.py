@@ -148,7 +148,9 @@ class Instrument(FormerMethods, ABC):
         says, keyword = read_keyword(self, "binning", header, optional=True), self.keywords.binning
         if says is None or keyword is None:
             return 1, 1
-        read = keyword.cards if isinstance(keyword, Compound) else [c for c in keyword.cards if c in header][:1]
+        read = (
+            keyword.cards if isinstance(keyword, Compound) else [c for c in keyword.cards if c in header][:1]
+        )
         return parse_binning(header, says, cards=tuple(read))
 
     def pointing_of(self, header: RawHeader) -> SkyCoord | None:

@@ -29,6 +29,7 @@ from potpyri_like.store.header import CardValue, RawHeader
 if TYPE_CHECKING:
     from potpyri_like.instruments.base import Instrument
 
+_SHOWN_CARDS, _SHOWN_WORDS = 3, 8  # of a table's rule, in words
 _CALIBRATIONS = (FrameKind.BIAS, FrameKind.DARK, FrameKind.FLAT)
 
 __all__ = [
@@ -316,8 +317,13 @@ class _Spelt(Condition):
         return {self.table.cards[0]: self.words[0].upper()}
 
     def __str__(self) -> str:
-        words = " or ".join(repr(word.lower()) for word in self.words)
-        return f"{' or '.join(self.table.cards)} is {words}"
+        cards = self.table.cards
+        named = (
+            " or ".join(cards) if len(cards) <= _SHOWN_CARDS else f"{cards[0]}, or another card for the kind,"
+        )
+        words = " or ".join(repr(word.lower()) for word in self.words[:_SHOWN_WORDS])
+        more = len(self.words) - _SHOWN_WORDS
+        return f"{named} is {words}" + f" or one of {more} more" * (more > 0)
 
 
 def _rules_from_table(cards: tuple[str, ...], kinds: Mapping[str, FrameKind]) -> Iterator[Rule]:
