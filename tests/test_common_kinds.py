@@ -153,6 +153,31 @@ def test_a_frame_without_any_such_card_is_rejected_and_the_cards_are_named():
         described({})
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("Bias", BIAS),
+        ("dark 60s", DARK),
+        ("Sky Flat R", FLAT),
+        ("flat_003", FLAT),
+        ("Flat Field", FLAT),
+        ("DARK12", DARK),
+    ],
+)
+def test_a_calibration_frame_may_be_known_by_its_object_alone(name, kind):
+    assert described({"OBJECT": name}).kind is kind
+    assert described({"OBJECT": name, "IMAGETYP": "Light Frame"}).kind is SCIENCE
+
+
+@pytest.mark.parametrize(
+    "name", ["Target", "Object", "Standard", "test", "focus", "Dark Cloud 1", "Zeroth", "M 51"]
+)
+def test_no_other_frame_is_known_by_its_object(name):
+    with pytest.raises(HeaderError, match="says what kind of frame this is"):
+        described({"OBJECT": name})
+    assert described({"OBJECT": name}, WithRules).kind is SCIENCE
+
+
 def test_a_calibration_frame_of_several_exposures_is_no_raw_one():
     info = described({"IMAGETYP": "Dark Frame", "SNAPSHOT": 20})
     assert info.kind is OTHER

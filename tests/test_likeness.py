@@ -129,3 +129,25 @@ def test_a_night_that_nobody_understands_suggests_nothing(tmp_path, monkeypatch)
     assert "look like" not in str(told.value)
     (tmp_path / "known").mkdir()
     report.check_understood(night_of(tmp_path / "known", OPTICAM, instrument=Opticam()))
+
+
+def test_a_focus_frame_among_frames_of_another_instrument_does_not_make_them_understood(
+    tmp_path, monkeypatch
+):
+    installed_are(monkeypatch, *OTHERS)
+    focus = {
+        "OBSTYPE": "FOCUS",
+        "INSTRUME": "GMOS-N",
+        "EXPTIME": 1.0,
+        "DATE-OBS": "2015-02-20",
+        "UTSTART": "19:35:57",
+    }
+    cards = [OPTICAM, OPTICAM | {"IMGTYPE": "dark"}, focus]
+    with pytest.raises(NotUnderstood, match="these look like OPTICAM's"):
+        report.check_understood(night_of(tmp_path, *cards))
+
+
+def test_a_night_of_spectra_alone_is_understood(tmp_path, monkeypatch):
+    installed_are(monkeypatch, *OTHERS)
+    arc = {"IMAGETYP": "arc", "EXPTIME": 1.0, "DATE-OBS": "2015-02-20T19:35:57"}
+    report.check_understood(night_of(tmp_path, arc, arc, {}, instrument=Plain()))

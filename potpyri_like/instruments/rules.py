@@ -29,6 +29,10 @@ from potpyri_like.store.header import CardValue, RawHeader
 if TYPE_CHECKING:
     from potpyri_like.instruments.base import Instrument
 
+_NAME = "OBJECT"  # the card that calls a calibration frame by its kind in many an observatory
+_NUMBERS = re.compile(
+    r"([\s_-]+([a-z]p?'?|c?[\d.]+s?)|\d+)+$", re.IGNORECASE
+)  # filters, cameras, numbers, exposures
 _SHOWN_CARDS, _SHOWN_WORDS = 3, 8  # of a table's rule, in words
 _CALIBRATIONS = (FrameKind.BIAS, FrameKind.DARK, FrameKind.FLAT)
 
@@ -267,10 +271,14 @@ class Rule:
 
 @dataclass(frozen=True)
 class _Table:
-    """The words of a declaration's table, and the cards of which the first that says any of them decides."""
+    """The words of a declaration's table, and the cards of which the first that says any of them decides.
+
+    `by_name`: the words that a calibration frame's OBJECT may be, where no card says any.
+    """
 
     cards: tuple[str, ...]
     words: tuple[str, ...]
+    by_name: tuple[str, ...] = ()
 
     @cached_property
     def _as_written(self) -> Mapping[str, str]:
@@ -290,7 +298,8 @@ class _Table:
             value = header.get(card)
             if value is not None and (word := self._word(card, str(value).strip())):
                 return card, word
-        return self.cards[0], ""
+        name = self._as_folded.get(folded(_NUMBERS.sub("", str(header.get(_NAME, "")).strip())), "")
+        return (_NAME, name) if name in self.by_name else (self.cards[0], "")
 
     def _word(self, card: str, text: str) -> str:
         text = NUMBERED.get(card, {}).get(text, text)
@@ -332,7 +341,8 @@ def _rules_from_table(cards: tuple[str, ...], kinds: Mapping[str, FrameKind]) ->
     With the common words, one for each of their kinds, and the cards that say what is added up: a calibration frame
     of several exposures is no raw one.
     """
-    table = _Table(cards, tuple(kinds))
+    raw = tuple(word for word, kind in kinds.items() if kind in _CALIBRATIONS) if is_common(kinds) else ()
+    table = _Table(cards, tuple(kinds), by_name=raw)
     if not is_common(kinds):
         for word, kind in kinds.items():
             yield Rule(kind, _Spelt(table, (word,)))
@@ -341,7 +351,6 @@ def _rules_from_table(cards: tuple[str, ...], kinds: Mapping[str, FrameKind]) ->
     for word, kind in kinds.items():
         key = kind, why_excluded(word) if kind is FrameKind.OTHER else ""
         alike[key] = (*alike.get(key, ()), word)
-    raw = tuple(word for word, kind in kinds.items() if kind in _CALIBRATIONS)
     yield Rule(FrameKind.OTHER, _added_up() & _Spelt(table, raw), COMBINED)
     yield from (Rule(kind, _Spelt(table, words), why) for (kind, why), words in alike.items())
 

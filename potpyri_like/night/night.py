@@ -151,8 +151,10 @@ class Night:
 
     @property
     def is_understood(self) -> bool:
-        """Whether the instrument understands any frame at all."""
-        return any(row.info is not None for row in self.rows)
+        """Whether the instrument understands any frame that it needs, or most of those that it does not."""
+        kinds = [row.info.kind for row in self.rows if row.info is not None]
+        spare = kinds.count(FrameKind.OTHER)
+        return spare < len(kinds) or spare > len(self.rows) - len(kinds)
 
     @cached_property
     def nights(self) -> tuple[str, ...]:
