@@ -135,16 +135,11 @@ def test_a_focus_frame_among_frames_of_another_instrument_does_not_make_them_und
     tmp_path, monkeypatch
 ):
     installed_are(monkeypatch, *OTHERS)
-    focus = {
-        "OBSTYPE": "FOCUS",
-        "INSTRUME": "GMOS-N",
-        "EXPTIME": 1.0,
-        "DATE-OBS": "2015-02-20",
-        "UTSTART": "19:35:57",
-    }
-    cards = [OPTICAM, OPTICAM | {"IMGTYPE": "dark"}, focus]
+    focus = {"IMAGETYP": "focus", "EXPTIME": 1.0, "DATE-OBS": "2015-02-20T19:35:57"}
+    night = night_of(tmp_path, OPTICAM, OPTICAM | {"IMGTYPE": "dark"}, focus, instrument=Plain())
+    assert [row.info is not None for row in night.rows] == [False, False, True]
     with pytest.raises(NotUnderstood, match="these look like OPTICAM's"):
-        report.check_understood(night_of(tmp_path, *cards))
+        report.check_understood(night)
 
 
 def test_a_night_of_spectra_alone_is_understood(tmp_path, monkeypatch):
