@@ -305,7 +305,7 @@ def test_a_binning_that_is_none_names_its_cards():
     message = failures(binned(lambda binning: binning.split("x"), lambda x, y: x))
     assert not message  # "2" is both
     message = failures(binned(lambda binning: binning.split("x"), lambda x, y: "fast"))
-    assert "frame.fits: a binning of 'fast' (XBINNING and YBINNING) is not understood" in str(message)
+    assert "frame.fits: a binning of 'fast' is not understood (XBINNING and YBINNING)" in str(message)
 
 
 @pytest.mark.parametrize(

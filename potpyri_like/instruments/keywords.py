@@ -296,6 +296,6 @@ def check_binning(
     where = f" ({' and '.join(cards)})" if cards else ""
     if len(factors) != 2 or not all(1 <= factor <= _MOST_BINNED for factor in factors):
         raise HeaderError(
-            f"{header.path.name}: a binning of {says!r}{where} is not understood; the frame is excluded"
+            f"{header.path.name}: a binning of {says!r} is not understood{where}; the frame is excluded"
         )
     return factors[0], factors[1]
