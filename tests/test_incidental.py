@@ -1,14 +1,19 @@
 """Which observations of a night it was not taken for."""
 
+import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import astropy.units as u
+import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
+from astropy.io import fits
 from astropy.time import Time
 from fake_report import make_report
+from small_night import run, small_night
 from toy import Toy
 
 from potpyri_like.frame import FrameInfo, FrameKind
@@ -212,3 +217,33 @@ def test_the_same_of_a_star_is_a_warning(monkeypatch):
     report = reported("Test Star", 30)
     assert report.exit_status == 3
     assert [line for line in closing_lines(report) if line.startswith("missing") and "no dark frames" in line]
+
+
+# -- a whole run -------------------------------------------------------------------------------------------------
+
+
+def with_others(folder, name):
+    """A small night, and six short frames of something else, for which it has no darks."""
+    truth = small_night(folder)
+    lights = [
+        path for path in sorted(folder.rglob("*.fits")) if fits.getheader(path).get("OBJECT") == "WASP-0"
+    ]
+    for number, path in enumerate(lights[:6]):
+        with fits.open(path) as hdus:
+            hdus[0].header.update(OBJECT=name, EXPOSURE=7.0, UT=f"2025-02-23 0{number}:59:30.000 ")
+            hdus[0].data = np.roll(hdus[0].data, number + 3, axis=0)
+            hdus.writeto(folder / f"aaa_{number}.fits")
+    return f"C2:{truth.target_xy['C2'][0]:.1f},{truth.target_xy['C2'][1]:.1f}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "status"), [("a focus", 0), ("A Star", 3)])
+def test_a_run_lists_focus_frames_last_and_ends_well(tmp_path, name, status):
+    with_others(tmp_path, name)
+    done = run("OPTICAM", tmp_path, "--radec", "153.5 16.05", "--fit", "none", "--jobs", 1)
+    sets = json.loads((tmp_path / "red" / "run.json").read_text())["sets"]
+    assert done.status == status, done.out + done.err
+    assert [one["target"] for one in sets] == (["WASP-0", name] if status == 0 else [name, "WASP-0"])
+    page = (tmp_path / "red" / "report.html").read_text()
+    assert re.findall(r'<h2 id="target-\d">([^<]*)', page) == [one["target"] for one in sets]
+    assert ("other target" in done.out) == (status == 0)

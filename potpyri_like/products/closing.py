@@ -18,8 +18,7 @@ from potpyri_like.products.rows import (
     curve_file,
     graded,
     grouped,
-    missing,
-    named_after,
+    missing_by_worth,
 )
 from potpyri_like.products.words import FLAG_NAMES, clean, in_mmag, plural, short
 from potpyri_like.results import Choice, Grade, Problem, RunReport, SetResult, Timing
@@ -87,8 +86,7 @@ def closing_lines(report: RunReport, *, folder: str | Path = "red") -> list[str]
     lines += _few_line(few, main)
     lines += _saved_lines(report, folder)
     told = {(name, why) for _, frames in _unmeasured(report) for name, why in frames}
-    told |= {(p.what, p.why) for r in few for p in (named_after(r.observed.name, p) for p in r.problems)}
-    found = [p for p in missing(report) if (p.what, p.why) not in told]
+    found = [p for p in missing_by_worth(report)[0] if (p.what, p.why) not in told]
     lines += [f"{grade}: {line}" for grade, line in graded(found)]
     if not report.sets:
         lines.append("no science frames were reduced")
