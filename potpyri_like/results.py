@@ -16,6 +16,7 @@ from potpyri_like.frame import FrameInfo, Results
 from potpyri_like.imaging import Pixels, Snapshot, same_exposure
 from potpyri_like.lightcurves import BandFit, Lag, Periodogram, RmsFlux, TimeAveraging, TransitFit
 from potpyri_like.night import Night, ObservationSet
+from potpyri_like.night.incidental import incidental, target_key
 from potpyri_like.photometry.budget import NoiseBudget
 from potpyri_like.photometry.series import LightCurve, Series
 from potpyri_like.stages import Field, HasFields
@@ -408,15 +409,21 @@ class RunReport:
 
     @property
     def by_frames(self) -> tuple[tuple[SetResult, ...], tuple[SetResult, ...]]:
-        """The sets, those of the target with the most frames first; and apart, those of targets with few frames."""
+        """The sets, those of the target with the most frames first; and apart, those that no status is about.
+
+        Those are the sets of targets with few frames, and of focus, test and pointing frames, which come last.
+        """
+        found = incidental([result.observed for result in self.sets])
+        aside = [target_key(result.observed) in found for result in self.sets]
         most: dict[str, int] = {}
         for result in self.sets:
             name = result.observed.target
             most[name] = max(most.get(name, 0), len(result.observed.frames))
-        ordered = sorted(self.sets, key=lambda result: -most[result.observed.target])  # stable
-        limit = _FEW_FRAMES * max(most.values(), default=0)
-        main = tuple(r for r in ordered if most[r.observed.target] > limit)
-        return main, tuple(r for r in ordered if most[r.observed.target] <= limit)
+        frames = [most[result.observed.target] for result in self.sets]
+        limit = _FEW_FRAMES * max((n for n, off in zip(frames, aside, strict=True) if not off), default=0)
+        order = sorted(range(len(frames)), key=lambda i: (aside[i], -frames[i]))  # stable
+        main = tuple(self.sets[i] for i in order if frames[i] > limit and not aside[i])
+        return main, tuple(self.sets[i] for i in order if frames[i] <= limit or aside[i])
 
     @property
     def exit_status(self) -> int:

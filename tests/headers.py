@@ -1,5 +1,6 @@
 """Headers of raw files without the files."""
 
+import re
 from pathlib import Path
 
 from astropy.io import fits
@@ -16,7 +17,16 @@ def make_header(cards=None, *, inside="frame.fits", shape=(64, 64), bitpix=16, e
 
 
 def text_headers(path):
-    """The headers in a text with one card per line, HDUs parted by ``--- HDU n ---``."""
-    parts = path.read_text(encoding="ascii").split("--- HDU ")[1:]
-    hdus = [fits.Header.fromstring(part.split("\n", 1)[1].rstrip("\n"), sep="\n") for part in parts]
+    """The headers in a text with one card per line, HDUs parted by ``--- PHU ---`` and ``--- HDU n ---``."""
+    text = path.read_text(encoding="ascii", errors="replace")
+    parts = re.split(r"^--- (?:PHU|HDU \d+) ---\s*$", text, flags=re.MULTILINE)
+    hdus = [_cards_in(part) for part in parts[1:] or parts]
     return RawHeader(path, tuple(hdus), path.name)
+
+
+def _cards_in(text):
+    """The cards among the lines of a text."""
+    lines = [
+        line for line in text.splitlines() if re.match(r"[A-Z0-9_-]{1,8} *=|COMMENT|HISTORY|CONTINUE", line)
+    ]
+    return fits.Header.fromstring("\n".join(lines), sep="\n")

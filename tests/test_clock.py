@@ -407,7 +407,13 @@ def of_program(path):
     return info
 
 
-def test_headers_of_real_programs_raise_no_doubt(real_data):
+STACKS = {
+    "seestar_s50_stack",
+    "siril_stack",
+}  # of 187 and 60 exposures, with the date and the exposure of one
+
+
+def test_headers_of_real_programs_raise_no_doubt_but_those_of_stacks_that_tell_no_middle(real_data):
     """Times of 39 rebuilt headers: local dates, days of the start, middle and end, stacks."""
     seen = 0
     for path in sorted((real_data / "headers" / "dialects").glob("*.txt")):
@@ -416,7 +422,7 @@ def test_headers_of_real_programs_raise_no_doubt(real_data):
         except HeaderError:  # no date or no exposure in it
             continue
         seen += 1
-        assert not doubts(info), path.name
+        assert bool(doubts(info)) == (path.stem in STACKS), path.name
     assert seen > 20
 
 

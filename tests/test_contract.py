@@ -5,9 +5,21 @@ from dataclasses import replace
 import astropy.units as u
 import pytest
 from astropy.io import fits
+from astropy.time import Time
 from toy import Toy
 
-from potpyri_like.instruments import Amplifier, Dated, Keyword
+from potpyri_like.errors import DeclarationError
+from potpyri_like.instruments import (
+    Always,
+    Amplifier,
+    Calibration,
+    Compound,
+    Dated,
+    FrameKind,
+    HeaderKeywords,
+    Keyword,
+    Rule,
+)
 from potpyri_like.instruments.gmos import Gmos
 from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.testing import InstrumentContract, check_instrument
@@ -131,7 +143,26 @@ def failures(instrument):
     return {result.name: result.message for result in results if not result.passed}
 
 
-@pytest.mark.parametrize("instrument", [Toy, Halves])
+SECONDS = Keyword("EXPTIME", u.s)
+
+
+class Least(Toy):
+    """What the documentation demands, and no more: no card for target, filter, binning or coordinates."""
+
+    keywords = HeaderKeywords(kind=Keyword("IMAGETYP"), exposure=SECONDS)
+
+
+class TwoCards(Least):
+    """Its binning is in two cards."""
+
+    keywords = HeaderKeywords(
+        kind=Keyword("IMAGETYP"),
+        exposure=SECONDS,
+        binning=Compound(("XBINNING", "YBINNING"), lambda x, y: (x, y), lambda binning: binning.split("x")),
+    )
+
+
+@pytest.mark.parametrize("instrument", [Toy, Halves, Least, TwoCards])
 def test_a_sound_instrument_passes_every_check(instrument):
     assert [r.message for r in check_instrument(instrument, night=False)] == [""] * 6
 
@@ -211,3 +242,99 @@ def test_a_real_frame_of_opticam_has_its_mid_time(real_data):
 def test_the_suite_can_be_imported_without_pytest():
     code = "import sys, potpyri_like.testing; sys.exit('pytest' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# -- what is said of a declaration's faults ----------------------------------------------------------------------
+
+
+class TimeInTwoCards(Least):
+    """It reads a card that nothing writes."""
+
+    def mid_time(self, header, exposure):
+        return Time(f"{header['DATE-OBS']}T{header['UT']}", scale="utc") + exposure / 2
+
+
+class TimeOfTheMiddle(Least):
+    """Its card holds the middle of the exposure."""
+
+    def mid_time(self, header, exposure):
+        return Time(header["DATE-OBS"], scale="utc")
+
+
+@pytest.mark.parametrize("instrument", [TimeInTwoCards, TimeOfTheMiddle])
+def test_time_cards_are_named_where_they_are_the_remedy(instrument):
+    message = failures(instrument)["mid-exposure time is start plus half the exposure"]
+    assert "time_cards is not defined" in message
+    assert "define time_cards(start, exposure)" in message
+    assert "no 'UT' card" in message or instrument is TimeOfTheMiddle
+
+
+def test_time_cards_that_are_defined_are_no_remedy():
+    assert "not defined" not in failures(LateClock)["mid-exposure time is start plus half the exposure"]
+
+
+def test_a_card_that_cannot_hold_its_value_is_named():
+    class Astropy(Least):
+        def time_cards(self, start, exposure):
+            return {"DATE-OBS": start}
+
+    assert (
+        "the card DATE-OBS cannot hold <Time object"
+        in failures(Astropy)["declared cards are written and read back"]
+    )
+
+
+def binned(split, combine=lambda x, y: f"{x}x{y}"):
+    """The least instrument, with a binning in two cards."""
+    binning = Compound(("XBINNING", "YBINNING"), combine, split)
+    return type("Binned", (Least,), {"keywords": replace(Least.keywords, binning=binning)})
+
+
+def test_a_binning_that_is_not_split_into_its_cards_names_them():
+    assert failures(binned(lambda binning: binning))["declared cards are written and read back"] == (
+        "Compound('XBINNING', 'YBINNING'): split gives 3 values for '1x1', '1', 'x', '1'; expected 2, one for each"
+        " card, as in lambda binning: binning.split('x')"
+    )
+    message = failures(binned(lambda binning: binning + 1))["declared cards are written and read back"]
+    assert message.startswith("Compound('XBINNING', 'YBINNING'): split fails for '1x1': TypeError")
+    with pytest.raises(DeclarationError, match=r"expected 2, one for each card$"):
+        Compound(("FILTER1", "FILTER2"), max, lambda band: (band,)).write("R")
+
+
+def test_a_binning_that_is_none_names_its_cards():
+    message = failures(binned(lambda binning: binning.split("x"), lambda x, y: x))
+    assert not message  # "2" is both
+    message = failures(binned(lambda binning: binning.split("x"), lambda x, y: "fast"))
+    assert "frame.fits: a binning of 'fast' is not understood (XBINNING and YBINNING)" in str(message)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "words"),
+    [
+        (
+            {"light": FrameKind.SCIENCE, "bias": FrameKind.BIAS, "flat": FrameKind.FLAT},
+            "Calibration(dark=False)",
+        ),
+        ((Rule(FrameKind.SCIENCE, Always()),), "Calibration(bias=False, dark=False, flat=False)"),
+    ],
+)
+def test_calibrations_that_no_frame_can_be_name_their_remedy(kinds, words):
+    instrument = type("Lacking", (Least,), {"kinds": kinds})
+    result = check_instrument(instrument)[-1]
+    assert (result.name, result.passed) == ("a synthetic night is reduced to its truth", False)
+    assert f"declare calibration = {words}, or their kinds" in result.message
+
+
+def test_a_level_that_nothing_tells_names_the_pedestal():
+    class Level(Toy):
+        cameras = (replace(MAIN, overscan_section=None, data_section=None),)
+        calibration = Calibration(bias=False, dark=False, flat=False)
+
+    message = check_instrument(Level)[-1].message
+    assert "are not light" in message
+    assert "declare the level, as in Camera(pedestal=1000 * u.adu" in message
+    assert "Calibration(bias=True)" in message
+
+
+def test_the_least_that_is_demanded_is_reduced_to_its_truth():
+    assert check_instrument(Least)[-1].message == ""

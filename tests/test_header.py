@@ -46,6 +46,22 @@ def test_a_card_that_cannot_be_parsed_is_missing():
     assert header["EXPTIME"] == 5.0
 
 
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("2019-11-19T19:41:48.288 / UTC", "2019-11-19T19:41:48.288"),
+        ("2019-11-19", "2019-11-19"),
+        ("2019-11-19T19:41:48.288Z", "2019-11-19T19:41:48.288Z"),
+        ("19.11.2019 / no date of ours", None),
+        ("2019-11-1944", None),
+        ("19:41:48", None),
+    ],
+)
+def test_a_date_without_quotes_is_read_and_nothing_else_is(written, value):
+    header = RawHeader(make_header().path, (fits.Header.fromstring(f"DATE-OBS= {written}".ljust(80)),))
+    assert header.get("DATE-OBS") == value
+
+
 def test_zero_and_false_are_values():
     header = make_header({"EXPTIME": 0.0, "FLAG": False})
     assert header["EXPTIME"] == 0

@@ -6,6 +6,7 @@ from potpyri_like.instruments.base import Instrument
 from potpyri_like.instruments.calibration import Calibration
 from potpyri_like.instruments.cameras import Amplifier, Camera, camera_named, pixel_scale, site_of
 from potpyri_like.instruments.celestial import wcs_of, wcs_trouble
+from potpyri_like.instruments.common_kinds import COMMON_KINDS
 from potpyri_like.instruments.dates import Dated
 from potpyri_like.instruments.keywords import Compound, HeaderKeywords, Keyword
 from potpyri_like.instruments.layout import Layout, Readout, image_hdus
@@ -15,6 +16,7 @@ from potpyri_like.instruments.simulated import Simulated, SimulatedCamera
 from potpyri_like.store.header import RawHeader
 
 __all__ = [
+    "COMMON_KINDS",
     "Above",
     "Always",
     "Amplifier",

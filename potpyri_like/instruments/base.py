@@ -18,7 +18,7 @@ from potpyri_like.instruments.checks import check_declaration
 from potpyri_like.instruments.description import described
 from potpyri_like.instruments.exposure import cycle_of
 from potpyri_like.instruments.former import FormerMethods
-from potpyri_like.instruments.keywords import HeaderKeywords, parse_binning, read_keyword
+from potpyri_like.instruments.keywords import Compound, HeaderKeywords, parse_binning, read_keyword
 from potpyri_like.instruments.layout import Layout, laid_out
 from potpyri_like.instruments.pixel_filter import PixelFilter
 from potpyri_like.instruments.pointing import pointing
@@ -49,8 +49,8 @@ class Instrument(FormerMethods, ABC):
         What only simulated nights ask for.
     keywords : HeaderKeywords
         Which card holds which quantity.
-    kinds : mapping of str to FrameKind, or tuple of Rule
-        What the `kind` card says of each kind of frame; or rules, the first that applies decides.
+    kinds : mapping of str to FrameKind, or tuple of Rule and such mappings
+        What the `kind` card says of each kind of frame, or `COMMON_KINDS`; or rules, the first that applies decides.
     rules : tuple of Rule
         Those of `kinds`, whichever way they were declared.
     band_names : mapping of str to str
@@ -77,7 +77,7 @@ class Instrument(FormerMethods, ABC):
     # -- header keywords -----------------------------------------------------------------------------------
 
     keywords: ClassVar[HeaderKeywords]
-    kinds: ClassVar[Mapping[str, FrameKind] | tuple[Rule, ...]]
+    kinds: ClassVar[Mapping[str, FrameKind] | tuple[Rule | Mapping[str, FrameKind], ...]]
     rules: ClassVar[tuple[Rule, ...]] = ()
     band_names: ClassVar[Mapping[str, str]] = {}
     time_scale: ClassVar[str | None] = None
@@ -145,8 +145,13 @@ class Instrument(FormerMethods, ABC):
 
     def binning_of(self, header: RawHeader) -> tuple[int, int]:
         """Columns and rows that were added on the chip; (1, 1) where the header does not tell."""
-        says = read_keyword(self, "binning", header, optional=True)
-        return (1, 1) if says is None else parse_binning(header, says)
+        says, keyword = read_keyword(self, "binning", header, optional=True), self.keywords.binning
+        if says is None or keyword is None:
+            return 1, 1
+        read = (
+            keyword.cards if isinstance(keyword, Compound) else [c for c in keyword.cards if c in header][:1]
+        )
+        return parse_binning(header, says, cards=tuple(read))
 
     def pointing_of(self, header: RawHeader) -> SkyCoord | None:
         """Where the telescope looked, ICRS; None where the header says nothing valid."""

@@ -24,7 +24,7 @@ from potpyri_like.instruments.colours import (
     mosaic_planes,
     planes_in,
 )
-from potpyri_like.instruments.exposure import CYCLE, cycle_of, exposure_of, impossible, open_shutter
+from potpyri_like.instruments.exposure import CYCLE, added_up, cycle_of, exposure_of, impossible, open_shutter
 from potpyri_like.instruments.file_notes import file_notes
 from potpyri_like.instruments.former import once_a_method
 from potpyri_like.instruments.keywords import Compound, Keyword
@@ -170,7 +170,7 @@ def _notes_on(
     if kind is FrameKind.SCIENCE:
         yield from mosaic_notes(header, camera, instrument.binning_of(header))
     if kind is FrameKind.SCIENCE:
-        yield from filter(None, (open_shutter(header, instrument.keywords.exposure).note,))
+        yield from filter(None, (open_shutter(header, instrument.keywords.exposure).note, added_up(header)))
         yield from reading.notes if reading is not None else ()
         yield from filter(None, (direction_of(instrument, header).note,))
     elif kind in (FrameKind.BIAS, FrameKind.FLAT):

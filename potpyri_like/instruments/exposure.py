@@ -11,6 +11,7 @@ import numpy as np
 
 from potpyri_like.errors import HeaderError
 from potpyri_like.frame import FrameKind
+from potpyri_like.instruments.common_kinds import COUNTS
 from potpyri_like.instruments.former import once_a_method
 from potpyri_like.instruments.keywords import Compound, Keyword, Value, read_keyword
 from potpyri_like.store.header import CardValue, RawHeader, as_number, comment_of
@@ -22,6 +23,7 @@ __all__ = [
     "CYCLE",
     "RELATIVE_SLACK",
     "Duration",
+    "added_up",
     "cycle_of",
     "exposure_of",
     "impossible",
@@ -29,7 +31,7 @@ __all__ = [
     "positive",
 ]
 
-_COUNTS = ("COADDS", "NCOADDS", "EXPCOAD", "STACKCNT", "NCOMBINE", "SNAPSHOT")
+_COUNTS = ("COADDS", "NCOADDS", "EXPCOAD", *COUNTS)
 _IN_MS = re.compile(r"\[ms\]|\(ms\)|\bin ms\b|^\s*ms\s*$|milli-?sec", re.IGNORECASE)
 _IN_S = re.compile(r"\[s\]|\(s\)|\bsec(ond)?s?\b", re.IGNORECASE)
 RELATIVE_SLACK = 0.02  # of the exposure
@@ -79,6 +81,17 @@ def open_shutter(header: RawHeader, keyword: Keyword | Compound) -> Duration:
     if isinstance(written, str) and "," in written:
         return Duration(here, f"exposure: {first} = {written!r} is read as {here:g} s")
     return Duration(here)
+
+
+def added_up(header: RawHeader) -> str:
+    """A doubt about the time of a frame that a program made of several exposures; "" for one exposure."""
+    for card in COUNTS:
+        count = positive(header.get(card)) or 1
+        if count > 1:
+            return (
+                f"time: {count:g} exposures are combined in it ({card}); their mid-exposure time is not known"
+            )
+    return ""
 
 
 def cycle_of(header: RawHeader, exposure: u.Quantity) -> u.Quantity:

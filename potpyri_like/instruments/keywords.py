@@ -31,6 +31,7 @@ __all__ = [
 Value: TypeAlias = u.Quantity | CardValue | None  # of a quantity in a header
 
 _MOST_BINNED = 64
+_BINNING = re.compile(r"\d+x\d+")
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class Compound:
     combine : callable
         Gets their values, in that order; gives the quantity.
     split : callable
-        Gets the quantity; gives the cards' values, in that order (for simulated frames).
+        Gets the quantity, of a binning "2x2"; gives the cards' values, in that order (for simulated frames).
     optional : bool
         A frame may lack it.
     """
@@ -133,8 +134,25 @@ class Compound:
             raise HeaderError(f"{header.path.name}: {found} cannot be combined ({error})") from error
 
     def write(self, value: Value) -> dict[str, CardValue]:
-        """The cards that a frame with this value has: `read` backwards."""
-        return dict(zip(self.cards, self.split(value), strict=True))
+        """The cards that a frame with this value has: `read` backwards.
+
+        Raises
+        ------
+        DeclarationError
+            `split` does not give a value for each card.
+        """
+        what = f"Compound({', '.join(map(repr, self.cards))}): split"
+        try:
+            values = tuple(self.split(value))
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise DeclarationError(f"{what} fails for {value!r}: {type(error).__name__}: {error}") from error
+        if len(values) != len(self.cards):
+            example = ", as in lambda binning: binning.split('x')" if _BINNING.fullmatch(str(value)) else ""
+            raise DeclarationError(
+                f"{what} gives {len(values)} values for {value!r}, {', '.join(map(repr, values[:5]))}; expected"
+                f" {len(self.cards)}, one for each card{example}"
+            )
+        return dict(zip(self.cards, values, strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,8 +269,8 @@ def read_keyword(
         ) from error
 
 
-def parse_binning(header: RawHeader, says: Value) -> tuple[int, int]:
-    """Columns and rows that were added, from "2x2", "2 2", "2,2", "22", "2" or 2.0.
+def parse_binning(header: RawHeader, says: Value, *, cards: tuple[str, ...] = ()) -> tuple[int, int]:
+    """Columns and rows that were added, from "2x2", "2 2", "2,2", "22", "2" or 2.0, and the cards that say so.
 
     Raises
     ------
@@ -264,10 +282,12 @@ def parse_binning(header: RawHeader, says: Value) -> tuple[int, int]:
     factors = [int(n) if n.is_integer() else 0 for n in numbers]
     if len(factors) == 1:
         factors = factors * 2 if factors[0] < 10 else [factors[0] // 10, factors[0] % 10]
-    return check_binning(header, says, factors)
+    return check_binning(header, says, factors, cards=cards)
 
 
-def check_binning(header: RawHeader, says: Value, factors: list[int]) -> tuple[int, int]:
+def check_binning(
+    header: RawHeader, says: Value, factors: list[int], *, cards: tuple[str, ...] = ()
+) -> tuple[int, int]:
     """Columns and rows that were added.
 
     Raises
@@ -275,8 +295,9 @@ def check_binning(header: RawHeader, says: Value, factors: list[int]) -> tuple[i
     HeaderError
         That cannot be.
     """
+    where = f" ({' and '.join(cards)})" if cards else ""
     if len(factors) != 2 or not all(1 <= factor <= _MOST_BINNED for factor in factors):
         raise HeaderError(
-            f"{header.path.name}: a binning of {says!r} is not understood; the frame is rejected"
+            f"{header.path.name}: a binning of {says!r} is not understood{where}; the frame is rejected"
         )
     return factors[0], factors[1]

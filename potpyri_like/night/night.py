@@ -22,6 +22,7 @@ from potpyri_like.night.fitting import (
     temperature_of,
     unfit_in_words,
 )
+from potpyri_like.night.incidental import last, with_asides
 from potpyri_like.night.names import dated, set_folders, with_folder
 from potpyri_like.night.pointings import with_fields
 from potpyri_like.night.spellings import other_spellings, with_one_spelling
@@ -151,8 +152,10 @@ class Night:
 
     @property
     def is_understood(self) -> bool:
-        """Whether the instrument understands any frame at all."""
-        return any(row.info is not None for row in self.rows)
+        """Whether the instrument understands any frame that it needs, or most of those that it does not."""
+        kinds = [row.info.kind for row in self.rows if row.info is not None]
+        spare = kinds.count(FrameKind.OTHER)
+        return spare < len(kinds) or spare > len(self.rows) - len(kinds)
 
     @cached_property
     def nights(self) -> tuple[str, ...]:
@@ -181,6 +184,8 @@ class Night:
     def sets(self, *, joined: bool = False) -> tuple[ObservationSet, ...]:
         """The science frames by night, target, pointing, camera, band, binning and readout, with what calibrates each.
 
+        Focus, test and pointing frames come last.
+
         Parameters
         ----------
         joined : bool
@@ -188,7 +193,11 @@ class Night:
         """
         groups: dict[str, dict[tuple, list[FrameInfo]]] = defaultdict(lambda: defaultdict(list))
         science = with_one_spelling(self._science)
-        for info in with_fields(_with_settings(science), self.instrument, joined=joined):
+        by_hand = {
+            row.info.label for row in self.rows if row.info and self.edits.get(row.file, Edit()).target
+        }
+        science = with_asides(_with_settings(science), by_hand)
+        for info in with_fields(science, self.instrument, joined=joined):
             groups["" if joined else info.night][set_key(info)].append(info)
         is_dated = len(self.nights) > 1
         sets = []
@@ -199,7 +208,7 @@ class Night:
                 replace(self.make_set(group[key], dated(folders[key], name)), night=name, is_dated=is_dated)
                 for key in sorted(group, key=str)
             ]
-        return tuple(sets)
+        return last(sets)
 
     def make_set(self, frames: list[FrameInfo], folder: str) -> ObservationSet:
         first, warm = frames[0], temperature_of(frames)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
 
@@ -18,8 +18,7 @@ from potpyri_like.products.rows import (
     curve_file,
     graded,
     grouped,
-    missing,
-    named_after,
+    missing_by_worth,
 )
 from potpyri_like.products.words import FLAG_NAMES, clean, in_mmag, plural, short
 from potpyri_like.results import Choice, Grade, Problem, RunReport, SetResult, Timing
@@ -84,11 +83,10 @@ def closing_lines(report: RunReport, *, folder: str | Path = "red") -> list[str]
     lines += _transit_lines(shown)
     lines += _variable_lines(shown)
     lines += _unmeasured_lines(shown)
-    lines += _few_line(few)
+    lines += _few_line(few, main)
     lines += _saved_lines(report, folder)
     told = {(name, why) for _, frames in _unmeasured(report) for name, why in frames}
-    told |= {(p.what, p.why) for r in few for p in (named_after(r.observed.name, p) for p in r.problems)}
-    found = [p for p in missing(report) if (p.what, p.why) not in told]
+    found = [p for p in missing_by_worth(report)[0] if (p.what, p.why) not in told]
     lines += [f"{grade}: {line}" for grade, line in graded(found)]
     if not report.sets:
         lines.append("no science frames were reduced")
@@ -102,8 +100,8 @@ def _saved_lines(report: RunReport, folder: str | Path) -> list[str]:
     return [f"{plural(count, 'saved image')}: {Path(folder) / inside}" for inside, count in counts.items()]
 
 
-def _few_line(sets: Iterable[SetResult]) -> list[str]:
-    """One line for the targets with few frames, as tests and misspelt names leave them."""
+def _few_line(sets: Iterable[SetResult], main: Sequence[SetResult]) -> list[str]:
+    """One line for the targets that no status is about, as tests, focus frames and misspelt names leave them."""
     frames: dict[str, int] = defaultdict(int)
     for result in sets:
         frames[result.observed.target] += len(result.observed.frames)
@@ -112,7 +110,13 @@ def _few_line(sets: Iterable[SetResult]) -> list[str]:
     told = [f"{_shortened(name)} ({plural(count, 'frame')})" for name, count in frames.items()]
     if len(told) > NAMED:
         told = [*told[:NAMED], f"{len(told) - NAMED} more"]
-    return [f"{plural(len(frames), 'other target')} with few frames: {', '.join(told)} (see the page)"]
+    most = max((len(result.observed.frames) for result in main), default=0)
+    why = (
+        "with few frames"
+        if 2 * max(frames.values()) <= most
+        else "with few frames, or of focus and test frames"
+    )
+    return [f"{plural(len(frames), 'other target')} {why}: {', '.join(told)} (see the page)"]
 
 
 def _set_cells(report: RunReport, result: SetResult, folder: str | Path) -> list[str]:

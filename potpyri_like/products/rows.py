@@ -27,6 +27,7 @@ __all__ = [
     "grouped",
     "masters_of",
     "missing",
+    "missing_by_worth",
     "named_after",
     "rejections",
     "remarks",
@@ -136,6 +137,16 @@ def missing(report: RunReport) -> list[Problem]:
         if not _told(report, row)
     ]
     return [*problems, *frames]
+
+
+def missing_by_worth(report: RunReport) -> tuple[list[Problem], list[Problem]]:
+    """The same in two parts, what befell targets with few frames, and focus and test frames, in the second."""
+    few = [named_after(r.observed.name, problem) for r in report.by_frames[1] for problem in r.problems]
+    told = {(problem.what, problem.why) for problem in few}
+    parts: tuple[list[Problem], list[Problem]] = [], []
+    for problem in missing(report):
+        parts[(problem.what, problem.why) in told].append(problem)
+    return parts
 
 
 def named_after(name: str, problem: Problem) -> Problem:

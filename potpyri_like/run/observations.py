@@ -13,6 +13,7 @@ from potpyri_like.errors import NightError, UsageError
 from potpyri_like.instruments import pixel_scale
 from potpyri_like.lightcurves import named_metric
 from potpyri_like.night import Night, ObservationSet
+from potpyri_like.night.incidental import incidental, target_key
 from potpyri_like.options import Options
 from potpyri_like.primitives import Setup, Work
 from potpyri_like.primitives.places import pixel_set, target_spec
@@ -76,11 +77,11 @@ def wanted_sets(night: Night, options: Options) -> tuple[ObservationSet, ...]:
 
 
 def _targets_of(night: Night, sets: Sequence[ObservationSet]) -> list[tuple[ObservationSet, ...]]:
-    """The sets of each target of each night, in the order of the instrument's cameras."""
-    order = [camera.name for camera in night.instrument.cameras]
+    """The sets of each target of each night, in the order of the instrument's cameras; incidental targets last."""
+    order, aside = [camera.name for camera in night.instrument.cameras], incidental(sets)
 
-    def name(observed: ObservationSet) -> tuple[str, str]:
-        return observed.night, observed.target.casefold()
+    def name(observed: ObservationSet) -> tuple[bool, tuple[str, str]]:
+        return target_key(observed) in aside, target_key(observed)
 
     alike = groupby(sorted(sets, key=name), key=name)
     return [tuple(sorted(group, key=lambda s: (order.index(s.camera), s.folder))) for _, group in alike]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -11,11 +12,13 @@ from potpyri_like.errors import NotUnderstood
 from potpyri_like.frame import FrameFlag, FrameKind
 from potpyri_like.instruments.file_notes import ON_SCREEN
 from potpyri_like.night import Night
+from potpyri_like.night.incidental import incidental, is_of_few, target_key
+from potpyri_like.night.likeness import resembling
 from potpyri_like.options import Options
 from potpyri_like.primitives import Work
 from potpyri_like.products import plural
 from potpyri_like.results import Grade, Problem, RunReport, SetResult
-from potpyri_like.run.recipe import recipe_of
+from potpyri_like.run.recipe import installed, recipe_of
 
 __all__ = [
     "LOST_MANY",
@@ -29,11 +32,9 @@ __all__ = [
     "unopened_files",
 ]
 
+_NAMED = 3  # instruments that a night may be of
 _UNOPENED_MANY = 0.1  # of what may be science frames
 LOST_MANY = 0.25  # of an observation's frames: more than single frames are missing
-# Observations that no exit status is about: by OBJECT, or so few frames, so many times fewer than another has.
-_TEST_NAME = re.compile(r"(?<![a-z])(focus|foco|focusing|test|prueba|pointing)(?![a-z])", re.IGNORECASE)
-_FEW_FRAMES, _FEW_OF = 5, 8
 
 
 def report_of(night: Night, works: Sequence[Work], options: Options) -> RunReport:
@@ -61,11 +62,11 @@ def report_of(night: Night, works: Sequence[Work], options: Options) -> RunRepor
 
 def is_incidental(result: SetResult, others: Sequence[SetResult]) -> bool:
     """Whether an observation is of focus or test frames, by its name or by how few they are beside the night's own."""
-    frames = [len(other.observed.frames) for other in others if not _TEST_NAME.search(other.observed.target)]
-    if not frames:
-        return False
-    few = len(result.observed.frames) <= _FEW_FRAMES and _FEW_OF * len(result.observed.frames) <= max(frames)
-    return few or _TEST_NAME.search(result.observed.target) is not None
+    found = incidental([other.observed for other in others])
+    if target_key(result.observed) in found:
+        return True
+    frames = [len(other.observed.frames) for other in others if target_key(other.observed) not in found]
+    return is_of_few(len(result.observed.frames), max(frames, default=0))
 
 
 def as_remarks(result: SetResult) -> SetResult:
@@ -133,8 +134,18 @@ def check_understood(night: Night) -> None:
         name, number = night.instrument.name, len(night.rows)
         raise NotUnderstood(
             f"{night.root}: no science frames: {name} recognises none of {number} file{'s' * (number != 1)};"
-            f" nothing was written{first_reasons(night)}"
+            f" nothing was written{_other_instruments(night)}{first_reasons(night)}"
         )
+
+
+def _other_instruments(night: Night) -> str:
+    """Whose frames they look like, and what to try; "" where no installed instrument understands them."""
+    installed_ones = [registered.item for registered in installed().instruments.values()]
+    names = resembling(night, [one for one in installed_ones if one.name != night.instrument.name])
+    if not names:
+        return ""
+    whose = " or ".join(f"{name}'s" for name in names[:_NAMED])
+    return f"; these look like {whose}: try reduce {names[0]} {shlex.quote(str(night.root))}"
 
 
 def first_reasons(night: Night) -> str:

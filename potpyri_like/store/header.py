@@ -42,6 +42,8 @@ _BESIDE = re.compile(
     re.IGNORECASE,
 )
 _PREVIEW = 4  # times smaller in both axes, and of the same proportions
+# N.I.N.A. before 1.10
+_BARE_DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d*)?)?)?Z?")
 _TEXT = re.compile(rb"([A-Z0-9_-]{1,8} *)= *'((?:[^']|'')*)'")
 
 
@@ -243,11 +245,15 @@ def _has_image(header: fits.Header) -> bool:
 
 
 def card_value(header: fits.Header, card: str) -> CardValue | None:
-    """The value of a card, stripped; None where it is absent, blank or broken."""
+    """The value of a card, stripped; None where it is absent, blank or broken.
+
+    A date without quotes, which is no value as FITS writes it, is read all the same.
+    """
     try:
         value = header.get(card)
     except (fits.VerifyError, ValueError):
-        return None
+        written = _written(header, card)
+        return written if _BARE_DATE.fullmatch(written) else None
     if isinstance(value, str):
         return value.strip() or None
     return None if isinstance(value, fits.card.Undefined) else value

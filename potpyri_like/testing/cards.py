@@ -7,6 +7,7 @@ from astropy.coordinates import FK5, SkyCoord
 from astropy.io import fits
 from astropy.time import Time
 
+from potpyri_like.errors import DeclarationError
 from potpyri_like.frame import FrameInfo
 from potpyri_like.imaging import parse_section
 from potpyri_like.instruments import Amplifier, Camera, Instrument, Keyword, camera_named
@@ -31,8 +32,25 @@ def raw_header(instrument: Instrument, info: FrameInfo, *, size: tuple[int, int]
     camera = camera_named(instrument, info.camera)
     blank = blank_headers(instrument, camera, size=size, binning=info.binning)
     headers = tuple(_with_axes(header) for header in blank)
-    headers[0].update(cards_of(instrument, info))
+    for card, value in cards_of(instrument, info).items():
+        _write(headers[0], card, value)
     return RawHeader(info.path, headers, info.path.as_posix())
+
+
+def _write(header: fits.Header, card: str, value: CardValue) -> None:
+    """Put a card into a header.
+
+    Raises
+    ------
+    DeclarationError
+        No card can hold the value.
+    """
+    try:
+        header[card] = value
+    except ValueError as error:
+        raise DeclarationError(
+            f"the card {card} cannot hold {value!r}: give text, a number or a bool, as in start.utc.isot"
+        ) from error
 
 
 def _with_axes(header: fits.Header) -> fits.Header:

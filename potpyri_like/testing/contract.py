@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import combinations, product
 from pathlib import Path
@@ -62,6 +63,11 @@ _FAILURES = (
     OSError,
     TypeError,
     ValueError,
+)
+_NO_TIME = "no valid time in the header"
+_DEFINE_TIME_CARDS = (
+    "time_cards is not defined, so that these frames say their start in DATE-OBS and nothing else: define"
+    " time_cards(start, exposure), which gives the cards that mid_time reads"
 )
 _SIZE = (256, 192)
 _MILLISECOND = 1e-3
@@ -178,17 +184,43 @@ def _check_cards(instrument: Instrument) -> None:
         any(rule.kind is FrameKind.SCIENCE for rule in instrument.rules),
         f"no rule of {instrument.name} makes a frame a science frame",
     )
+    attributes = [
+        name for name in ("kind", "camera", "band", "target", "binning") if _is_told(instrument, name)
+    ]
     for wanted in _frames_of(instrument):
-        found = instrument.describe(raw_header(instrument, wanted, size=_SIZE))
+        with _time_cards_named(instrument):
+            found = instrument.describe(raw_header(instrument, wanted, size=_SIZE))
         what = f"a {wanted.kind} frame of camera {wanted.camera}" + (f" in {wanted.band}" * bool(wanted.band))
         _require(len(found) == 1, f"{what} is described as {len(found)} frames")
-        for attribute in ("kind", "camera", "band", "target", "binning"):
+        for attribute in attributes:
             ours, theirs = getattr(wanted, attribute), getattr(found[0], attribute)
             _require(ours == theirs, f"{what}: {attribute} {ours!r} is read back as {theirs!r}")
         _require(
             bool(np.isclose(found[0].exposure.to_value(u.s), wanted.exposure.to_value(u.s), rtol=1e-6)),
             f"{what}: an exposure of {wanted.exposure} is read back as {found[0].exposure}",
         )
+
+
+def _is_told(instrument: Instrument, name: str) -> bool:
+    """Whether the headers tell a quantity: the target's name need not be in them."""
+    is_plain = name == "target" and type(instrument).target_of is Instrument.target_of
+    return not (is_plain and instrument.keywords.target is None)
+
+
+@contextmanager
+def _time_cards_named(instrument: Instrument, *, whatever: bool = False) -> Iterator[None]:
+    """Add to an error about the time that `time_cards` is its remedy, where the instrument does not define it.
+
+    `whatever`: any error is about the time.
+    """
+    try:
+        yield
+    except (AssertionError, ReductionError, LookupError, TypeError, ValueError) as error:
+        is_plain = type(instrument).time_cards is Instrument.time_cards
+        if not is_plain or not (whatever or _NO_TIME in str(error)):
+            raise
+        said = f"no {error} card" if isinstance(error, KeyError) else str(error)
+        raise AssertionError(f"{said}; {_DEFINE_TIME_CARDS}") from error
 
 
 def _check_missing_cards(instrument: Instrument) -> None:
@@ -273,13 +305,15 @@ def _check_mid_time(instrument: Instrument) -> None:
         start, exposure = Time(text, scale="utc", precision=3), seconds * u.s
         middle = start + TimeDelta(exposure / 2)
         frame = replace(info, exposure=exposure, mid_time=middle)
-        found = instrument.mid_time(raw_header(instrument, frame, size=_SIZE), exposure)
-        off = (found - middle).to_value(u.s)
-        _require(
-            abs(off) <= _MILLISECOND,
-            f"an exposure of {seconds} s that began at {text} has its middle at {middle.isot};"
-            f" mid_time reads {found.utc.isot} from the cards of time_cards, {off:+.3f} s off",
-        )
+        header = raw_header(instrument, frame, size=_SIZE)
+        with _time_cards_named(instrument, whatever=True):
+            found = instrument.mid_time(header, exposure)
+            off = (found - middle).to_value(u.s)
+            _require(
+                abs(off) <= _MILLISECOND,
+                f"an exposure of {seconds} s that began at {text} has its middle at {middle.isot};"
+                f" mid_time reads {found.utc.isot} from the cards of time_cards, {off:+.3f} s off",
+            )
 
 
 def _check_real_time(instrument: Instrument, path: str | Path, time: str) -> None:
@@ -296,16 +330,43 @@ def _check_real_time(instrument: Instrument, path: str | Path, time: str) -> Non
 
 def _check_synthetic_night(instrument: Instrument) -> None:
     """A small night, with all that the instrument does to the light, gives back the light."""
+    _require_calibrations(instrument)
     with tempfile.TemporaryDirectory() as folder:
         truth = simulate_night(instrument, Path(folder, "night"), _small_night(instrument))
         out = Path(folder, "red")
-        report = _reduced(instrument, truth, out)
+        with _time_cards_named(instrument):
+            report = _reduced(instrument, truth, out)
         check = _check_light_curve if report.recipe == "timeseries" else _check_fluxes
         for result in report.sets:
             check(truth, result, out / result.observed.folder)
 
 
 # -- the synthetic night ------------------------------------------------------------------------------------
+
+
+def _require_calibrations(instrument: Instrument) -> None:
+    """The frames that the calibration asks for are of a kind that the declaration knows."""
+    known, asked = {rule.kind for rule in instrument.rules}, instrument.calibration
+    kinds = (FrameKind.BIAS, FrameKind.DARK, FrameKind.FLAT)
+    lacking = [str(kind) for kind in kinds if getattr(asked, kind) and kind not in known]
+    _require(
+        not lacking,
+        f"nothing in kinds of {instrument.name} makes a frame a {' or '.join(lacking)} frame, and its calibration asks"
+        f" for them: declare calibration = Calibration({', '.join(f'{kind}=False' for kind in lacking)}), or their"
+        " kinds",
+    )
+
+
+def _level_remedy(instrument: Instrument) -> str:
+    """What to declare where no frame and no section tells the level without light; "" where something does."""
+    if instrument.calibration.bias or any(
+        part.overscan_section for c in instrument.cameras for part in parts_of(c)
+    ):
+        return ""
+    return (
+        f"; the calibration of {instrument.name} asks for no bias frames, and no overscan_section is declared: declare"
+        " the level, as in Camera(pedestal=1000 * u.adu, pedestal_error=20 * u.adu), or Calibration(bias=True)"
+    )
 
 
 def _small_night(instrument: Instrument) -> NightPlan:
@@ -344,7 +405,11 @@ def _reduced(instrument: Instrument, truth: Truth, out: Path) -> RunReport:
     )
     report = reduce_night(instrument, truth.folder, out=out, options=options)
     problems = [f"{p.what}: {p.why}" for p in report.all_problems]
-    _require(not problems, f"the synthetic night was not reduced without problems: {'; '.join(problems[:3])}")
+    remedy = (
+        _level_remedy(instrument) if any(p.what.endswith("pedestal") for p in report.all_problems) else ""
+    )
+    said = f"the synthetic night was not reduced without problems: {'; '.join(problems[:3])}{remedy}"
+    _require(not problems, said)
     return report
 
 
@@ -469,8 +534,8 @@ def _overlap(one: Section, other: Section) -> bool:
 def _optional_cards(instrument: Instrument, info: FrameInfo) -> Iterator[tuple[str, ...]]:
     """The cards of each declared quantity but the exposure, and of each constant taken from the header."""
     for quantity, keyword in instrument.keywords.items().items():
-        if quantity != "exposure":
-            yield keyword.cards
+        if quantity != "exposure" and not (quantity == "binning" and info.binning != (1, 1)):
+            yield keyword.cards  # of a binned frame without its binning the sections are wrong, which is another matter
     constants = ("gain", "read_noise", "saturation", "data_section", "overscan_section")
     for part, name in product(parts_of(camera_named(instrument, info.camera)), constants):
         for value in values_of(getattr(part, name, None)):
@@ -507,11 +572,14 @@ def _require_named(error: HeaderError | None, header: RawHeader, cards: tuple[st
 
 
 def _real_header(path: Path) -> RawHeader:
-    """The header of a FITS file, or of a text with one card per line and HDUs parted by ``--- HDU n ---``."""
+    """The header of a FITS file, or of a text with one card per line and HDUs parted by ``--- HDU n ---``.
+
+    ``--- PHU ---`` may stand before the primary HDU.
+    """
     if is_raw_name(path.name):
         return read_header(path)
     text = path.read_text(encoding="ascii", errors="replace")
-    parts = re.split(r"^--- HDU \d+ ---\s*$", text, flags=re.MULTILINE)
+    parts = re.split(r"^--- (?:PHU|HDU \d+) ---\s*$", text, flags=re.MULTILINE)
     return RawHeader(path, tuple(_text_header(part) for part in parts[1:] or parts), path.name)
 
 

@@ -17,7 +17,7 @@ from potpyri_like.options import ENGINE, told_value
 from potpyri_like.products.page.images import image, master_image
 from potpyri_like.products.page.links import Link, address, below, target_folder
 from potpyri_like.products.page.observation import target_view
-from potpyri_like.products.rows import count_frames, final_rows, graded, masters_of, missing, remarks
+from potpyri_like.products.rows import count_frames, final_rows, graded, masters_of, missing_by_worth, remarks
 from potpyri_like.products.words import SOFTWARE, clean, plural, short
 from potpyri_like.results import Master, RunReport, SetResult
 
@@ -77,7 +77,9 @@ def _page_view(report: RunReport, images: Mapping[str, bytes]) -> dict[str, obje
         "versions": versions(),
         "verdict": verdict,
         "sentence": sentence,
-        "missing": [_subject_and_reason(line) for _, line in graded(missing(report))],
+        "missing": [
+            _subject_and_reason(line) for part in missing_by_worth(report) for _, line in graded(part)
+        ],
         "tally": _tally(report),
         "targets": [target_view(report, results, images) for results in _by_target(report).values()],
         "masters": _master_views(report, images),
