@@ -35,5 +35,5 @@ def test_digits_count(names):
 
 def test_another_field_is_another_target_and_an_unknown_one_is_left_to_the_stars():
     assert other_spellings(frames("M 67", "M67", step=0.1)) == {}
-    assert other_spellings(frames("M 67", "M67", dec=None)) == {"M 67": "M67"}
-    assert other_spellings(frames("M 67", "M67", step=0.01)) == {"M 67": "M67"}
+    assert other_spellings(frames("M 67", "M67", dec=None)) == {"M67": "M 67"}
+    assert other_spellings(frames("M 67", "M67", step=0.01)) == {"M67": "M 67"}

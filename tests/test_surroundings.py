@@ -111,7 +111,7 @@ def test_what_is_in_the_aperture_is_said_and_graded_by_how_much_it_is():
 
 def test_points_are_flagged_at_the_aperture_that_was_chosen_and_the_targets_alone():
     series = SimpleSeries(np.zeros((4, 3), int))
-    around = surroundings([0.01, 0.04, 0.0], [0.0, 0.0, 0.02])
+    around = surroundings([0.01, 0.04, 0.0], [0.0, 0.0, 0.03])
     assert around.flagged(series, 1, 0) is series
     assert around.flagged(series, 1, 1).star_flags.tolist() == [[0, int(StarFlag.NEIGHBOUR), 0]] * 4
     assert around.flagged(series, 1, 2).star_flags.tolist() == [[0, int(StarFlag.SLOPE), 0]] * 4

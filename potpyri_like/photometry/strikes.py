@@ -53,7 +53,7 @@ def struck_pixels(
     """
     disk = Ring.between(0, radius + 0.5)
     stars, struck = [np.empty(0, np.intp)], [np.empty((0, disk.dx.size), bool)]
-    if profile.is_known:
+    if profile.is_known and len(xy):
         for some in in_blocks(np.flatnonzero(np.isfinite(level)), (2 * disk.half + 3) ** 2):
             hit = _struck(image, variance, xy[some], level[some], profile, disk)
             found = hit.any(axis=1)
