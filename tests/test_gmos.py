@@ -12,6 +12,7 @@ from potpyri_like.frame import FrameKind, MaskBit
 from potpyri_like.imaging import Piece, assemble, parse_section
 from potpyri_like.instruments import camera_named, pixel_scale, site_of
 from potpyri_like.instruments.gmos import Gmos
+from potpyri_like.night.night import serving
 from potpyri_like.store.header import RawHeader
 from potpyri_like.testing.cards import raw_header
 from potpyri_like.testing.simulate import a_frame
@@ -160,8 +161,12 @@ class TestRealHeaders:
 
     def test_the_regions_are_part_of_what_calibrations_must_share(self, real):
         stacked, full = described(real("N20150220S0320")), described(real("N20150216S0142"))
-        assert stacked.readout.startswith("18 amplifiers, rows 79:446, rows 1807:2818, rows 3801:4174")
-        assert full.readout == "6 amplifiers, rows 1:4608, columns 1:6144, gain 2.04"
+        assert stacked.readout == full.readout == "2 amplifiers a chip"
+        assert full.window == (0, 0, 3108, 2304)
+        assert stacked.window == (0, 39, 3108, 2048)
+        full, stacked = replace(full, kind=FrameKind.BIAS), replace(stacked, kind=FrameKind.SCIENCE)
+        assert serving(full, stacked).cut == (0, 39, 3108, 2048)
+        assert serving(stacked, full) is None
 
 
 class TestGenerations:
@@ -208,7 +213,9 @@ class TestGenerations:
         layout = GMOS.layout(header)
         assert layout.shape[1] == 1024
         assert [readout.x0 for readout in layout.readouts] == [0, 256, 512, 768]
-        assert described(header).readout != described(whole).readout
+        assert described(header).window == (1024 + 30, 956, 1024, 200)
+        assert serving(described(header), described(whole)) is None
+        assert serving(described(whole), described(header)).cut == (1024 + 30, 0, 1024, 200)
 
     def test_a_coded_image_is_assembled_in_the_order_of_the_sky(self):
         """Each pixel holds its own column on the detector; the gaps are bad."""
@@ -317,7 +324,7 @@ class TestMissing:
         header = frame_of("GMOS-N EEV")
         header.hdus[3].remove("GAIN")
         assert GMOS.layout(header).readouts[2].gain == 1.63
-        assert "no GAIN in HDU 3: 1.63 assumed" in described(header).notes
+        assert "file: no GAIN in HDU 3: 1.63 electron / adu assumed" in described(header).notes
         assert not described(frame_of("GMOS-N EEV")).notes
 
     def test_a_section_that_leaves_its_image_is_rejected(self):

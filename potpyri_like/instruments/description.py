@@ -32,7 +32,7 @@ from potpyri_like.instruments.layout import with_image
 from potpyri_like.instruments.pointing import direction_of
 from potpyri_like.instruments.rules import kind_of
 from potpyri_like.instruments.state import state_of
-from potpyri_like.instruments.windows import window_of
+from potpyri_like.instruments.windows import place_of
 from potpyri_like.store.header import RawHeader
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _frames_in(
         decided_by=because,
         notes=tuple(_notes_on(instrument, header, which, what, reading)),
         **state_of(instrument, header)._asdict(),
-        window=window_of(instrument, header, which, binning),
+        **place_of(instrument, header, which, binning, needed=what is not FrameKind.OTHER)._asdict(),
     )
     if not planes:
         return mosaic_planes(info, header, which, binning)

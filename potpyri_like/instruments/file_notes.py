@@ -1,4 +1,4 @@
-"""What is remarkable about a raw file itself: several images in it, a header that was changed."""
+"""What is remarkable about a raw file itself: several images in it, a header that was changed, amplifiers' cards."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from potpyri_like.errors import HeaderError
+from potpyri_like.instruments.keywords import Keyword
+from potpyri_like.instruments.layout import is_unlimited
 from potpyri_like.store.header import RawHeader
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ def file_notes(instrument: Instrument, header: RawHeader, camera: Camera) -> Ite
     if {0, header.image} & {*header.altered}:
         yield ALTERED
     yield from _of_images(instrument, header, camera)
+    yield from _of_amplifiers(instrument, header, camera)
 
 
 def _of_images(instrument: Instrument, header: RawHeader, camera: Camera) -> Iterator[str]:
@@ -39,6 +42,30 @@ def _of_images(instrument: Instrument, header: RawHeader, camera: Camera) -> Ite
             f"{ON_SCREEN}{len(rivals) + 1} images: {used}, {' and '.join(rivals)} not (declare the camera's `image`"
             " to use another, or its `amplifiers` to put them together)"
         )
+
+
+def _of_amplifiers(instrument: Instrument, header: RawHeader, camera: Camera) -> Iterator[str]:
+    """Which amplifiers have no overscan, where others have, and of which no saturation is known."""
+    try:
+        readouts = instrument.layout(header, camera).readouts
+    except (HeaderError, LookupError, ValueError):  # told where the frame is described, or read
+        return
+    without = [str(one.hdu) for one in readouts if one.overscan is None]
+    overscan, limit = camera.overscan_section, camera.saturation
+    if isinstance(overscan, Keyword) and 0 < len(without) < len(readouts):
+        yield (
+            f"{ON_SCREEN}no {' or '.join(overscan.cards)} in HDU {', '.join(without)}, as its other amplifiers have:"
+            " the level there is taken from the bias frames"
+        )
+    if isinstance(limit, Keyword):
+        name = next((name for name in limit.cards if name in header), limit.card)
+        unknown = [one for one in readouts if is_unlimited(header.of(one.hdu).get(name, 1))]
+        if unknown:
+            says = header.of(unknown[0].hdu)[name]
+            yield (
+                f"saturation: {name} = {says} in HDU {', '.join(str(one.hdu) for one in unknown)} is no limit:"
+                f" {unknown[0].saturation:g} adu, the largest number of the file, is taken"
+            )
 
 
 def _has_amplifiers(instrument: Instrument, header: RawHeader, camera: Camera) -> bool:
