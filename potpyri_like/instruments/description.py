@@ -25,7 +25,7 @@ from potpyri_like.instruments.colours import (
     planes_in,
 )
 from potpyri_like.instruments.exposure import CYCLE, cycle_of, exposure_of, impossible, open_shutter
-from potpyri_like.instruments.file_notes import file_notes
+from potpyri_like.instruments.file_notes import amplifier_notes, file_notes
 from potpyri_like.instruments.former import once_a_method
 from potpyri_like.instruments.keywords import Compound, Keyword
 from potpyri_like.instruments.layout import with_image
@@ -167,6 +167,8 @@ def _notes_on(
     """What is remarkable about a frame: the instrument's own remarks, and what the cards in general say."""
     yield from instrument.remarks(header, camera)
     yield from file_notes(instrument, header, camera)
+    if kind in (FrameKind.SCIENCE, FrameKind.FLAT):
+        yield from amplifier_notes(instrument, header, camera)
     if kind is FrameKind.SCIENCE:
         yield from mosaic_notes(header, camera, instrument.binning_of(header))
     if kind is FrameKind.SCIENCE:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from potpyri_like.instruments.base import Instrument
     from potpyri_like.instruments.cameras import Camera
 
-__all__ = ["ALTERED", "ON_SCREEN", "file_notes"]
+__all__ = ["ALTERED", "ON_SCREEN", "amplifier_notes", "file_notes"]
 
 ON_SCREEN = "file: "  # begins the notes that the last lines on screen repeat
 ALTERED = "checksum: the header was changed after its CHECKSUM was written"
@@ -25,7 +25,6 @@ def file_notes(instrument: Instrument, header: RawHeader, camera: Camera) -> Ite
     if {0, header.image} & {*header.altered}:
         yield ALTERED
     yield from _of_images(instrument, header, camera)
-    yield from _of_amplifiers(instrument, header, camera)
 
 
 def _of_images(instrument: Instrument, header: RawHeader, camera: Camera) -> Iterator[str]:
@@ -44,8 +43,8 @@ def _of_images(instrument: Instrument, header: RawHeader, camera: Camera) -> Ite
         )
 
 
-def _of_amplifiers(instrument: Instrument, header: RawHeader, camera: Camera) -> Iterator[str]:
-    """Which amplifiers have no overscan, where others have, and of which no saturation is known."""
+def amplifier_notes(instrument: Instrument, header: RawHeader, camera: Camera) -> Iterator[str]:
+    """Which amplifiers of a frame with light lack an overscan that others have, or a saturation."""
     try:
         readouts = instrument.layout(header, camera).readouts
     except (HeaderError, LookupError, ValueError):  # told where the frame is described, or read

@@ -380,9 +380,18 @@ class Maker:
                 return tuple(self.with_level(info, has_bias=True).data.shape)
         return None
 
-    def with_level(self, info: FrameInfo, *, has_bias: bool) -> Frame:
-        """A frame with the bias's level in it, where there is a bias; else as the declared pedestal leaves it."""
-        return self.trimmed(info, self.setup.with_(masters=Masters(bias=_PLACEHOLDER if has_bias else None)))
+    def with_level(self, info: FrameInfo, *, has_bias: bool, levels: Sequence[Level] = ()) -> Frame:
+        """A frame with the bias's level in it, where there is a bias; else as the declared pedestal leaves it.
+
+        Parameters
+        ----------
+        info : FrameInfo
+        has_bias : bool
+        levels : sequence of Level
+            Those of the bias from which they are compared with it.
+        """
+        bias = replace(_PLACEHOLDER, levels=tuple(levels)) if has_bias else None
+        return self.trimmed(info, self.setup.with_(masters=Masters(bias=bias)))
 
     def sky(self) -> Sample | None:
         """What science frames have in common on large scales, without bias; None where none can be read."""
