@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from potpyri_like.instruments.base import Instrument
     from potpyri_like.instruments.cameras import Camera
 
-__all__ = ["ALTERED", "ON_SCREEN", "amplifier_notes", "file_notes"]
+__all__ = ["ALTERED", "ON_SCREEN", "SOME_MISSING", "amplifier_notes", "file_notes"]
 
 ON_SCREEN = "file: "  # begins the notes that the last lines on screen repeat
+SOME_MISSING = "amplifiers are missing in it"  # ends the note on a file whose header announces more
 ALTERED = "checksum: the header was changed after its CHECKSUM was written"
 
 

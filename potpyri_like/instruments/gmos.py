@@ -20,7 +20,7 @@ from potpyri_like.instruments.calibration import Calibration
 from potpyri_like.instruments.cameras import Amplifier, Camera
 from potpyri_like.instruments.clock import read_stamp
 from potpyri_like.instruments.exposure import RELATIVE_SLACK, positive
-from potpyri_like.instruments.file_notes import ON_SCREEN
+from potpyri_like.instruments.file_notes import ON_SCREEN, SOME_MISSING
 from potpyri_like.instruments.keywords import Compound, HeaderKeywords, Keyword
 from potpyri_like.instruments.rules import Has, Is, Matches, Rule
 from potpyri_like.instruments.simulated import Simulated
@@ -173,7 +173,8 @@ class Gmos(Instrument):
         if time is None:
             raise HeaderError("no UTSTART and no TIME-OBS card")
         start = Time(f"{header['DATE-OBS']}T{time}", scale="utc")
-        return start + TimeDelta((_longer(header, exposure) or exposure) / 2)
+        longer = _longer(header, exposure)
+        return start + TimeDelta((exposure if longer is None else longer) / 2)
 
     def time_cards(self, start: Time, exposure: u.Quantity) -> dict[str, CardValue]:
         date, time = start.utc.isot.split("T")
@@ -253,8 +254,8 @@ def _missing_amplifiers(header: RawHeader) -> Iterator[str]:
     numbers = [positive(header.get(card)) for card in ("NCCDS", "NAMPS", "DETNROI")]
     if None not in numbers[:2] and (wanted := int(np.prod([n or 1 for n in numbers]))) > len(header.images):
         yield (
-            f"{ON_SCREEN}{len(header.images)} images, where NCCDS, NAMPS and DETNROI announce {wanted}: amplifiers are"
-            " missing in it"
+            f"{ON_SCREEN}{len(header.images)} images, where NCCDS, NAMPS and DETNROI announce {wanted}:"
+            f" {SOME_MISSING}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Frames of several amplifiers: those that lack one, and the calibration frames that hold the pixels of others."""
+"""Which pixels frames hold: those that lack an amplifier, and calibration frames that hold the pixels of others."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import replace
 from itertools import combinations
 
 from potpyri_like.frame import FrameInfo, FrameKind
-from potpyri_like.instruments.file_notes import ON_SCREEN
+from potpyri_like.instruments.file_notes import ON_SCREEN, SOME_MISSING
 
-__all__ = ["holds", "part_in_words", "with_lost_amplifiers"]
+__all__ = ["holds", "mode_in_words", "part_in_words", "with_lost_amplifiers"]
 
 _Tile = tuple[int, int, int, int, int]
 _WORTH = 0.25  # of the frames without an amplifier: as many with it show that it was lost
@@ -52,13 +52,25 @@ def _completed(info: FrameInfo, whole: FrameInfo) -> FrameInfo:
         " missing and masked; the rest is measured"
     )
     cut = left - info.window[0], low - info.window[1], columns, rows
-    return replace(info, window=whole.window, tiles=whole.tiles, cut=cut, notes=(*info.notes, note))
+    notes = *(other for other in info.notes if not other.endswith(SOME_MISSING)), note
+    return replace(info, window=whole.window, tiles=whole.tiles, cut=cut, notes=notes)
 
 
 def part_in_words(part: Sequence[int]) -> str:
     """A part of the image: "columns 1:512, rows 1:2304", counted from 1, in pixels of the file."""
     x, y, columns, rows = part[:4]
     return f"columns {x + 1}:{x + columns}, rows {y + 1}:{y + rows}"
+
+
+def mode_in_words(info: FrameInfo) -> str:
+    """How the pixels of a frame were read, and which they are where they are not the whole detector's first."""
+    window = info.window
+    if info.cut is not None and info.kind is not FrameKind.SCIENCE:
+        left, low = (0, 0) if window is None else window[:2]
+        x, y, columns, rows = info.cut
+        window = left + x, low + y, columns, rows
+    is_part = window is not None and (any(window[:2]) or bool(info.tiles))
+    return ", ".join(filter(None, (info.readout, part_in_words(window) if window and is_part else "")))
 
 
 def holds(calibration: FrameInfo, science: FrameInfo) -> bool:

@@ -36,6 +36,7 @@ from potpyri_like.imaging import (
 )
 from potpyri_like.instruments import camera_named
 from potpyri_like.night import band_slug, dated, slug, with_folder
+from potpyri_like.night.amplifiers import mode_in_words
 from potpyri_like.primitives.dark_ladder import dark_ladder
 from potpyri_like.primitives.fields import LEVELS, POISSON_FACTOR, READING
 from potpyri_like.primitives.hot_pixels import FilterPixels
@@ -651,7 +652,7 @@ def _master_hdus(master: Master, error: np.ndarray, first: FrameInfo, filter_mod
     header["FILTER3"] = (filter_mode, "3x3 filter of the frames")
     header["NCOMBINE"] = (len(master.inputs), "frames combined")
     header["NIGHT"] = (first.night, "date of the evening")
-    header["READOUT"] = _text_card(first.readout, "read-out mode")
+    header["READOUT"] = _text_card(mode_in_words(first), "read-out mode")
     header["GAINSET"] = _text_card(first.gain_setting, "gain setting of the camera")
     header["OFFSET"] = _text_card(first.offset, "offset of the camera")
     if first.temperature is not None:
