@@ -588,7 +588,14 @@ class TestBand:
 @pytest.mark.slow
 def test_a_night_of_frames_that_each_lack_something(tmp_path):
     """No time; no BIASSEC; an amplifier fewer; a bias of other rows, a bias without GAIN: each is right, or named."""
-    plan = {"size": (128, 128), "binning": (4, 4), "bands": ("R",), "stars": 40, "exposure": 3.0}
+    plan = {
+        "size": (128, 128),
+        "binning": (4, 4),
+        "bands": ("R",),
+        "stars": 40,
+        "exposure": 3.0,
+        "flip": None,
+    }
     pl.simulate(
         "GMOS", tmp_path, NightPlan(cameras=("GMOS-N EEV",), frames=5, hours=0.3, flats=2, darks=0, **plan)
     )
