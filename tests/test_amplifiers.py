@@ -455,3 +455,18 @@ def test_an_amplifier_does_not_serve_the_pixels_of_another():
 def info_of(tiles):
     kind, exposure = FrameKind.BIAS, 0 * u.s
     return FrameInfo(Path("a.fits"), kind, "fa15", "", "", (1, 1), exposure, None, (10, 10), tiles=tiles)
+
+
+@pytest.mark.parametrize("says", ["N/A", "UNKNOWN", "[0:0,0:0]"])
+def test_an_image_without_its_data_section_is_not_taken_whole(tmp_path, says):
+    write(tmp_path / "a.fits", "EXPOSE", light(), change=saying("DATASEC", says, 1))
+    (row,) = scan(tmp_path, Sinistro()).rows
+    assert row.reason == "a.fits: DATASEC says of HDU 2 that it has no data section; the frame is excluded"
+
+
+def test_the_images_of_a_camera_that_declares_no_amplifiers_are_counted(tmp_path):
+    camera = replace(Sinistro.cameras[0], placed_by=None)
+    plain = type("Single", (Sinistro,), {"name": "SINGLE", "cameras": (camera,)})
+    (info,) = plain().describe(read_header(write(tmp_path / "a.fits", "EXPOSE", light())))
+    assert info.notes[0].startswith("file: 4 images: HDU 1 (SCI, 160 x 129 pixels) is used")
+    assert "`placed_by` to put them together" in info.notes[0]

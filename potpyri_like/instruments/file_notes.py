@@ -40,18 +40,20 @@ def _of_images(instrument: Instrument, header: RawHeader, camera: Camera) -> Ite
     if rivals:
         yield (
             f"{ON_SCREEN}{len(rivals) + 1} images: {used}, {' and '.join(rivals)} not (declare the camera's `image`"
-            " to use another, or its `amplifiers` to put them together)"
+            " to use another, its `amplifiers` or `placed_by` to put them together)"
         )
 
 
 def amplifier_notes(instrument: Instrument, header: RawHeader, camera: Camera) -> Iterator[str]:
     """Which amplifiers of a frame with light lack an overscan that others have, or a saturation."""
+    overscan, limit = camera.overscan_section, camera.saturation
+    if not isinstance(overscan, Keyword) and not isinstance(limit, Keyword):
+        return
     try:
         readouts = instrument.layout(header, camera).readouts
     except (HeaderError, LookupError, ValueError):  # told where the frame is described, or read
         return
     without = [str(one.hdu) for one in readouts if one.overscan is None]
-    overscan, limit = camera.overscan_section, camera.saturation
     if isinstance(overscan, Keyword) and 0 < len(without) < len(readouts):
         yield (
             f"{ON_SCREEN}no {' or '.join(overscan.cards)} in HDU {', '.join(without)}, as its other amplifiers have:"

@@ -148,7 +148,7 @@ class Gmos(Instrument):
         Rule(_FLAT, Is("OBSTYPE", "OBJECT") & Matches("OBJECT", "^(twilight|sky ?flat)")),
         Rule(_OTHER, Is("OBSCLASS", "acq", "acqCal"), why="an acquisition"),
         Rule(_OTHER, Is("OBSCLASS", "dayCal"), why="a calibration of the daytime, not the sky"),
-        Rule(_OTHER, Matches("GCALLAMP", "^(?!(off|none)$)"), why="the light of a calibration lamp"),
+        Rule(_OTHER, Has("GCALLAMP") & ~Is("GCALLAMP", "off", "none"), why="the light of a calibration lamp"),
         Rule(_OTHER, Is("SHUTTER", "CLOSED"), why="the shutter was closed"),
         Rule(_SCIENCE, Is("OBSTYPE", "OBJECT") & Is("GRATING", "MIRROR")),
         Rule(_OTHER, Has("OBSTYPE"), why="neither image nor imaging calibration"),

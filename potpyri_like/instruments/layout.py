@@ -229,7 +229,13 @@ def data_section(
         The card that is declared for them is missing, or is no section, or leaves the image.
     """
     rows, columns = (int(header.hdus[hdu][card]) for card in ("NAXIS2", "NAXIS1"))
-    found = _section(declared, header.of(hdu), binning, hdu) or Section(0, columns, 0, rows)
+    found = _section(declared, header.of(hdu), binning, hdu)
+    if found is None and isinstance(declared, Keyword) and not declared.optional:
+        raise HeaderError(
+            f"{header.path.name}: {' or '.join(declared.cards)} says of HDU {hdu} that it has no data section; the"
+            " frame is excluded"
+        )
+    found = found or Section(0, columns, 0, rows)
     _check_inside(header, "data", found, (rows, columns))
     return found
 
