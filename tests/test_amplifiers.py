@@ -12,7 +12,7 @@ from potpyri_like.errors import DeclarationError, PixelError
 from potpyri_like.frame import FrameInfo, FrameKind, MaskBit
 from potpyri_like.instruments import Amplifier
 from potpyri_like.night import scan
-from potpyri_like.night.amplifiers import holds
+from potpyri_like.night.amplifiers import holds, mode_in_words
 from potpyri_like.primitives.stage import Setup
 from potpyri_like.primitives.trim import Trim
 from potpyri_like.store import read_header
@@ -470,3 +470,18 @@ def test_the_images_of_a_camera_that_declares_no_amplifiers_are_counted(tmp_path
     (info,) = plain().describe(read_header(write(tmp_path / "a.fits", "EXPOSE", light())))
     assert info.notes[0].startswith("file: 4 images: HDU 1 (SCI, 160 x 129 pixels) is used")
     assert "`placed_by` to put them together" in info.notes[0]
+
+
+def test_a_master_tells_which_part_of_the_detector_it_is_of():
+    """So that one of another region of the same size is not borrowed."""
+    whole = replace(info_of(((0, 0, 10, 10, 0),)), window=(0, 0, 10, 10), readout="slow")
+    assert mode_in_words(whole) == "slow, columns 1:10, rows 1:10"
+    assert mode_in_words(replace(whole, cut=(0, 4, 10, 2))) == "slow, columns 1:10, rows 5:6"
+    region = replace(whole, kind=FrameKind.SCIENCE, window=(0, 4, 10, 2))
+    assert mode_in_words(region) == "slow, columns 1:10, rows 5:6"
+    assert mode_in_words(replace(region, cut=(0, -1, 10, 4))) == mode_in_words(
+        region
+    )  # it lacks an amplifier
+    plain = replace(whole, tiles=(), window=None)
+    assert mode_in_words(plain) == mode_in_words(replace(plain, window=(0, 0, 10, 10))) == "slow"
+    assert mode_in_words(replace(plain, cut=(2, 4, 3, 3))) == "slow, columns 3:5, rows 5:7"
