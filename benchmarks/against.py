@@ -105,7 +105,7 @@ def main() -> int:
 
 def table(rows: list[Row]) -> list[str]:
     """The rows in Markdown."""
-    head = ["| step | beside | ours | theirs | ratio |", "|---|---|---:|---:|---:|"]
+    head = ["| step | compared with | ours | theirs | ratio |", "|---|---|---:|---:|---:|"]
     return head + [
         f"| {r.what} | {r.other} | {r.ours_ms:.1f} ms | {r.theirs_ms:.0f} ms | {r.ratio:.0f} |" for r in rows
     ]

@@ -24,13 +24,14 @@ from potpyri_like.lightcurves import transit_light_curve
 from potpyri_like.night import ObservationSet
 from potpyri_like.options import Options
 from potpyri_like.photometry import Aperture, Measurement
-from potpyri_like.primitives.compare import CompareStars
-from potpyri_like.primitives.gather import GatherSeries
-from potpyri_like.primitives.light_curve import ExtractLightCurve
+from potpyri_like.primitives.average_over_time import AverageOverTime
+from potpyri_like.primitives.compare_stars import CompareStars
+from potpyri_like.primitives.compute_noise_budget import ComputeNoiseBudget
+from potpyri_like.primitives.extract_light_curve import ExtractLightCurve
+from potpyri_like.primitives.fit_transit import FitTransit
+from potpyri_like.primitives.gather_series import GatherSeries
 from potpyri_like.primitives.measure import Measure
-from potpyri_like.primitives.noise import AverageOverTime, ComputeNoiseBudget
 from potpyri_like.primitives.stage import FrameOutcome, Setup, Work
-from potpyri_like.primitives.transit import FitTransit
 from potpyri_like.results import Reference, SetResult
 
 HOURS, FWHM = 4.0, 10.0

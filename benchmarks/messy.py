@@ -72,7 +72,7 @@ def spoil(night: Path, seed: int = 8) -> list[Path]:
 
 
 def reduced(night: Path, target: str) -> tuple[dict[str, dict[str, float]], list[str]]:
-    """The noise figures of each band [mmag], and the last lines on the screen."""
+    """The noise values of each band [mmag], and the last lines on the screen."""
     command = [
         sys.executable,
         "-m",

@@ -25,14 +25,14 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks
 
 This page is written by `make bench`, which runs everything below on one computer, one after the other. Milliseconds
-are those of the computer it was run on; ratios and slopes travel. Everything runs in one thread.
+are those of the computer it was run on; ratios and slopes hold on others, too. Everything runs in one thread.
 """
-BESIDE = """## Beside other software
+BESIDE = """## Compared with other software
 
-The same work on the same simulated frames of OPTICAM (2048 x 2048 pixels of 16 bits, FWHM {fwhm:.0f} pixel), in turns;
+The same work on the same simulated frames of OPTICAM (2048 x 2048 pixels of 16 bits, FWHM {fwhm:.0f} pixels), in turns;
 medians of the rounds. "A frame, from file to fluxes" is everything that is done to a science frame: reading it, the 3x3
 median, dark and flat, finding its stars, matching them to the reference, centroids, skies, and {stars} stars in 20
-apertures with errors; beside it the same steps written with SciPy and photutils.
+apertures with errors; it is compared with the same steps written with SciPy and photutils.
 """
 FRAME = """## One frame, step by step
 

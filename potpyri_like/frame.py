@@ -106,6 +106,7 @@ class FrameFlag(IntFlag):
     TIME_DOUBTFUL = 8  # the mid-exposure time was assumed or corrected
     POOR_SEEING = 16  # FWHM far above that of the night
     TRAILED = 32  # the stars are far longer than those of the night
+    DISAGREE = 64  # no common factor describes what happened to the comparison stars
 
 
 class StarFlag(IntFlag):
@@ -117,13 +118,15 @@ class StarFlag(IntFlag):
     EDGE = 8  # the aperture or the annulus leaves the image
     NO_CENTROID = 16  # the centroid failed or wandered off; the position is the reference's, carried over
     COSMIC_RAY = 32  # a cosmic ray inside the aperture
+    NEIGHBOUR = 64  # light of other stars in the aperture
+    SLOPE = 128  # the sky around it is not level
     FILLED = 256  # much of the star's light fell on bad pixels: filled from its profile, or not measured
 
 
 class Purpose(IntFlag):
     """What the points of a light curve are used for."""
 
-    CHOICES = 1  # aperture, comparison stars, weights, variability; every figure of merit and every noise figure shown
+    CHOICES = 1  # aperture, comparison stars, weights, variability; every figure of merit and every noise value shown
     FIT = 2  # transit, periods, lags, time averaging, noise budget
     TIMES = 4  # the transit's mid-transit time, O-C, reports that are submitted
 
@@ -131,7 +134,8 @@ class Purpose(IntFlag):
 _EVERYTHING = Purpose.CHOICES | Purpose.FIT | Purpose.TIMES
 # The one table of what a flagged point is excluded from. A bit that is not in it excludes from nothing: a replaced hot
 # pixel; a bad pixel that held little of the star's light; a position carried over, which a faint star is measured at;
-# an annulus cut by the edge of the image (an aperture that is gives no flux at all).
+# an annulus cut by the edge of the image (an aperture that is gives no flux at all); light of other stars, or a sky
+# that is not level, in all points alike.
 EXCLUDED_FROM: Mapping[int, Purpose] = MappingProxyType(
     {
         int(FrameFlag.UNMATCHED): _EVERYTHING,
@@ -140,6 +144,7 @@ EXCLUDED_FROM: Mapping[int, Purpose] = MappingProxyType(
         int(FrameFlag.TIME_DOUBTFUL): Purpose.TIMES,
         int(FrameFlag.POOR_SEEING): _EVERYTHING,
         int(FrameFlag.TRAILED): _EVERYTHING,
+        int(FrameFlag.DISAGREE): _EVERYTHING,
         int(StarFlag.SATURATED) << STAR_FLAG_SHIFT: _EVERYTHING,
         int(StarFlag.COSMIC_RAY) << STAR_FLAG_SHIFT: _EVERYTHING,
         int(StarFlag.FILLED) << STAR_FLAG_SHIFT: _EVERYTHING,

@@ -113,13 +113,14 @@ class Options:
 
     target_xy: str | None = _option(
         "The target's pixel, counted from 0, in the first science frame of a camera. One camera is enough:"
-        " the star is identified in the others. The pixel applies to the pointing of --target-frame, or the first one.",
+        " the star is identified in the others. The pixel refers to the pointing of --target-frame, or to the first"
+        " pointing.",
         metavar="[CAMERA:]X,Y",
         form=_PIXEL,
         give="X,Y or CAMERA:X,Y, as in 512,480 or C1:512,480",
     )
     target_frame: str | None = _option(
-        "The raw file from which --target-xy was measured, if not the first.", metavar="FILE"
+        "The raw file in which --target-xy was measured, if not the first.", metavar="FILE"
     )
     forced: bool = _option(
         "Measure at the target's position even if no star is detected there; the light curve is an upper limit.",
@@ -156,7 +157,7 @@ class Options:
         choices=("windowed", "com", "quadratic", "gaussian", "frozen"),
     )
     radii: str | None = _option(
-        "Aperture radii: fixed in pixels for the night (default), or scaled with the fwhm of each frame.",
+        "Aperture radii: fixed in pixels for the night (default), or scaled with the FWHM of each frame.",
         choices=("fixed", "fwhm"),
     )
     metric: str | None = _option(
@@ -211,8 +212,8 @@ class Options:
         form=r"[A-Za-z][\w-]*(\s*,\s*[A-Za-z][\w-]*)*",
     )
     save: str | None = _option(
-        "Also write an image of each frame: frames (calibrated) to TARGET/BAND/frames, from which the next run"
-        " continues. --until Calibrate implies it.",
+        "Also write images. frames: each calibrated frame, to TARGET/BAND/frames; the next run continues from them."
+        " --until Calibrate implies it.",
         metavar="WHAT,...",
         form=r"[a-z]\w*(\s*,\s*[a-z]\w*)*",
         give="what to save, as in frames",
@@ -234,7 +235,7 @@ class Options:
     )
     pedestal: str | None = _option(
         "The pedestal, if there is no bias, overscan or declared value. By default it is estimated from the scatter of"
-        " the sky; auto: also subtract it from the flats; none: subtract nothing.",
+        " the sky and subtracted from the science frames; auto: from the flats, too; none: it is not subtracted.",
         choices=("auto", "none"),
     )
     no_flat: bool = _option("Do not divide by a flat.", False)

@@ -76,8 +76,8 @@ STATUS_WORDS = {
     0: "all is well",
     1: "nothing could be reduced",
     2: "the command line or reduce.toml is wrong",
-    3: "something is missing",
-    4: "a number is doubtful",
+    3: "a requested or standard product is missing",
+    4: "a result is doubtful",
 }
 
 
@@ -445,7 +445,7 @@ class RunReport:
 
     @property
     def exit_status(self) -> int:
-        """0 success; 1 nothing could be reduced; 3 something is missing; 4 a result is doubtful.
+        """0 success; 1 nothing could be reduced; 3 a requested or standard product is missing; 4 a result is doubtful.
 
         What befell targets with few frames, as tests, focus frames and misspelt names, changes nothing.
         """

@@ -158,7 +158,7 @@ def truncated(blocks: int) -> list[Case]:
 
 
 def not_fits() -> list[Case]:
-    text = r"not a readable FITS file|spoilt"
+    text = r"not a readable FITS file|corrupt"
     return [
         bad("text.fits", lambda s: b"the guider lost the star again\n" * 400, text),
         bad("page.fits", lambda s: b"<!DOCTYPE html><title>404 Not Found</title>" + bytes(4000), text),
@@ -181,7 +181,7 @@ def structural(name: str, reason: str, *, status: str = REJECTED, **cards: str |
 
 
 def broken_headers() -> list[Case]:
-    unreadable = r"not a readable FITS file|spoilt|cannot be|is invalid"
+    unreadable = r"not a readable FITS file|corrupt|cannot be|is invalid"
     cannot = unreadable
     no_image = "no image in it|not a readable FITS file"
     large = "too large|truncated"
@@ -225,7 +225,7 @@ def broken_headers() -> list[Case]:
             NAXIS1=0,
             JD="GROUPS  =                    T",
         ),
-        structural("nextend", "truncated or spoilt", JD="NEXTEND =                    3"),
+        structural("nextend", "truncated or corrupt", JD="NEXTEND =                    3"),
         structural(
             "exposure_no_number",
             "EXPOSURE = .* is not a number|no EXPOSURE card",
@@ -315,7 +315,7 @@ def misfits() -> list[Case]:
         bad(
             "no_camera.fits",
             lambda s: s.saying(SERIALN="VSC-99999", FILTER="H-alpha"),
-            "does not tell which of",
+            "does not say which of",
         ),
         bad("binning_none.fits", lambda s: s.saying(BINNING="0x0"), "binning of '0x0' is not understood"),
         bad("binning_text.fits", lambda s: s.saying(BINNING="fast"), "binning of 'fast' is not understood"),
@@ -377,7 +377,7 @@ def packed() -> list[Case]:
         bad(
             "naxis.fits.fz",
             lambda s: tiled_with(s, "ZNAXIS1", "ZNAXIS1 =                   -1"),
-            broken + "|spoilt",
+            broken + "|corrupt",
         ),
         bad(
             "huge.fits.fz", lambda s: tiled_with(s, "ZNAXIS1", "ZNAXIS1 =           2000000000"), "too large"
@@ -385,7 +385,7 @@ def packed() -> list[Case]:
         bad(
             "heap.fits.fz",
             lambda s: tiled_with(s, "PCOUNT", "PCOUNT  =        9000000000000"),
-            broken + "|spoilt",
+            broken + "|corrupt",
         ),
     ]
 
@@ -402,7 +402,7 @@ def bz2_bomb(gigabytes: int) -> bytes:
 
 
 def tiled_claim(sample: Sample, side: int) -> bytes:
-    """A compressed image that announces a side of so many pixels, in a table of a few rows."""
+    """A compressed image that declares a side of so many pixels, in a table of a few rows."""
     raw = tiled(sample)
     for card in ("ZNAXIS1", "ZNAXIS2"):
         at = raw.index(f"{card:<8}=".encode())
@@ -410,7 +410,7 @@ def tiled_claim(sample: Sample, side: int) -> bytes:
     return raw
 
 
-# -- what is no plain file -----------------------------------------------------------------------------------
+# -- what is not a regular file -----------------------------------------------------------------------------------
 
 
 def strangers(elsewhere: Path) -> list[Case]:
@@ -428,15 +428,15 @@ def strangers(elsewhere: Path) -> list[Case]:
         Case(
             "link_to_device.fits",
             lambda p, s: p.symlink_to("/dev/zero"),
-            "no plain file|leaves the night|link",
+            "not a regular file|leaves the night|link",
         ),
-        Case("pipe.fits", lambda p, s: os.mkfifo(p), "no plain file"),
+        Case("pipe.fits", lambda p, s: os.mkfifo(p), "not a regular file"),
     ]
 
 
 def unreadable_pixels() -> list[Case]:
     """Files that their headers do not betray."""
-    pixels = "pixels cannot be read|not a readable FITS file|cannot be|is invalid|spoilt"
+    pixels = "pixels cannot be read|not a readable FITS file|cannot be|is invalid|corrupt"
     return [
         structural("bzero_text", "BZERO = 'much' cannot scale", BZERO="BZERO   = 'much'"),
         structural(
@@ -453,9 +453,9 @@ def unreadable_pixels() -> list[Case]:
         bad(
             "tile.fits.fz",
             lambda s: tiled_with(s, "ZTILE1", "ZTILE1  =                    0"),
-            pixels + "|spoilt",
+            pixels + "|corrupt",
         ),
-        bad("rice.fits.fz", lambda s: tiled_with(s, "ZCMPTYPE", "ZCMPTYPE= 'ZIP_9   '"), pixels + "|spoilt"),
+        bad("rice.fits.fz", lambda s: tiled_with(s, "ZCMPTYPE", "ZCMPTYPE= 'ZIP_9   '"), pixels + "|corrupt"),
     ]
 
 
@@ -487,7 +487,7 @@ def whole(image: np.ndarray, value: float) -> np.ndarray:
 
 
 def hollow(image: np.ndarray) -> np.ndarray:
-    """The second half never reached the disk: bytes of 0, which are 32768 adu."""
+    """The second half never reached the disk: bytes of 0, which are 32768 ADU."""
     changed = image.copy()
     changed[len(image) // 2 :] = 32768
     return changed

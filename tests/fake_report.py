@@ -322,7 +322,7 @@ def make_report(*, bands=("g", "r"), target="WASP-0", n_frames=40, n_stars=12, r
     broken = [f"C1/broken{k:03d}.fit" for k in range(rejected)]
     rows += [
         FrameRow(
-            f, "rejected", f"{f[3:]}: no EXPOSURE card, which OPTICAM frames need; the frame is excluded"
+            f, "rejected", f"{f[3:]}: no EXPOSURE card, which OPTICAM frames need; the frame is rejected"
         )
         for f in broken
     ]

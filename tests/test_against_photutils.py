@@ -12,7 +12,7 @@ from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.options import Options
 from potpyri_like.photometry import nan_median, point_to_point, relative_flux
 from potpyri_like.primitives.calibrate import Calibrate
-from potpyri_like.primitives.hot_pixels import FilterPixels
+from potpyri_like.primitives.filter_pixels import FilterPixels
 from potpyri_like.primitives.stage import Setup
 from potpyri_like.primitives.trim import Trim
 from potpyri_like.run.pipeline import reduce_night

@@ -278,8 +278,8 @@ def test_binned_sections_are_of_the_detector_or_of_the_file(tmp_path, detsecs, p
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (saying("DETSEC", None, 2), "a.fits: no DETSEC card in HDU 3; the frame is excluded"),
-        (saying("DETSEC", "UNKNOWN", 2), "a.fits: no DETSEC card in HDU 3; the frame is excluded"),
+        (saying("DETSEC", None, 2), "a.fits: no DETSEC card in HDU 3; the frame is rejected"),
+        (saying("DETSEC", "UNKNOWN", 2), "a.fits: no DETSEC card in HDU 3; the frame is rejected"),
         (saying("DETSEC", "1:128", 0), "a.fits: DETSEC in HDU 1: the section '1:128' is not of the form"),
         (
             saying("DETSEC", "[1:128,1:128]", 1),
@@ -461,7 +461,7 @@ def info_of(tiles):
 def test_an_image_without_its_data_section_is_not_taken_whole(tmp_path, says):
     write(tmp_path / "a.fits", "EXPOSE", light(), change=saying("DATASEC", says, 1))
     (row,) = scan(tmp_path, Sinistro()).rows
-    assert row.reason == "a.fits: DATASEC says of HDU 2 that it has no data section; the frame is excluded"
+    assert row.reason == "a.fits: DATASEC says of HDU 2 that it has no data section; the frame is rejected"
 
 
 def test_the_images_of_a_camera_that_declares_no_amplifiers_are_counted(tmp_path):

@@ -14,10 +14,9 @@ from potpyri_like.lightcurves import Estimate, beta_at, flip_times
 from potpyri_like.lightcurves.transit import transit_depth, transit_light_curve
 from potpyri_like.options import Options
 from potpyri_like.photometry import LightCurve
-from potpyri_like.primitives.noise import AverageOverTime, ComputeNoiseBudget
-from potpyri_like.primitives.periods import SearchPeriods, period_words
-from potpyri_like.primitives.stage import Setup, Work
-from potpyri_like.primitives.transit import (
+from potpyri_like.primitives.average_over_time import AverageOverTime
+from potpyri_like.primitives.compute_noise_budget import ComputeNoiseBudget
+from potpyri_like.primitives.fit_transit import (
     FitTransit,
     band_curve,
     curve_names,
@@ -25,6 +24,8 @@ from potpyri_like.primitives.transit import (
     usable_flux,
     with_sure_clocks,
 )
+from potpyri_like.primitives.search_periods import SearchPeriods, period_words
+from potpyri_like.primitives.stage import Setup, Work
 from potpyri_like.results import Grade, StarTable
 from potpyri_like.sky.archive import ENVIRONMENT, Ephemeris
 
@@ -167,7 +168,7 @@ def test_an_ephemeris_says_how_late_the_transit_is():
     why = choice(work, "transit").why
     late, _, rest = why.rpartition("; ")[2].partition(" minutes after ")
     assert float(late) == pytest.approx(4, abs=1440 * 4 * fit.tc.plus)
-    assert rest == f"transit 100 by --ephemeris, due at {TRANSIT['tc'] - 4 / 1440:.5f}"
+    assert rest == f"transit 100 according to --ephemeris, due at {TRANSIT['tc'] - 4 / 1440:.5f}"
 
 
 @pytest.mark.parametrize(("minutes", "words"), [(3, "3.00 minutes after"), (-12, "12.00 minutes before")])
@@ -175,7 +176,7 @@ def test_a_transit_is_early_or_late_by_its_ephemeris(minutes, words):
     ephemeris = Ephemeris("", tc=2460000.0, period=2.0, tc_error=1 / 1440, source="--ephemeris")
     fit = SimpleNamespace(tc=Estimate(2460020.0 + minutes / 1440, 1e-4, 1e-4))
     (told,) = late(fit, ephemeris)
-    assert told == f"{words} transit 10 by --ephemeris, due at 2460020.00000 ± 1.0 minutes"
+    assert told == f"{words} transit 10 according to --ephemeris, due at 2460020.00000 ± 1.0 minutes"
     assert late(fit, None) == []
 
 
@@ -205,7 +206,7 @@ def test_a_transit_that_is_not_due_in_the_night_is_not_fitted(away):
     assert work.result.transit is None
     told = choice(work, "transit")
     assert told.chosen == "none"
-    assert told.why.startswith("by --ephemeris the nearest transit is at 246")
+    assert told.why.startswith("according to --ephemeris, the nearest transit is at 246")
     assert f"span {START:.4f} to {START + 0.2:.4f}" in told.why
 
 

@@ -301,3 +301,28 @@ def test_the_verbs_of_the_command_line_go_through_the_python_interface():
         if node.module == "potpyri_like"
     ]
     assert all(name.name == "__version__" for names in whole for name in names)
+
+
+def in_snake_case(name):
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def test_a_stage_is_in_the_file_of_its_name():
+    from potpyri_like import primitives
+    from potpyri_like.stages import Stage
+
+    bases = {f"{grouping}Stage" for grouping in ("Frame", "Set", "Target", "Exposure")}
+    homes = {
+        node.name: path.stem
+        for path in sorted((PACKAGE / "primitives").glob("*.py"))
+        for node in parsed(path).body
+        if isinstance(node, ast.ClassDef) and bases & {ast.unparse(base) for base in node.bases}
+    }
+    public = {name for name in primitives.__all__ if issubclass_of(getattr(primitives, name), Stage)}
+    assert public - bases <= set(homes) and "MakeMasters" in public
+    others = {name: home for name, home in homes.items() if home != in_snake_case(name)}
+    assert others == {"DetectStars": "register", "ChooseReference": "register"}
+
+
+def issubclass_of(thing, base):
+    return inspect.isclass(thing) and issubclass(thing, base)

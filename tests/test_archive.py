@@ -210,18 +210,18 @@ def test_an_apostrophe_is_part_of_the_name(tmp_path):
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        ({"body": votable()}, "knows no planet 'WASP-12 b'"),
+        ({"body": votable()}, "has no planet named 'WASP-12 b'"),
         ({"body": votable(("WASP-12 b", None, *WASP_12[2:]))}, "no period or no mid-transit of 'WASP-12 b'"),
         ({"body": votable(("WASP-12 b", 0.0, *WASP_12[2:]))}, "no period or no mid-transit of 'WASP-12 b'"),
         ({"body": ERROR}, "ORA-00904: invalid identifier"),
-        ({"body": "down", "status": 500}, "gave no answer for 'WASP-12 b'"),
-        ({"body": "gone", "status": 404}, "gave no answer for 'WASP-12 b'"),
-        ({"body": "busy", "status": 503}, "gave no answer for 'WASP-12 b'"),
-        ({"body": HTML}, "gave no answer for 'WASP-12 b'"),
-        ({"body": ""}, "gave no answer for 'WASP-12 b'"),
-        ({"body": votable(WASP_12)[:-60]}, "gave no answer for 'WASP-12 b'"),
-        ({"body": votable(WASP_12)[:400], "promised": 1000}, "gave no answer for 'WASP-12 b'"),
-        ({"body": votable(WASP_12[:1], columns=COLUMNS[:1])}, "gave no answer for 'WASP-12 b'"),
+        ({"body": "down", "status": 500}, "did not answer about 'WASP-12 b'"),
+        ({"body": "gone", "status": 404}, "did not answer about 'WASP-12 b'"),
+        ({"body": "busy", "status": 503}, "did not answer about 'WASP-12 b'"),
+        ({"body": HTML}, "did not answer about 'WASP-12 b'"),
+        ({"body": ""}, "did not answer about 'WASP-12 b'"),
+        ({"body": votable(WASP_12)[:-60]}, "did not answer about 'WASP-12 b'"),
+        ({"body": votable(WASP_12)[:400], "promised": 1000}, "did not answer about 'WASP-12 b'"),
+        ({"body": votable(WASP_12[:1], columns=COLUMNS[:1])}, "did not answer about 'WASP-12 b'"),
         ({"body": votable(WASP_12).replace("1.0914195", "one")}, "no period or no mid-transit"),
     ],
     ids=[
@@ -251,7 +251,7 @@ def test_an_answer_that_is_none_is_told_and_not_kept(tmp_path, answer, words):
 
 def test_an_archive_that_never_answers_is_given_up(tmp_path, monkeypatch):
     monkeypatch.setattr(archive, "TIMEOUT", 0.2)
-    with serving(status=None) as service, pytest.raises(ArchiveError, match="gave no answer"):
+    with serving(status=None) as service, pytest.raises(ArchiveError, match="did not answer"):
         planet_ephemeris("WASP-12 b", cache=tmp_path, online=True, url=service.url)
     assert not list(tmp_path.iterdir())
 

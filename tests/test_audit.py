@@ -13,7 +13,7 @@ from toy import Toy
 from potpyri_like.astrometry import cadence, contradicted, outlasting, sharing
 from potpyri_like.frame import FrameFlag, FrameInfo, FrameKind
 from potpyri_like.night import ObservationSet
-from potpyri_like.primitives.audit import AuditTimes
+from potpyri_like.primitives.audit_times import AuditTimes
 from potpyri_like.primitives.stage import Setup, Work
 from potpyri_like.results import Grade, SetResult
 

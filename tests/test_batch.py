@@ -14,7 +14,7 @@ from potpyri_like.night import scan
 from potpyri_like.options import Options
 from potpyri_like.plugins import Plugins, load_plugins
 from potpyri_like.primitives import Setup
-from potpyri_like.primitives.hot_pixels import FilterPixels
+from potpyri_like.primitives.filter_pixels import FilterPixels
 from potpyri_like.primitives.trim import Trim
 from potpyri_like.run import output as drawing
 from potpyri_like.run import workers

@@ -136,8 +136,8 @@ def test_the_version_is_that_of_the_distribution(here):
         ("simulate OPTICM new", r"did you mean OPTICAM\?"),
         ("simulate OPTICAM", r"Missing argument 'DIR'"),
         ("simulate OPTICAM new --frames 0", r"0 is not in the range x>=1"),
-        ("simulate OPTICAM new --depth nan", r"nan is no number to work with"),
-        ("simulate OPTICAM new --hours inf", r"inf is no number to work with"),
+        ("simulate OPTICAM new --depth nan", r"nan is not a finite number"),
+        ("simulate OPTICAM new --hours inf", r"inf is not a finite number"),
         ("simulate OPTICAM new --bands x", r"no camera of C1, C2, C3 has x"),
         (
             "simulate OPTICAM night",
@@ -183,7 +183,7 @@ def test_a_night_that_is_not_there_or_empty_is_exit_1_with_one_sentence_and_no_f
     for name, told in {
         "gone": "reduce: gone: there is no such folder",
         "empty": "reduce: empty: no .fit, .fits or .fts file in it or below",
-        "file.fits": "reduce: file.fits: that is a file, where a folder is wanted",
+        "file.fits": "reduce: file.fits: it is a file, where a folder is expected",
     }.items():
         ran = run("OPTICAM", name, *out)
         assert ran.status == 1 and one_sentence(ran) == told

@@ -175,7 +175,7 @@ def test_a_constant_may_come_from_the_header():
 @pytest.mark.slow
 def test_a_night_told_by_a_wrong_clock_is_not_reduced_to_its_truth():
     result = check_instrument(LateClock)[-1]
-    assert result.name == "a synthetic night is reduced to its truth"
+    assert result.name == "a synthetic night is reduced to its true values"
     assert "a time is 30.000 s off" in result.message
 
 

@@ -86,7 +86,7 @@ def test_a_frame_of_a_date_without_a_constant_is_named_with_the_dates_that_are_d
     )
     header = header_of(start, RON=3.5)
     for refuse in (Changed().layout, Changed().describe):
-        with pytest.raises(HeaderError, match=rf"frame\.fits: no {culprit}.*excluded"):
+        with pytest.raises(HeaderError, match=rf"frame\.fits: no {culprit}.*rejected"):
             refuse(header)
 
 
@@ -145,7 +145,7 @@ def test_what_contradicts_itself_is_an_error_of_the_declaration(given, culprit):
     ("dates", "culprit"),
     [
         ({}, "give since or until"),
-        ({"since": "29/07/2020"}, "'29/07/2020' is no date"),
+        ({"since": "29/07/2020"}, "'29/07/2020' is not a date"),
         ({"since": "2021-01-01", "until": "2020-01-01"}, "since 2021-01-01 is not before until 2020-01-01"),
         ({"since": "2021-01-01", "until": "2021-01-01"}, "is not before"),
     ],

@@ -390,13 +390,27 @@ def test_the_house_has_the_floors_that_the_linter_checks():
     assert floors == names
 
 
-def test_where_to_put_what_names_files_that_there_are():
+def test_the_house_names_files_that_there_are():
+    whole = read(ROOT / "docs" / "house.md")
+    named = [span for span in spans(whole) if re.fullmatch(r"[\w.-]+(/[\w.-]*)+", span)]
+    assert len(named) > 60
+    assert not [name for name in named if not (ROOT / name).exists()]
     text = section("house.md", "Where to put what")
     for word in ("instrument", "stage", "recipe", "product", "option", "photometer", "test"):
         assert re.search(rf"^An? \*\*{word}\*\*$", text, re.MULTILINE), word
-    named = [span for span in spans(text) if "/" in span]
-    assert len(named) > 15
-    assert not [name for name in named if not (ROOT / name).exists()]
+
+
+def test_what_the_house_places_in_a_file_is_there():
+    whole = read(ROOT / "docs" / "house.md")
+    placed = re.findall(r"`([\w.]+)`(?:\s+and\s+`([\w.]+)`)?\s+(?:in|of)\s+`([\w/-]+\.py)`", whole)
+    assert len(placed) > 10
+    absent = [
+        (name, file)
+        for *names, file in placed
+        for name in filter(None, names)
+        if not re.search(rf"\b{name.rpartition('.')[2]}\b", read(ROOT / file))
+    ]
+    assert not absent
 
 
 def test_every_public_package_has_its_page():

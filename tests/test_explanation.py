@@ -23,7 +23,7 @@ APERTURES = (
 
 @pytest.fixture
 def record():
-    """Two bands; in the first the aperture was chosen out of sixteen."""
+    """Two bands; in the first the aperture was chosen from sixteen."""
     report = make_report()
     first, second = report.sets
     reference, _ = first.choices
@@ -49,7 +49,7 @@ def test_every_set_tells_its_choices_and_their_reasons(record):
 
 def test_a_dozen_of_those_that_lost_are_named(record):
     lines = explanation(record, what="aperture")
-    assert "    chosen out of 16; 15 candidates rejected:" in lines
+    assert "    chosen from 16; 15 candidates rejected:" in lines
     assert [line for line in lines if line.endswith("noisier")] == [
         f"      {1 + 0.1 * i:.2f} FWHM  {9 - 0.1 * i:.2f} mmag  noisier" for i in range(12)
     ]
@@ -127,7 +127,7 @@ def test_explain_names_what_the_run_chose_and_what_lost(night):
 
 def test_the_darks_of_another_exposure_are_those_that_lost(night):
     done = run("explain", night, "dark of 20 s", "--all")
-    assert "  dark of 20 s: exact\n    2 frames\n    chosen out of 4; 2 candidates rejected:" in done.out
+    assert "  dark of 20 s: exact\n    2 frames\n    chosen from 4; 2 candidates rejected:" in done.out
     lost = [line for line in done.out.splitlines() if line.endswith("it is one of 5 s")]
     assert len(lost) == 2
 

@@ -17,7 +17,7 @@ def described(folder, kind, says, instrument=Plain, **more):
 def test_a_bias_needs_no_exposure(tmp_path, says):
     info = described(tmp_path, "bias", says).info
     assert info.kind is FrameKind.BIAS and info.exposure.value == 0
-    assert info.notes == (f"exposure: EXPTIME = {says} is no exposure, and none is needed",)
+    assert info.notes == (f"exposure: EXPTIME = {says} is not an exposure, and none is needed",)
 
 
 @pytest.mark.parametrize("says", [0.0, 3.2e-5, "3,2E-05", 0.001])

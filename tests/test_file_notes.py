@@ -111,5 +111,5 @@ def test_a_file_whose_only_image_has_no_pixels_is_rejected(tmp_path):
     header.update(cards())
     (tmp_path / "a.fits").write_bytes(header.tostring().encode())
     (row,) = scan(tmp_path, Plain()).rows
-    assert row.reason == "a.fits: an image without pixels, (0, 0); the file is left out"
+    assert row.reason == "a.fits: an image without pixels, (0, 0); the file is rejected"
     assert np.prod((0, 0)) == 0

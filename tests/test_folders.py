@@ -72,7 +72,7 @@ def test_a_name_that_leads_elsewhere_is_none_of_a_product(red, outside, name):
     with pytest.raises(ProductError):
         output.write_text(name, "x")
     for ask in (output.read_bytes, output.sha256, output.signature):
-        with pytest.raises(OSError, match="no name"):
+        with pytest.raises(OSError, match="not the name"):
             ask(name)
     assert state(outside) == before
 
@@ -124,7 +124,7 @@ def test_a_folder_of_products_is_made_in_the_place_of_a_link_with_one_sentence(r
 
 def test_a_plain_file_in_the_place_of_a_folder_stays_and_is_named(red):
     (red / "WASP-0").write_text("notes")
-    with pytest.raises(ProductError, match="WASP-0 is a file, where a folder is wanted"):
+    with pytest.raises(ProductError, match="WASP-0 is a file, where a folder is expected"):
         Output(red).write_text("WASP-0/a.txt", "new")
     assert (red / "WASP-0").read_text() == "notes"
 
@@ -144,7 +144,7 @@ def test_a_hard_link_is_replaced_and_never_written_into(red, outside, caplog):
 
 def test_a_pipe_keeps_no_reader_waiting(red):
     os.mkfifo(red / "a.txt")
-    with pytest.raises(OSError, match=r"no plain file|a pipe"):
+    with pytest.raises(OSError, match=r"not a regular file|a pipe"):
         Output(red).read_bytes("a.txt")
 
 
@@ -235,5 +235,5 @@ def test_a_file_without_end_is_not_read(tmp_path, monkeypatch):
     with pytest.raises(Odd, match="larger than 100 bytes"):
         read_inside(tmp_path, tmp_path / "a.csv")
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(Odd, match="no plain file"):
+    with pytest.raises(Odd, match="not a regular file"):
         read_inside(tmp_path, Path(tmp_path / "pipe"))

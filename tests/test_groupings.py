@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from potpyri_like.primitives import SetStage
 from potpyri_like.primitives.calibrate import Calibrate
 from potpyri_like.primitives.fields import CALIBRATED, MASTERS, TRIMMED
-from potpyri_like.primitives.hot_pixels import FilterPixels
-from potpyri_like.primitives.masters import MakeMasters
+from potpyri_like.primitives.filter_pixels import FilterPixels
+from potpyri_like.primitives.make_masters import MakeMasters
 from potpyri_like.primitives.stage import TargetStage
 from potpyri_like.primitives.trim import Trim
 from potpyri_like.stages import Field, FrameStage, Input, Recipe

@@ -99,7 +99,7 @@ class TestDescription:
 
     @pytest.mark.parametrize("card", ["EXPTIME", "DATE-OBS"])
     def test_a_missing_card_is_named_with_the_file(self, card):
-        with pytest.raises(HeaderError, match=rf"frame\.fits: .*{card}.*the frame is excluded"):
+        with pytest.raises(HeaderError, match=rf"frame\.fits: .*{card}.*the frame is rejected"):
             described(Toy(), lacking(card))
 
     def test_a_band_target_or_position_that_is_missing_is_empty(self):
@@ -530,7 +530,7 @@ class TestAmplifiers:
             (hdu, x0, 2, "[5:44,1:20]") for hdu, x0 in ((1, 0), (2, 40), (3, 100))
         ]
         assert image_hdus(Tiled(), tiles(0, 40)) == (1, 2)
-        with pytest.raises(HeaderError, match=r"frame\.fits: no DATA card in HDU 1; the frame is excluded"):
+        with pytest.raises(HeaderError, match=r"frame\.fits: no DATA card in HDU 1; the frame is rejected"):
             Tiled().layout(tiles(0, 40, DATA=""))
         with pytest.raises(HeaderError, match=r"frame\.fits: no image in it"):
             Tiled().layout(make_header(CARDS, extensions=[{"NAXIS": 0}]))
@@ -588,7 +588,10 @@ class TestDeclarations:
             ({"cameras": ("main",)}, r"Mine: cameras = \('main',\); give a tuple of Camera"),
             ({"cameras": (MAIN, MAIN)}, "Mine: two cameras have one name among main, main"),
             ({"cameras": (MAIN, camera(name="Main"))}, "Mine: two cameras have one name"),
-            ({"cameras": (MAIN, camera(name="b"))}, "Mine: nothing tells camera main from the others"),
+            (
+                {"cameras": (MAIN, camera(name="b"))},
+                "Mine: nothing distinguishes camera main from the others",
+            ),
             ({"site": None}, "Mine: site is not declared"),
             ({"site": (10, 45)}, "Mine: site = .* is not of type EarthLocation"),
             ({"calibration": None}, "Mine: calibration = None is not of type Calibration"),
@@ -608,7 +611,7 @@ class TestDeclarations:
         ("declared", "given", "culprit"),
         [
             (Simulated, {"equinox": 2000}, "Simulated: equinox = 2000 has no unit; give it in yr"),
-            (Simulated, {"headers": "blank"}, "Simulated: headers = 'blank' is no function"),
+            (Simulated, {"headers": "blank"}, "Simulated: headers = 'blank' is not a function"),
             (SimulatedCamera, {"rotation": 3}, "SimulatedCamera: rotation = 3 has no unit"),
             (SimulatedCamera, {"dark_current": 1 * u.adu}, "SimulatedCamera: dark_current = 1.0 adu"),
         ],
@@ -681,7 +684,7 @@ class TestDeclarations:
             ({"overscan_section": "[9:1,1:10]"}, "Camera 'main': overscan_section .* runs backwards"),
             ({"data_section": (1, 10)}, "Camera 'main': data_section = .*give"),
             ({"size": (255, 256)}, "Camera 'main': data_section .* has 256 x 256 pixels, size says"),
-            ({"folder": "(c1"}, "Camera 'main': folder = .* is no regular expression"),
+            ({"folder": "(c1"}, "Camera 'main': folder = .* is not a regular expression"),
         ],
     )
     def test_a_camera_names_itself_and_the_attribute(self, changes, culprit):
@@ -708,8 +711,8 @@ class TestDeclarations:
         [
             (lambda: Keyword("EXPTIME", "s"), r"Keyword\('EXPTIME'\): unit = 's'; give astropy's"),
             (lambda: Keyword(""), r"Keyword\(''\)"),
-            (lambda: Keyword("A", also="B"), r"Keyword\('A'\): 'B' are no cards; give a tuple"),
-            (lambda: Compound("A", min, min), "Compound: 'A' are no cards"),
+            (lambda: Keyword("A", also="B"), r"Keyword\('A'\): 'B' are not cards; give a tuple"),
+            (lambda: Compound("A", min, min), "Compound: 'A' are not cards"),
             (lambda: HeaderKeywords(exposure="EXPTIME"), r"exposure = 'EXPTIME'; give Keyword\('EXPTIME'\)"),
             (
                 lambda: HeaderKeywords(exposure=Keyword("EXPTIME")),

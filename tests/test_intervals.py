@@ -29,9 +29,9 @@ def test_an_empty_template_holds_no_interval(text):
     [
         ("2460729.9,2460730.0\n", "line 1: the header is '2460729.9,2460730.0', without init_time and final"),
         ("init_time,end\n1,2\n", "line 1: .* without final_time; write 'init_time,final_time'"),
-        ("init_time,final_time\n\n1,noon\n", "line 3: 'noon' is no time; write two Julian dates"),
-        ("init_time,final_time\n1,nan\n", "line 2: 'nan' is no time"),
-        ("init_time,final_time\n1\n", "line 2: '' is no time"),
+        ("init_time,final_time\n\n1,noon\n", "line 3: 'noon' is not a time; write two Julian dates"),
+        ("init_time,final_time\n1,nan\n", "line 2: 'nan' is not a time"),
+        ("init_time,final_time\n1\n", "line 2: '' is not a time"),
         (
             "init_time,final_time\n1,2\n4,3\n",
             "line 3: the interval begins at 4.0+ and ends at 3.0+; .*exchange",

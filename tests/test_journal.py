@@ -433,7 +433,8 @@ def test_something_else_in_its_place_is_told_in_one_sentence(tmp_path, place):
     path.parent.mkdir(exist_ok=True)
     path.write_text("") if place == FOLDER else path.mkdir()
     with pytest.raises(
-        ProductError, match=rf"^{tmp_path}/\.journal: the journal cannot be written \([^\n]+\); make room"
+        ProductError,
+        match=rf"^{tmp_path}/\.journal: the journal cannot be written \([^\n]+\); free some space",
     ):
         Journal(tmp_path)
 

@@ -9,7 +9,7 @@ from fake_report import make_set
 
 from potpyri_like.frame import FrameFlag, StarFlag
 from potpyri_like.photometry import choose_aperture
-from potpyri_like.primitives.compare import aperture_choice, without_drifting
+from potpyri_like.primitives.compare_stars import aperture_choice, without_drifting
 from potpyri_like.primitives.points import for_choices, with_clouds, with_flags, without_mistaken
 from potpyri_like.primitives.star_table import star_table
 

@@ -266,7 +266,7 @@ def test_one_bad_frame_of_few_is_rejected_by_name_and_the_others_serve(clean_nig
     }
     reasons = {problem.what: problem.why for problem in result.problems}
     assert (
-        "level is 390 electron above" in reasons[bad["bias"].name]
+        "level is 390 electrons above" in reasons[bad["bias"].name]
         or "level is 389" in reasons[bad["bias"].name]
     )
     assert "electron" in reasons[bad["dark"].name] and "illumination differs" in reasons[bad["flat"].name]
@@ -306,7 +306,7 @@ def test_a_dark_without_its_bias_is_rejected_even_among_two(night):
     result, _ = reduced(night)
     assert len(result.masters.dark_of(30).inputs) == 1
     assert [problem.what for problem in result.problems] == [darks[0].name]
-    assert "electron below the bias" in result.problems[0].why
+    assert "electrons below the bias" in result.problems[0].why
 
 
 def test_half_against_half_is_doubtful_and_says_by_how_much(night):
@@ -316,7 +316,7 @@ def test_half_against_half_is_doubtful_and_says_by_how_much(night):
     result, status = reduced(night)
     (problem,) = (p for p in result.problems if "bias" in p.what)
     assert problem.grade is Grade.DOUBTFUL
-    assert "4 bias frames differ by up to 130 electron in level" in problem.why
+    assert "4 bias frames differ by up to 130 electrons in level" in problem.why
     assert len(result.masters.bias.inputs) == 4
     assert not any(word == "rejected" and "bias" in file for file, (word, _) in status.items())
 
@@ -443,7 +443,7 @@ def test_darks_below_the_bias_are_doubtful_from_twice_the_read_noise_on(night):
     for path in calibrations(night, "dark"):
         change(path, lambda counts: counts - 20)
     (doubt,) = doubts_of(reduced(night)[0])
-    assert "electron below the bias" in doubt
+    assert "electrons below the bias" in doubt
 
 
 def test_a_bias_above_the_science_frames_is_doubtful(night):
@@ -462,7 +462,7 @@ def test_a_read_noise_declared_three_times_too_small_shows_in_the_biases(night, 
             path, lambda counts: counts + rng.normal(0, 13, counts.shape)
         )  # 17 electron, with 6 of its own 18
     (doubt,) = doubts_of(reduced(night)[0])
-    assert "scatter by 18 electron, where a read noise of 6 electron is declared" in doubt
+    assert "scatter by 18 electrons, where a read noise of 6 electrons is declared" in doubt
 
 
 @pytest.mark.slow
@@ -527,7 +527,7 @@ def bare_result(night, **options):
 
 @pytest.fixture
 def bare(tmp_path):
-    """A night of six science frames and five flats without bias and darks, at a level of 1000 adu."""
+    """A night of six science frames and five flats without bias and darks, at a level of 1000 ADU."""
     plan = {"frames": 6, "stars": 20, "comparisons": 2, "drift": 2, "flip": None, "exposure": 30.0}
     simulate_night(
         Bare(), tmp_path / "night", NightPlan(**plan, biases=0, darks=0, flats=5, bias_level=1000.0)

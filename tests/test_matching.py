@@ -6,7 +6,7 @@ from time import perf_counter
 import numpy as np
 import pytest
 
-from potpyri_like.astrometry.matching import Match, fit_pairs, is_certain, match_stars
+from potpyri_like.astrometry.matching import Match, fit_pairs, follow_stars, is_certain, match_stars
 from potpyri_like.astrometry.transform import Transform
 from potpyri_like.errors import RegistrationError
 
@@ -270,3 +270,48 @@ def test_ten_stars_are_enough_or_half_of_those_expected(pairs, expected, certain
     assert is_certain(match, expected=expected, fwhm=5.0) is certain
     assert not is_certain(replace(match, chance=1e-3), expected=expected, fwhm=5.0)
     assert not is_certain(replace(match, rms=np.nan), expected=expected, fwhm=5.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("size", "false"), [(256, 0), (1000, 0), (1000, 1)])
+def test_three_stars_that_merely_shift_are_matched(rng, size, false):
+    right = wrong = 0
+    for _ in range(200):
+        stars, flux = rng.uniform(20, size - 20, (3, 2)), 10 ** rng.uniform(3, 5, 3)
+        shift = rng.uniform(-10, 10, 2)
+        lists = [
+            np.vstack([xy + rng.normal(0, 0.1, xy.shape), rng.uniform(0, size, (false, 2))])
+            for xy in (stars, stars + shift)
+        ]
+        source, target = (
+            np.concatenate([flux * np.exp(rng.normal(0, 0.03, 3)), 10 ** rng.uniform(3, 4, false)])
+            for _ in range(2)
+        )
+        try:
+            match = match_stars(*lists, source_flux=source, target_flux=target)
+        except RegistrationError:
+            continue
+        error = np.hypot(*(match.transform(stars) - stars - shift).T).max()
+        right, wrong = right + (error < 3), wrong + (error >= 3)
+    assert right >= 190 and wrong == 0
+
+
+def test_two_stars_that_keep_their_distance_are_followed():
+    match = follow_stars(
+        [[10, 20], [70, 50]],
+        [[5, 90], [14.1, 17.0], [74.0, 47.2]],
+        source_flux=[9e4, 3e4],
+        target_flux=[2e3, 8e4, 3e4],
+    )
+    assert match.pairs.tolist() == [[0, 1], [1, 2]] and np.isnan(match.chance)
+    assert match.transform([[10, 20]]) == pytest.approx(np.array([[14.05, 17.1]]), abs=1e-6)
+
+
+def test_a_single_star_is_followed_where_one_star_has_its_brightness():
+    one = {"source_flux": [9e4]}
+    match = follow_stars([[10, 20]], [[30, 25], [5, 90]], **one, target_flux=[7e4, 3e3])
+    assert match.transform.offset.tolist() == [20, 5]
+    with pytest.raises(RegistrationError, match="2 of them could be"):
+        follow_stars([[10, 20]], [[30, 25], [5, 90]], **one, target_flux=[7e4, 6e4])
+    with pytest.raises(RegistrationError, match="none has the brightness"):
+        follow_stars([[10, 20]], [[5, 90]], **one, target_flux=[3e3])

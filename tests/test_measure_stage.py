@@ -19,7 +19,7 @@ from potpyri_like.photometry import CENTROIDS, Aperture, Optimal, Profile, Psf, 
 from potpyri_like.photometry.photometers import BUILT_IN
 from potpyri_like.primitives import Measure, imaging, timeseries
 from potpyri_like.primitives.fields import MEASUREMENT
-from potpyri_like.primitives.gather import GatherSeries
+from potpyri_like.primitives.gather_series import GatherSeries
 from potpyri_like.primitives.measure import radii_of, sizes_of
 from potpyri_like.primitives.stage import Setup
 from potpyri_like.registration import Registration

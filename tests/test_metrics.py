@@ -87,12 +87,12 @@ def test_a_function_of_one_s_own_is_called_and_cannot_change_the_curve():
         ("own_metric:spread", r"own_metric:spread: the module cannot be imported .* PYTHONPATH"),
         ("own_broken:spread", r"cannot be imported \(ZeroDivisionError"),
         ("own_metrics:spred", "'spred' does not exist there"),
-        ("own_metrics:number", "'number' is no function"),
+        ("own_metrics:number", "'number' is not a function"),
         ("cdp", "no such name; did you mean cdpp"),
         ("", "there are p2p, std, binned, cdpp"),
         ("own_metrics:", "no such name"),
-        ("binned:wide", "'wide' is no width"),
-        ("cdpp:0", "'0' is no width"),
+        ("binned:wide", "'wide' is not a width"),
+        ("cdpp:0", "'0' is not a width"),
     ],
 )
 def test_a_name_that_leads_nowhere_is_told(text, culprit):

@@ -7,7 +7,7 @@ import pytest
 from potpyri_like.frame import FrameInfo, FrameKind
 from potpyri_like.night import band_slug
 from potpyri_like.night.names import set_folders
-from potpyri_like.primitives.making_masters import _master_name
+from potpyri_like.primitives.master_maker import _master_name
 
 ALIKE = ["r", "r'", "R", "r.", "r*", ".r", "r..", "R'"]
 

@@ -180,7 +180,7 @@ def test_links_that_leave_the_night_are_named_and_those_within_count_once(tmp_pa
     night = scan(tmp_path / "night", TOY)
     assert files(night) == ["a.fits", "broken.fits", "folder", "b.fits", "c.fits"]
     assert all("link" in by_file(night)[name].reason for name in ("a.fits", "folder"))
-    assert "cannot be looked at (No such file or directory)" in by_file(night)["broken.fits"].reason
+    assert "cannot be accessed (No such file or directory)" in by_file(night)["broken.fits"].reason
     assert {by_file(night)[name].status for name in ("a.fits", "folder", "broken.fits")} == {"rejected"}
     assert by_file(night)["c.fits"].status == "leave out"
     assert by_file(night)["c.fits"].reason == "the same frame as b.fits"
@@ -237,7 +237,7 @@ def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "scandir", refusing)
     row, _ = scan(tmp_path, TOY).rows
     assert (row.file, row.status) == ("closed/", "rejected")
-    assert row.reason == "closed/: the folder cannot be looked into (Permission denied)"
+    assert row.reason == "closed/: the folder cannot be opened (Permission denied)"
 
 
 def test_a_folder_without_frames_is_one_sentence(tmp_path):
@@ -245,7 +245,7 @@ def test_a_folder_without_frames_is_one_sentence(tmp_path):
         scan(tmp_path, TOY)
     with pytest.raises(NightError, match=r"^\S+gone: there is no such folder$"):
         scan(tmp_path / "gone", TOY)
-    with pytest.raises(NightError, match=r"^\S+a\.fits: that is a file, where a folder is wanted$"):
+    with pytest.raises(NightError, match=r"^\S+a\.fits: it is a file, where a folder is expected$"):
         scan(write(tmp_path / "a.fits"), TOY)
 
 
@@ -327,7 +327,7 @@ def test_a_frame_of_another_shape_is_rejected_with_both_shapes(tmp_path):
     night = scan(tmp_path, TOY)
     (row,) = night.rejected
     assert row.reason == (
-        "d.fits: 10 x 6 pixels, where 3 others of WASP-0 in R have 8 x 6; the frame is excluded"
+        "d.fits: 10 x 6 pixels, where 3 others of WASP-0 in R have 8 x 6; the frame is rejected"
     )
     assert len(night.sets()) == 1 and len(night.sets()[0].frames) == 3
 
@@ -635,7 +635,7 @@ def test_a_table_that_cannot_be_read_any_more_is_named_with_what_to_do(tmp_path,
         read_edited(path)
     message = str(caught.value)
     assert message.startswith(f"{path}: it cannot be read any more (") and words in message
-    assert message.endswith("mend it, or delete it to start afresh") and "\n" not in message
+    assert message.endswith("repair it, or delete it to start again") and "\n" not in message
 
 
 def test_a_table_without_files_is_told(tmp_path, first):

@@ -384,7 +384,7 @@ class TestCamera:
     def test_without_a_filter_the_band_is_in_the_name_that_the_software_gave(self):
         info = described(without(RAW, "SERIALN", "FILTER"), inside="night/231122i200143431o.fit")
         assert (info.camera, info.band) == ("C3", "i")
-        assert "no FILTER card; i by the file's name" in info.notes
+        assert "no FILTER card; i according to the file's name" in info.notes
 
     def test_the_only_band_of_a_camera_needs_no_filter_card(self):
         assert described(without(RAW, "FILTER") | {"SERIALN": "VSC-05530"}).band == "r"

@@ -179,7 +179,7 @@ def test_verdict_is_that_of_the_exit_status(report):
     good = replace(good, problems=(), sets=tuple(replace(s, problems=()) for s in good.sets))
     assert (good.exit_status, report.exit_status) == (0, 3)
     assert "nothing is missing" in text_of(night_page(good, {}))
-    assert "something is missing" in text_of(night_page(report, {}))
+    assert "a requested or standard product is missing" in text_of(night_page(report, {}))
     nothing = replace(report, sets=(hollow(report.sets[0]),))
     assert nothing.exit_status == 1
     assert "Nothing could be reduced" in text_of(night_page(nothing, {}))
@@ -517,7 +517,7 @@ def test_last_lines_count_rejected_frames_of_one_kind_and_name_the_first(report)
     lines = closing_lines(report, folder="/data/out")
     names = ", ".join(f"broken00{number}.fit" for number in range(3))
     assert (
-        f"note: 3 frames: no EXPOSURE card, which OPTICAM frames need; the frame is excluded ({names})"
+        f"note: 3 frames: no EXPOSURE card, which OPTICAM frames need; the frame is rejected ({names})"
         in lines
     )
     assert lines[-1] == "page: /data/out/report.html"
@@ -526,7 +526,7 @@ def test_last_lines_count_rejected_frames_of_one_kind_and_name_the_first(report)
 def test_last_lines_count_many_frames_rejected_for_one_reason():
     lines = [line for line in closing_lines(make_report(rejected=30)) if "EXPOSURE" in line]
     assert lines == [
-        "note: 30 frames: no EXPOSURE card, which OPTICAM frames need; the frame is excluded "
+        "note: 30 frames: no EXPOSURE card, which OPTICAM frames need; the frame is rejected "
         "(broken000.fit, broken001.fit, broken002.fit and 27 more; night.ecsv names each)"
     ]
 

@@ -16,7 +16,7 @@ from potpyri_like.errors import NightError, UsageError
 from potpyri_like.frame import FrameFlag
 from potpyri_like.options import Options
 from potpyri_like.plugins import load_plugins
-from potpyri_like.primitives import gather
+from potpyri_like.primitives import gather_series
 from potpyri_like.products import read_light_curve, read_measurements
 from potpyri_like.run.observations import parse_radec
 from potpyri_like.run.pipeline import reduce_night
@@ -347,7 +347,7 @@ def hard_night(tmp_path_factory):
         (folder / file).unlink()
     x, y = truth.target_xy["C1"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gather, "series_of", with_holes(gather.series_of))
+        patch.setattr(gather_series, "series_of", with_holes(gather_series.series_of))
         options = Options(target_xy=f"C1:{x:.1f},{y:.1f}", radec=truth.radec.to_string("hmsdms"), jobs=2)
         report = reduce_night(instrument("OPTICAM"), folder, options=options)
     return truth, report, folder / "red"

@@ -589,7 +589,9 @@ def test_an_interrupt_ends_within_two_seconds_with_a_usable_state(first, tmp_pat
         out, err = ran.communicate(timeout=20)
         assert time.monotonic() - begun < 2
         assert ran.returncode == 130 and not out
-        assert err.splitlines()[-1:] == ["stopped; what is done is kept: the same command goes on from there"]
+        assert err.splitlines()[-1:] == [
+            "stopped; what is done is kept: the same command continues from there"
+        ]
         assert "Traceback" not in err
         while left := [line for line in processes() if line.split()[1] == str(ran.pid)]:
             assert time.monotonic() - begun < 3, left

@@ -114,7 +114,7 @@ def test_its_example_makes_it_true(condition):
     [
         (
             lambda: Matches("OBJECT", "(flat"),
-            r"Matches\('OBJECT'\): pattern = '\(flat' is no regular expression",
+            r"Matches\('OBJECT'\): pattern = '\(flat' is not a regular expression",
         ),
         (lambda: InPath("[a-"), r"InPath: pattern = '\[a-'"),
         (lambda: Is("IMAGETYP"), r"Is\('IMAGETYP'\): give at least one value"),

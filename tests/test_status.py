@@ -115,7 +115,7 @@ def truth(tmp_path_factory):
         (
             lambda night: [path.unlink() for path in night.glob("*flat*")],
             3,
-            "exit status 3: something is missing",
+            "exit status 3: a requested or standard product is missing",
         ),
     ],
     ids=["clean", "a truncated frame", "a truncated flat", "no flats"],

@@ -338,7 +338,7 @@ def test_a_truncated_file_is_rejected_by_name(raw, suffix, part):
     path = packed_as(raw, suffix)
     content = path.read_bytes()
     path.write_bytes(content[: part if isinstance(part, int) else int(len(content) * part)])
-    with pytest.raises(FrameError, match=r"raw\.fits.*excluded"):
+    with pytest.raises(FrameError, match=r"raw\.fits.*rejected"):
         read_header(path)
         read_raw(path, first_image)
 
@@ -377,7 +377,7 @@ def test_what_is_no_fits_file_is_rejected_by_name(tmp_path, content):
     path = tmp_path / "raw.fits"
     path.write_bytes(content)
     with pytest.raises(
-        HeaderError, match=r"^raw\.fits: it is not a readable FITS file \(.+\); the frame is excluded$"
+        HeaderError, match=r"^raw\.fits: it is not a readable FITS file \(.+\); the frame is rejected$"
     ):
         read_header(path)
 
@@ -557,7 +557,9 @@ def test_a_file_that_may_not_be_read_is_named(raw, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, "open", denied)
-    with pytest.raises(UnavailableError, match=r"^raw\.fits: it may not be read \(Permission denied\)"):
+    with pytest.raises(
+        UnavailableError, match=r"^raw\.fits: there is no permission to read it \(Permission denied\)"
+    ):
         read_header(raw)
     with pytest.raises(UnavailableError, match=r"^raw\.fits: .*Permission denied"):
         read_raw(raw, first_image)
@@ -698,7 +700,7 @@ def test_a_table_is_read_as_it_was_written(tmp_path):
 def test_a_spoilt_table_is_named_with_what_to_do(tmp_path):
     path = tmp_path / "lightcurve.ecsv"
     path.write_text("# %ECSV 1.0\n# ---\n# datatype: [\nx")
-    with pytest.raises(HeaderError, match=r"lightcurve\.ecsv: it cannot be read .*mend it, or delete it"):
+    with pytest.raises(HeaderError, match=r"lightcurve\.ecsv: it cannot be read .*repair it, or delete it"):
         read_table(path)
 
 

@@ -14,12 +14,14 @@ from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.night import ObservationSet
 from potpyri_like.options import Options
 from potpyri_like.photometry.psf import Profile
-from potpyri_like.primitives.light_curve import ExtractLightCurve
-from potpyri_like.primitives.places import PlaceByProbe, PlaceBySky, located, pixel_set
+from potpyri_like.primitives.choose_target import ChooseTarget
+from potpyri_like.primitives.extract_light_curve import ExtractLightCurve
+from potpyri_like.primitives.locate_target import LocateTarget
+from potpyri_like.primitives.place_by_probe import PlaceByProbe
+from potpyri_like.primitives.place_by_sky import PlaceBySky
+from potpyri_like.primitives.places import located, pixel_set
 from potpyri_like.primitives.register import Register, sample_of
 from potpyri_like.primitives.stage import FrameOutcome, Setup, Work
-from potpyri_like.primitives.target import LocateTarget
-from potpyri_like.primitives.variable import ChooseTarget
 from potpyri_like.products import closing_lines
 from potpyri_like.registration import Place, Probe, Registration
 from potpyri_like.results import Grade, Reference, SetResult

@@ -176,7 +176,7 @@ def test_the_flats_of_a_night_tell_a_wrong_gain(tmp_path, factor):
     for choice in gain:
         number, _, rest = choice.chosen.partition(" ")
         assert float(number) == pytest.approx(1 / factor, rel=0.04)
-        assert rest == "of the declared one, in the errors"
+        assert rest == "of the declared gain, in the errors"
         assert "5 flats differ from one another by" in choice.why
 
 

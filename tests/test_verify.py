@@ -314,7 +314,7 @@ def test_a_night_without_a_run_is_exit_1_and_says_what_to_do(tmp_path):
     )
     for folder, told in {
         "gone": "there is no such folder",
-        "file": "that is a file, where a folder is wanted",
+        "file": "it is a file, where a folder is expected",
     }.items():
         (tmp_path / "file").write_text("")
         ran = run("verify", tmp_path / folder)

@@ -300,7 +300,7 @@ def test_what_is_no_night_is_one_sentence_and_leaves_nothing(tmp_path, products)
     (tmp_path / "file").write_text("")
     for folder, told in {
         tmp_path / "gone": "there is no such folder",
-        tmp_path / "file": "that is a file, where a folder is wanted",
+        tmp_path / "file": "it is a file, where a folder is expected",
         products: "contains products of an earlier run; give the folder of the raw frames",
     }.items():
         ran = run("watch", "OPTICAM", folder, "--idle", 1)
@@ -313,7 +313,7 @@ def test_what_is_no_night_is_one_sentence_and_leaves_nothing(tmp_path, products)
 def test_a_night_without_a_frame_ends_when_idle_and_leaves_nothing(empty, hasty):
     ran = run("watch", "OPTICAM", empty, "--idle", 0.005)
     assert ran.status == 1 and ran.err.splitlines()[-1] == f"reduce: {empty}: no frame arrived"
-    assert re.match(r"\d\d:\d\d:\d\d UT  watching .*; Ctrl-C ends it$", ran.err.splitlines()[0])
+    assert re.match(r"\d\d:\d\d:\d\d UT  watching .*; press Ctrl-C to stop$", ran.err.splitlines()[0])
     assert not list(empty.iterdir())
 
 

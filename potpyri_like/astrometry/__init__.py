@@ -1,7 +1,7 @@
 """Numerics on positions, times and sky coordinates."""
 
 from potpyri_like.astrometry.audit import cadence, contradicted, outlasting, sharing
-from potpyri_like.astrometry.matching import SURE_CHANCE, Match, fit_pairs, match_stars
+from potpyri_like.astrometry.matching import SURE_CHANCE, Match, fit_pairs, follow_stars, match_stars
 from potpyri_like.astrometry.time import (
     SCALES,
     airmass,
@@ -31,6 +31,7 @@ __all__ = [
     "fit_affine",
     "fit_pairs",
     "fit_similarity",
+    "follow_stars",
     "jd_utc",
     "local_days",
     "match_stars",

@@ -26,7 +26,7 @@ from scipy.special import bdtrc
 from potpyri_like.astrometry.transform import Transform, as_complex, fit_affine, fit_similarity, similarity
 from potpyri_like.errors import RegistrationError
 
-__all__ = ["SURE_CHANCE", "Match", "fit_pairs", "is_certain", "match_stars"]
+__all__ = ["SURE_CHANCE", "Match", "fit_pairs", "follow_stars", "is_certain", "match_stars"]
 
 _FLUX_TOLERANCE = 1.2  # |ln| of flux ratios: 1.3 mag, for colours between bands, thin cloud and saturation
 _MAX_CHANCE = 0.003  # expected chance matches below which a match is believed
@@ -164,6 +164,71 @@ def match_stars(
     return _finish(everything, solution, min_matched=min_matched or 3, affine=affine)
 
 
+def follow_stars(
+    source: ArrayLike,
+    target: ArrayLike,
+    *,
+    source_flux: ArrayLike,
+    target_flux: ArrayLike,
+    tolerance: float = 2.0,
+) -> Match:
+    """The shift that carries one or two stars to those of another frame, which make no pattern.
+
+    Two stars have to keep their distance. One is the only star of fitting brightness, or outshines all others twofold.
+
+    Parameters
+    ----------
+    source, target : array_like, shapes (1 or 2, 2) and (m, 2), pixels
+    source_flux, target_flux : array_like, shapes (1 or 2,) and (m,)
+        May differ by a factor of three.
+    tolerance : float, pixels
+
+    Returns
+    -------
+    Match
+        Its chance is NaN: nothing but the brightness speaks for it.
+
+    Raises
+    ------
+    RegistrationError
+        No star fits, or several do.
+    """
+    one, other = _brightest(source, source_flux), _brightest(target, target_flux)
+    pairs = [
+        (i, j)
+        for i, j in np.ndindex(len(one.xy), len(other.xy))
+        if abs(other.log_flux[j] - one.log_flux[i]) < _FLUX_TOLERANCE
+    ]
+    lists = f"{len(one.xy)} stars against {len(other.xy)}"
+    if not pairs:
+        raise RegistrationError(f"{lists}: none has the brightness of those of the reference")
+    shift = {pair: other.xy[pair[1]] - one.xy[pair[0]] for pair in pairs}
+    both = [
+        (a, b)
+        for a in pairs
+        for b in pairs
+        if a[0] < b[0] and a[1] != b[1] and np.hypot(*(shift[a] - shift[b])) < tolerance
+    ]
+    singles = [(i, j) for i, j in pairs if i == 0]
+    if len(both) == 1:
+        found = list(both[0])
+    elif not both and singles and _outshines(other.log_flux, [j for _, j in singles]):
+        found = singles[:1]
+    else:
+        raise RegistrationError(f"{lists}: {len(both) or len(pairs)} of them could be those of the reference")
+    i, j = np.array(found).T
+    offset = (other.xy[j] - one.xy[i]).mean(axis=0)
+    apart = other.xy[j] - one.xy[i] - offset
+    rms = float(np.sqrt(np.mean(np.sum(apart**2, axis=1))))
+    given = np.column_stack([one.index[i], other.index[j]])
+    return Match(replace(Transform.identity(), offset=offset), given, rms, float("nan"))
+
+
+def _outshines(log_flux: np.ndarray, fitting: list[int]) -> bool:
+    """Whether the brightest of the stars that fit is the only one, or twice as bright as the next."""
+    return len(fitting) == 1 or bool(log_flux[fitting[0]] - log_flux[fitting[1]] > np.log(2))
+
+
 def fit_pairs(
     source: ArrayLike, target: ArrayLike, transform: Transform, *, tolerance: float = 2.0, chance: float = 0.0
 ) -> Match:
@@ -241,12 +306,24 @@ def _check_counts(problem: _Problem) -> None:
 
 
 def _solve(problem: _Problem, guesses: Sequence[Transform]) -> _Solution:
-    """The first quick answer that is certain, else that of the full search."""
+    """The first quick answer that is certain, else that of the full search; between equals the quick one.
+
+    A shift after a guess needs one star fewer to be believed than a free similarity, which two stars define.
+    """
+    believed = None
     for guess in guesses:
         quick = _shift_only(problem, guess)
         if quick is not None and _is_sure(problem, quick):
             return quick
-    return _search(problem)
+        if quick is not None and quick.chance < _MAX_CHANCE and believed is None:
+            believed = quick
+    try:
+        found = _search(problem)
+    except RegistrationError:
+        if believed is None:
+            raise
+        return believed
+    return found if believed is None or found.agreeing > believed.agreeing else believed
 
 
 def _is_sure(problem: _Problem, solution: _Solution) -> bool:
@@ -299,7 +376,20 @@ def _shift_only(problem: _Problem, guess: Transform) -> _Solution | None:
     # Twice the tolerance, since a small rotation spreads the shifts.
     crowd = tree.query_ball_point(shifts, 2 * problem.tolerance, return_length=True)
     best = shifts[tree.query_ball_point(shifts[np.argmax(crowd)], 2 * problem.tolerance)].mean(axis=0)
-    return _refine(problem, replace(guess, offset=guess.offset + best), tried=len(shifts))
+    shifted = replace(guess, offset=guess.offset + best)
+    refined = _refine(problem, shifted, tried=len(shifts))
+    elsewhere = np.hypot(*(shifts - best).T) > 4 * problem.tolerance
+    if refined is None or crowd.max(initial=0, where=elsewhere) >= crowd.max():
+        return refined  # another shift is as good: pattern alone has to tell
+    if _differ(problem, refined.transform, shifted) > 2 * problem.tolerance:
+        return refined
+    return replace(
+        refined,
+        chance=min(
+            refined.chance,
+            _chance(problem, shifted, refined.agreeing, len(shifts), defining=1, reach=2 * problem.tolerance),
+        ),
+    )
 
 
 def _search(problem: _Problem) -> _Solution:
@@ -495,27 +585,35 @@ def _nearest_pairs(moved: np.ndarray, tree: cKDTree, reach: float) -> tuple[np.n
     return np.column_stack([source, nearest[source]]), distance[source]
 
 
-def _chance(problem: _Problem, transform: Transform, agreeing: int, tried: int) -> float:
+def _chance(
+    problem: _Problem,
+    transform: Transform,
+    agreeing: int,
+    tried: int,
+    *,
+    defining: int = 2,
+    reach: float | None = None,
+) -> float:
     """Expected number of proposals that agree on so many stars in unrelated lists.
 
-    Two stars define a proposal; each other one inside the target's field lands on a star of fitting
-    brightness with probability p, so their number is binomial.
+    Two stars define a similarity, one a shift; each other one inside the target's field lands within reach of a star
+    of fitting brightness with probability p, so their number is binomial.
     """
-    others = _count_inside(transform(problem.source.xy), problem.target.xy, problem.tolerance) - 2
-    hits = min(agreeing - 2, others)
+    others = _count_inside(transform(problem.source.xy), problem.target.xy, problem.tolerance) - defining
+    hits = min(agreeing - defining, others)
     if hits < 1:
         return float(tried)
-    return float(tried * bdtrc(hits - 1, others, _hit_probability(problem)))
+    return float(tried * bdtrc(hits - 1, others, _hit_probability(problem, reach or problem.tolerance)))
 
 
-def _hit_probability(problem: _Problem) -> float:
-    """Chance that a place in the target's field is on a star whose brightness fits."""
+def _hit_probability(problem: _Problem, reach: float) -> float:
+    """Chance that a place in the target's field is within reach of a star whose brightness fits."""
     n = len(problem.target.xy)
     # n random points span (n - 1) / (n + 1) of each side of their field.
     sides = np.maximum(np.ptp(problem.target.xy, axis=0) * (n + 1) / (n - 1), 10 * problem.tolerance)
     ratios = problem.target.log_flux[:, None] - problem.source.log_flux
     odd = np.abs(ratios - _median(ratios)) > _FLUX_TOLERANCE
-    return float(min(1.0, (1 - odd.mean()) * n * np.pi * problem.tolerance**2 / np.prod(sides)))
+    return float(min(1.0, (1 - odd.mean()) * n * np.pi * reach**2 / np.prod(sides)))
 
 
 def _count_inside(xy: np.ndarray, field: np.ndarray, margin: float) -> int:

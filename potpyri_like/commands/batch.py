@@ -35,7 +35,9 @@ _WORST_FIRST = (NOTHING_REDUCED, WRONG_COMMAND, SOMETHING_MISSING, DOUBTFUL)
     "batch", cls=WithRunParameters, short_help="Reduce many nights on one pool of workers, or one cluster."
 )
 @click.argument("nights", nargs=-1, required=True, metavar="NIGHT...")
-@click.option("--instrument", metavar="NAME", help="The instrument of all nights for which no file names it.")
+@click.option(
+    "--instrument", metavar="NAME", help="The instrument of all nights for which no list names one."
+)
 @click.option("--out", type=PATH, metavar="DIR", help="Write to DIR/NAME-OF-NIGHT instead of NIGHT/red.")
 @click.pass_context
 def batch(
@@ -45,11 +47,11 @@ def batch(
     out: Path | None,
     **given: OptionValue,
 ) -> None:
-    """Reduce many nights, and end with a table of what became of each.
+    """Reduce many nights, and end with a table of the results.
 
-    NIGHT is a folder, or a file that names nights, one in a line: NIGHT or INSTRUMENT NIGHT. The instrument
+    NIGHT is a folder, or a file that names nights, one per line: NIGHT or INSTRUMENT NIGHT. The instrument
     is the one named, else that of an earlier run, else the one that understands the headers. Each night's
-    reduce.toml holds for it. The exit status is that of the worst night: 1 before 2, 3 and 4.
+    own reduce.toml applies to it. The exit status is that of the worst night: 1 before 2, 3 and 4.
     """
     registry, (flags, options) = registry_of(ctx), split_flags(given)
     entries = [replace(e, instrument=e.instrument or instrument or "") for e in runs.nights_in(nights)]

@@ -17,7 +17,7 @@ from potpyri_like.interface.runs import Lines
 __all__ = ["GOES_ON", "STOPPED", "Bars", "interruptible", "progress_for"]
 
 STOPPED = 130  # exit status of what Ctrl-C ended, as shells have it
-GOES_ON = "stopped; what is done is kept: the same command goes on from there"
+GOES_ON = "stopped; what is done is kept: the same command continues from there"
 
 
 @contextmanager

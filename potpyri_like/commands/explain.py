@@ -15,17 +15,22 @@ __all__: list[str] = []
 @click.command("explain", short_help="Explain the choices of the last run, with the rejected candidates.")
 @click.argument("night", type=PATH)
 @click.argument("what", default="")
-@click.option("--all", "everything", is_flag=True, help="List all rejected candidates, not a dozen of each.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="List all rejected candidates, not just the first dozen of each.",
+)
 @click.option("--out", type=PATH, metavar="DIR", help="Where the products are, if not in NIGHT/red.")
 @click.option(
     "--metric",
     metavar="MODULE:FUNCTION",
-    help="The function of your own that the run used: whether it is still the same.",
+    help="Your own function that the run used, to check that it has not changed.",
 )
 @click.option(
     "--recipe",
     metavar="FILE.py",
-    help="The file with a recipe of your own that the run used: whether it is still the same.",
+    help="The file with your own recipe that the run used, to check that it has not changed.",
 )
 def explain(
     night: Path, what: str, everything: bool, out: Path | None, metric: str | None, recipe: str | None

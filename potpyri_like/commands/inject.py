@@ -64,10 +64,10 @@ def inject(
     verbose: bool,
     **given: OptionValue,
 ) -> None:
-    """Put known transits into the raw pixels of the frames of NIGHT, reduce them, and tell what was recovered.
+    """Put known transits into the raw pixels of the frames of NIGHT, reduce them, and report what was recovered.
 
-    For each set: by how much the depth is off, and the shallowest transit that is recovered at 5 standard
-    deviations. Nothing in NIGHT or its products is changed.
+    For each observation: by how much the depth is off, and the shallowest transit that is recovered at 5
+    sigma. Nothing in NIGHT or its products is changed.
     """
     wanted = _depth_list(depths)
     trials: list[Trial] = []

@@ -42,15 +42,17 @@ def instruments(ctx: click.Context) -> None:
         raise SystemExit(SOMETHING_MISSING if registry.failures else ALL_IS_WELL)
 
 
-@instruments.command("check", short_help="Test an instrument's declaration, and a synthetic night with it.")
+@instruments.command(
+    "check", short_help="Test an instrument's declaration, and reduce a synthetic night with it."
+)
 @click.argument("name")
-@click.option("--quick", is_flag=True, help="Leave out the synthetic night.")
+@click.option("--quick", is_flag=True, help="Skip the synthetic night.")
 @click.pass_context
 def check(ctx: click.Context, name: str, quick: bool) -> None:
     """Test the declaration of instrument NAME.
 
-    Its cards, sections and times are tested, and a synthetic night is reduced to its truth. Exit status 3 says that a
-    test failed.
+    Its cards, sections and times are tested, and a synthetic night is reduced and compared with its true values. Exit
+    status 3: a test failed.
     """
     results = runs.check(known_instrument(registry_of(ctx), name), night=not quick)
     for result in results:

@@ -21,8 +21,8 @@ __all__: list[str] = []
 def library() -> None:
     """Masters of earlier nights, kept for each instrument in your own folder.
 
-    A night without a bias, dark or flat of its own takes the nearest one that fits; what such masters change by in
-    that time is in its errors.
+    A night without a bias, dark or flat of its own takes the nearest one that fits; its errors allow for how much
+    such masters change in that time.
     """
 
 

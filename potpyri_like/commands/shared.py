@@ -76,9 +76,7 @@ class Finite(click.FloatRange):
 
     def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
         number = float(super().convert(value, param, ctx))
-        return (
-            number if math.isfinite(number) else self.fail(f"{value} is no number to work with.", param, ctx)
-        )
+        return number if math.isfinite(number) else self.fail(f"{value} is not a finite number.", param, ctx)
 
 
 def registry_of(ctx: click.Context) -> Plugins:
@@ -107,7 +105,9 @@ def run_parameters() -> list[click.Parameter]:
     """The same, and the flags of `Flags`."""
     return [
         *_option_parameters(),
-        click.Option(["--redo"], is_flag=True, help="Forget what earlier runs did: do everything again."),
+        click.Option(
+            ["--redo"], is_flag=True, help="Ignore what earlier runs computed: compute everything again."
+        ),
         click.Option(["--timings"], is_flag=True, help="Show at the end where the time went."),
         click.Option(["--verbose", "-v"], is_flag=True, help="Show the log on the screen."),
     ]

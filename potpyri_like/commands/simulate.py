@@ -25,22 +25,24 @@ def _plan_option(name: str, help_: str, **more: Any) -> Any:
 @click.command("simulate")
 @click.argument("instrument")
 @click.argument("folder", type=PATH, metavar="DIR")
-@_plan_option("seed", "The same seed gives the same bytes.", type=click.IntRange(0), metavar="N")
+@_plan_option("seed", "Random seed; the same seed gives the same files.", type=click.IntRange(0), metavar="N")
 @_plan_option("frames", "Science frames of each camera.", type=click.IntRange(1), metavar="N")
 @click.option(
     "--size",
     type=click.IntRange(64),
     metavar="PIXELS",
-    help="Side of the images, where the declaration leaves it open.",
+    help="Side of the images, if the instrument does not declare it.",
 )
 @_plan_option("exposure", "Exposure of each science frame.", type=Finite(0), metavar="SECONDS")
-@_plan_option("hours", "From the first frame to the last.", type=Finite(0, min_open=True), metavar="H")
-@click.option("--bands", metavar="B,B,...", help="The bands, of those that the cameras have.")
-@_plan_option("depth", "Of the transit; 0.01 is 1 %.", type=Finite(0, 1), metavar="D")
+@_plan_option(
+    "hours", "Duration, from the first frame to the last.", type=Finite(0, min_open=True), metavar="H"
+)
+@click.option("--bands", metavar="B,B,...", help="Bands to simulate, of those that the cameras have.")
+@_plan_option("depth", "Transit depth; 0.01 is 1 %.", type=Finite(0, 1), metavar="D")
 @_plan_option("stars", "Faint stars in the field.", type=click.IntRange(0), metavar="N")
 @_plan_option("drift", "Drift of the field during the night.", type=Finite(0), metavar="PIXELS")
-@click.option("--flip/--no-flip", default=True, show_default=True, help="A meridian flip in the night.")
-@click.option("--folders", is_flag=True, help="One folder for each camera.")
+@click.option("--flip/--no-flip", default=True, show_default=True, help="Include a meridian flip.")
+@click.option("--folders", is_flag=True, help="Write one folder per camera.")
 @click.option(
     "--bad",
     multiple=True,

@@ -29,10 +29,13 @@ __all__: list[str] = []
     short_help="Verify checksums of raw files and products, and recompute a sample.",
 )
 @click.argument("night", type=PATH)
-@click.option("--all", "every", is_flag=True, help="Compute everything again, not a sample of the frames.")
+@click.option("--all", "every", is_flag=True, help="Recompute all frames, not just a sample.")
 @click.option("--out", type=PATH, metavar="DIR", help="Where the products are, if not in NIGHT/red.")
 @click.option(
-    "--seed", type=click.IntRange(0), metavar="N", help="Of the choice of frames; each time another one."
+    "--seed",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Random seed for the sample of frames; a new one each time by default.",
 )
 @click.option("--verbose", "-v", is_flag=True, help="Show the log on the screen.")
 @click.pass_context
@@ -48,8 +51,8 @@ def verify(
     """Verify the last run of NIGHT.
 
     Every raw file and every product is compared with its SHA-256 in run.json; then a dozen frames of each
-    set, or all of them, are computed again, and the products from them, and compared bit by bit. Nothing is
-    changed. Exit status 3 says that something differs.
+    observation, or all of them, are computed again, and the products from them, and compared bit by bit. Nothing is
+    changed. Exit status 3: something differs.
     """
     same = True
     with interruptible(UNCHANGED, plain=verbose) as progress, runs.log_of(None, screen=verbose):

@@ -34,7 +34,7 @@ __all__: list[str] = []
     "--idle",
     type=Finite(0, min_open=True),
     metavar="MINUTES",
-    help="Stop after so many minutes without a new frame.",
+    help="Stop after this many minutes without a new frame.",
 )
 @click.option(
     "--serve",
@@ -55,10 +55,10 @@ def watch(
     verbose: bool,
     **given: OptionValue,
 ) -> None:
-    """Follow NIGHT while frames arrive: the light curves and the page keep up with them.
+    """Follow NIGHT while frames arrive: the light curves and the page are kept up to date.
 
-    The page loads itself again every few seconds. Whenever the night is quiet, all products are brought to the state
-    in which `reduce INSTRUMENT NIGHT` leaves them. Ctrl-C ends the watch.
+    The page reloads itself every few seconds. Whenever no frame has arrived for a while, all products are
+    finalised: they are then those of `reduce INSTRUMENT NIGHT`. Press Ctrl-C to stop.
     """
     known = known_instrument(registry_of(ctx), instrument)
     with interruptible(plain=verbose) as progress:

@@ -31,7 +31,7 @@ class Verdict(NamedTuple):
     sigmas : float
         By how many standard deviations it is off the nearer of the two; NaN where there are too few others.
     jumps : bool
-        It agrees with those after it, and not with those before: something changed for good.
+        It agrees with those after it, and not with those before: something changed permanently.
     """
 
     agrees: bool

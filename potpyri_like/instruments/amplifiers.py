@@ -31,13 +31,13 @@ def placed_amplifiers(instrument: Instrument, header: RawHeader, camera: Camera)
     binning = instrument.binning_of(header)
     found = tuple(_placed(header, hdu, camera, binning) for hdu in sorted(header.contenders))
     if not found:
-        raise HeaderError(f"{header.path.name}: no image in it; the frame is excluded")
+        raise HeaderError(f"{header.path.name}: no image in it; the frame is rejected")
     places = {one.hdu: _ranges(header, one, camera, binning) for one in found}
     for one, other in combinations(places, 2):
         if all(max(a, c) < min(b, d) for (a, b), (c, d) in zip(places[one], places[other], strict=True)):
             raise HeaderError(
                 f"{header.path.name}: {_card_in(header, one, camera)} of HDU {one} and"
-                f" {_card_in(header, other, camera)} of HDU {other} are of the same pixels; the frame is excluded"
+                f" {_card_in(header, other, camera)} of HDU {other} are of the same pixels; the frame is rejected"
             )
     return found
 
@@ -50,7 +50,7 @@ def _placed(header: RawHeader, hdu: int, camera: Camera, binning: tuple[int, int
         section, *mirrored = parse_mirrored(text)
     except HeaderError as error:
         raise HeaderError(
-            f"{header.path.name}: {card} in HDU {hdu}: {error}; the frame is excluded"
+            f"{header.path.name}: {card} in HDU {hdu}: {error}; the frame is rejected"
         ) from error
     data = data_section(header, hdu, camera.data_section, binning).shape
     low = []
@@ -63,7 +63,7 @@ def _placed(header: RawHeader, hdu: int, camera: Camera, binning: tuple[int, int
         if -(-(end - first) // factor) < pixels or low[-1] < 0:
             raise HeaderError(
                 f"{header.path.name}: {card} = {text} in HDU {hdu} is smaller than the data section of"
-                f" {data[1]} x {data[0]} pixels; the frame is excluded"
+                f" {data[1]} x {data[0]} pixels; the frame is rejected"
             )
     return Amplifier(hdu=hdu, x0=low[0], y0=low[1], flip_x=mirrored[0], flip_y=mirrored[1])
 
@@ -81,7 +81,7 @@ def _card_of(header: RawHeader, hdu: int, keyword: Keyword | None) -> str:
         value = card_value(header.hdus[hdu], card)
         if value is not None and not says_nothing(str(value)):
             return card
-    raise HeaderError(f"{header.path.name}: no {' or '.join(cards)} card in HDU {hdu}; the frame is excluded")
+    raise HeaderError(f"{header.path.name}: no {' or '.join(cards)} card in HDU {hdu}; the frame is rejected")
 
 
 def _card_in(header: RawHeader, hdu: int, camera: Camera) -> str:

@@ -90,7 +90,7 @@ class Instrument(FormerMethods, ABC):
         Raises
         ------
         HeaderError, KeyError or ValueError
-            The header does not tell; the frame is excluded.
+            The header does not tell; the frame is rejected.
         """
 
     def time_cards(self, start: Time, exposure: u.Quantity) -> dict[str, CardValue]:

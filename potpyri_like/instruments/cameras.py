@@ -255,7 +255,9 @@ def check_pattern(where: str, name: str, pattern: str) -> None:
     try:
         re.compile(pattern)
     except re.error as error:
-        raise DeclarationError(f"{where}: {name} = {pattern!r} is no regular expression: {error}") from error
+        raise DeclarationError(
+            f"{where}: {name} = {pattern!r} is not a regular expression: {error}"
+        ) from error
 
 
 def parts_of(camera: Camera) -> tuple[Camera | Amplifier, ...]:
@@ -377,6 +379,6 @@ def camera_by_header(instrument: Instrument, header: RawHeader) -> Camera:
     looked_at = [k for q, k in instrument.keywords.items().items() if q in ("camera", "band")]
     cards = [f"{card}: {header.get(card, 'absent')}" for keyword in looked_at for card in keyword.cards]
     raise HeaderError(
-        f"{header.path.name}: it does not tell which of {', '.join(c.name for c in cameras)} took it"
-        f" ({'; '.join(cards)}); the frame is excluded (or name it in the camera column of night.ecsv)"
+        f"{header.path.name}: its header does not say which of {', '.join(c.name for c in cameras)} took it"
+        f" ({'; '.join(cards)}); the frame is rejected (or name it in the camera column of night.ecsv)"
     )

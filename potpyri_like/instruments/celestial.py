@@ -189,6 +189,4 @@ def wcs_trouble(instrument: Instrument, header: RawHeader, layout: Layout) -> st
     found = celestial_wcs(header, layout.readouts[0])
     if len(layout.readouts) == 1 or found == (None, ""):
         return found.why
-    return (
-        f"the image is put together from {len(layout.readouts)} amplifiers, each with coordinates of its own"
-    )
+    return f"the image is assembled from {len(layout.readouts)} amplifiers, each with coordinates of its own"

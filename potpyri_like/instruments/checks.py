@@ -86,6 +86,6 @@ def _check_cameras(cls: type[Instrument]) -> None:
     alike = [camera.name for camera in cls.cameras if not camera.bands and not camera.folder]
     if len(names) > 1 and alike and cls.keywords.camera is None:
         raise DeclarationError(
-            f"{cls.__name__}: nothing tells camera {alike[0]} from the others; declare keywords' camera card,"
+            f"{cls.__name__}: nothing distinguishes camera {alike[0]} from the others; declare keywords' camera card,"
             " or its bands, or its folder"
         )

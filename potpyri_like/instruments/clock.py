@@ -454,7 +454,7 @@ class _Clock:
             if (hours := self.zone_in(card)) is not None:
                 return self.moved(found, hours, f"{card} = {self.header[card]!r}")
         self.notes.append(
-            f"time: {self.told()} is local time, as its comment says, and no card tells the zone"
+            f"time: {self.told()} is local time, as its comment says, and no card gives the time zone"
         )
         return found
 
@@ -558,7 +558,7 @@ def time_of(
             return None
         missing = f"no {error} card" if isinstance(error, KeyError) else str(error)
         raise HeaderError(
-            f"{header.path.name}: no valid time in the header ({missing}); the frame is excluded"
+            f"{header.path.name}: no valid time in the header ({missing}); the frame is rejected"
         ) from error
 
 

@@ -46,7 +46,7 @@ def planes_in(header: RawHeader, camera: Camera, binning: tuple[int, int]) -> in
     *planes, _, columns = header.image_shape
     if planes and columns == PLANES:
         raise HeaderError(
-            f"{header.path.name}: NAXIS1 = {PLANES}: three columns, or colours pixel by pixel; the frame is excluded"
+            f"{header.path.name}: NAXIS1 = {PLANES}: three columns, or colours pixel by pixel; the frame is rejected"
             " (write the colours as three planes)"
         )
     return int(np.prod(planes)) if planes else PLANES * bool(_split_pattern(header, camera, binning))

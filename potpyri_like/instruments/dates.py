@@ -75,7 +75,7 @@ def _mjd(date: str) -> float:
         return float(Time(date, scale="utc").mjd)
     except (TypeError, ValueError) as error:
         raise DeclarationError(
-            f"Dated: {date!r} is no date; give UTC, as in '2020-07-29' or '2020-07-29T18:00'"
+            f"Dated: {date!r} is not a date; give UTC, as in '2020-07-29' or '2020-07-29T18:00'"
         ) from error
 
 
@@ -117,13 +117,13 @@ def value_at(
     known = "; ".join(period.dates for period in declared)
     if time is None:
         raise HeaderError(
-            f"{frame}: no time in its header, and {name} is declared by date ({known}); the frame is excluded"
+            f"{frame}: no time in its header, and {name} is declared by date ({known}); the frame is rejected"
         )
     for period in declared:
         if period.first <= time.utc.mjd < period.end:
             return period.value
     raise HeaderError(
-        f"{frame}: no {name} is declared for {time.utc.isot[:19]} ({known}); the frame is excluded"
+        f"{frame}: no {name} is declared for {time.utc.isot[:19]} ({known}); the frame is rejected"
     )
 
 

@@ -69,7 +69,7 @@ def described(
     except FAULTS as error:
         raise HeaderError(
             f"{header.path.name}: {instrument.name} cannot make sense of its header"
-            f" ({type(error).__name__}: {error}); the frame is excluded"
+            f" ({type(error).__name__}: {error}); the frame is rejected"
         ) from error
 
 
@@ -157,7 +157,7 @@ def _camera_wanted(instrument: Instrument, header: RawHeader, wanted: str | None
     try:
         return camera_named(instrument, wanted)
     except HeaderError as error:
-        raise HeaderError(f"{header.path.name}: {error}; the frame is excluded") from error
+        raise HeaderError(f"{header.path.name}: {error}; the frame is rejected") from error
 
 
 @once_a_method("notes_on")

@@ -73,7 +73,7 @@ def open_shutter(header: RawHeader, keyword: Keyword | Compound) -> Duration:
     said = [f"{card} = {value:g}" for card, value in known.items()]
     if any(_differ(here, other, header) for other in seconds.values()):
         return Duration(
-            here, f"time: {' and '.join(said)} contradict each other; {here:g} s is taken for the exposure"
+            here, f"time: {' and '.join(said)} contradict each other; {here:g} s is taken as the exposure"
         )
     written = None if first is None else header[first]
     if isinstance(written, str) and "," in written:
@@ -105,7 +105,7 @@ def impossible(header: RawHeader, keyword: Keyword | Compound) -> str:
         good = value is None or 0 <= as_number(value) < _LONGEST
     except (TypeError, ValueError):
         good = False
-    return "" if good else f"exposure: {card} = {value} is no exposure, and none is needed"
+    return "" if good else f"exposure: {card} = {value} is not an exposure, and none is needed"
 
 
 def _in_milliseconds(header: RawHeader, card: str) -> bool:
@@ -156,11 +156,11 @@ def exposure_of(instrument: Instrument, header: RawHeader, kind: FrameKind) -> u
     cards = " and ".join(keyword.cards)
     if not isinstance(exposure, u.Quantity) or not _is_possible(exposure):
         raise HeaderError(
-            f"{header.path.name}: an exposure of {exposure} ({cards}) is invalid; the frame is excluded"
+            f"{header.path.name}: an exposure of {exposure} ({cards}) is invalid; the frame is rejected"
         )
     if kind is FrameKind.SCIENCE and exposure == 0:
         raise HeaderError(
-            f"{header.path.name}: an exposure of 0 s ({cards}) of a science frame is invalid; the frame is excluded"
+            f"{header.path.name}: an exposure of 0 s ({cards}) of a science frame is invalid; the frame is rejected"
             " (if it is a bias, say so in the kind column of night.ecsv)"
         )
     return exposure.to(u.s)

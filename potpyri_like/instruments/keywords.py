@@ -221,7 +221,9 @@ def number(header: RawHeader, card: str) -> float:
 def _check_cards(where: str, cards: object) -> None:
     """Raise a DeclarationError unless these are the names of header cards."""
     if not isinstance(cards, tuple) or not cards or not all(isinstance(c, str) and c.strip() for c in cards):
-        raise DeclarationError(f"{where}: {cards!r} are no cards; give a tuple of names, as in ('UT', 'UTC')")
+        raise DeclarationError(
+            f"{where}: {cards!r} are not cards; give a tuple of names, as in ('UT', 'UTC')"
+        )
 
 
 @once_a_method("read")
@@ -244,7 +246,7 @@ def read_keyword(
         if optional:
             return None
         raise HeaderError(
-            f"{error}, which {instrument.name} frames need; the frame is excluded"
+            f"{error}, which {instrument.name} frames need; the frame is rejected"
             f" (reduce instruments {instrument.name} lists the cards)"
         ) from error
 
@@ -275,6 +277,6 @@ def check_binning(header: RawHeader, says: Value, factors: list[int]) -> tuple[i
     """
     if len(factors) != 2 or not all(1 <= factor <= _MOST_BINNED for factor in factors):
         raise HeaderError(
-            f"{header.path.name}: a binning of {says!r} is not understood; the frame is excluded"
+            f"{header.path.name}: a binning of {says!r} is not understood; the frame is rejected"
         )
     return factors[0], factors[1]

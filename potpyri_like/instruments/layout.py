@@ -140,7 +140,7 @@ def with_image(header: RawHeader, camera: Camera) -> RawHeader:
     found = ", ".join(map(header.image_in_words, header.images)) or "none"
     raise HeaderError(
         f"{header.path.name}: no image in HDU {camera.image}, where camera {camera.name!r} has its own;"
-        f" images in the file: {found}; the frame is excluded"
+        f" images in the file: {found}; the frame is rejected"
     )
 
 
@@ -191,7 +191,7 @@ def _positive(declared: Constant, header: RawHeader, unit: u.UnitBase, hdu: int)
     if not value > 0:
         cards = " or ".join(declared.cards) if isinstance(declared, Keyword) else "the declaration"
         raise HeaderError(
-            f"{header.path.name}: {cards} gives {value:g} {unit} in HDU {hdu}, which is invalid; the frame is excluded"
+            f"{header.path.name}: {cards} gives {value:g} {unit} in HDU {hdu}, which is invalid; the frame is rejected"
         )
     return value
 
@@ -233,7 +233,7 @@ def data_section(
     if found is None and isinstance(declared, Keyword) and not declared.optional:
         raise HeaderError(
             f"{header.path.name}: {' or '.join(declared.cards)} says of HDU {hdu} that it has no data section; the"
-            " frame is excluded"
+            " frame is rejected"
         )
     found = found or Section(0, columns, 0, rows)
     _check_inside(header, "data", found, (rows, columns))
@@ -245,7 +245,7 @@ def _check_inside(header: RawHeader, name: str, section: Section, shape: tuple[i
     if not section.inside(shape):
         raise HeaderError(
             f"{header.path.name}: the {name} section {section.fits()} leaves the image of"
-            f" {shape[1]} x {shape[0]} pixels; the frame is excluded"
+            f" {shape[1]} x {shape[0]} pixels; the frame is rejected"
         )
 
 
@@ -262,7 +262,7 @@ def _section(
         return None if text is None or says_nothing(str(text)) else parse_section(str(text))
     except HeaderError as error:
         cards = " or ".join(declared.cards)
-        raise HeaderError(f"{header.path.name}: {cards}: {error}; the frame is excluded") from error
+        raise HeaderError(f"{header.path.name}: {cards}: {error}; the frame is rejected") from error
 
 
 def _card(declared: Keyword, header: RawHeader, hdu: int) -> Value:
@@ -270,4 +270,4 @@ def _card(declared: Keyword, header: RawHeader, hdu: int) -> Value:
     try:
         return declared.read(header)
     except HeaderError as error:
-        raise HeaderError(f"{error} in HDU {hdu}; the frame is excluded") from error
+        raise HeaderError(f"{error} in HDU {hdu}; the frame is rejected") from error

@@ -175,7 +175,7 @@ class Opticam(Instrument):
         if "BINNING" in header and super().binning_of(header) != cards:
             raise HeaderError(
                 f"{header.path.name}: BINNING says {header['BINNING']}, CCDXBIN and CCDYBIN say"
-                f" {cards[0]}x{cards[1]}; the frame is excluded"
+                f" {cards[0]}x{cards[1]}; the frame is rejected"
             )
         return cards
 
@@ -272,13 +272,13 @@ def _time_remarks(header: RawHeader) -> Iterator[str]:
         if abs(off) > 1.5:
             yield f"time: UT differs from INITTIME + CAM_TIME by {off:.1f} ms"
     if (numeric(header.get("EXPCOAD")) or 1) > 1:
-        yield f"time: {header['EXPCOAD']} exposures were added; no card tells whether EXPOSURE is their sum"
+        yield f"time: {header['EXPCOAD']} exposures were added; no card says whether EXPOSURE is their sum"
 
 
 def _band_remarks(band: str, camera: Camera, header: RawHeader) -> Iterator[str]:
     """A band or a serial number that is not the camera's, or a band that no card tells."""
     if band and "FILTER" not in header:
-        yield f"no FILTER card; {band} by the file's name"
+        yield f"no FILTER card; {band} according to the file's name"
     elif band and band not in camera.bands:
         yield f"the filter {band} is not one of camera {camera.name}"
     if "SERIALN" in header and header["SERIALN"] not in camera.ids:

@@ -64,12 +64,12 @@ def read_direction(
     down = _declinations(height)
     readings = [(value, down) for value in _right_ascensions(header, ra, says) if down is not None]
     if not readings:
-        return Direction(note=f"coordinates: {cards} cannot be; none are taken")
+        return Direction(note=f"coordinates: {cards} are impossible; none are used")
     if (0.0, 0.0) in readings:
-        return Direction(note=f"coordinates: {cards} are placeholders; none are taken")
+        return Direction(note=f"coordinates: {cards} are placeholders; none are used")
     found = _chosen(readings, list(_witnesses(header, {*ra.cards, *dec.cards})), cards)
     if not found.note and _is_beyond(header, ra, says):
-        return replace(found, note=f"coordinates: {cards}: above 24, so not in hours; read in degrees")
+        return replace(found, note=f"coordinates: {cards}: above 24, so not in hours; read as degrees")
     return found
 
 
@@ -84,7 +84,7 @@ def _chosen(
     against = " and ".join(name for name, *_ in others)
     if apart[best] > _NEAR:
         far = f"contradict {against} by {apart[best]:.0f} degrees"
-        return Direction(note=f"coordinates: {cards} {far}; none are taken (--radec gives them)")
+        return Direction(note=f"coordinates: {cards} {far}; none are used (--radec gives them)")
     note = f"coordinates: {cards}: {readings[best][0]:.4f} degrees of right ascension, as {against} says"
     return Direction(*readings[best], note=note if best else "")
 

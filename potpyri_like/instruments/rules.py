@@ -300,5 +300,5 @@ def kind_of(instrument: Instrument, header: RawHeader) -> tuple[FrameKind, str]:
     says = f" ({' or '.join(card.cards)}: {found})" if card else ""
     raise HeaderError(
         f"{header.path.name}: no rule of {instrument.name} says what kind of frame this is{says};"
-        " the frame is excluded (say what it is in the kind column of night.ecsv)"
+        " the frame is rejected (say what it is in the kind column of night.ecsv)"
     )

@@ -63,4 +63,4 @@ class Simulated:
         if self.equinox is not None:
             check_unit("Simulated", "equinox", self.equinox, u.yr)
         if self.headers is not None and not callable(self.headers):
-            raise DeclarationError(f"Simulated: headers = {self.headers!r} is no function")
+            raise DeclarationError(f"Simulated: headers = {self.headers!r} is not a function")

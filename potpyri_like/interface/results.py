@@ -61,7 +61,7 @@ class Run:
 
     @property
     def exit_status(self) -> int:
-        """As of the command: 0 all is well, 1 nothing was reduced, 3 something is missing, 4 a number is doubtful."""
+        """As of the command: 0 all is well, 1 nothing could be reduced, 3 a product is missing, 4 doubtful."""
         return self.report.exit_status
 
     @property

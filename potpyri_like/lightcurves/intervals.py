@@ -109,7 +109,7 @@ def _number(cell: str, where: str) -> float:
         value = np.nan
     if not np.isfinite(value):
         raise UsageError(
-            f"{where}: '{cell}' is no time; write two Julian dates such as 2460729.875,2460729.921, "
+            f"{where}: '{cell}' is not a time; write two Julian dates such as 2460729.875,2460729.921, "
             "or remove the line"
         )
     return value

@@ -132,7 +132,9 @@ def _width(text: str, name: str) -> float:
     except ValueError:
         width = np.nan
     if not (np.isfinite(width) and width > 0):
-        raise UsageError(f"metric '{name}': '{text}' is no width; write minutes above 0, such as binned:10")
+        raise UsageError(
+            f"metric '{name}': '{text}' is not a width; write minutes above 0, such as binned:10"
+        )
     return width
 
 
@@ -146,7 +148,7 @@ def _imported(module_name: str, name: str) -> Callable[..., Any]:
         ) from error
     function = getattr(module, name, None)
     if not callable(function):
-        found = "is no function" if hasattr(module, name) else "does not exist there"
+        found = "is not a function" if hasattr(module, name) else "does not exist there"
         raise UsageError(
             f"metric {module_name}:{name}: '{name}' {found}; write the name of a function of flux and time"
         )

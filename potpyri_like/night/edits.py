@@ -199,7 +199,7 @@ def read_edits(table: Table | None, instrument: str) -> dict[str, Edit]:
     if table is None:
         return {}
     if "file" not in table.colnames:
-        raise NightError("night.ecsv: no column 'file' in it; mend it, or delete it to start afresh")
+        raise NightError("night.ecsv: no column 'file' in it; repair it, or delete it to start again")
     other = str(table.meta.get("instrument", instrument) or instrument)
     if other.upper() != instrument.upper():
         log.warning("night.ecsv is of a run with %s: what it says is not used", other)
@@ -254,7 +254,7 @@ def read_edited(path: Path, content: bytes | None = None) -> Table:
     except (OSError, ValueError, csv.Error) as error:
         raise NightError(
             f"{path}: it cannot be read any more ({one_line(str(error))});"
-            " mend it, or delete it to start afresh"
+            " repair it, or delete it to start again"
         ) from error
     kept = [name for name in dict.fromkeys(names) if name]
     table = Table({name: np.array([row[name] for row in rows], dtype=object) for name in kept})

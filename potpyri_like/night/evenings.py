@@ -170,7 +170,7 @@ def _natural(name: str) -> list[tuple[int, str]]:
 def _clock_note(info: FrameInfo, night: str) -> str:
     says = info.mid_time.utc.isot[:19] if info.mid_time is not None else "nothing"
     to = (
-        f"is counted to the night of {night} by the frames around it"
+        f"is assigned to the night of {night} by the frames around it"
         if night
         else "belongs to no known night"
     )

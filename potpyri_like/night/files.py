@@ -60,7 +60,7 @@ def check_apart(root: Path, output: Path) -> None:
 def check_is_folder(root: Path) -> None:
     """Raise a NightError where there is no folder of that name."""
     if not root.is_dir():
-        what = "that is a file, where a folder is wanted" if root.exists() else "there is no such folder"
+        what = "it is a file, where a folder is expected" if root.exists() else "there is no such folder"
         raise NightError(f"{root}: {what}")
 
 
@@ -120,11 +120,11 @@ def _oddity(path: str, top: Path) -> str:
         linked = stat.S_ISLNK(os.lstat(path).st_mode)
         mode = os.stat(path).st_mode  # noqa: PTH116
     except OSError as error:
-        return f"it cannot be looked at ({error.strerror}); the frame is excluded"
+        return f"it cannot be accessed ({error.strerror}); the frame is rejected"
     if linked and not Path(path).resolve().is_relative_to(top):
         return _ELSEWHERE
     plain = stat.S_ISREG(mode) or stat.S_ISDIR(mode)
-    return "" if plain else "it is no plain file, but a pipe, a device or a socket; it is excluded"
+    return "" if plain else "it is not a regular file, but a pipe, a device or a socket; it is rejected"
 
 
 def _is_searched(folder: Path, avoid: Path | None) -> bool:

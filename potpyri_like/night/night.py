@@ -25,6 +25,7 @@ from potpyri_like.night.fitting import (
 )
 from potpyri_like.night.names import dated, set_folders, set_marks, with_folder
 from potpyri_like.night.pointings import with_fields
+from potpyri_like.night.spellings import other_spellings, with_one_spelling
 from potpyri_like.store import Unopened, one_line
 
 __all__ = [
@@ -41,9 +42,9 @@ __all__ = [
 ]
 
 COPY = "the same exposure as"
-NO_PLACE = "no card tells where on the detector that window lies"
+NO_PLACE = "no card gives the position of that window on the detector"
 _CALIBRATIONS = (FrameKind.BIAS, FrameKind.DARK, FrameKind.FLAT)
-_ABSENT = "the file is not there now; what was written about it holds when it is back"
+_ABSENT = "the file is not there now; what you wrote about it applies when it is back"
 _COLUMNS = ("file", "kind", "camera", "band", "target", "binning", "exposure", "mid_time", "clock", "night")
 _MORE_COLUMNS = ("decided_by", "notes", "status", "reason")
 _HOW_TO_EDIT = (
@@ -161,7 +162,7 @@ class Night:
     @cached_property
     def nights(self) -> tuple[str, ...]:
         """The dates of the evenings on which science frames were taken."""
-        return tuple(sorted({info.night for info in self.frames if info.kind is FrameKind.SCIENCE}))
+        return tuple(sorted({info.night for info in self._science}))
 
     @property
     def copies(self) -> tuple[FrameRow, ...]:
@@ -173,6 +174,15 @@ class Night:
         """The calibration frames that would serve a window, if its place on the detector were known."""
         return tuple(row for row in self.rows if NO_PLACE in row.reason)
 
+    @property
+    def _science(self) -> list[FrameInfo]:
+        return [info for info in self.frames if info.kind is FrameKind.SCIENCE]
+
+    @property
+    def spellings(self) -> dict[str, str]:
+        """Names of targets that are other spellings of another one, and that one."""
+        return other_spellings(self._science)
+
     def sets(self, *, joined: bool = False) -> tuple[ObservationSet, ...]:
         """The science frames by night, target, pointing, camera, band, binning and readout, with what calibrates each.
 
@@ -182,7 +192,7 @@ class Night:
             The frames of all nights make one set, and those of all pointings that overlap.
         """
         groups: dict[str, dict[tuple, list[FrameInfo]]] = defaultdict(lambda: defaultdict(list))
-        science = [info for info in self.frames if info.kind is FrameKind.SCIENCE]
+        science = with_one_spelling(self._science)
         for info in with_fields(_with_settings(science), self.instrument, joined=joined):
             groups["" if joined else info.night][set_key(info)].append(info)
         is_dated = len(self.nights) > 1

@@ -46,12 +46,12 @@ from potpyri_like.store.header import RawHeader
 __all__ = ["Memory", "edits_by_file", "rows_of", "scan"]
 
 _NO_NIGHT = (
-    "of which night it is cannot be known: its clock was not set, and frames of several nights lie beside it;"
-    " the frame is excluded (put the frames of each night into a folder of their own)"
+    "its night is not known: its clock was not set, and frames of several nights lie beside it;"
+    " the frame is rejected (put the frames of each night into a folder of their own)"
 )
 _FEW_ALTERED, _ALTERED_PART = 2, 0.05  # files; of a night's files
 _ALTERED = (
-    "its header does not add up to its CHECKSUM: it was changed after that was written; the frame is excluded"
+    "its header does not add up to its CHECKSUM: it was changed after that was written; the frame is rejected"
     " (if the change was meant, set its status to 'use' in night.ecsv)"
 )
 _COLOURS = (
@@ -143,7 +143,7 @@ def _passed_over(listing: Listing, root: Path) -> Iterator[FrameRow]:
     """A row for each folder that cannot be looked into, and for each link, pipe or device."""
     for error in listing.closed:
         name = printable(os.path.relpath(error.filename, root))
-        yield FrameRow(f"{name}/", REJECTED, f"{name}/: the folder cannot be looked into ({error.strerror})")
+        yield FrameRow(f"{name}/", REJECTED, f"{name}/: the folder cannot be opened ({error.strerror})")
     for path, why in listing.odd:
         name = printable(path.relative_to(root).as_posix())
         yield FrameRow(name, REJECTED, f"{name}: {why}")
@@ -413,8 +413,8 @@ def _with_usual_shape(
         return row
     reason = (
         f"{info.label}: {info.shape[1]} x {info.shape[0]} pixels, where {count} others of"
-        f" {info.target or 'its set'} in {info.band or info.camera} have {usual[1]} x {usual[0]};"
-        " the frame is excluded"
+        f" {info.target or 'its observation'} in {info.band or info.camera} have {usual[1]} x {usual[0]};"
+        " the frame is rejected"
     )
     return replace(row, status=REJECTED, reason=reason)
 

@@ -1,5 +1,6 @@
 """Numerics on stars and light curves."""
 
+from potpyri_like.photometry.agreement import disagreement
 from potpyri_like.photometry.apertures import aperture_sums
 from potpyri_like.photometry.bins import Bins, bin_series
 from potpyri_like.photometry.budget import BUDGET_CLOSED, NoiseBudget, close_budget, noise_terms, photons_seen
@@ -35,6 +36,7 @@ from potpyri_like.photometry.noise import (
     scintillation,
     spikes,
 )
+from potpyri_like.photometry.odd_light import odd_light
 from potpyri_like.photometry.photometers import (
     Aperture,
     Context,
@@ -45,11 +47,13 @@ from potpyri_like.photometry.photometers import (
     Scene,
     Shape,
 )
+from potpyri_like.photometry.plateau import plateau
 from potpyri_like.photometry.presence import SIGMA_STAR, combined_significance, forced_flux
 from potpyri_like.photometry.psf import Profile, fit_profile
 from potpyri_like.photometry.reach import light_reach, sky_annulus, sky_noise
 from potpyri_like.photometry.seeing import RICH, fwhm_at, fwhm_of, profile_at, round_up, sharp_and_rich
 from potpyri_like.photometry.series import LightCurve, Series
+from potpyri_like.photometry.surroundings import light_of_others, sky_error
 
 __all__ = [
     "BUDGET_CLOSED",
@@ -88,6 +92,7 @@ __all__ = [
     "close_budget",
     "combined_significance",
     "detect_stars",
+    "disagreement",
     "ensemble_light_curve",
     "ensemble_weights",
     "expected",
@@ -98,12 +103,15 @@ __all__ = [
     "fwhm_of",
     "glance",
     "light_lost",
+    "light_of_others",
     "light_reach",
     "measure_stars",
     "nan_median",
     "noise_terms",
+    "odd_light",
     "peaks",
     "photons_seen",
+    "plateau",
     "point_to_point",
     "profile_at",
     "rank_variables",
@@ -116,6 +124,7 @@ __all__ = [
     "scintillation",
     "sharp_and_rich",
     "sky_annulus",
+    "sky_error",
     "sky_noise",
     "spikes",
     "stars_at",

@@ -36,7 +36,7 @@ class ApertureChoice:
     ----------
     index : int
     metric : ndarray, shape (n_apertures,)
-        The noise figure that was compared, as measured; NaN where an aperture gave no light curve.
+        The noise value that was compared, as measured; NaN where an aperture gave no light curve.
     ensemble : Ensemble
         The comparison stars at the chosen aperture.
     at_edge : bool
@@ -69,7 +69,7 @@ def choose_aperture(
 
     In every aperture the comparison stars are reweighted and the light curves divided. The noise is that
     of the target and of the comparison stars within a factor of two of its flux or, without a target, that of
-    the comparison stars of most weight. Noise figures are noisy themselves: what is compared is the figure or, if
+    the comparison stars of most weight. Noise values are noisy themselves: what is compared is the figure or, if
     larger, the running
     median over three apertures.
 

@@ -25,13 +25,17 @@ from potpyri_like.photometry.cutouts import (
 )
 from potpyri_like.photometry.noise import MAD_TO_SIGMA
 
-__all__ = ["Stars", "detect_stars", "frame_fwhm", "half_light_widths", "hot_pixels"]
+__all__ = ["Stars", "crowded", "detect_stars", "frame_fwhm", "half_light_widths", "hot_pixels"]
 
 _SMALLEST_FWHM = 1.5
 _HOT_SIGMA = 8.0  # how far above the sky a hot pixel has to be to matter
 _HOT_RATIO = 6.5  # and above its neighbours; the core of a star of FWHM 1.5 px reaches 3.1
 _BRIGHTEST = 30  # objects that set the first idea of the width
 _ENOUGH = 15  # so many need no help from fainter ones
+_TRAILED = 0.5  # usual ellipticity
+_DISK, _BESIDE, _DIRECTIONS = 0.6, 1.4, 4  # FWHM: of the disks that are compared, and how far they are apart
+_RIDGE = 0.25  # of the height in the median direction
+_LOCAL = 0.6  # of the threshold: how far a star has to stand out from what lies beside it
 _CLOSE_ENOUGH = 5e-4  # of the width of the mean profile
 
 
@@ -151,7 +155,7 @@ def detect_stars(
     if max_stars is not None:  # what is not a star is sorted out later, and is seldom among the brightest
         found = found[np.argsort(-found["flux"], kind="stable")[: 3 * max_stars]]
     stars = _describe(found, binned, flat, fwhm, full)
-    stars = stars.take(_is_star(stars, binned, flat, fwhm))
+    stars = stars.take(_is_star(stars, binned, flat, fwhm, threshold))
     inside = (np.minimum(stars.x, stars.y) >= border) & (stars.x <= image.shape[1] - 1 - border)
     stars = stars.take(inside & (stars.y <= image.shape[0] - 1 - border))
     return stars.take(np.argsort(-stars.flux, kind="stable")[:max_stars])
@@ -360,7 +364,7 @@ def _typical_fwhm(flat: _Flat, binned: _Binned, full: np.ndarray | None) -> floa
         f, data = 1, flat.data
     width = f * half_light_widths(data, x[best], y[best], np.minimum(rough, 30) / f)
     width = width[width >= _SMALLEST_FWHM]
-    return float(np.clip(_crowded(width), _SMALLEST_FWHM, 30)) if len(width) else 2 * _SMALLEST_FWHM
+    return float(np.clip(crowded(width), _SMALLEST_FWHM, 30)) if len(width) else 2 * _SMALLEST_FWHM
 
 
 def half_light_widths(data: np.ndarray, x: np.ndarray, y: np.ndarray, rough: np.ndarray) -> np.ndarray:
@@ -381,7 +385,7 @@ def _width_within(data: np.ndarray, x: np.ndarray, y: np.ndarray, radius: np.nda
     return 2 * sep.flux_radius(data, x, y, radius, 0.5, subpix=5)[0] / 0.97
 
 
-def _crowded(width: np.ndarray) -> float:
+def crowded(width: np.ndarray) -> float:
     """The median of the widths within 15 % of the one that has most neighbours."""
     near = np.abs(np.log(width[:, None] / width)) < 0.15
     return float(np.median(width[near[np.argmax(near.sum(axis=1))]]))
@@ -454,7 +458,7 @@ def _any_saturated(full: np.ndarray, x: np.ndarray, y: np.ndarray, radius: float
     return np.array([full[b:d, a:c].any() for (a, b), (c, d) in zip(low, high, strict=True)], dtype=bool)
 
 
-def _is_star(stars: Stars, binned: _Binned, flat: _Flat, fwhm: float) -> np.ndarray:
+def _is_star(stars: Stars, binned: _Binned, flat: _Flat, fwhm: float, threshold: float) -> np.ndarray:
     """Which objects are shaped like the stars of this frame; saturated ones are not judged."""
     f, width = binned.factor, max(fwhm / binned.factor, 1.0)
     bx, by = (stars.x + 0.5) / f - 0.5, (stars.y + 0.5) / f - 0.5
@@ -467,7 +471,39 @@ def _is_star(stars: Stars, binned: _Binned, flat: _Flat, fwhm: float) -> np.ndar
     lonely = (surplus > 4.5 * flat.noise) & (stars.flux - surplus < 3 * error)
     usual = np.median(stars.ellipticity) if len(stars) else 0.0
     round_enough = stars.ellipticity < max(0.7, usual + 0.35)
-    return (stars.flux > 0) & ((spread & ~lonely & round_enough) | stars.saturated)
+    shaped = (
+        spread
+        & ~lonely
+        & round_enough
+        & _is_peak(binned, bx, by, width=width, usual=usual, threshold=threshold)
+    )
+    return (stars.flux > 0) & (shaped | stars.saturated)
+
+
+def _is_peak(
+    binned: _Binned, x: np.ndarray, y: np.ndarray, *, width: float, usual: float, threshold: float
+) -> np.ndarray:
+    """Which objects are higher than what lies beside them on both sides, in every direction, and beyond doubt.
+
+    The coarse sky does not follow the edge of a shadow or a galaxy, on which any noise is above the threshold.
+    Along the edge of a shadow, on a ridge or across a trail there is one direction in which they are not. In a frame of
+    trailed stars, by their usual ellipticity, all pass.
+    """
+    if usual > _TRAILED:
+        return np.ones(len(x), bool)
+    radius, away = max(_DISK * width, 0.6), _BESIDE * width
+    angles = np.pi * np.arange(_DIRECTIONS) / _DIRECTIONS
+    dx, dy = away * np.cos(angles), away * np.sin(angles)
+    here = sep.sum_circle(binned.data, x, y, radius, subpix=5)[0]
+    beside = [
+        sep.sum_circle(binned.data, x + sign * i, y + sign * j, radius, subpix=5)[0]
+        for i, j in zip(dx, dy, strict=True)
+        for sign in (-1, 1)
+    ]
+    above = here - np.reshape(beside, (_DIRECTIONS, 2, len(x))).mean(axis=1)
+    noise = binned.noise * np.sqrt(1.5 * np.pi) * radius
+    usually = np.median(above, axis=0)
+    return (usually > _LOCAL * threshold * noise) & (above.min(axis=0) > np.maximum(noise, _RIDGE * usually))
 
 
 def _no_stars() -> Stars:

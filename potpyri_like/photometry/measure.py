@@ -25,6 +25,7 @@ from potpyri_like.photometry.cutouts import (
 from potpyri_like.photometry.filling import HALF_LOST, MUCH_LOST, PROFILE_ERROR, filled, stars_on_bad_pixels
 from potpyri_like.photometry.photometers import Aperture, Context, Photometer, Scene
 from potpyri_like.photometry.psf import Profile
+from potpyri_like.photometry.strikes import struck_pixels
 
 if TYPE_CHECKING:
     from potpyri_like.photometry.centroids import Centroid
@@ -163,11 +164,13 @@ def measure_stars(
     places, ok = centred(squared, xy)
     coarse = square_sums(squared, sky_binning // binning)
     sky = _sky_of_squares(coarse, places, annulus, mask=mask, reach=reach, binning=sky_binning)
+    known = (context.psf if context.psf and context.psf.is_known else Profile(fwhm)).through_pixels(1)
     hurt, bad = stars_on_bad_pixels(image, variance, mask, xy, sky, near)
+    struck, hit = struck_pixels(image, variance, mask, xy, sky.level, profile=known, radius=near)
+    hurt, bad = _together(hurt, bad, struck, hit)
     if len(hurt):
-        known = context.psf if context.psf and context.psf.is_known else Profile(fwhm)
         put_back = partial(filled, image, bad=bad, level=sky.level[hurt], centre=rounded(xy[hurt]))
-        put_back = partial(put_back, profile=known.through_pixels(1), radius=near)
+        put_back = partial(put_back, profile=known, radius=near)
         places[hurt] = xy[hurt]
         for _ in range(_FILLINGS):  # the light that is put back moves the centroid, and is moved by it
             image, lost[hurt] = put_back(places[hurt])
@@ -177,6 +180,7 @@ def measure_stars(
     flux, flux_err = (photometer or Aperture()).measure(scene)
     flags = np.where(ok, 0, int(StarFlag.NO_CENTROID)) | aperture_flags(mask, places, near)
     flags[leaves(image.shape, places, max(annulus[1], radii.max()))] |= StarFlag.EDGE
+    flags[struck] |= StarFlag.COSMIC_RAY
     flags[hurt] |= np.where(flags[hurt] & StarFlag.COSMIC_RAY, 0, int(StarFlag.BAD_PIXEL))
     flags[lost > MUCH_LOST] |= StarFlag.FILLED
     flux[lost > HALF_LOST] = np.nan
@@ -189,6 +193,17 @@ def measure_stars(
         peak=peaks(image, places, fwhm),
         flags=flags,
     )
+
+
+def _together(
+    stars: np.ndarray, pixels: np.ndarray, others: np.ndarray, theirs: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Two lists of stars and their pixels as one, in which each star is once."""
+    both = np.union1d(stars, others)
+    together = np.zeros((len(both), pixels.shape[1]), bool)
+    together[np.searchsorted(both, stars)] |= pixels
+    together[np.searchsorted(both, others)] |= theirs
+    return both, together
 
 
 def _centred(

@@ -1,16 +1,19 @@
 """Stages that run against any registered instrument."""
 
+from potpyri_like.primitives.align import Align
 from potpyri_like.primitives.calibrate import Calibrate
-from potpyri_like.primitives.cameras import MatchCameras
-from potpyri_like.primitives.compare import CompareStars
-from potpyri_like.primitives.gather import GatherSeries
-from potpyri_like.primitives.hot_pixels import FilterPixels
-from potpyri_like.primitives.light_curve import ExtractLightCurve
-from potpyri_like.primitives.masters import MakeMasters
+from potpyri_like.primitives.choose_target import ChooseTarget
+from potpyri_like.primitives.compare_stars import CompareStars
+from potpyri_like.primitives.extract_light_curve import ExtractLightCurve
+from potpyri_like.primitives.filter_pixels import FilterPixels
+from potpyri_like.primitives.gather_series import GatherSeries
+from potpyri_like.primitives.locate_target import LocateTarget
+from potpyri_like.primitives.make_masters import MakeMasters
+from potpyri_like.primitives.match_cameras import MatchCameras
 from potpyri_like.primitives.measure import Measure
 from potpyri_like.primitives.recipes import imaging, timeseries
 from potpyri_like.primitives.register import ChooseReference, DetectStars, Register
-from potpyri_like.primitives.stack import Align, Stack
+from potpyri_like.primitives.stack import Stack
 from potpyri_like.primitives.stage import (
     Exposure,
     ExposureStage,
@@ -21,9 +24,7 @@ from potpyri_like.primitives.stage import (
     Tools,
     Work,
 )
-from potpyri_like.primitives.target import LocateTarget
 from potpyri_like.primitives.trim import Trim
-from potpyri_like.primitives.variable import ChooseTarget
 
 __all__ = [
     "Align",

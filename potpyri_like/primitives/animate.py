@@ -7,66 +7,21 @@ from typing import ClassVar
 
 import numpy as np
 
-from potpyri_like.frame import Frame
-from potpyri_like.imaging import snapshot
 from potpyri_like.primitives.fields import (
-    CALIBRATED,
-    FORCED,
     LIGHT_CURVE,
-    REFERENCE,
-    REGISTRATION,
     SERIES,
     SNAPSHOT,
     SNAPSHOTS,
 )
 from potpyri_like.primitives.register import Register
-from potpyri_like.primitives.stage import SetStage, Setup, Tools, Work
-from potpyri_like.stages import FrameStage, Input
+from potpyri_like.primitives.stage import SetStage, Tools, Work
+from potpyri_like.primitives.take_snapshot import TakeSnapshot
+from potpyri_like.stages import FrameStage
 
-__all__ = ["Animate", "TakeSnapshot"]
+__all__ = ["Animate"]
 
 _SIDE = 110  # pixels of a picture, about
 _FIELD = 1.8  # annuli from the target to the rim
-
-
-@dataclass(frozen=True)
-class TakeSnapshot(FrameStage):
-    """Cut out the field around a star.
-
-    Attributes
-    ----------
-    centre : (float, float), pixel
-        Of the star in the reference.
-    half : int, pixel
-        Half the side of the field.
-    binning : int
-    """
-
-    former_names = ("Snap",)
-
-    centre: tuple[float, float]
-    half: int
-    binning: int
-    reads = (
-        CALIBRATED,
-        REGISTRATION,
-        REFERENCE,
-        Input(FORCED, required=False),
-    )
-    gives = (SNAPSHOT,)
-
-    def __call__(self, frame: Frame, setup: Setup) -> Frame:
-        transform = frame[REGISTRATION].transform
-        xy = transform(np.vstack([setup[REFERENCE].xy, setup.forced]))
-        taken = snapshot(
-            frame.data,
-            xy,
-            centre=transform(np.array([self.centre]))[0],
-            half=self.half,
-            binning=self.binning,
-            label=frame.info.label,
-        )
-        return frame.after("snapshot taken", snapshot=taken)
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ def judge(
     if kind == "flat":
         for index, middle in faint_frames(levels).items():
             found.rejected[index] = (
-                f"a flat of {levels[index]:.0f} electron, where flats of {middle:.0f} electron are available"
+                f"a flat of {levels[index]:.0f} electrons, where flats of {middle:.0f} electrons are available"
             )
     if kind == "dark" and has_bias:
         _reject_without_bias(samples, levels, found)
@@ -102,13 +102,13 @@ def _reject_without_bias(samples: Sequence[Sample], levels: Sequence[float], fou
     depth = -float(np.median(levels)) if len(levels) else 0.0
     if depth > _ALL_BELOW * np.median(sigma) and 2 * sum(np.less(levels, -_ALL_BELOW * sigma)) > len(levels):
         found.doubts.append(
-            f"all dark frames are {depth:.0f} electron below the bias, as if the bias had been subtracted or taken with"
-            " another camera setting; set the status of the wrong ones to 'leave out' in night.ecsv"
+            f"all dark frames are {depth:.0f} electrons below the bias, as if the bias had been subtracted or taken"
+            " with another camera setting; set the status of the wrong ones to 'leave out' in night.ecsv"
         )
         return
     for i in below:
         found.rejected[i] = (
-            f"it is {-levels[i]:.0f} electron below the bias, as if the bias had been subtracted"
+            f"it is {-levels[i]:.0f} electrons below the bias, as if the bias had been subtracted"
         )
 
 
@@ -245,4 +245,4 @@ def _amount(kind: str, value: float) -> str:
     """A deviation with its unit."""
     if kind == "flat":
         return f"{100 * value:.2g} %"
-    return f"{value:.2g} electron" if value < 10 else f"{value:.0f} electron"
+    return f"{value:.2g} electrons" if value < 10 else f"{value:.0f} electrons"

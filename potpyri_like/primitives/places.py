@@ -1,4 +1,4 @@
-"""Positions on the references of several cameras: by pixel, by coordinates, by transform."""
+"""Where the target is meant to be on the references of several cameras: by pixel, or by coordinates."""
 
 from __future__ import annotations
 
@@ -6,77 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from astropy.coordinates import SkyCoord
-from astropy.wcs import WCS, NoConvergence
 
 from potpyri_like.errors import UsageError
-from potpyri_like.frame import Frame, FrameInfo
-from potpyri_like.imaging import Pixels
-from potpyri_like.instruments import camera_named, wcs_of, wcs_trouble
-from potpyri_like.instruments.colours import colour_wcs
 from potpyri_like.night import ObservationSet
-from potpyri_like.photometry import forced_flux
-from potpyri_like.primitives.fields import CALIBRATED, COORDINATES, PLACE, PROBE, REFERENCE, REGISTRATION
 from potpyri_like.primitives.reference_match import ON_CHIP, ON_SKY, at
-from potpyri_like.primitives.stage import Located, Setup, Work
-from potpyri_like.registration import Place, Probe
-from potpyri_like.stages import FrameStage
-from potpyri_like.store import read_header
+from potpyri_like.primitives.stage import Located, Work
 
-__all__ = ["PlaceByProbe", "PlaceBySky", "Search", "agreed", "located", "pixel_set", "target_spec"]
+__all__ = ["Search", "agreed", "located", "pixel_set", "target_spec"]
 
 _MAIN = 1 / 3  # of the frames of the largest pointing: as many has the one in which a pixel was read off
-
-
-@dataclass(frozen=True)
-class PlaceBySky(FrameStage):
-    """Where the target's coordinates lie in a frame, by the frame's own WCS; only its header is read."""
-
-    former_names = ("SkyPlace",)
-
-    reads = (COORDINATES,)
-    gives = (PLACE,)
-
-    def __call__(self, info: FrameInfo, setup: Setup) -> Frame:
-        instrument = setup.instrument
-        header = read_header(info.path, inside=info.inside)
-        layout = instrument.layout(header, camera_named(instrument, info.camera))
-        wcs = None if info.cut else colour_wcs(wcs_of(instrument, header, layout), info, layout)
-        place, doubt = None, ""
-        if wcs is not None and setup.coordinates is not None:
-            place, doubt = _pixel_of(wcs, setup.coordinates)
-        elif wcs is None:
-            doubt = wcs_trouble(instrument, header, layout)
-        nothing = np.zeros((1, 1), np.float32)
-        frame = Frame(Pixels(nothing, nothing, nothing.astype(np.uint16)), info)
-        return frame.after("WCS read", place=Place(place, doubt))
-
-
-@dataclass(frozen=True)
-class PlaceByProbe(FrameStage):
-    """The flux of a star at a place in the reference where none was detected, its neighbours subtracted.
-
-    Attributes
-    ----------
-    xy : (float, float), pixel
-    """
-
-    former_names = ("ProbePlace",)
-
-    xy: tuple[float, float]
-    reads = (
-        CALIBRATED,
-        REGISTRATION,
-        REFERENCE,
-    )
-    gives = (PROBE,)
-
-    def __call__(self, frame: Frame, setup: Setup) -> Frame:
-        registration = frame[REGISTRATION]
-        places = registration.transform(np.vstack([[self.xy], setup[REFERENCE].xy]))
-        image = np.where(frame.unusable, np.nan, frame.data)
-        flux, error = forced_flux(image, places[0], places[1:], profile=registration.psf)
-        return frame.after("flux measured at a position", probe=Probe(flux, error))
 
 
 @dataclass(frozen=True)
@@ -171,17 +109,6 @@ def located(works: Sequence[Work]) -> Located | None:
     """Where the target's pixel lies in the pointing in which it was read off; None if it was read off in another."""
     work = next((work for work in works if work.pixel_read_here), None)
     return None if work is None else at(work)
-
-
-def _pixel_of(wcs: WCS, coordinates: SkyCoord) -> tuple[tuple[float, float] | None, str]:
-    """Where coordinates lie in an image; None and the reason where its WCS does not say."""
-    try:
-        x, y = wcs.world_to_pixel(coordinates)
-    except (NoConvergence, ValueError) as error:
-        return None, f"its WCS cannot be inverted ({str(error).partition(chr(10))[0]})"
-    if not np.isfinite([x, y]).all():
-        return None, "the WCS puts the coordinates on the opposite side of the sky"
-    return (float(x), float(y)), ""
 
 
 def agreed(places: np.ndarray, scale: float, label: str) -> Search:

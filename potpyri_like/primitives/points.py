@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 
 from potpyri_like.frame import STAR_FLAG_SHIFT, FrameFlag, Purpose, StarFlag, excluded
-from potpyri_like.photometry import Series, light_lost, nan_median, robust_rms, running_median
+from potpyri_like.photometry import (
+    Series,
+    disagreement,
+    light_lost,
+    nan_median,
+    odd_light,
+    plateau,
+    robust_rms,
+    running_median,
+)
 from potpyri_like.primitives.register import FEW_STARS
 from potpyri_like.results import Reference
 
@@ -20,13 +29,16 @@ __all__ = [
     "point_flags",
     "unfit",
     "with_clouds",
+    "with_disagreement",
     "with_flags",
+    "with_odd_light",
+    "with_plateau",
     "without_mistaken",
 ]
 
 SERIES_FRAMES = 5  # fewer frames tell nothing of scatter
 HABIT = 1.7  # FWHM; the aperture where scatter cannot choose
-_SATURATED_OFTEN, _EDGE_OFTEN = 0.02, 0.10
+_SATURATED_OFTEN, _EDGE_OFTEN, _STRUCK_OFTEN = 0.02, 0.10, 0.10
 _CLOUD, _DARK = 0.3, 0.9  # of the light lost: a cloud; too little left to be measured
 _POOR_SEEING = 2.0  # times the median FWHM
 _AROUND, _OUT_OF_FOCUS, _STANDS_ALONE = 9, 1.5, 6.0  # frames; times their median FWHM; standard deviations
@@ -128,14 +140,17 @@ def _poor_seeing(fwhm: np.ndarray) -> list[str]:
 def with_clouds(series: Series, target: int | None) -> Series:
     """The series with the frames flagged in which the comparison stars lost light; without light, not measured.
 
-    The flux is that at a plain radius, so that no choice of aperture or comparison stars comes before the flags.
+    The light is that of a second, since exposures may differ, at a plain radius, so that no choice of aperture or
+    comparison stars comes before the flags.
     """
     if len(series.frames) < SERIES_FRAMES:
         return series
     plain = int(np.argmin(np.abs(series.radii_fwhm - HABIT)))
     bright = _telling_stars(series, plain, {*unfit(series), target})
     known = series.airmass if np.isfinite(series.airmass).all() else None
-    lost = light_lost(series.flux[..., plain], bright, known, limit=_CLOUD)
+    rate = series.flux[..., plain] / np.where(series.exposure > 0, series.exposure, np.nan)[:, None]
+    rate = rate if np.isfinite(rate).any() else series.flux[..., plain]
+    lost = light_lost(rate, bright, known, limit=_CLOUD)
     if not np.any(lost > _CLOUD):
         return series
     dark = (lost > _DARK)[:, None, None]
@@ -147,6 +162,64 @@ def with_clouds(series: Series, target: int | None) -> Series:
         reasons=tuple(
             "; ".join(filter(None, (why, _cloud_words(part))))
             for why, part in zip(series.reasons, lost, strict=True)
+        ),
+    )
+
+
+def with_odd_light(series: Series) -> Series:
+    """The series with the points flagged that hold light of a particle or a trail, by the shape of it.
+
+    A star that seems to be struck again and again lies on a bad pixel, which was filled.
+    """
+    struck = (series.star_flags & StarFlag.COSMIC_RAY) > 0
+    often = struck.mean(axis=0) > _STRUCK_OFTEN if len(series.frames) >= SERIES_FRAMES else np.zeros(1, bool)
+    flags = np.where(
+        struck & often,
+        (series.star_flags & ~int(StarFlag.COSMIC_RAY)) | int(StarFlag.BAD_PIXEL),
+        series.star_flags,
+    )
+    odd = odd_light(series.flux, series.flux_err, series.radii_fwhm)
+    return replace(series, star_flags=flags | np.where(odd, int(StarFlag.COSMIC_RAY), 0))
+
+
+def with_plateau(series: Series) -> tuple[Series, float]:
+    """The series with the points flagged as saturated that end at a level below the declared one, and that level.
+
+    Infinity where there is none, electron.
+    """
+    plain = int(np.argmin(np.abs(series.radii_fwhm - HABIT)))
+    known = (series.star_flags & StarFlag.SATURATED) > 0
+    height = np.where(known, np.nan, series.peak - series.sky)
+    level = plateau(height, series.flux[..., plain], series.flux_err[..., plain])
+    with np.errstate(invalid="ignore"):
+        cut = height > level
+    return replace(series, star_flags=series.star_flags | np.where(cut, int(StarFlag.SATURATED), 0)), level
+
+
+def with_disagreement(series: Series, target: int | None) -> Series:
+    """The series with the frames flagged whose comparison stars no common factor describes, and their errors widened.
+
+    Nobody can tell what happened to the target there: its error holds how far the comparison stars are apart.
+    """
+    if len(series.frames) < SERIES_FRAMES:
+        return series
+    plain = int(np.argmin(np.abs(series.radii_fwhm - HABIT)))
+    stars = _telling_stars(series, plain, {*unfit(series), target})
+    points = excluded(series.star_flags << STAR_FLAG_SHIFT, Purpose.CHOICES) | ~stars
+    flux, error = (
+        np.where(points, np.nan, values)[:, stars]
+        for values in (series.flux[..., plain], series.flux_err[..., plain])
+    )
+    spread = disagreement(flux, error)
+    if not spread.any():
+        return series
+    return replace(
+        series,
+        flux_err=np.hypot(series.flux_err, spread[:, None, None] * np.abs(series.flux)),
+        flags=series.flags | np.where(spread > 0, int(FrameFlag.DISAGREE), 0),
+        reasons=tuple(
+            "; ".join(filter(None, (why, f"the comparison stars disagree by {part:.1%}" if part > 0 else "")))
+            for why, part in zip(series.reasons, spread, strict=True)
         ),
     )
 

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from potpyri_like.hookspecs import hookimpl
 from potpyri_like.primitives.animate import Animate
-from potpyri_like.primitives.audit import AuditTimes
+from potpyri_like.primitives.audit_times import AuditTimes
+from potpyri_like.primitives.average_over_time import AverageOverTime
 from potpyri_like.primitives.calibrate import Calibrate
-from potpyri_like.primitives.cameras import MatchCameras
-from potpyri_like.primitives.compare import CompareStars
-from potpyri_like.primitives.gather import GatherSeries
-from potpyri_like.primitives.hot_pixels import FilterPixels
-from potpyri_like.primitives.light_curve import ExtractLightCurve
-from potpyri_like.primitives.masters import MakeMasters
+from potpyri_like.primitives.choose_target import ChooseTarget
+from potpyri_like.primitives.compare_stars import CompareStars
+from potpyri_like.primitives.compute_noise_budget import ComputeNoiseBudget
+from potpyri_like.primitives.extract_light_curve import ExtractLightCurve
+from potpyri_like.primitives.filter_pixels import FilterPixels
+from potpyri_like.primitives.fit_transit import FitTransit
+from potpyri_like.primitives.gather_series import GatherSeries
+from potpyri_like.primitives.locate_target import LocateTarget
+from potpyri_like.primitives.make_masters import MakeMasters
+from potpyri_like.primitives.match_cameras import MatchCameras
 from potpyri_like.primitives.measure import Measure
-from potpyri_like.primitives.noise import AverageOverTime, ComputeNoiseBudget
-from potpyri_like.primitives.periods import SearchPeriods
 from potpyri_like.primitives.register import ChooseReference, Register
+from potpyri_like.primitives.search_periods import SearchPeriods
 from potpyri_like.primitives.stack import Stack
-from potpyri_like.primitives.target import LocateTarget
-from potpyri_like.primitives.transit import FitTransit
 from potpyri_like.primitives.trim import Trim
-from potpyri_like.primitives.variable import ChooseTarget
 from potpyri_like.stages import Recipe
 
 __all__ = ["imaging", "register_recipes", "timeseries"]

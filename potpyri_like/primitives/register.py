@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from potpyri_like.astrometry import Match, Transform, fit_pairs, match_stars
+from potpyri_like.astrometry import Match, Transform, fit_pairs, follow_stars, match_stars
 from potpyri_like.astrometry.matching import is_certain
 from potpyri_like.errors import RegistrationError
 from potpyri_like.frame import Frame, FrameInfo, MaskBit
@@ -58,6 +58,7 @@ log = logging.getLogger(__name__)
 
 _MATCHED_ON = 60  # the brightest stars
 FEW_STARS = 5
+_PATTERN = 3  # stars that make one
 _PEAKS = 40  # of a frame, that are looked at first
 _TOLERANCE = 2.0  # pixel
 _WIDEST = 1.5  # times the reference's FWHM: of the window for centroids, since wide ones hold two stars
@@ -136,7 +137,11 @@ class ChooseReference(SetStage):
         )[0]
         reference = _make_reference(opened, why, stars=tools.options.stars, widest=_widest_of(looks))
         log.info("%s: reference %s, %s", work.observed.name, best.info.label, why)
-        notes = (*work.result.notes, *filter_notes(work.setup.filter_mode, reference.fwhm))
+        notes = (
+            *work.result.notes,
+            *filter_notes(work.setup.filter_mode, reference.fwhm),
+            *_weak_notes(len(reference.xy)),
+        )
         return work.found(
             reference=reference, choices=[Choice("reference", best.info.label, why, candidates)], notes=notes
         )
@@ -209,11 +214,18 @@ def expected_stars(frame: Frame, reference: Reference, *, clean: bool = True) ->
 def detected_stars(found: Frame, reference: Reference) -> tuple[Match, float]:
     """The detected stars matched with the reference's, and the frame's FWHM."""
     stars: Stars = found[STARS]
-    few = min(len(reference.xy), _MATCHED_ON)
-    match = match_stars(
-        reference.xy[:few], stars.xy, source_flux=reference.flux[:few], target_flux=stars.flux
+    return _matched(reference.xy, reference.flux, stars), fwhm_of(found.data, stars)
+
+
+def _matched(xy: np.ndarray, flux: np.ndarray, stars: Stars) -> Match:
+    """A frame's stars and the brightest of a reference by their pattern; fewer than three are followed."""
+    match = match_stars if len(xy) >= _PATTERN else follow_stars
+    return match(
+        xy[:_MATCHED_ON],
+        stars.xy[:_MATCHED_ON],
+        source_flux=flux[:_MATCHED_ON],
+        target_flux=stars.flux[:_MATCHED_ON],
     )
-    return match, fwhm_of(found.data, stars)
 
 
 def filter_notes(mode: str, fwhm: float) -> list[str]:
@@ -224,6 +236,16 @@ def filter_notes(mode: str, fwhm: float) -> list[str]:
     return [
         f"the 3x3 median reduces the flux of all stars by {cost:.1%} at FWHM {fwhm:.1f} pixel, and adds"
         f" {np.sqrt(MEDIAN_NOISE_FACTOR) - 1:.0%} to the sky noise in an aperture (--filter none avoids this)"
+    ]
+
+
+def _weak_notes(stars: int) -> list[str]:
+    """That frames are matched by less than a pattern, where it is so."""
+    if stars >= _PATTERN:
+        return []
+    what = "a single star" if stars == 1 else "two stars"
+    return [
+        f"frames are matched on {what} by position alone, without a pattern: check that it is the right one"
     ]
 
 
@@ -307,12 +329,7 @@ def _same_field(one: FrameOutcome, other: FrameOutcome) -> bool:
     """Whether two frames show the same stars."""
     a, b = one[STARS], other[STARS]
     try:
-        match_stars(
-            a.xy[:_MATCHED_ON],
-            b.xy[:_MATCHED_ON],
-            source_flux=a.flux[:_MATCHED_ON],
-            target_flux=b.flux[:_MATCHED_ON],
-        )
+        _matched(a.xy, a.flux, b)
     except RegistrationError:
         return False
     return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -10,9 +10,8 @@ from typing import ClassVar
 import numpy as np
 from astropy.io import fits
 
-from potpyri_like.astrometry import Transform
 from potpyri_like.encoding import fingerprint
-from potpyri_like.frame import Frame, Purpose, excluded
+from potpyri_like.frame import Purpose, excluded
 from potpyri_like.identity import instrument_identity
 from potpyri_like.imaging import (
     Noise,
@@ -21,13 +20,11 @@ from potpyri_like.imaging import (
     scale_to_typical,
     sharpest_frames,
     stacked_pixels,
-    warp,
-    without_sky,
 )
 from potpyri_like.photometry import Series
+from potpyri_like.primitives.align import Align
 from potpyri_like.primitives.fields import (
     ALIGNED,
-    CALIBRATED,
     FILTER_MODE,
     MASTERS,
     REFERENCE,
@@ -35,42 +32,17 @@ from potpyri_like.primitives.fields import (
     SERIES,
     STACK,
 )
-from potpyri_like.primitives.stage import SetStage, Setup, Tools, Work
+from potpyri_like.primitives.stage import SetStage, Tools, Work
 from potpyri_like.results import Choice, Reference
 from potpyri_like.stages import FrameStage
 from potpyri_like.store import Scratch, ascii_text
 
-__all__ = ["Align", "Stack"]
+__all__ = ["Stack"]
 
 _AT_A_TIME = 8  # frames held in memory
 _STAR_PEAKS = (
     0.5  # part by which a star's peak may differ from frame to frame, with the seeing, before it is clipped
 )
-
-
-@dataclass(frozen=True)
-class Align(FrameStage):
-    """Resample a calibrated frame to the reference's pixels.
-
-    Attributes
-    ----------
-    transforms : mapping of str to Transform
-        From the reference's pixels to the frame's, by the frame's label.
-    """
-
-    transforms: Mapping[str, Transform]
-    reads = (
-        CALIBRATED,
-        REFERENCE,
-    )
-    gives = (ALIGNED,)
-
-    def __call__(self, frame: Frame, setup: Setup) -> Frame:
-        to_reference = self.transforms[frame.info.label].inverse()
-        pixels, _ = warp(
-            frame.pixels, to_reference.matrix, to_reference.offset, shape=setup[REFERENCE].image.shape
-        )
-        return frame.after("resampled to the reference", aligned=without_sky(pixels))
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ class Trim(FrameStage):
         header = with_image(header, camera)
         if header.image_shape[-2:] != info.shape:
             raise PixelError(
-                f"{info.path.name}: its size has changed since the night was scanned; it is excluded"
+                f"{info.path.name}: its size has changed since the night was scanned; the frame is rejected"
             )
         layout = instrument.layout(header, camera)
         pedestal = (0.0, 0.0) if setup.masters.bias else instrument.pedestal(header, camera)
@@ -108,7 +108,7 @@ def _cut_out(frame: Frame) -> Frame:
         return replace(frame, pixels=Pixels(*planes), wcs=None)
     raise PixelError(
         f"{frame.info.label}: {wide} x {high} pixels do not hold the window of"
-        f" {columns} x {rows} at {x}, {y}; it is excluded"
+        f" {columns} x {rows} at {x}, {y}; the frame is rejected"
     )
 
 
@@ -156,7 +156,7 @@ def _base_of(
         what = f"no {' or '.join(card.cards)}" if isinstance(card, Keyword) else "no overscan"
         raise PixelError(
             f"{info.label}: {what} in HDU {readout.hdu}, where its other amplifiers have one, and no bias frames tell"
-            " the level there; the frame is excluded (add bias frames)"
+            " the level there; the frame is rejected (add bias frames)"
         )
     return pedestal[0], 0.0
 
@@ -206,5 +206,5 @@ def _piece(readout: Readout, image: np.ndarray, base: _Base) -> Piece:
 
 def _said(layout: Layout, pedestal: tuple[float, float]) -> str:
     """What the stage did, in words."""
-    what = "overscan subtracted" if layout.has_overscan else f"pedestal of {pedestal[0]:g} adu subtracted"
+    what = "overscan subtracted" if layout.has_overscan else f"pedestal of {pedestal[0]:g} ADU subtracted"
     return f"trimmed to {layout.shape[1]} x {layout.shape[0]}, {what}, {len(layout.readouts)} amplifier(s)"

@@ -60,7 +60,7 @@ def _choice_lines(choice: Mapping[str, Any], everything: bool) -> Iterator[str]:
     lost = [c for c in candidates if c["lost"]]
     shown = lost if everything else lost[:_SHOWN]
     if lost:
-        yield f"    chosen out of {len(candidates)}; {plural(len(lost), 'candidate')} rejected:"
+        yield f"    chosen from {len(candidates)}; {plural(len(lost), 'candidate')} rejected:"
     wide = max((len(c["name"]) for c in shown), default=0)
     wider = max((len(c["figures"]) for c in shown), default=0)
     for c in shown:

@@ -37,6 +37,7 @@ _FRAME_WORDS = {
     FrameFlag.TIME_DOUBTFUL: "time doubtful",
     FrameFlag.POOR_SEEING: "poor seeing",
     FrameFlag.TRAILED: "stars trailed",
+    FrameFlag.DISAGREE: "comparison stars disagree",
 }
 _STAR_WORDS = {
     StarFlag.SATURATED: "saturated pixel in the aperture",
@@ -45,6 +46,8 @@ _STAR_WORDS = {
     StarFlag.EDGE: "aperture or annulus leaves the image",
     StarFlag.NO_CENTROID: "no centroid, position predicted",
     StarFlag.COSMIC_RAY: "cosmic ray in the aperture",
+    StarFlag.NEIGHBOUR: "light of other stars in the aperture",
+    StarFlag.SLOPE: "sky around the star not level",
     StarFlag.FILLED: "much of the flux on bad pixels",
 }
 FLAG_MEANINGS = {
@@ -58,6 +61,7 @@ FLAG_NAMES = {  # short, for counts of frames
     int(FrameFlag.TIME_DOUBTFUL): "time doubtful",
     int(FrameFlag.POOR_SEEING): "poor seeing",
     int(FrameFlag.TRAILED): "stars trailed",
+    int(FrameFlag.DISAGREE): "comparison stars disagree",
 }
 TIME_MEANINGS = {
     "bjd_tdb": "BJD_TDB of mid-exposure: barycentric Julian date, light travel time to the target included",

@@ -77,7 +77,7 @@ def nights_in(arguments: Sequence[str]) -> Iterator[Entry]:
             for entry in _entries_of(line, path.parent, f"{path}, line {number}")
         ]
         if not entries:
-            raise UsageError(f"{path}: no night in it; give NIGHT or INSTRUMENT NIGHT in each line")
+            raise UsageError(f"{path}: no night in it; give one per line: NIGHT or INSTRUMENT NIGHT")
         yield from entries
 
 

@@ -324,7 +324,7 @@ class Journal:
         return ""
 
     def _stands(self, name: str, stamped: str, digest: str) -> bool:
-        with suppress(OSError):  # it is not there, or no plain file below the output folder
+        with suppress(OSError):  # it is not there, or not a regular file below the output folder
             return _stamp(self.output.signature(name)) == stamped or self.output.sha256(name) == digest
         return False
 

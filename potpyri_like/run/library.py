@@ -9,7 +9,7 @@ from pathlib import Path
 
 from potpyri_like.errors import NightError
 from potpyri_like.night import slug
-from potpyri_like.primitives.borrowing import judged
+from potpyri_like.primitives.borrowed_masters import judged
 from potpyri_like.products import aligned
 from potpyri_like.results import Grade
 from potpyri_like.run.output import output_of
@@ -85,7 +85,7 @@ def add_night(night: Path, *, out: Path | None = None) -> list[Added]:
         except OSError as error:
             why, content = f"it cannot be read ({error.strerror or error})", b""
         if not why and hashlib.sha256(content).hexdigest() != digests.get(product):
-            why = "it is not as the run wrote it"
+            why = "it has changed since the run wrote it"
         if not why:
             entry = entry_of(Path(product).name, content)
             why = _unfit(entry)
@@ -122,8 +122,8 @@ def _masters_of(run: Mapping[str, object]) -> dict[str, str]:
 def _unfit(entry: LibraryEntry | None) -> str:
     """Why a master cannot be kept."""
     if entry is None:
-        return "it is no master that this software wrote"
-    return "" if entry.night else "of which night it is is not known"
+        return "it is not a master written by this software"
+    return "" if entry.night else "its night is not known"
 
 
 def show_library(instrument: str = "") -> list[Shown]:
@@ -143,7 +143,7 @@ def show_library(instrument: str = "") -> list[Shown]:
             if not verdict.agrees:
                 words = f"contradicts its neighbours by {verdict.sigmas:.0f} sigma: not used"
             elif verdict.jumps:
-                words = "differs from those before it: something changed for good"
+                words = "differs from those before it: something changed permanently"
             found.append(Shown(folder.name, entry, verdict.agrees, words))
     return found
 
@@ -183,4 +183,4 @@ def _level(entry: LibraryEntry) -> str:
     """The level of a master in words."""
     if entry.kind == "flat":
         return ""
-    return f"{entry.level:.4g} electron" + ("/s" if entry.kind == "dark" else "")
+    return f"{entry.level:.4g} electrons" + ("/s" if entry.kind == "dark" else "")

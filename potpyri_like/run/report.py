@@ -54,6 +54,7 @@ def report_of(night: Night, works: Sequence[Work], options: Options) -> RunRepor
             *_copies_found(night),
             *_said_of_files(night),
             *_without_place(night),
+            *_spellings_found(night),
         ),
     )
 
@@ -95,6 +96,13 @@ def _without_place(night: Night) -> Iterator[Problem]:
         what = plural(len(night.without_place), "calibration frame")
         reason = night.without_place[0].reason
         yield Problem(what, "night", f"{what}: {reason}", Grade.REMARK)
+
+
+def _spellings_found(night: Night) -> Iterator[Problem]:
+    """A remark for each target whose name is spelt in several ways."""
+    for other, usual in night.spellings.items():
+        why = f"the names {other!r} and {usual!r} are taken as those of one target"
+        yield Problem(usual, "night", why, Grade.REMARK)
 
 
 def _said_of_files(night: Night) -> Iterator[Problem]:

@@ -20,8 +20,8 @@ from potpyri_like.instruments import Instrument
 from potpyri_like.night import NIGHT_TABLE, RUN_RECORD, Night, list_files
 from potpyri_like.options import Options
 from potpyri_like.primitives import FrameOutcome
-from potpyri_like.primitives.borrowing import closed_shelf
-from potpyri_like.primitives.masters import SHELVES
+from potpyri_like.primitives.borrowed_masters import closed_shelf
+from potpyri_like.primitives.make_masters import SHELVES
 from potpyri_like.run.jobs import Job
 from potpyri_like.run.journal import FOLDER, Journal
 from potpyri_like.run.memory import Memory, scan_again, worth

@@ -98,7 +98,7 @@ def watch_night(
         page = str(output.root / "report.html")
         if serve is not None:
             page = stack.enter_context(served(output, serve))
-        say(f"watching {folder}; Ctrl-C ends it")
+        say(f"watching {folder}; press Ctrl-C to stop")
         say(f"page: {page}")
         return watch.until(idle)
 
@@ -241,7 +241,7 @@ def _late(new: Sequence[Path], since: float) -> str:
     """How long after the last of some files all is up to date; for those that came since a moment."""
     came = [path.stat().st_ctime for path in new if path.exists()]
     last = max(came, default=0.0)
-    return f"up to date {time.time() - last:.1f} s after the last" if last > since else "up to date"
+    return f"up to date {time.time() - last:.1f} s after the last frame" if last > since else "up to date"
 
 
 @dataclass

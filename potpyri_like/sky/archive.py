@@ -167,13 +167,13 @@ def _ask(name: str, url: str | None) -> dict[str, object]:
             rows = _rows(url or _ARCHIVE, query)
     except (OSError, KeyError, dal.DALServiceError, dal.DALQueryError, dal.DALFormatError) as error:
         raise ArchiveError(
-            f"the NASA Exoplanet Archive gave no answer for {name!r} ({_short(error)}); try again with a network, or"
+            f"the NASA Exoplanet Archive did not answer about {name!r} ({_short(error)}); try again with a network, or"
             " give --ephemeris 'TC PERIOD'"
         ) from error
     if not rows:
         raise ArchiveError(
-            f"the NASA Exoplanet Archive knows no planet {name!r}; write it as there, as in 'WASP-12 b', or give"
-            " --ephemeris 'TC PERIOD'"
+            f"the NASA Exoplanet Archive has no planet named {name!r}; give the name that it has there,"
+            " as in 'WASP-12 b', or --ephemeris 'TC PERIOD'"
         )
     return rows[0]
 

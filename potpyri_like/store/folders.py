@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 _CLOSED = os.O_CLOEXEC | os.O_NOFOLLOW
 _AS_FOLDER = os.O_RDONLY | os.O_DIRECTORY | _CLOSED
 _AS_FILE = _CLOSED | os.O_NONBLOCK | os.O_NOCTTY  # a pipe without a writer keeps nobody waiting
-_NO_FOLDER = (errno.ELOOP, errno.ENOTDIR)  # what systems say of a link where a folder is wanted
+_NO_FOLDER = (errno.ELOOP, errno.ENOTDIR)  # what systems say of a link where a folder is expected
 _TRIES = 3  # of making what somebody else replaces at the same time
 MOST_TEXT = 2**24  # bytes of a file of options or times
 _ON_SCREEN = {"on_screen": True}  # a warning that is shown, whether the log is or not
@@ -73,7 +73,7 @@ def parts_of(name: str) -> tuple[str, ...]:
     """
     parts = tuple(name.split("/"))
     if not all(parts) or "\0" in name or {".", ".."} & set(parts):
-        raise Odd(name, "it is no name of a file below its folder")
+        raise Odd(name, "it is not the name of a file below its folder")
     return parts
 
 
@@ -133,8 +133,8 @@ class Folder:
         except OSError as error:
             if error.errno in _NO_FOLDER and self.path.is_symlink():
                 raise ProductError(
-                    f"{self.path}: it is a link, which a night's folder has no right to give; name the folder"
-                    " that is meant with --out DIR, or remove the link"
+                    f"{self.path}: it is a link, which is not followed in a night's folder; give the folder"
+                    " that it leads to with --out DIR, or remove the link"
                 ) from error
             raise
 
@@ -153,12 +153,12 @@ class Folder:
                     raise
                 what = _oddity_at(handle, part)
                 if not what or not make:
-                    raise Odd(part, f"{part} is {what or 'a file'}, where a folder is wanted") from error
+                    raise Odd(part, f"{part} is {what or 'a file'}, where a folder is expected") from error
                 os.unlink(part, dir_fd=handle)
                 say_on_screen(
                     "%s/%s was %s, which is not followed; a folder was made in its place", self, part, what
                 )
-        raise Odd(part, f"{part} is replaced as fast as it is made")
+        raise Odd(part, f"{part} keeps being replaced by another program")
 
     # -- looking ---------------------------------------------------------------------------------------------
 
@@ -168,7 +168,7 @@ class Folder:
         with self.held(tuple(above)) as handle:
             found = os.stat(last, dir_fd=handle, follow_symlinks=False)
         if plain and not stat.S_ISREG(found.st_mode):
-            raise Odd(name, "it is no plain file")
+            raise Odd(name, "it is not a regular file")
         return found
 
     def is_there(self) -> bool:
@@ -234,7 +234,7 @@ class Folder:
                 self._remove_odd(handle, last)
                 with suppress(Odd):
                     return _alone(os.open(last, flags | os.O_CREAT | _AS_FILE, 0o666, dir_fd=handle), name)
-        raise Odd(name, "it is replaced as fast as it is made")
+        raise Odd(name, "it keeps being replaced by another program")
 
     def scratch(self, prefix: str) -> BinaryIO:
         """A file without a name, gone when it is closed."""
@@ -262,7 +262,7 @@ class Folder:
         if what:
             os.unlink(last, dir_fd=handle)
             say_on_screen(
-                "%s/%s was %s, which is not followed: it was removed, and is made anew", self, last, what
+                "%s/%s was %s, which is not followed: it was removed and recreated", self, last, what
             )
 
     def remove(self, name: str) -> None:
@@ -323,7 +323,7 @@ def _plain(handle: int, name: str) -> BinaryIO:
     """An open file that is one, to be read."""
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise Odd(name, "it is no plain file")
+        raise Odd(name, "it is not a regular file")
     return os.fdopen(handle, "rb")
 
 
@@ -332,7 +332,7 @@ def _alone(handle: int, name: str) -> int:
     found = os.fstat(handle)
     if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
         os.close(handle)
-        raise Odd(name, "it is no plain file of its own")
+        raise Odd(name, "it is not a regular file of its own")
     return handle
 
 
@@ -367,7 +367,7 @@ def read_inside(root: Path, path: Path) -> bytes:
     Raises
     ------
     Odd
-        It leads out of the night, is no plain file, or is too large for one of that kind.
+        It leads out of the night, is not a regular file, or is too large for one of that kind.
     OSError
         It is not there, or may not be read.
     """

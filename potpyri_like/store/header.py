@@ -123,7 +123,7 @@ class RawHeader(Mapping[str, CardValue]):
         if not self.images:
             empty = next((_shape(header) for header in self.hdus if _has_image(header)), None)
             what = "no image in it" if empty is None else f"an image without pixels, {empty}"
-            raise HeaderError(f"{self.path.name}: {what}; the file is left out")
+            raise HeaderError(f"{self.path.name}: {what}; the file is rejected")
         return max(self.contenders, key=lambda hdu: (_area(self.hdus[hdu]), -hdu))
 
     @property

@@ -191,7 +191,8 @@ def read_entry(folder: Path, entry: LibraryEntry) -> Pixels:
         raise ProductError(f"{folder / entry.file}: it cannot be read ({error.strerror or error})") from error
     if hashlib.sha256(content).hexdigest() != entry.sha256:
         raise ProductError(
-            f"{folder / entry.file}: it is not as it was added; add its night again with reduce library add NIGHT"
+            f"{folder / entry.file}: it has changed since it was added; add its night again with reduce library"
+            " add NIGHT"
         )
     data, mask, error_plane = images_in(io.BytesIO(content))
     return Pixels(data, np.square(error_plane), mask)
@@ -213,7 +214,7 @@ def masters_in(folder: Path, say: Callable[[str], object]) -> list[LibraryEntry]
     for path in paths:
         entry = entry_of(path.name, Output(folder).read_bytes(path.name)) if _is_master_sized(path) else None
         if entry is None:
-            say(f"{path}: it is no master that this software wrote; it is not used")
+            say(f"{path}: it is not a master written by this software; it is not used")
         else:
             found.append(entry)
     return found

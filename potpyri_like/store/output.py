@@ -35,7 +35,7 @@ _WRITING, _WORK = (
     ".work",
 )  # names of what is not finished, and of what runs of old needed meanwhile
 OWN_FOLDER = "red"  # in the night, where no other is named
-REMEDY = "make room or give the right to write there, or choose another folder with --out DIR"
+REMEDY = "free some space or grant write permission there, or choose another folder with --out DIR"
 
 
 def images_in(file: BinaryIO) -> list[np.ndarray]:
@@ -116,7 +116,7 @@ class Output:
     # -- reading what is there -------------------------------------------------------------------------------
 
     def open(self, name: str) -> BinaryIO:
-        """A product, to be read; an OSError where it is not there, or no plain file in plain folders."""
+        """A product, to be read; an OSError where it is not there, or not a regular file in plain folders."""
         return self.folder.open(name)
 
     def read_bytes(self, name: str) -> bytes:
@@ -134,7 +134,7 @@ class Output:
             return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
     def signature(self, name: str) -> tuple[int, int, int, int]:
-        """Its size, times and place on the disk; an OSError where it is no plain file."""
+        """Its size, times and place on the disk; an OSError where it is not a regular file."""
         return signature_of(self.folder.status(name, plain=True))
 
     def has(self, name: str) -> bool:

@@ -90,7 +90,7 @@ def _out_of_zip(path: Path, file: IO[bytes], most: int) -> IO[bytes]:
             names = _frames(archive)
             if len(names) != 1:
                 raise HeaderError(
-                    f"{path.name}: a zip archive of {len(names)} FITS files, where one is wanted; unpack it"
+                    f"{path.name}: a zip archive of {len(names)} FITS files, where one is expected; unpack it"
                 )
             with archive.open(names[0]) as member:
                 return _copied(path, member, most)
@@ -103,6 +103,8 @@ def _copied(path: Path, packed: _Readable, most: int) -> io.BytesIO:
     content = io.BytesIO()
     while chunk := packed.read(2**20):
         if content.tell() > most:
-            raise PixelError(f"{path.name}: more than {most} bytes come out of it: no frame; it is excluded")
+            raise PixelError(
+                f"{path.name}: it unpacks to more than {most} bytes, too many for a frame; it is rejected"
+            )
         content.write(chunk)
     return content

@@ -151,7 +151,7 @@ def read_header(path: Path, *, inside: str = "") -> RawHeader:
     except (*_BROKEN, _cfitsio_error()) as error:
         _check_available(path, error)
         raise HeaderError(
-            f"{path.name}: it is not a readable FITS file ({_told(error)}); the frame is excluded"
+            f"{path.name}: it is not a readable FITS file ({_told(error)}); the frame is rejected"
         ) from error
 
 
@@ -207,7 +207,7 @@ def read_raw(
     except (*_BROKEN, _cfitsio_error()) as error:
         _check_available(path, error)
         raise PixelError(
-            f"{path.name}: its pixels cannot be read ({_told(error)}); the frame is excluded"
+            f"{path.name}: its pixels cannot be read ({_told(error)}); the frame is rejected"
         ) from error
     for hdu, image in images.items():
         _check_exposed(path, hdu, image)
@@ -228,9 +228,13 @@ def _check_available(path: Path, error: BaseException) -> None:
     """Raise an UnavailableError where circumstances kept a file from being read."""
     if is_circumstance(error):
         why = "no memory is left" if isinstance(error, MemoryError) else _told_by_system(error)
-        may = "it may not be read" if isinstance(error, PermissionError) else "it cannot be read now"
+        may = (
+            "there is no permission to read it"
+            if isinstance(error, PermissionError)
+            else "it cannot be read now"
+        )
         raise UnavailableError(
-            f"{path.name}: {may} ({why}); the frame is excluded until it can be"
+            f"{path.name}: {may} ({why}); the frame is rejected until it can be"
         ) from error
 
 
@@ -286,7 +290,7 @@ def _check_counts(path: Path, number: int, source: IO[bytes], start: int) -> Non
             if found.start() % _CARD == 0 and int(found[2]) > _MOST_AXES:
                 what = f"{found[1].decode().upper()} = {int(found[2])}"
                 raise PixelError(
-                    f"{path.name}: HDU {number} says {what}, which is invalid; the frame is excluded"
+                    f"{path.name}: HDU {number} says {what}, which is invalid; the frame is rejected"
                 )
         _check_scale(path, block)
         if any(block.startswith(b"END     ", at) for at in range(0, _BLOCK, _CARD)):
@@ -304,7 +308,7 @@ def _check_scale(path: Path, block: bytes) -> None:
         if found and (not _NUMBER.fullmatch(value) or (found[1] == b"BSCALE" and not _as_float(value))):
             card, said = found[1].decode(), value.decode("latin-1") or "nothing"
             raise PixelError(
-                f"{path.name}: {card} = {one_line(said)} cannot scale its pixels; the frame is excluded"
+                f"{path.name}: {card} = {one_line(said)} cannot scale its pixels; the frame is rejected"
                 " (correct the card: whole numbers without a comma or quotes)"
             )
 
@@ -322,19 +326,19 @@ def _check_hdu(path: Path, number: int, hdu: fits.ImageHDU, length: int) -> None
     axes: list[Any] = [header.get(f"NAXIS{axis}") for axis in range(1, naxis + 1)] if known else [None]
     if bitpix not in _BITPIX or not all(isinstance(n, int) and n >= 0 for n in axes):
         what = f"BITPIX = {bitpix!r}, NAXIS = {naxis!r}" + "".join(f", {n!r}" for n in axes if known)
-        raise PixelError(f"{path.name}: HDU {number} says {what}, which is invalid; the frame is excluded")
+        raise PixelError(f"{path.name}: HDU {number} says {what}, which is invalid; the frame is rejected")
     if not isinstance(hdu, _STANDARD) or not isinstance(header.get("XTENSION", ""), str):
-        raise HeaderError(f"{path.name}: the header of HDU {number} is spoilt; the frame is excluded")
+        raise HeaderError(f"{path.name}: the header of HDU {number} is corrupt; the frame is rejected")
     if isinstance(hdu, fits.CompImageHDU) and math.prod(axes) * abs(bitpix) // 8 > most_in(length):
         raise PixelError(
-            f"{path.name}: HDU {number} announces more than {length} bytes can hold: too large; the frame is excluded"
+            f"{path.name}: HDU {number} declares more than {length} bytes can hold: too large; the frame is rejected"
         )
     if isinstance(hdu, _IMAGES) and (
         math.prod(axes[:2]) > _MOST_PIXELS or math.prod(axes[2:]) > _MOST_PLANES
     ):
         size = " x ".join(map(str, axes))
         raise PixelError(
-            f"{path.name}: HDU {number} announces {size} pixels: too large; the frame is excluded"
+            f"{path.name}: HDU {number} declares {size} pixels: too large; the frame is rejected"
         )
 
 
@@ -353,15 +357,14 @@ def _check_length(path: Path, hdus: fits.HDUList, source: IO[bytes], found: int)
     wanted = last["datLoc"] + min(last["datSpan"], hdus[-1].size)
     if found < wanted:
         raise PixelError(
-            f"{path.name}: truncated: {found} bytes where its header announces {wanted};"
-            " the frame is excluded"
+            f"{path.name}: truncated: {found} bytes where its header declares {wanted}; the frame is rejected"
         )
     source.seek(last["datLoc"] + last["datSpan"])
     announced = hdus[0].header.get("NEXTEND", 0)
     if source.read(8) == b"XTENSION" or (isinstance(announced, int) and len(hdus) - 1 < announced):
         raise PixelError(
-            f"{path.name}: truncated or spoilt: only {len(hdus) - 1} extensions can be read;"
-            " the frame is excluded"
+            f"{path.name}: truncated or corrupt: only {len(hdus) - 1} extensions can be read;"
+            " the frame is rejected"
         )
 
 
@@ -403,7 +406,7 @@ def _decoded(hdu: fits.ImageHDU, plane: int | None) -> np.ndarray:
     """One image as astropy reads it."""
     image = hdu.data if plane is None else hdu.section[np.unravel_index(plane, hdu.shape[:-2])]
     if image is None or image.ndim != 2:
-        raise ValueError(f"its shape is {hdu.shape}, where one image is wanted")
+        raise ValueError(f"its shape is {hdu.shape}, where one image is expected")
     return np.ascontiguousarray(image, dtype=image.dtype.newbyteorder("="))
 
 
@@ -462,7 +465,7 @@ def _check_sums(path: Path, number: int, hdu: fits.ImageHDU, source: IO[bytes], 
     if not right:
         raise PixelError(
             f"{path.name}: the pixels of HDU {number} do not add up to {card}: bytes were changed after it"
-            " was written; the frame is excluded"
+            " was written; the frame is rejected"
         )
 
 
@@ -490,9 +493,9 @@ def _check_exposed(path: Path, hdu: int, image: np.ndarray) -> None:
         return
     good = np.isfinite(image)
     if not good.any():
-        raise PixelError(f"{path.name}: no pixel of HDU {hdu} is a number; the frame is excluded")
+        raise PixelError(f"{path.name}: no pixel of HDU {hdu} is a number; the frame is rejected")
     raise PixelError(
-        f"{path.name}: every pixel of HDU {hdu} is {image[good][0]:g}: no exposure; the frame is excluded"
+        f"{path.name}: every pixel of HDU {hdu} is {image[good][0]:g}: no exposure; the frame is rejected"
     )
 
 
@@ -528,7 +531,7 @@ def read_table(path: Path) -> Table:
     except _BROKEN as error:
         raise HeaderError(
             f"{path.name}: it cannot be read as a table any more ({_told(error)});"
-            " mend it, or delete it to start afresh"
+            " repair it, or delete it to start again"
         ) from error
 
 

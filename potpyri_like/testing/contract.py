@@ -110,7 +110,7 @@ def check_instrument(
     for path, time in (real_headers or {}).items():
         checks[f"the time of the real header {Path(path).name}"] = _a_real_time(path, time)
     if night:
-        checks["a synthetic night is reduced to its truth"] = _check_synthetic_night
+        checks["a synthetic night is reduced to its true values"] = _check_synthetic_night
     return [_outcome(name, check, subject) for name, check in checks.items()]
 
 

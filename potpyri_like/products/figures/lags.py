@@ -54,7 +54,7 @@ def _draw_lag(ax: Axes, other: str, lag: Lag, unit: float, name: str) -> None:
         return
     ax.axvline(0, **FAINT_LINE)
     ax.plot(lag.lags / unit, lag.correlation, "o-", color="#334e68", markersize=2.2, linewidth=0.9)
-    words = "no lag can be with_error"
+    words = "no lag can be given"
     if np.isfinite(lag.lag):
         error = lag.lag_error if np.isfinite(lag.lag_error) else 0.0
         ax.axvspan((lag.lag - error) / unit, (lag.lag + error) / unit, color="#f5dfc5", zorder=0)

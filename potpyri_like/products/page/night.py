@@ -28,7 +28,7 @@ _MOST_OPEN_ROWS = 20
 _VERDICTS = {
     0: ("good", "The night was reduced; nothing is missing."),
     1: ("bad", "Nothing could be reduced."),
-    3: ("fair", "The night was reduced, but something is missing."),
+    3: ("fair", "The night was reduced, but a requested or standard product is missing."),
     4: ("fair", "The night was reduced, but a result is doubtful."),
 }
 

@@ -134,7 +134,7 @@ def _set_view(report: RunReport, result: SetResult, images: Mapping[str, bytes])
 
 
 def _noise_view(result: SetResult) -> list[tuple[str, str, str]]:
-    """Noise figures: name, ppt, mmag."""
+    """Noise values: name, ppt, mmag."""
     noise = result.light_curve.noise if result.light_curve is not None else {}
     left = "rms of the residuals" if result.transit is not None else "rms, clear frames"
     named = (

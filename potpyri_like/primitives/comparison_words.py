@@ -14,6 +14,6 @@ def said(table: StarTable) -> str:
     used = int(np.count_nonzero(table.weight))
     reasons = [why.partition(":")[0].partition(" in ")[0] for why in table.why if why]
     left_out = ", ".join(f"{reasons.count(r)} {r}" for r in dict.fromkeys(reasons))
-    return f"{used} of {len(table.weight)} stars, weighted by how constant they are" + (
+    return f"{used} of {len(table.weight)} stars, weighted according to how constant they are" + (
         f"; excluded: {left_out}" if left_out else ""
     )

@@ -12,7 +12,7 @@ from potpyri_like.frame import FrameInfo
 from potpyri_like.imaging import Pedestal, pedestal_of, sample_boxes, typical
 from potpyri_like.instruments import camera_named
 from potpyri_like.instruments.cameras import camera_of_date
-from potpyri_like.primitives.making_masters import Maker
+from potpyri_like.primitives.master_maker import Maker
 from potpyri_like.results import Grade, Problem
 from potpyri_like.store import read_header
 
@@ -76,8 +76,8 @@ def pedestal_in_words(name: str, found: Pedestal, *, in_flat: bool) -> Problem:
     """
     flats = "" if in_flat else "; --pedestal auto subtracts it from the flats, too"
     why = (
-        f"{found.level:.0f} ± {found.error:.0f} electron of the frames' level are not light, since their sky"
-        f" scatters as {found.sky:.0f} electron do; it is subtracted, and errors and weights follow{flats}. Take bias"
-        " frames, or declare the camera's pedestal"
+        f"{found.level:.0f} ± {found.error:.0f} electrons of the frames' level are a pedestal, not light (the sky"
+        f" scatters like only {found.sky:.0f} electrons); they are subtracted, and errors and weights allow for"
+        f" it{flats}. Take bias frames, or declare the camera's pedestal"
     )
     return Problem(f"{name}: pedestal", "masters", why, Grade.REMARK)

@@ -39,7 +39,7 @@ from potpyri_like.night import band_slug, dated, slug, with_folder
 from potpyri_like.night.amplifiers import mode_in_words
 from potpyri_like.primitives.dark_ladder import dark_ladder
 from potpyri_like.primitives.fields import LEVELS, POISSON_FACTOR, READING
-from potpyri_like.primitives.hot_pixels import FilterPixels
+from potpyri_like.primitives.filter_pixels import FilterPixels
 from potpyri_like.primitives.odd_frames import judge
 from potpyri_like.primitives.stage import Setup, Tools, exposure_of
 from potpyri_like.primitives.trim import Trim
@@ -452,9 +452,9 @@ def _noise_in_words(biases: Sequence[Sample]) -> str:
         return ""
     declared = float(np.sqrt(np.median([sample.variance for sample in biases])))
     return (
-        f"the pixels of {len(biases)} bias frames scatter by {ratio * declared:.2g} electron, where a read noise of"
-        f" {declared:.2g} electron is declared: errors of faint stars are too small; correct the read noise or the gain"
-        " in the instrument's declaration"
+        f"the pixels of {len(biases)} bias frames scatter by {ratio * declared:.2g} electrons, where a read noise of"
+        f" {declared:.2g} electrons is declared: errors of faint stars are too small; correct the read noise or the"
+        " gain in the instrument's declaration"
     )
 
 

@@ -23,7 +23,9 @@ from potpyri_like.primitives.fields import (
     REGISTRATION,
     TARGET,
 )
-from potpyri_like.primitives.places import PlaceByProbe, PlaceBySky, Search, agreed, target_spec
+from potpyri_like.primitives.place_by_probe import PlaceByProbe
+from potpyri_like.primitives.place_by_sky import PlaceBySky
+from potpyri_like.primitives.places import Search, agreed, target_spec
 from potpyri_like.primitives.reference_match import ON_CHIP, ON_SKY, at, base_of, match_references, only
 from potpyri_like.primitives.register import Register, sample_of
 from potpyri_like.primitives.stage import FrameOutcome, TargetStage, Tools, Work
@@ -161,7 +163,7 @@ class LocateTarget(TargetStage):
             why = f"the target at {where} could not be placed: {search.why or 'no frame has a WCS'}"
             return _unplaced(work, f"{why}; give --target-xy")
         reach = max(ON_SKY / _scale_of(work), ON_CHIP)
-        why = f"the target at {where} by {search.why}"
+        why = f"the target at {where} according to {search.why}"
         return self.placed(work, tools, search.xy, why, reach, faint=work.setup.coordinates_given)
 
     def search(self, work: Work, tools: Tools) -> Search:
@@ -227,7 +229,7 @@ class LocateTarget(TargetStage):
             return work.with_(
                 target_xy=reference.xy[star],
                 target_star=star,
-                target_why=f"{why}; {distance:.1f} pixel from the star",
+                target_why=f"{why}; {distance:.1f} pixels from the star",
             )
         if not faint:
             return _unplaced(work, f"{why}: no star was detected there{near}")
@@ -239,7 +241,7 @@ class LocateTarget(TargetStage):
                 f"{why}: no star there ({_sigma_words(seen)}){near}; correct the position, or give --forced"
                 " for an upper limit",
             )
-        words = "no star was detected there" if forced else "no star was detected there, but light"
+        words = "no star was detected there" if forced else "no star was detected there, but there is light"
         what = f"{why}; {words} ({_sigma_words(seen)}), so this position is measured"
         return work.with_(
             shared=work.shared.with_(forced=np.array([xy])),

@@ -8,10 +8,10 @@ from typing import ClassVar
 import numpy as np
 
 from potpyri_like.lightcurves import Lag, lag, periodogram, rms_flux, segment_duration
+from potpyri_like.primitives.choose_target import VARIABLE_SCORE
 from potpyri_like.primitives.fields import LIGHT_CURVE, PERIODS, SERIES, STAR_TABLE, TRANSIT
+from potpyri_like.primitives.fit_transit import usable_flux
 from potpyri_like.primitives.stage import TargetStage, Tools, Work
-from potpyri_like.primitives.transit import usable_flux
-from potpyri_like.primitives.variable import VARIABLE_SCORE
 from potpyri_like.results import Choice
 from potpyri_like.stages import Input
 

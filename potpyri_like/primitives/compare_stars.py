@@ -20,17 +20,33 @@ from potpyri_like.photometry import (
     relative_flux,
 )
 from potpyri_like.photometry.choice import total_rms
+from potpyri_like.primitives.comparison_words import said
 from potpyri_like.primitives.fields import APERTURE, SERIES, STAR_TABLE, TARGET
-from potpyri_like.primitives.points import HABIT, SERIES_FRAMES, for_choices, unfit, with_clouds
-from potpyri_like.primitives.reasons import said
+from potpyri_like.primitives.points import (
+    HABIT,
+    SERIES_FRAMES,
+    for_choices,
+    unfit,
+    with_clouds,
+    with_disagreement,
+    with_odd_light,
+    with_plateau,
+)
 from potpyri_like.primitives.stage import SetStage, Tools, Work
 from potpyri_like.primitives.star_table import star_table
-from potpyri_like.results import Candidate, Choice, StarTable
+from potpyri_like.primitives.surroundings import Surroundings, surroundings_of
+from potpyri_like.results import Candidate, Choice, Grade, Problem, StarTable
 from potpyri_like.stages import Input
 
 __all__ = ["CompareStars", "aperture_choice", "without_drifting"]
 
 _DRIFTING, _DRIFT = 6.0, 0.002  # standard deviations; relative, over the night's range of airmass
+
+
+_PLATEAU = (
+    "pixels end at about {:.0f} electrons above the sky, below the declared saturation: from there on they count as"
+    " saturated; correct the instrument's saturation"
+)
 
 
 @dataclass(frozen=True)
@@ -56,33 +72,52 @@ class CompareStars(SetStage):
     settled: Mapping[str, ApertureChoice] = field(default_factory=dict, compare=False, repr=False)
 
     def __call__(self, work: Work, tools: Tools) -> Work:
-        series = with_clouds(
-            work.result[SERIES], work.target_star
-        )  # flags first: what is bad chooses nothing
-        steady = for_choices(series)
-        choice = self.settled.get(work.observed.folder) or self.choice(work, steady, tools.options)
+        series, full = with_plateau(work.result[SERIES])  # flags first: what is bad chooses nothing
+        series = with_odd_light(series)
+        series = with_clouds(series, work.target_star)
+        series = with_disagreement(series, work.target_star)
+        steady, around = for_choices(series), surroundings_of(work, series)
+        choice = self.settled.get(work.observed.folder) or self.choice(work, steady, tools.options, around)
         choice = without_drifting(choice, steady, work.target_star)
+        problems = []
+        if around is not None and work.target_star is not None:
+            series = around.flagged(series, work.target_star, choice.index)
+            problems = around.problems(work.observed.name, choice.index)
+        if np.isfinite(full):
+            problems.append(Problem(work.observed.name, "saturation", _PLATEAU.format(full), Grade.REMARK))
         table = star_table(series, choice)
         chosen = Choice(
             "aperture",
             f"{series.radii_fwhm[choice.index]:.2f} FWHM",
             choice.reason,
-            _aperture_candidates(series, choice),
+            _aperture_candidates(series, choice, around),
         )
         used = np.flatnonzero(table.weight)
         comparisons = Choice(
             "comparisons", ", ".join(map(str, used[:12])) or "none", said(table), _star_candidates(table)
         )
         work = work.with_(choice=choice)
-        return work.found(series=series, aperture=choice.index, stars=table, choices=[chosen, comparisons])
+        return work.found(
+            series=series,
+            aperture=choice.index,
+            stars=table,
+            choices=[chosen, comparisons],
+            problems=problems,
+        )
 
-    def choice(self, work: Work, series: Series, options: Options) -> ApertureChoice:
+    def choice(
+        self, work: Work, series: Series, options: Options, around: Surroundings | None = None
+    ) -> ApertureChoice:
         """The aperture and the weights of the comparison stars, from a series without the points that are flagged."""
         usable = _wanted_comparisons(options.comparisons, work, len(series.reference_xy))
         metric = None if options.metric is None else named_metric(options.metric)
         target, without = work.target_star, unfit(series)
         if target is not None and np.isfinite(series.flux[:, target]).any(axis=1).sum() < SERIES_FRAMES:
             without[target], target = "target", None  # it tells nothing of an aperture
+        elif target is not None and around is not None and options.aperture is None:
+            flux = series.flux.copy()
+            flux[:, target, ~around.allowed] = np.nan  # dilution would look like quiet
+            series = replace(series, flux=flux)
         return aperture_choice(series, target, without, usable, options.aperture, metric)
 
 
@@ -165,12 +200,20 @@ def without_drifting(choice: ApertureChoice, series: Series, target: int | None)
     return replace(choice, ensemble=ensemble_weights(flux, error, target=target, excluded=reasons))
 
 
-def _aperture_candidates(series: Series, choice: ApertureChoice) -> tuple[Candidate, ...]:
+def _aperture_candidates(
+    series: Series, choice: ApertureChoice, around: Surroundings | None
+) -> tuple[Candidate, ...]:
     """The apertures of the grid, each with its noise and the reason if it was rejected."""
     noise = choice.metric
     if not np.isfinite(noise[choice.index]):
         return ()
-    lost = [_aperture_lost(noise, i, choice.index) for i in range(len(noise))]
+    others = np.zeros(len(noise)) if around is None else np.where(around.allowed, 0, around.others)
+    lost = [
+        f"{others[i]:.0%} of its light is that of other stars"
+        if others[i]
+        else _aperture_lost(noise, i, choice.index)
+        for i in range(len(noise))
+    ]
     mmag = 2500 / np.log(10) * noise
     return tuple(
         Candidate(f"{r:.2f} FWHM", f"{m:.2f} mmag" if np.isfinite(m) else "", why)

@@ -8,9 +8,9 @@ import numpy as np
 
 from potpyri_like.frame import Purpose, excluded
 from potpyri_like.photometry import LightCurve, Series, baseline, expected, point_to_point, rms
+from potpyri_like.primitives.comparison_words import said
 from potpyri_like.primitives.fields import LIGHT_CURVE, SERIES, STAR_TABLE, TARGET, VARIABLE
 from potpyri_like.primitives.points import SERIES_FRAMES, point_flags
-from potpyri_like.primitives.reasons import said
 from potpyri_like.primitives.stage import SetStage, Tools, Work
 from potpyri_like.results import Choice, Grade, Problem, StarTable
 from potpyri_like.stages import Input
@@ -70,7 +70,7 @@ def _no_figures(work: Work, curve: LightCurve) -> Problem:
         few = curve.time.size < SERIES_FRAMES  # as a test or a misspelt name has
         return Problem(work.observed.name, "light curve", why, Grade.REMARK if few else Grade.MISSING)
     why = (
-        f"nearly all of the {measured} points of star {curve.star} are flagged (column flags): no noise figures,"
+        f"nearly all of the {measured} points of star {curve.star} are flagged (column flags): no noise values,"
         " no fit"
     )
     return Problem(work.observed.name, "light curve", why, Grade.DOUBTFUL)

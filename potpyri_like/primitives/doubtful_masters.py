@@ -10,7 +10,7 @@ import numpy as np
 from potpyri_like.errors import FrameError
 from potpyri_like.frame import FrameInfo
 from potpyri_like.imaging import typical
-from potpyri_like.primitives.making_masters import Maker, some_of
+from potpyri_like.primitives.master_maker import Maker, some_of
 from potpyri_like.primitives.stage import exposure_of
 from potpyri_like.results import Grade, Masters, Problem
 
@@ -68,7 +68,7 @@ def _of_bias(masters: Masters, lights: Sequence[_Light]) -> list[tuple[str, str]
     if left >= -_BELOW * float(np.median([light.sigma for light in lights])):
         return []
     why = (
-        f"its level, {bias:.0f} electron, is {-left:.0f} electron above that of the science frames, whose sky and"
+        f"its level, {bias:.0f} electrons, is {-left:.0f} electrons above that of the science frames, whose sky and"
         " errors come out too small; it is of another setting of the camera: set the status of the bias frames to"
         " 'leave out' in night.ecsv, or add those that belong to the night"
     )
@@ -86,7 +86,7 @@ def _of_darks(masters: Masters, lights: Sequence[_Light]) -> list[tuple[str, str
         left = float(np.median([light.level - bias for light in own])) - typical(dark.pixels.data)
         if left < -_BELOW * float(np.median([light.sigma for light in own])):
             why = (
-                f"it is {-left:.0f} electron brighter than the science frames of {exposure:g} s that it is subtracted"
+                f"it is {-left:.0f} electrons brighter than the science frames of {exposure:g} s that it is subtracted"
                 " from; it is of another temperature or setting, or light fell on it: set the status of its frames to"
                 " 'leave out' in night.ecsv, or add those that belong to the night"
             )

@@ -17,13 +17,13 @@ from potpyri_like.instruments import Calibration
 from potpyri_like.night import ObservationSet, slug
 from potpyri_like.night.evenings import by_nearness, night_in_words
 from potpyri_like.options import Options
-from potpyri_like.primitives.borrowing import Borrower, Shelf, shelf_in, shelf_of_user
+from potpyri_like.primitives.borrowed_masters import Borrower, Shelf, shelf_in, shelf_of_user
 from potpyri_like.primitives.dark_ladder import has_exposure
+from potpyri_like.primitives.doubtful_masters import contradictions
 from potpyri_like.primitives.fields import FILTER_MODE, MASTERS
-from potpyri_like.primitives.making_masters import Maker
-from potpyri_like.primitives.plausible import contradictions
+from potpyri_like.primitives.master_maker import Maker
 from potpyri_like.primitives.stage import SetStage, Setup, Tools, Work, exposure_of
-from potpyri_like.primitives.undeclared import pedestal_in_words, undeclared_pedestal
+from potpyri_like.primitives.undeclared_pedestal import pedestal_in_words, undeclared_pedestal
 from potpyri_like.results import Candidate, Choice, Grade, Master, Masters, Problem
 from potpyri_like.store.library import library_path
 
@@ -286,7 +286,7 @@ def _wrong_gains(masters: Masters, observed: ObservationSet) -> list[Problem]:
             f"{observed.name}: gain",
             "masters",
             f"the scatter of {len(flat.inputs)} flats shows {1 / flat.photons:.2g} times the declared gain; errors"
-            " follow the flats, fluxes in electrons the declaration: correct the gain there",
+            " use the gain from the flats, fluxes the declared gain: correct the declaration",
             Grade.DOUBTFUL,
         )
         for flat in _with_other_gain(masters)
@@ -318,9 +318,9 @@ def _gain_choice(flat: Master) -> Choice:
     """That the errors follow the flats and not the declared gain."""
     return Choice(
         "gain",
-        f"{1 / flat.photons:.3g} of the declared one, in the errors",
-        f"{len(flat.inputs)} flats differ from one another by {flat.photons:.2f} times the variance that photons"
-        " have by the declared gain; fluxes stay in electrons by that gain",
+        f"{1 / flat.photons:.3g} of the declared gain, in the errors",
+        f"{len(flat.inputs)} flats differ from one another by {flat.photons:.2f} times the variance of their photons"
+        " at the declared gain; fluxes stay in electrons of the declared gain",
     )
 
 
@@ -331,6 +331,6 @@ def _calibration_candidate(
     exposure, nights = exposure_of(frame), {other.night for other in taken if other.label in master.inputs}
     why = f"it is one of {exposure:g} s"
     if frame.night not in nights:
-        why = f"it is of the night of {frame.night}" if frame.night else "it is of no known night"
+        why = f"it is of the night of {frame.night}" if frame.night else "its night is not known"
     lost = "" if frame.label in master.inputs else left_out.get(frame.label, why)
     return Candidate(frame.label, f"{exposure:g} s", lost)

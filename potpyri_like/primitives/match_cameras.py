@@ -40,7 +40,7 @@ class MatchCameras(TargetStage):
         transform = match.transform
         why = (
             f"{len(same)} stars agree, scale {transform.scale:.4f}, rotation {transform.rotation:+.2f} deg,"
-            f" rms {match.rms:.2f} pixel"
+            f" rms {match.rms:.2f} pixels"
         )
         return work.found(
             same_as=same,

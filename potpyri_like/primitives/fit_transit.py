@@ -183,7 +183,7 @@ def _not_due(ephemeris: Ephemeris, priors: TransitPriors, curves: Sequence[BandC
     if is_due(priors.tc, times, t14=ephemeris.t14):
         return ""
     return (
-        f"by {ephemeris.source} the nearest transit is at {priors.tc.mean:.4f}, and the light curves span"
+        f"according to {ephemeris.source}, the nearest transit is at {priors.tc.mean:.4f}, and the light curves span"
         f" {times.min():.4f} to {times.max():.4f} (--fit transit fits one anyway)"
     )
 
@@ -245,7 +245,7 @@ def late(fit: TransitFit, ephemeris: Ephemeris | None) -> list[str]:
     predicted, error, epoch = ephemeris.near(fit.tc.value)
     minutes = 1440 * (fit.tc.value - predicted)
     known = f" ± {1440 * error:.1f} minutes" if np.isfinite(error) else ""
-    which = f"transit {epoch} by {ephemeris.source}, due at {predicted:.5f}{known}"
+    which = f"transit {epoch} according to {ephemeris.source}, due at {predicted:.5f}{known}"
     return [f"{abs(minutes):.2f} minutes {'after' if minutes >= 0 else 'before'} {which}"]
 
 

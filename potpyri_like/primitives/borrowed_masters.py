@@ -21,7 +21,7 @@ from potpyri_like.night.amplifiers import mode_in_words
 from potpyri_like.night.evenings import days_between, night_in_words
 from potpyri_like.night.fitting import temperature_of
 from potpyri_like.primitives.dark_ladder import dark_ladder
-from potpyri_like.primitives.making_masters import Maker
+from potpyri_like.primitives.master_maker import Maker
 from potpyri_like.results import Grade, Master, Problem
 from potpyri_like.store.library import LibraryEntry, masters_in, read_entries, read_entry
 
@@ -152,7 +152,7 @@ def shelf_in(folder: Path, tolerance: float, say: Callable[[str], object]) -> Sh
     entries = masters_in(folder, say)
     if not entries:
         raise ProductError(
-            f"--masters {folder}: no master lies there that this software wrote; give a folder such as NIGHT/red/cals"
+            f"--masters {folder}: it holds no master written by this software; give a folder such as NIGHT/red/cals"
         )
     return Shelf(folder, tuple(entries), folder.name, tolerance)
 
@@ -227,7 +227,7 @@ class Borrower:
             elif not verdict.agrees and entry.night:
                 why = (
                     f"the {kind} of {entry.night} in the {self.shelf.name} contradicts those around it by"
-                    f" {verdict.sigmas:.0f} standard deviations; it is not used"
+                    f" {verdict.sigmas:.0f} sigma; it is not used"
                 )
                 problems.append(Problem(f"{self.shelf.name}: {entry.file}", "masters", why, Grade.REMARK))
         valid.sort(key=lambda entry: (_age(entry, night), entry.night))
@@ -241,7 +241,7 @@ class Borrower:
         master, words = self.aged(master, entry, night)
         jump = self.shelf.jumped_around(entry, night)
         if jump:
-            words += f"; but by {jump} it had changed for good, and whether before or after this night is not known"
+            words += f"; but it had changed permanently by {jump}, and whether before or after this night is not known"
         grade = Grade.DOUBTFUL if jump else Grade.REMARK
         problems.append(Problem(master.words, "masters", words, grade))
         return master, problems
@@ -269,19 +269,19 @@ class Borrower:
         days = _age(entry, night)
         more = drift_variance(seen, days) if entry.night and night else None
         when = night_in_words(entry.night, night)
-        head = f"the night has none that serves; that of {when}, from the {self.shelf.name} is used"
+        head = f"the night has none that serves; that of {when}, from the {self.shelf.name}, is used"
         rung = f"of {when}" if master.rung == "exact" else f"{master.rung}, of {when}"
         if more is None:
             return replace(
                 master, rung=rung
             ), f"{head}; how it changes with time is not known, since there is only one"
         pixels = master.pixels._replace(variance=master.pixels.variance + more)
-        unit = "" if master.kind == "flat" else " electron"
+        unit = "" if master.kind == "flat" else " electrons"
         typical = float(np.sqrt(np.median(more)))
         size = f"{100 * typical:.2g} %" if master.kind == "flat" else f"{typical:.2g}{unit}"
         return (
             replace(master, pixels=pixels, rung=rung),
-            f"{head}; its errors hold what such masters change by in that time, {size}",
+            f"{head}; its errors allow for how much such masters change in that time, {size}",
         )
 
 
