@@ -34,7 +34,8 @@ from potpyri_like.imaging import (
     scatter_ratio,
     typical,
 )
-from potpyri_like.instruments import camera_named
+from potpyri_like.instruments import Keyword, camera_named
+from potpyri_like.instruments.cameras import parts_of
 from potpyri_like.night import band_slug, dated, slug, with_folder
 from potpyri_like.night.amplifiers import mode_in_words
 from potpyri_like.primitives.dark_ladder import dark_ladder
@@ -83,12 +84,14 @@ class Maker:
     def bias(self, frames: Sequence[FrameInfo]) -> Master | None:
         """The master bias, from frames without the overscan or, where there is none, with the level in it."""
 
-        usual = self.usual_overscans(frames)
+        usual: list[tuple[bool, ...] | None] = []
 
         def read(info: FrameInfo) -> _Prepared:
             frame = self.with_level(info, has_bias=True)
             levels: tuple[Level, ...] = frame[LEVELS]
-            if usual is not None and _overscans_in(levels) != usual:
+            if not usual:  # headers are read again where frames are, and not for a master from before
+                usual.append(self.usual_overscans(frames))
+            if usual[0] is not None and _overscans_in(levels) != usual[0]:
                 raise FrameError(
                     f"{info.label}: it has no overscan where the other bias frames have one, or the other way round;"
                     " it is rejected"
@@ -98,7 +101,10 @@ class Maker:
         return self.combined("bias", frames, 0.0, read, ())
 
     def usual_overscans(self, frames: Sequence[FrameInfo]) -> tuple[bool, ...] | None:
-        """Which amplifiers have an overscan in most of some frames; None where none can be read."""
+        """Which amplifiers have an overscan in most of some frames; None where all have what is declared."""
+        parts = parts_of(camera_named(self.setup.instrument, frames[0].camera))
+        if not any(isinstance(part.overscan_section, Keyword) for part in parts):
+            return None
         found: list[tuple[bool, ...]] = []
         for info in frames:
             with suppress(FrameError):
