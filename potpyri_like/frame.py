@@ -211,7 +211,11 @@ class FrameInfo:
     mosaic : str
         The pattern of the colours of a raw mosaic, "RGGB", whose `plane` is a colour where it is split; else "".
     cut : (int, int, int, int) or None
-        The part of its trimmed image that is used, in the same form: of a calibration frame that serves a window.
+        The part of its trimmed image that is used, in the same form: of a calibration frame that serves a window. What
+        of it lies outside of that image has no data: of a science frame that lacks an amplifier.
+    tiles : tuple of (int, int, int, int, int)
+        Of a frame whose amplifiers are placed by their headers: the part of the detector that each read, in the form of
+        `window`, and how its image is mirrored, 1 in columns, 2 in rows, 3 in both.
     """
 
     path: Path
@@ -236,6 +240,7 @@ class FrameInfo:
     offset: str = ""
     window: tuple[int, int, int, int] | None = None
     cut: tuple[int, int, int, int] | None = None
+    tiles: tuple[tuple[int, int, int, int, int], ...] = ()
     colour: str = ""
     through: str = ""
     mosaic: str = ""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from astropy.wcs import WCS
@@ -26,6 +26,7 @@ __all__ = [
     "Candidate",
     "Choice",
     "Grade",
+    "Level",
     "Master",
     "Masters",
     "Problem",
@@ -91,6 +92,27 @@ class Problem:
     grade: Grade = Grade.MISSING
 
 
+class Level(NamedTuple):
+    """The level without light of an amplifier.
+
+    Attributes
+    ----------
+    x0, y0, x1, y1 : int
+        Its part of the image: first column and row, from 0, and those after its last.
+    adu : float
+        NaN where it was not subtracted, since there is no overscan: it is in the pixels.
+    error : float, adu
+        Its scatter from frame to frame.
+    """
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+    adu: float
+    error: float
+
+
 @dataclass(frozen=True)
 class Master:
     """A master frame.
@@ -119,6 +141,8 @@ class Master:
         from which both are subtracted has 1 less that share of the bias's error.
     source : str
         Of one that was taken from the library, or from a folder that the user named: its name there.
+    levels : tuple of Level
+        Of a bias: the level of each amplifier, as the overscans of its frames told it; () where it is not known.
     """
 
     kind: str
@@ -131,6 +155,7 @@ class Master:
     photons: float = 1.0
     bias_share: float = 0.0
     source: str = ""
+    levels: tuple[Level, ...] = ()
 
     @property
     def words(self) -> str:

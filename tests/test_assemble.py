@@ -5,7 +5,15 @@ import pytest
 
 from potpyri_like.errors import DeclarationError, PixelError
 from potpyri_like.frame import MaskBit
-from potpyri_like.imaging import Piece, assemble, counts_of, overscan_level, rounding_variance
+from potpyri_like.imaging import (
+    Piece,
+    Section,
+    assemble,
+    counts_of,
+    level_of_data,
+    overscan_level,
+    rounding_variance,
+)
 
 ROWS, COLS, READ_NOISE = 2000, 32, 4.0
 
@@ -244,3 +252,40 @@ def test_rounding_to_whole_counts_adds_a_twelfth_of_the_squared_gain(rng, gain):
     added = np.var(gain * np.round(true / gain) - true)
     assert rounding_variance([gain]) == pytest.approx(added, rel=0.02)
     assert rounding_variance([gain, 2 * gain]) == pytest.approx(2.5 * added, rel=0.02)
+
+
+class TestLevelOfData:
+    """An overscan of other rows or columns than the data."""
+
+    IMAGE = 500 + np.arange(40.0)[:, None] + np.zeros((40, 30))  # rows that climb by 1
+
+    def test_beside_the_data_it_gives_a_level_for_each_of_its_rows(self):
+        data, overscan = Section(0, 20, 5, 35), Section(22, 30, 0, 40)
+        for degree in (None, 1):
+            level, variance = level_of_data(self.IMAGE, data, overscan, degree=degree)
+            np.testing.assert_allclose(level, 505 + np.arange(30), atol=1e-9)
+            assert variance.shape == (30,)
+
+    def test_rows_beyond_it_have_the_level_of_the_nearest(self):
+        """As of an amplifier whose data begin with the second row, and its overscan with the first."""
+        level, _ = level_of_data(self.IMAGE, Section(0, 20, 1, 40), Section(22, 30, 0, 36))
+        np.testing.assert_allclose(level[:35], 501 + np.arange(35), atol=1e-9)
+        np.testing.assert_allclose(level[35:], 535, atol=1e-9)
+
+    @pytest.mark.parametrize("overscan", [Section(0, 30, 36, 40), Section(5, 25, 36, 40)])
+    def test_above_the_data_it_gives_a_level_for_each_of_its_columns(self, overscan):
+        image = self.IMAGE.T[:30] + np.zeros((40, 1))[:30]  # columns that climb
+        image = np.vstack([image, image[:10]])
+        level, variance = level_of_data(image, Section(6, 24, 0, 36), overscan)
+        assert level.shape == variance.shape == (1, 18)
+        np.testing.assert_allclose(level[0], 506 + np.arange(18), atol=1e-9)
+
+    def test_an_image_is_the_same_whichever_way_its_levels_lie(self, rng):
+        raw = rng.normal(1000, 3, (40, 30))
+        rows = Piece(raw, gain=2, read_noise=1, level=np.full(40, 7.0), level_variance=np.full(40, 0.5))
+        columns = Piece(
+            raw, gain=2, read_noise=1, level=np.full((1, 30), 7.0), level_variance=np.full((1, 30), 0.5)
+        )
+        one, other = (assemble([piece], shape=raw.shape) for piece in (rows, columns))
+        np.testing.assert_array_equal(one.data, other.data)
+        np.testing.assert_array_equal(one.variance, other.variance)

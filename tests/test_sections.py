@@ -6,7 +6,7 @@ import pytest
 from astropy.nddata import CCDData
 
 from potpyri_like.errors import HeaderError
-from potpyri_like.imaging import Section, parse_section
+from potpyri_like.imaging import Section, parse_mirrored, parse_section, says_nothing
 
 
 @pytest.mark.parametrize("text", ["[1:1,1:1]", "[3:10,2:4]", "[1:12,1:9]", "[12:12,9:9]"])
@@ -88,3 +88,34 @@ def test_a_section_knows_whether_an_image_holds_it():
     section = parse_section("[1:20,1:10]")
     assert section.inside((10, 20)) and section.inside((11, 30))
     assert not section.inside((9, 20)) and not section.inside((10, 19))
+
+
+@pytest.mark.parametrize(
+    ("text", "section", "mirrored"),
+    [
+        ("[1:2048,1:2048]", Section(0, 2048, 0, 2048), (False, False)),
+        ("[4096:2049,1:2048]", Section(2048, 4096, 0, 2048), (True, False)),
+        ("[4096:2049, 4096:2050]", Section(2048, 4096, 2049, 4096), (True, True)),
+        ("[7:7,9:8]", Section(6, 7, 7, 9), (False, True)),
+    ],
+)
+def test_a_section_may_run_backwards_where_an_image_is_mirrored(text, section, mirrored):
+    assert parse_mirrored(text) == (section, *mirrored)
+
+
+@pytest.mark.parametrize("text", ["[0:5,1:2]", "[5:0,1:2]", "1:5,1:2", "[1:5]", ""])
+def test_what_is_no_section_is_none_backwards_either(text):
+    with pytest.raises(HeaderError, match="the section"):
+        parse_mirrored(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "N/A", "n/a", "NA", "UNKNOWN", "Unknown ", "none", "[0:0,0:0]", "[:,:]"]
+)
+def test_blanks_words_and_zeros_say_that_there_is_no_section(text):
+    assert says_nothing(text)
+
+
+@pytest.mark.parametrize("text", ["[1:10,1:10]", "[0:10,0:10]", "nowhere", "10", "[10:1,0:0]"])
+def test_a_section_and_what_cannot_be_read_say_something(text):
+    assert not says_nothing(text)

@@ -6,6 +6,7 @@ from potpyri_like.imaging.assemble import (
     Piece,
     assemble,
     counts_of,
+    level_of_data,
     overscan_level,
     rounding_variance,
 )
@@ -61,7 +62,7 @@ from potpyri_like.imaging.networks import median_network, sorting_network
 from potpyri_like.imaging.pedestal import Pedestal, pedestal_of
 from potpyri_like.imaging.pixels import Counts
 from potpyri_like.imaging.resample import warp
-from potpyri_like.imaging.sections import Section, parse_section
+from potpyri_like.imaging.sections import Section, parse_mirrored, parse_section, says_nothing
 from potpyri_like.imaging.snapshots import Snapshot, snapshot
 from potpyri_like.imaging.stacking import (
     scale_to_typical,
@@ -112,6 +113,7 @@ __all__ = [
     "group_exposures",
     "illumination",
     "level_mosaic",
+    "level_of_data",
     "median",
     "median3x3",
     "median_network",
@@ -121,6 +123,7 @@ __all__ = [
     "noise_floor",
     "normalise_flat",
     "overscan_level",
+    "parse_mirrored",
     "parse_section",
     "pedestal_of",
     "photon_factor",
@@ -130,6 +133,7 @@ __all__ = [
     "same_exposure",
     "sample_boxes",
     "sample_frame",
+    "says_nothing",
     "scale_to_typical",
     "scatter_ratio",
     "sharpest_frames",

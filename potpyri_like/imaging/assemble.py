@@ -15,8 +15,17 @@ from potpyri_like.errors import DeclarationError, PixelError
 from potpyri_like.frame import MaskBit, Pixels
 from potpyri_like.imaging.bands import row_bands
 from potpyri_like.imaging.pixels import Counts
+from potpyri_like.imaging.sections import Section
 
-__all__ = ["OverscanLevel", "Piece", "assemble", "counts_of", "overscan_level", "rounding_variance"]
+__all__ = [
+    "OverscanLevel",
+    "Piece",
+    "assemble",
+    "counts_of",
+    "level_of_data",
+    "overscan_level",
+    "rounding_variance",
+]
 
 _MOST_DEGREE = 3
 _CLIP = 4.0  # standard deviations: one good overscan pixel in 16 000 is lost
@@ -118,6 +127,34 @@ def overscan_level(strip: np.ndarray, *, along: str = "rows", degree: int | None
     degrees = range(_MOST_DEGREE + 1) if degree is None else (degree,)
     fits = [_fit(rows[good], means[good], each) for each in degrees]
     return _evaluate(min(fits, key=lambda fit: fit.criterion), rows)
+
+
+def level_of_data(
+    image: np.ndarray, data: Section, overscan: Section, *, degree: int | None = None
+) -> OverscanLevel:
+    """The electronic level of a data section, from an overscan beside, above or below it.
+
+    Parameters
+    ----------
+    image : ndarray, shape (rows, cols), ADU
+    data, overscan : Section
+    degree : int, optional
+        See `overscan_level`.
+
+    Returns
+    -------
+    OverscanLevel
+        One per row of the data, shape (rows,); of an overscan above or below them one per column, shape (1, cols). Rows
+        and columns beyond the overscan have the level of its nearest.
+    """
+    beside = overscan.x1 <= data.x0 or data.x1 <= overscan.x0
+    found = overscan_level(image[overscan.slices], along="rows" if beside else "columns", degree=degree)
+    begin, first, pixels = (
+        (data.y0, overscan.y0, data.shape[0]) if beside else (data.x0, overscan.x0, data.shape[1])
+    )
+    nearest = np.clip(begin - first + np.arange(pixels), 0, found.level.size - 1)
+    level, variance = (values[nearest] for values in found)
+    return OverscanLevel(level, variance) if beside else OverscanLevel(level[None], variance[None])
 
 
 def assemble(pieces: Sequence[Piece], *, shape: tuple[int, int]) -> Pixels:

@@ -12,6 +12,7 @@ from astropy.coordinates import EarthLocation, SkyCoord
 from astropy.time import Time, TimeDelta
 
 from potpyri_like.frame import FrameInfo, FrameKind
+from potpyri_like.instruments.amplifiers import placed_amplifiers
 from potpyri_like.instruments.calibration import Calibration
 from potpyri_like.instruments.cameras import Amplifier, Camera, camera_by_header, camera_of_date
 from potpyri_like.instruments.checks import check_declaration
@@ -172,14 +173,15 @@ class Instrument(FormerMethods, ABC):
     def amplifiers_in(self, header: RawHeader, camera: Camera) -> tuple[Amplifier, ...]:
         """The amplifiers in a file of the camera, and where each comes to lie; () where one reads the first image.
 
-        For cameras of which the headers tell how many there are; what an amplifier leaves out is the camera's.
+        Those that are declared, or one for each image where `Camera.placed_by` names the card on its place. What an
+        amplifier leaves out is the camera's.
 
         Raises
         ------
         HeaderError
             A card on their places is missing.
         """
-        return camera.amplifiers
+        return camera.amplifiers if camera.placed_by is None else placed_amplifiers(self, header, camera)
 
     def layout(self, header: RawHeader, camera: Camera | None = None) -> Layout:
         """Where in the file the pixels of the image are, amplifier by amplifier, and their gain and read noise.

@@ -74,7 +74,7 @@ class Amplifier:
         Where its lower left pixel comes to lie in the assembled image, in unbinned pixels from 0.
     flip_x, flip_y : bool
         Mirrored before it is placed.
-    gain, read_noise : Quantity, Keyword, tuple of Dated, or None
+    gain, read_noise, saturation : Quantity, Keyword, tuple of Dated, or None
     """
 
     hdu: int
@@ -86,6 +86,7 @@ class Amplifier:
     flip_y: bool = False
     gain: Constant | None = None
     read_noise: Constant | None = None
+    saturation: Constant | None = None
 
     def __post_init__(self) -> None:
         _check_amplifier(f"Amplifier of HDU {self.hdu}", self, optional=True)
@@ -122,6 +123,10 @@ class Camera:
         number.
     amplifiers : tuple of Amplifier
         For an image that is read through several; () for one.
+    placed_by : Keyword or None
+        For files with an image of each amplifier: the card in each image's own header with the section of the detector
+        that it holds, in unbinned pixels; it runs backwards where the image is mirrored. The amplifiers follow from the
+        images that a file has.
     window : Keyword or None
         The card with the section of the detector, in unbinned pixels, that a frame's image holds, for frames that are a
         part of it. None: DETSEC, CCDSEC, or XORGSUBF and YORGSUBF, where they are given.
@@ -158,6 +163,7 @@ class Camera:
     pedestal_error: u.Quantity | Dated | tuple[Dated, ...] | None = None
     binned_after_reading: bool = False
     amplifiers: tuple[Amplifier, ...] = ()
+    placed_by: Keyword | None = None
     image: int | str | None = None
     window: Keyword | None = None
     bayer: str = ""
@@ -178,7 +184,6 @@ class Camera:
     ) -> None:
         where = f"Camera {self.name!r}"
         check_constant(where, "pixel_scale", self.pixel_scale, u.arcsec / u.pix)
-        check_constant(where, "saturation", self.saturation, u.adu, card=True)
         for name in ("pedestal", "pedestal_error"):
             if getattr(self, name) is not None:
                 check_constant(where, name, getattr(self, name), u.adu)
@@ -194,6 +199,8 @@ class Camera:
             raise DeclarationError(f"{where}: colour = {self.colour!r}; give 'split', 'reject' or 'times'")
         if not isinstance(self.window, Keyword | None):
             raise DeclarationError(f"{where}: window = {self.window!r}; give Keyword('DETSEC')")
+        if not isinstance(self.placed_by, Keyword | None):
+            raise DeclarationError(f"{where}: placed_by = {self.placed_by!r}; give Keyword('DETSEC')")
         self.check_size(where)
         self._take_over(rotation=rotation, centre=centre, flipped=flipped, dark_current=dark_current)
 
@@ -223,7 +230,8 @@ class Camera:
 
 def _check_amplifier(where: str, declared: Camera | Amplifier, *, optional: bool = False) -> None:
     """Raise a DeclarationError unless gain, read noise and sections are of the right sort."""
-    for name, unit in {"gain": u.electron / u.adu, "read_noise": u.electron}.items():
+    units = {"gain": u.electron / u.adu, "read_noise": u.electron, "saturation": u.adu}
+    for name, unit in units.items():
         value = getattr(declared, name)
         if value is not None or not optional:
             check_constant(where, name, value, unit, card=True)

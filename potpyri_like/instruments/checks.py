@@ -74,6 +74,12 @@ def _check_cameras(cls: type[Instrument]) -> None:
         raise DeclarationError(
             f"{cls.__name__}: cameras = {cls.cameras!r}; give a tuple of Camera, (Camera(...),)"
         )
+    for camera in cls.cameras:
+        if camera.placed_by is not None and camera.amplifiers:
+            raise DeclarationError(
+                f"{cls.__name__}: amplifiers and placed_by of camera {camera.name} both say where its amplifiers lie;"
+                " give one of them"
+            )
     names = [camera.name for camera in cls.cameras]
     if len({name.casefold() for name in names}) < len(names):
         raise DeclarationError(f"{cls.__name__}: two cameras have one name among {', '.join(names)}")

@@ -25,14 +25,14 @@ from potpyri_like.instruments.colours import (
     planes_in,
 )
 from potpyri_like.instruments.exposure import CYCLE, added_up, cycle_of, exposure_of, impossible, open_shutter
-from potpyri_like.instruments.file_notes import file_notes
+from potpyri_like.instruments.file_notes import amplifier_notes, file_notes
 from potpyri_like.instruments.former import once_a_method
 from potpyri_like.instruments.keywords import Compound, Keyword
 from potpyri_like.instruments.layout import with_image
 from potpyri_like.instruments.pointing import direction_of
 from potpyri_like.instruments.rules import kind_of
 from potpyri_like.instruments.state import state_of
-from potpyri_like.instruments.windows import window_of
+from potpyri_like.instruments.windows import place_of
 from potpyri_like.store.header import RawHeader
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _frames_in(
         decided_by=because,
         notes=tuple(_notes_on(instrument, header, which, what, reading)),
         **state_of(instrument, header)._asdict(),
-        window=window_of(instrument, header, which, binning),
+        **place_of(instrument, header, which, binning, needed=what is not FrameKind.OTHER)._asdict(),
     )
     if not planes:
         return mosaic_planes(info, header, which, binning)
@@ -167,6 +167,8 @@ def _notes_on(
     """What is remarkable about a frame: the instrument's own remarks, and what the cards in general say."""
     yield from instrument.remarks(header, camera)
     yield from file_notes(instrument, header, camera)
+    if kind in (FrameKind.SCIENCE, FrameKind.FLAT):
+        yield from amplifier_notes(instrument, header, camera)
     if kind is FrameKind.SCIENCE:
         yield from mosaic_notes(header, camera, instrument.binning_of(header))
     if kind is FrameKind.SCIENCE:

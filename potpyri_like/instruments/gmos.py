@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import astropy.units as u
+import numpy as np
 from astropy.coordinates import EarthLocation, SkyCoord
 from astropy.io import fits
 from astropy.time import Time, TimeDelta
@@ -17,7 +18,10 @@ from potpyri_like.imaging import parse_section
 from potpyri_like.instruments.base import Instrument
 from potpyri_like.instruments.calibration import Calibration
 from potpyri_like.instruments.cameras import Amplifier, Camera
-from potpyri_like.instruments.keywords import Compound, HeaderKeywords, Keyword, number
+from potpyri_like.instruments.clock import read_stamp
+from potpyri_like.instruments.exposure import RELATIVE_SLACK, positive
+from potpyri_like.instruments.file_notes import ON_SCREEN, SOME_MISSING
+from potpyri_like.instruments.keywords import Compound, HeaderKeywords, Keyword
 from potpyri_like.instruments.rules import Has, Is, Matches, Rule
 from potpyri_like.instruments.simulated import Simulated
 from potpyri_like.store.header import CardValue, RawHeader
@@ -32,6 +36,9 @@ _CERRO_PACHON = EarthLocation.from_geodetic(lon=-70.73669 * u.deg, lat=-30.24074
 _CHIP = 2048  # unbinned columns of each chip, all generations
 # Where a header lacks them: the Hamamatsu chips' typical values.
 _USUAL = {"gain": 1.63 * u.electron / u.adu, "read_noise": 4.14 * u.electron}
+_HIGH_GAIN = 3.4  # electron/adu; the detectors have 1.5 to 2.5 in one mode and 4.4 to 5.5 in the other
+_SHUTTER = 5.0  # s, by which UTEND may be late
+_DAY = 86400.0  # s
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,7 @@ def _detector(name: str, detectors: tuple[str, ...], scale: float, site: EarthLo
         saturation=65535 * u.adu,
         data_section=Keyword("DATASEC"),
         overscan_section=Keyword("BIASSEC", optional=True),
+        placed_by=Keyword("DETSEC"),
         site=site,
     )
 
@@ -76,6 +84,11 @@ def _filters(first: str, second: str) -> str:
         str(name).partition("_")[0] for name in (first, second) if not str(name).lower().startswith("open")
     ]
     return "+".join(names)
+
+
+def _gain_mode(gain: CardValue) -> str:
+    """Which of the two gains the detectors were set to, by that of any amplifier."""
+    return "low" if float(gain) < _HIGH_GAIN else "high"
 
 
 def _headers(camera: Camera, size: tuple[int, int], binning: tuple[int, int]) -> list[fits.Header]:
@@ -118,6 +131,9 @@ class Gmos(Instrument):
             lambda text: tuple(text.split(" ", 1)),
         ),
         binning=Keyword("CCDSUM"),
+        gain_setting=Compound(
+            ("GAIN",), _gain_mode, lambda mode: (1.6 if mode == "low" else 4.7,), optional=True
+        ),
         ra=Keyword("RA", u.deg),
         dec=Keyword("DEC", u.deg),
     )
@@ -131,6 +147,8 @@ class Gmos(Instrument):
         Rule(_OTHER, ~_NO_MASK, why="taken through a mask or the IFU"),
         Rule(_FLAT, Is("OBSTYPE", "OBJECT") & Matches("OBJECT", "^(twilight|sky ?flat)")),
         Rule(_OTHER, Is("OBSCLASS", "acq", "acqCal"), why="an acquisition"),
+        Rule(_OTHER, Is("OBSCLASS", "dayCal"), why="a calibration of the daytime, not the sky"),
+        Rule(_OTHER, Has("GCALLAMP") & ~Is("GCALLAMP", "off", "none"), why="the light of a calibration lamp"),
         Rule(_OTHER, Is("SHUTTER", "CLOSED"), why="the shutter was closed"),
         Rule(_SCIENCE, Is("OBSTYPE", "OBJECT") & Is("GRATING", "MIRROR")),
         Rule(_OTHER, Has("OBSTYPE"), why="neither image nor imaging calibration"),
@@ -150,9 +168,13 @@ class Gmos(Instrument):
     time_scale = "utc"  # TIMESYS says UT1; Gemini's own software reads UTC, within 0.9 s
 
     def mid_time(self, header: RawHeader, exposure: u.Quantity) -> Time:
-        """DATE-OBS and UTSTART, else TIME-OBS, plus half of the exposure."""
-        time = header.get("UTSTART") or header["TIME-OBS"]
-        return Time(f"{header['DATE-OBS']}T{time}", scale="utc") + TimeDelta(exposure / 2)
+        """DATE-OBS and UTSTART, else TIME-OBS, plus half of the exposure, or of the time to UTEND if longer."""
+        time = header.get("UTSTART") or header.get("TIME-OBS")
+        if time is None:
+            raise HeaderError("no UTSTART and no TIME-OBS card")
+        start = Time(f"{header['DATE-OBS']}T{time}", scale="utc")
+        longer = _longer(header, exposure)
+        return start + TimeDelta((exposure if longer is None else longer) / 2)
 
     def time_cards(self, start: Time, exposure: u.Quantity) -> dict[str, CardValue]:
         date, time = start.utc.isot.split("T")
@@ -169,42 +191,72 @@ class Gmos(Instrument):
         return None if str(header.get("FRAME", "")).startswith("AZEL") else super().pointing_of(header)
 
     def remarks(self, header: RawHeader, camera: Camera) -> Iterator[str]:
-        """The constants that had to be assumed."""
+        """The constants that had to be assumed, a time longer than the exposure, missing amplifiers."""
+        if Is("OBSTYPE", "OBJECT")(header):
+            yield from _doubts(header)
+        yield from _missing_amplifiers(header)
         for name, value in _USUAL.items():
             card = getattr(camera, name).card
             if lacking := [hdu for hdu in header.images if card not in header.of(hdu)]:
-                yield f"no {card} in HDU {', '.join(map(str, lacking))}: {value.value} assumed"
+                seen = ON_SCREEN if Is("OBSTYPE", "OBJECT")(header) else ""
+                yield f"{seen}no {card} in HDU {', '.join(map(str, lacking))}: {value:g} assumed"
 
     def amplifiers_in(self, header: RawHeader, camera: Camera) -> tuple[Amplifier, ...]:
         """One for each image, where DETSEC says, the chips set apart by the gap of their generation."""
-        binning = self.binning_of(header)
-        corners = [_corner(header, hdu, camera, binning) for hdu in header.images]
-        left, low = (min((corner[axis] for corner in corners), default=0) for axis in (0, 1))
+        wide = self.binning_of(header)[0]
+        gap = _GENERATIONS[camera.name].gap // wide * wide
         return tuple(
-            Amplifier(hdu=hdu, x0=x - left, y0=y - low, **_assumed(header.of(hdu), camera))
-            for hdu, (x, y) in zip(header.images, corners, strict=True)
+            replace(one, x0=one.x0 + one.x0 // _CHIP * gap, **_assumed(header.of(one.hdu), camera))
+            for one in super().amplifiers_in(header, camera)
         )
 
     def readout_of(self, header: RawHeader) -> str:
-        """Amplifiers, regions, gain, and whether charge was shuffled."""
-        own = [header.of(hdu) for hdu in header.images]
-        regions = {parse_section(str(one["DETSEC"])) for one in own if "DETSEC" in one}
-        rows = sorted({(region.y0 + 1, region.y1) for region in regions})
-        words = [f"{len(own)} amplifiers", *(f"rows {low}:{high}" for low, high in rows)]
-        if regions:
-            words.append(f"columns {min(r.x0 for r in regions) + 1}:{max(r.x1 for r in regions)}")
-        words += [f"gain {number(one, 'GAIN'):.2f}" for one in own[:1] if "GAIN" in one]
-        return ", ".join(words) + ", shuffled" * ("NODPIX" in header)
+        """How many amplifiers read a chip, and whether charge was shuffled."""
+        number = positive(header.get("NAMPS")) or _amplifiers_a_chip(header)
+        return f"{number:g} amplifier{'s' * (number > 1)} a chip" + ", shuffled" * ("NODPIX" in header)
 
 
-def _corner(header: RawHeader, hdu: int, camera: Camera, binning: tuple[int, int]) -> tuple[int, int]:
-    """Where an amplifier's first pixel lies on the focal plane: x and y, unbinned, cut to whole binned pixels."""
-    own = header.of(hdu)
-    if "DETSEC" not in own:
-        raise HeaderError(f"{header.path.name}: no DETSEC card in HDU {hdu}; the frame is rejected")
-    detector = parse_section(str(own["DETSEC"]))
-    gap = detector.x0 // _CHIP * (_GENERATIONS[camera.name].gap // binning[0])
-    return (detector.x0 // binning[0] + gap) * binning[0], detector.y0 // binning[1] * binning[1]
+def _amplifiers_a_chip(header: RawHeader) -> int:
+    """How many amplifiers read a chip, by the columns of the widest of them."""
+    texts = [str(header.of(hdu).get("DETSEC", "")) for hdu in header.images]
+    widest = max((parse_section(text).shape[1] for text in texts if text), default=_CHIP)
+    return max(1, _CHIP // widest)
+
+
+def _longer(header: RawHeader, exposure: u.Quantity) -> u.Quantity | None:
+    """The time from UTSTART to UTEND where it is longer than the exposure, as of nod and shuffle; else None."""
+    stamps = [read_stamp(header.get(card, "")) for card in ("UTSTART", "UTEND")]
+    start, end = (None if stamp is None else stamp.seconds for stamp in stamps)
+    if start is None or end is None:
+        return None
+    span, seconds = (end - start) % _DAY, exposure.to_value(u.s)
+    return span * u.s if _SHUTTER + (1 + RELATIVE_SLACK) * seconds < span < _DAY / 2 else None
+
+
+def _doubts(header: RawHeader) -> Iterator[str]:
+    """That an exposure was not one span of time."""
+    seconds = positive(header.get("EXPTIME"))
+    longer = None if seconds is None else _longer(header, seconds * u.s)
+    if longer is not None:
+        why = (
+            "nod and shuffle"
+            if "NODPIX" in header
+            else "the shutter was closed in between, as in nod and shuffle"
+        )
+        yield (
+            f"time: UTSTART = {header['UTSTART']!r} and UTEND = {header['UTEND']!r} are {longer.value:.1f} s apart,"
+            f" of an exposure of {seconds:.1f} s ({why}); the middle between them is taken"
+        )
+
+
+def _missing_amplifiers(header: RawHeader) -> Iterator[str]:
+    """That a file has fewer images than its primary header announces."""
+    numbers = [positive(header.get(card)) for card in ("NCCDS", "NAMPS", "DETNROI")]
+    if None not in numbers[:2] and (wanted := int(np.prod([n or 1 for n in numbers]))) > len(header.images):
+        yield (
+            f"{ON_SCREEN}{len(header.images)} images, where NCCDS, NAMPS and DETNROI announce {wanted}:"
+            f" {SOME_MISSING}"
+        )
 
 
 def _assumed(own: RawHeader, camera: Camera) -> dict[str, u.Quantity]:

@@ -12,10 +12,11 @@ from pathlib import PurePath
 from typing import TypeVar
 
 from potpyri_like.frame import FrameInfo
+from potpyri_like.night.amplifiers import part_in_words
 from potpyri_like.night.files import NIGHT_TABLE, RUN_RECORD
 from potpyri_like.store import OWN_FOLDER
 
-__all__ = ["band_slug", "dated", "set_folders", "slug", "with_folder"]
+__all__ = ["band_slug", "dated", "set_folders", "set_marks", "slug", "with_folder"]
 
 _OWN_NAMES = ("cals", "log", OWN_FOLDER, NIGHT_TABLE, RUN_RECORD, "report.html")
 _SIGNS = {
@@ -105,6 +106,40 @@ def dated(path: str, night: str) -> str:
     return f"{night.replace('-', '')}/{path}" if night else path
 
 
+def set_marks(firsts: Mapping[tuple, FrameInfo]) -> dict[tuple, str]:
+    """What tells each set from the others of its target, camera and band, in words; "" for the only one.
+
+    Parameters
+    ----------
+    firsts : mapping of tuple to FrameInfo
+        A frame of each set, by `set_key`.
+    """
+    alike: dict[tuple, list[tuple]] = {}
+    for key, info in firsts.items():
+        alike.setdefault((info.target, info.camera, info.band), []).append(key)
+    marks = dict.fromkeys(firsts, "")
+    for keys in alike.values():
+        words = [_words_of(firsts[key]) for key in keys]
+        telling = [one for one in range(len(words[0])) if len({each[one] for each in words}) > 1]
+        if len(keys) > 1:
+            marks |= {
+                key: ", ".join(filter(None, (each[one] for one in telling)))
+                for key, each in zip(keys, words, strict=True)
+            }
+    return marks
+
+
+def _words_of(info: FrameInfo) -> tuple[str, ...]:
+    """What two sets of one target, camera and band may differ in."""
+    return (
+        f"binning {info.binning[0]}x{info.binning[1]}",
+        info.readout,
+        f"gain {info.gain_setting or 'unknown'}",
+        f"offset {info.offset or 'unknown'}",
+        part_in_words(info.window) if info.window is not None else "",
+    )
+
+
 def _suffix(info: FrameInfo) -> str:
     """Camera, binning, readout and the place of a window, for the name of a folder."""
     parts = [
@@ -113,6 +148,7 @@ def _suffix(info: FrameInfo) -> str:
         *([slug(info.readout)] if info.readout else []),
         *([f"gain{slug(info.gain_setting)}"] if info.gain_setting else []),
         *(["at_{}_{}".format(*info.window)] if info.window and any(info.window[:2]) else []),
+        *(["{2}x{3}".format(*info.window)] if info.window and info.tiles else []),
     ]
     return "".join(f"_{part}" for part in parts)
 

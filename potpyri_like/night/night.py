@@ -15,6 +15,7 @@ from astropy.table import Table
 from potpyri_like.errors import FrameError, UnavailableError
 from potpyri_like.frame import FrameInfo, FrameKind
 from potpyri_like.instruments import Instrument
+from potpyri_like.night.amplifiers import holds
 from potpyri_like.night.edits import LEAVE_OUT, REJECTED, USE, Edit, status_of
 from potpyri_like.night.fitting import (
     fits_settings,
@@ -23,7 +24,7 @@ from potpyri_like.night.fitting import (
     unfit_in_words,
 )
 from potpyri_like.night.incidental import last, with_asides
-from potpyri_like.night.names import dated, set_folders, with_folder
+from potpyri_like.night.names import dated, set_folders, set_marks, with_folder
 from potpyri_like.night.pointings import with_fields
 from potpyri_like.night.spellings import other_spellings, with_one_spelling
 from potpyri_like.store import Unopened, one_line
@@ -89,6 +90,8 @@ class ObservationSet:
         The date of the evening where the folder holds several nights, each reduced alone; else "".
     is_dated : bool
         Whether the folder holds several nights: what belongs to one stands in a folder of its date.
+    mark : str
+        What tells it from the other observations of this target, camera and band; "" where it is the only one.
     unfit : mapping of str to str
         Of each kind of calibration frame, what those have that were taken with the same pixels and do not fit.
     """
@@ -104,6 +107,7 @@ class ObservationSet:
     flats: tuple[FrameInfo, ...] = ()
     night: str = ""
     is_dated: bool = False
+    mark: str = ""
     unfit: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -114,6 +118,7 @@ class ObservationSet:
     @property
     def name(self) -> str:
         words = f"{self.target}, {self.camera}" + (f" {self.band}" if self.band else "")
+        words += f" ({self.mark})" if self.mark else ""
         return f"{words}, {self.night}" if self.night else words
 
 
@@ -202,10 +207,16 @@ class Night:
         is_dated = len(self.nights) > 1
         sets = []
         for night, group in sorted(groups.items()):
-            folders = set_folders({key: frames[0] for key, frames in group.items()})
+            firsts = {key: frames[0] for key, frames in group.items()}
+            folders, marks = set_folders(firsts), set_marks(firsts)
             name = night if is_dated else ""
             sets += [
-                replace(self.make_set(group[key], dated(folders[key], name)), night=name, is_dated=is_dated)
+                replace(
+                    self.make_set(group[key], dated(folders[key], name)),
+                    night=name,
+                    is_dated=is_dated,
+                    mark=marks[key],
+                )
                 for key in sorted(group, key=str)
             ]
         return last(sets)
@@ -301,7 +312,7 @@ def set_key(info: FrameInfo) -> tuple:
 
 
 def _key_without_settings(info: FrameInfo) -> tuple:
-    place = None if info.window is None else info.window[:2]
+    place: tuple | None = info.window if info.tiles or info.window is None else info.window[:2]
     return info.target.casefold(), info.camera, info.band, info.binning, info.readout, place
 
 
@@ -336,6 +347,12 @@ def serving(calibration: FrameInfo, science: FrameInfo) -> FrameInfo | None:
     if science.window is None:
         return calibration if calibration.shape == science.shape else None
     x, y, columns, rows = science.window
+    if science.tiles or calibration.tiles:
+        if calibration.window is None or not holds(calibration, science):
+            return None
+        left, low, *_ = calibration.window
+        same = calibration.window == science.window
+        return calibration if same else replace(calibration, cut=(x - left, y - low, columns, rows))
     left, low, wide, high = calibration.window or (0, 0, *calibration.shape[::-1])
     if calibration.shape == science.shape and (calibration.window is None or (left, low) == (x, y)):
         return calibration

@@ -67,9 +67,10 @@ def side_of(info: FrameInfo, instrument: Instrument) -> float:
     """The side of a square as large as the field, degrees; that of all amplifiers together where there are several."""
     rows, columns = info.shape
     amplifiers = max(1, len(camera_named(instrument, info.camera).amplifiers))
-    return float(
-        (pixel_scale(instrument, info) * u.arcsec).to_value(u.deg) * np.sqrt(rows * columns * amplifiers)
-    )
+    pixels = rows * columns * amplifiers
+    if info.tiles and info.window is not None:
+        pixels = info.window[2] * info.window[3]
+    return float((pixel_scale(instrument, info) * u.arcsec).to_value(u.deg) * np.sqrt(pixels))
 
 
 def field_numbers(sky: np.ndarray, side: float, *, joined: bool = False) -> np.ndarray:

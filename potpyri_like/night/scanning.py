@@ -22,6 +22,7 @@ from potpyri_like.instruments.clock import FAULTS
 from potpyri_like.instruments.colours import planes_in
 from potpyri_like.instruments.file_notes import ALTERED
 from potpyri_like.instruments.layout import with_image
+from potpyri_like.night.amplifiers import part_in_words, with_lost_amplifiers
 from potpyri_like.night.colours import with_colours
 from potpyri_like.night.copies import copies
 from potpyri_like.night.edits import LEAVE_OUT, REJECTED, USE, Edit, Written, read_edits, tell_unknown
@@ -116,7 +117,8 @@ def scan(
     edits = read if written is None else written.changes(read)
     rows = _rows_of_files(listing.files, root, instrument, edits, memory)
     tell_unknown(read, {row.file for row in rows})
-    rows = _reject_altered(_in_colours(_settle(rows, instrument), instrument), edits)
+    rows = _with_lost_amplifiers(_in_colours(_settle(rows, instrument), instrument))
+    rows = _reject_altered(rows, edits)
     rows = _without_copies(rows, instrument, edits, memory)
     tolerance = float(instrument.calibration.temperature_tolerance.to_value(u.K))
     rows = _remark_unused(_refuse_odd_shapes(_sorted_into_nights(rows, instrument)), tolerance)
@@ -317,6 +319,14 @@ def _in_colours(rows: list[FrameRow], instrument: Instrument) -> list[FrameRow]:
     ]
 
 
+def _with_lost_amplifiers(rows: list[FrameRow]) -> list[FrameRow]:
+    """The rows; frames that lack an amplifier are as those of their observation that have it."""
+    used = [row.status == USE and row.info is not None for row in rows]
+    infos = [row.info for row, used_ in zip(rows, used, strict=True) if used_ and row.info is not None]
+    known = iter(with_lost_amplifiers(infos))
+    return [replace(row, info=next(known)) if used_ else row for row, used_ in zip(rows, used, strict=True)]
+
+
 def _reject_altered(rows: list[FrameRow], edits: Mapping[str, Edit]) -> list[FrameRow]:
     """The rows; a frame with another header than its CHECKSUM was written for is rejected, where few are so.
 
@@ -414,7 +424,15 @@ def _remark_unused(rows: list[FrameRow], tolerance: float) -> list[FrameRow]:
     science = _used(rows, FrameKind.SCIENCE)
     each = list(
         {
-            (pixels_key(info), info.window, info.band, info.gain_setting, info.offset, info.temperature): info
+            (
+                pixels_key(info),
+                info.window,
+                info.tiles,
+                info.band,
+                info.gain_setting,
+                info.offset,
+                info.temperature,
+            ): info
             for info in science
         }.values()
     )
@@ -444,12 +462,29 @@ def _with_remark(row: FrameRow, science: Sequence[FrameInfo], tolerance: float) 
 
 def _unlike(info: FrameInfo, science: Sequence[FrameInfo]) -> str:
     """What a calibration frame does not share with any science frame."""
+    if info.tiles and info.window is not None:
+        others = [s for s in science if s.tiles and pixels_key(s)[:-1] == pixels_key(info)[:-1]]
+        if others and others[0].window is not None:
+            return (
+                f"it holds {part_in_words(info.window)} of {info.camera}, the science frames"
+                f" {part_in_words(others[0].window)}"
+                + ", and an amplifier is missing in it"
+                * _is_around(info, others[0])
+            )
     windows = [s for s in science if pixels_key(s)[:-1] == pixels_key(info)[:-1] and s.window is None]
     smaller = [s for s in windows if s.shape[0] <= info.shape[0] and s.shape[1] <= info.shape[1]]
     if not smaller:
         return f"none of {info.camera} has its size and readout"
     rows, columns = smaller[0].shape
     return f"those of {info.camera} have {columns} x {rows} pixels, and {NO_PLACE} (declare the camera's `window`)"
+
+
+def _is_around(info: FrameInfo, other: FrameInfo) -> bool:
+    """Whether the part of the detector that a frame holds, amplifiers and what is between them, holds another's."""
+    if info.window is None or other.window is None:
+        return False
+    (left, low, wide, high), (x, y, columns, rows) = info.window, other.window
+    return left <= x and low <= y and x + columns <= left + wide and y + rows <= low + high
 
 
 def _used(rows: Iterable[FrameRow], kind: FrameKind) -> list[FrameInfo]:

@@ -36,7 +36,7 @@ def other_spellings(infos: Sequence[FrameInfo]) -> dict[str, str]:
     for frames in alike.values():
         count = Counter(info.target for info in frames)
         if len(count) > 1 and _are_near(frames):
-            usual = max(count, key=count.__getitem__)  # the first of several
+            usual = min(count, key=lambda name: (-count[name], name))
             found.update({name: usual for name in count if name != usual})
     return found
 

@@ -17,6 +17,7 @@ from potpyri_like.encoding import fingerprint
 from potpyri_like.errors import ProductError
 from potpyri_like.frame import FrameInfo
 from potpyri_like.imaging import Verdict, drift_variance, near_exposure, verdicts
+from potpyri_like.night.amplifiers import mode_in_words
 from potpyri_like.night.evenings import days_between, night_in_words
 from potpyri_like.night.fitting import temperature_of
 from potpyri_like.primitives.dark_ladder import dark_ladder
@@ -77,7 +78,7 @@ class Shelf:
     ) -> list[LibraryEntry]:
         """Those of a kind that fit science frames, whatever their night."""
         first, warm = frames[0], temperature_of(frames)
-        wanted = first.camera, f"{first.binning[0]}x{first.binning[1]}", first.readout
+        wanted = first.camera, f"{first.binning[0]}x{first.binning[1]}", mode_in_words(first)
         return [
             entry
             for entry in self.entries
@@ -191,7 +192,13 @@ class Borrower:
     def key(self, kind: str, night: str, exposure: float, bias: Master | None) -> str:
         """What a copy is known by again: not by what lies on the shelf."""
         first = self.frames[0]
-        where = first.camera, first.binning, first.readout, first.band if kind == "flat" else "", first.shape
+        where = (
+            first.camera,
+            first.binning,
+            mode_in_words(first),
+            first.band if kind == "flat" else "",
+            first.shape,
+        )
         settings = first.gain_setting, first.offset, self.warmth() if kind == "dark" else None
         shelf = "" if self.shelf.is_of_user else str(self.shelf.folder)
         mode = self.maker.setup.filter_mode

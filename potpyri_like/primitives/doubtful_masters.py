@@ -50,7 +50,8 @@ def _lights(maker: Maker, masters: Masters, frames: Sequence[FrameInfo]) -> Iter
     """The levels of some science frames, those that can be read."""
     for info in some_of(frames) if len(frames) >= _MANY else some_of(frames)[-2:-1] or some_of(frames):
         try:
-            frame = maker.with_level(info, has_bias=masters.bias is not None)
+            levels = masters.bias.levels if masters.bias is not None else ()
+            frame = maker.with_level(info, has_bias=masters.bias is not None, levels=levels)
         except FrameError:  # it is rejected by name when its turn comes
             continue
         level = typical(frame.data)

@@ -32,6 +32,7 @@ __all__ = [
     "FILTER_MODE",
     "FORCED",
     "IMAGE",
+    "LEVELS",
     "LIGHT_CURVE",
     "MASTERS",
     "MEASUREMENT",
@@ -71,6 +72,7 @@ CALIBRATED = Field("calibrated", Frame, "calibrated image", per="frame", is_pixe
 DIMMED = Field("dimmed", Frame, "image with injected transits", per="frame", is_pixels=True, kept=False)
 READING = Field("reading", Reading, "reading of the raw file", per="frame")
 COUNTS = Field("counts", object, "counts of the image", per="frame", kept=False)
+LEVELS = Field("levels", tuple, "levels of the amplifiers", per="frame", kept=False)
 DIGITISATION = Field("digitisation", float, "variance of rounding to whole counts", per="frame", kept=False)
 POISSON_FACTOR = Field(
     "poisson_factor", float, "gain correction of the photon noise", per="frame", kept=False

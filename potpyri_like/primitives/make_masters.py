@@ -40,7 +40,7 @@ _WITHOUT = {"bias": "not bias-subtracted", "dark": "not dark-subtracted", "flat"
 class MakeMasters(SetStage):
     """Combine the calibration frames of a set; sets that need the same master share it."""
 
-    version = 3
+    version = 4
     reads = (FILTER_MODE,)
     gives = (MASTERS,)
 

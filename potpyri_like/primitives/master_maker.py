@@ -34,15 +34,18 @@ from potpyri_like.imaging import (
     scatter_ratio,
     typical,
 )
+from potpyri_like.instruments import Keyword, camera_named
+from potpyri_like.instruments.cameras import parts_of
 from potpyri_like.night import band_slug, dated, slug, with_folder
+from potpyri_like.night.amplifiers import mode_in_words
 from potpyri_like.primitives.dark_ladder import dark_ladder
-from potpyri_like.primitives.fields import POISSON_FACTOR, READING
+from potpyri_like.primitives.fields import LEVELS, POISSON_FACTOR, READING
 from potpyri_like.primitives.filter_pixels import FilterPixels
 from potpyri_like.primitives.odd_frames import judge
 from potpyri_like.primitives.stage import Setup, Tools, exposure_of
 from potpyri_like.primitives.trim import Trim
-from potpyri_like.results import Grade, Master, Masters, Problem
-from potpyri_like.store import Output, Scratch, ascii_text
+from potpyri_like.results import Grade, Level, Master, Masters, Problem
+from potpyri_like.store import Output, Scratch, ascii_text, read_header
 
 __all__ = ["Maker", "some_of"]
 
@@ -81,11 +84,35 @@ class Maker:
     def bias(self, frames: Sequence[FrameInfo]) -> Master | None:
         """The master bias, from frames without the overscan or, where there is none, with the level in it."""
 
+        usual: list[tuple[bool, ...] | None] = []
+
         def read(info: FrameInfo) -> _Prepared:
             frame = self.with_level(info, has_bias=True)
-            return _Prepared(frame.pixels, 0.0, covariance=frame.covariance)
+            levels: tuple[Level, ...] = frame[LEVELS]
+            if not usual:  # headers are read again where frames are, and not for a master from before
+                usual.append(self.usual_overscans(frames))
+            if usual[0] is not None and _overscans_in(levels) != usual[0]:
+                raise FrameError(
+                    f"{info.label}: it has no overscan where the other bias frames have one, or the other way round;"
+                    " it is rejected"
+                )
+            return _Prepared(frame.pixels, 0.0, covariance=frame.covariance, levels=levels)
 
         return self.combined("bias", frames, 0.0, read, ())
+
+    def usual_overscans(self, frames: Sequence[FrameInfo]) -> tuple[bool, ...] | None:
+        """Which amplifiers have an overscan in most of some frames; None where all have what is declared."""
+        parts = parts_of(camera_named(self.setup.instrument, frames[0].camera))
+        if not any(isinstance(part.overscan_section, Keyword) for part in parts):
+            return None
+        found: list[tuple[bool, ...]] = []
+        for info in frames:
+            with suppress(FrameError):
+                header = read_header(info.path, inside=info.inside)
+                camera = camera_named(self.setup.instrument, info.camera)
+                layout = self.setup.instrument.layout(header, camera)
+                found.append(tuple(readout.overscan is not None for readout in layout.readouts))
+        return max(set(found), key=lambda one: (found.count(one), sum(one)), default=None)
 
     def darks(self, frames: Sequence[FrameInfo], wanted: Iterable[float]) -> dict[float, Master]:
         """A master dark for each exposure wanted, as far as the ladder reaches."""
@@ -217,7 +244,7 @@ class Maker:
                 return None
             master = self.written(master, frames[0])
             told = [(p.what, p.stage, p.why, str(p.grade)) for p in self.problems[found:]]
-            memo = list(master.inputs), told, master.photons
+            memo = list(master.inputs), told, master.photons, [tuple(level) for level in master.levels]
             self.tools.keep(name, self.key(kind, frames, before), memo)
         self.made[key] = _Made(master, tuple(self.problems[found:]))
         return master
@@ -250,7 +277,7 @@ class Maker:
         memo = self.tools.recall(name, partial(self.key, kind, frames, before))
         if memo is None:
             return None
-        inputs, told, photons = memo
+        inputs, told, photons, levels = memo
         self.problems.extend(Problem(what, stage, why, Grade(grade)) for what, stage, why, grade in told)
         output = self.tools.output
         log.info("master %s of %d frames, from before", kind, len(inputs))
@@ -264,6 +291,7 @@ class Maker:
             output.sha256(name),
             photons,
             self.bias_share(kind),
+            levels=tuple(Level(*level) for level in levels),
         )
 
     def stacked(
@@ -294,7 +322,14 @@ class Maker:
         used = tuple(pile.infos[i].label for i in chosen)
         log.info("master %s of %d frames", kind, len(used))
         return Master(
-            kind, pixels, exposure, "exact", used, photons=photons, bias_share=self.bias_share(kind)
+            kind,
+            pixels,
+            exposure,
+            "exact",
+            used,
+            photons=photons,
+            bias_share=self.bias_share(kind),
+            levels=_mean_levels([pile.prepared[i].levels for i in chosen]),
         )
 
     def bias_share(self, kind: str) -> float:
@@ -352,9 +387,18 @@ class Maker:
                 return tuple(self.with_level(info, has_bias=True).data.shape)
         return None
 
-    def with_level(self, info: FrameInfo, *, has_bias: bool) -> Frame:
-        """A frame with the bias's level in it, where there is a bias; else as the declared pedestal leaves it."""
-        return self.trimmed(info, self.setup.with_(masters=Masters(bias=_PLACEHOLDER if has_bias else None)))
+    def with_level(self, info: FrameInfo, *, has_bias: bool, levels: Sequence[Level] = ()) -> Frame:
+        """A frame with the bias's level in it, where there is a bias; else as the declared pedestal leaves it.
+
+        Parameters
+        ----------
+        info : FrameInfo
+        has_bias : bool
+        levels : sequence of Level
+            Those of the bias from which they are compared with it.
+        """
+        bias = replace(_PLACEHOLDER, levels=tuple(levels)) if has_bias else None
+        return self.trimmed(info, self.setup.with_(masters=Masters(bias=bias)))
 
     def sky(self) -> Sample | None:
         """What science frames have in common on large scales, without bias; None where none can be read."""
@@ -444,6 +488,21 @@ def _read_pixels(output: Output, name: str) -> Pixels:
     return Pixels(data, error * error, mask)
 
 
+def _overscans_in(levels: Sequence[Level]) -> tuple[bool, ...]:
+    """Which amplifiers of a frame have an overscan."""
+    return tuple(not np.isnan(level.adu) for level in levels)
+
+
+def _mean_levels(frames: Sequence[tuple[Level, ...]]) -> tuple[Level, ...]:
+    """The levels of each amplifier in some frames: their means, and their scatter where there are several."""
+    found = []
+    for same in zip(*frames, strict=True):
+        adu = [level.adu for level in same]
+        error = float(np.std(adu, ddof=1)) if len(same) > 1 else same[0].error
+        found.append(same[0]._replace(adu=float(np.mean(adu)), error=0.0 if np.isnan(error) else error))
+    return tuple(found)
+
+
 _NOTHING = Pixels(*(np.zeros((0, 0)),) * 3)
 _PLACEHOLDER = Master("bias", _NOTHING, 0.0, "", ())  # says: leave the level in
 
@@ -464,6 +523,8 @@ class _Prepared(NamedTuple):
     subtracted : tuple of (ndarray, float)
         The variances of the masters that were subtracted from it, which other frames share, and what multiplies each
         master in the frame as it is combined.
+    levels : tuple of Level
+        Of a bias frame.
     """
 
     pixels: Pixels
@@ -472,6 +533,7 @@ class _Prepared(NamedTuple):
     level: float = 0.0
     covariance: float = 1.0
     subtracted: tuple[tuple[np.ndarray, float], ...] = ()
+    levels: tuple[Level, ...] = ()
 
 
 @dataclass
@@ -596,7 +658,7 @@ def _master_hdus(master: Master, error: np.ndarray, first: FrameInfo, filter_mod
     header["FILTER3"] = (filter_mode, "3x3 filter of the frames")
     header["NCOMBINE"] = (len(master.inputs), "frames combined")
     header["NIGHT"] = (first.night, "date of the evening")
-    header["READOUT"] = _text_card(first.readout, "read-out mode")
+    header["READOUT"] = _text_card(mode_in_words(first), "read-out mode")
     header["GAINSET"] = _text_card(first.gain_setting, "gain setting of the camera")
     header["OFFSET"] = _text_card(first.offset, "offset of the camera")
     if first.temperature is not None:

@@ -34,7 +34,7 @@ class PlaceBySky(FrameStage):
         instrument = setup.instrument
         header = read_header(info.path, inside=info.inside)
         layout = instrument.layout(header, camera_named(instrument, info.camera))
-        wcs = colour_wcs(wcs_of(instrument, header, layout), info, layout)
+        wcs = None if info.cut else colour_wcs(wcs_of(instrument, header, layout), info, layout)
         place, doubt = None, ""
         if wcs is not None and setup.coordinates is not None:
             place, doubt = _pixel_of(wcs, setup.coordinates)

@@ -73,6 +73,7 @@ def _camera_lines(camera: Camera) -> Iterator[str]:
         "pedestal": camera.pedestal,
         "its uncertainty": camera.pedestal_error,
         "amplifiers": len(camera.amplifiers) or None,
+        "placed by": camera.placed_by,
         "site": camera.site,
     }
     for what, value in shown.items():

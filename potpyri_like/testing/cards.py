@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import astropy.units as u
 from astropy.coordinates import FK5, SkyCoord
 from astropy.io import fits
@@ -131,10 +133,28 @@ def blank_headers(
     """
     if instrument.simulated.headers is not None:
         return instrument.simulated.headers(camera, size, binning)
+    if camera.placed_by is not None:
+        return _quadrants(camera, camera.placed_by, size, binning)
     amplifiers = camera.amplifiers or (camera,)
     headers = [fits.Header() for _ in range(1 + max(getattr(a, "hdu", 0) for a in amplifiers))]
     for amplifier in amplifiers:
         _blank_amplifier(headers[getattr(amplifier, "hdu", 0)], camera, amplifier, size, binning)
+    return headers
+
+
+def _quadrants(
+    camera: Camera, placed_by: Keyword, size: tuple[int, int], binning: tuple[int, int]
+) -> list[fits.Header]:
+    """Four amplifiers, one in each corner of the detector, whose images all begin at their corners."""
+    columns, rows = (length // 2 for length in size)
+    right, top = (2 * half * factor for half, factor in zip((columns, rows), binning, strict=True))
+    ranges = [f"1:{right // 2}", f"{right}:{right // 2 + 1}"], [f"1:{top // 2}", f"{top}:{top // 2 + 1}"]
+    headers = [fits.Header()]
+    for x, y in product(*ranges):
+        header = fits.Header()
+        header[placed_by.card] = f"[{x},{y}]"
+        _blank_amplifier(header, camera, camera, (columns, rows), binning)
+        headers.append(header)
     return headers
 
 
