@@ -32,6 +32,8 @@ def explain(
 ) -> None:
     """Explain why the last run of NIGHT chose its reference, masters, aperture, comparison stars and baseline.
 
+    NIGHT is the folder of the raw frames, or that of the products.
+
     WHAT is a part of the name of a target, a band, a camera or a choice: reduce explain NIGHT aperture.
     """
     say(runs.explain(night, what, out=out, everything=everything, metric=metric, recipe=recipe))

@@ -22,7 +22,7 @@ from potpyri_like.night.fitting import (
     temperature_of,
     unfit_in_words,
 )
-from potpyri_like.night.names import dated, set_folders, with_folder
+from potpyri_like.night.names import bare_reason, dated, set_folders, with_folder
 from potpyri_like.night.pointings import with_fields
 from potpyri_like.store import Unopened, one_line
 
@@ -254,7 +254,7 @@ class Night:
         for row in (*self.rows, *self.absent()):
             status, reason = after.get(row.file, (row.status, row.reason))
             values = _row_values(row.info) if row.info else _edited_values(self.edits.get(row.file, Edit()))
-            rows.append((row.file, *values, status, one_line(reason)))
+            rows.append((row.file, *values, status, one_line(bare_reason(row.file, reason))))
         table = Table(rows=rows, names=_COLUMNS + _MORE_COLUMNS, dtype=[str] * 6 + [float] + [str] * 7)
         table["exposure"].unit = u.s
         table.meta["instrument"] = self.instrument.name

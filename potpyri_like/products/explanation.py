@@ -60,7 +60,9 @@ def _choice_lines(choice: Mapping[str, Any], everything: bool) -> Iterator[str]:
     lost = [c for c in candidates if c["lost"]]
     shown = lost if everything else lost[:_SHOWN]
     if lost:
-        yield f"    chosen out of {len(candidates)}; {plural(len(lost), 'candidate')} rejected:"
+        taken = len(candidates) - len(lost)  # of a baseline none: a constant is no candidate
+        some = f"chosen out of {len(candidates)}; {plural(len(lost), 'candidate')} rejected:"
+        yield f"    {some if taken else plural(len(lost), 'candidate') + ', all rejected:'}"
     wide = max((len(c["name"]) for c in shown), default=0)
     wider = max((len(c["figures"]) for c in shown), default=0)
     for c in shown:
