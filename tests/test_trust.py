@@ -397,7 +397,13 @@ def test_files_are_opened_written_and_removed_in_one_place_only():
         if (inside := path.relative_to(PACKAGE).as_posix()) not in THE_DOOR
         and (others := set(opening(path)) - ALLOWED.get(inside, set()))
     }
-    through = ("output.write_bytes", "output.write_text", "output.read_bytes", "self.output.read_bytes", "Output(folder).read_bytes")
+    through = (
+        "output.write_bytes",
+        "output.write_text",
+        "output.read_bytes",
+        "self.output.read_bytes",
+        "Output(folder).read_bytes",
+    )
     found = {
         name: {words for words in others if not is_ours(words, through)} for name, others in found.items()
     }

@@ -27,8 +27,19 @@ __all__: list[str] = []
     metavar="FILE.py",
     help="The file with a recipe of your own that the run used: whether it is still the same.",
 )
+@click.option(
+    "--times",
+    is_flag=True,
+    help="Print an empty times.csv for the night instead, with the scale of its times.",
+)
 def explain(
-    night: Path, what: str, everything: bool, out: Path | None, metric: str | None, recipe: str | None
+    night: Path,
+    what: str,
+    everything: bool,
+    out: Path | None,
+    metric: str | None,
+    recipe: str | None,
+    times: bool,
 ) -> None:
     """Explain why the last run of NIGHT chose its reference, masters, aperture, comparison stars and baseline.
 
@@ -36,4 +47,6 @@ def explain(
 
     WHAT is a part of the name of a target, a band, a camera or a choice: reduce explain NIGHT aperture.
     """
-    say(runs.explain(night, what, out=out, everything=everything, metric=metric, recipe=recipe))
+    if times:
+        return say(runs.times_template(night, out=out))
+    return say(runs.explain(night, what, out=out, everything=everything, metric=metric, recipe=recipe))

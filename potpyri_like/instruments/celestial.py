@@ -41,12 +41,42 @@ _UNITS = {
 _PAIRS = ({"RA", "DEC"}, *({f"{letter}LON", f"{letter}LAT"} for letter in "GEHS"))
 # FITS standard 4.0, table 13; and what SCAMP, IRAF and others write.
 _PROJECTIONS = (
-    *"AZP SZP TAN STG SIN ARC ZPN ZEA AIR CYP CEA CAR MER SFL PAR MOL AIT COP COE COD COO BON PCO TSC CSC QSC".split(),
-    *"HPX XPH TPV TPD TPU TNX ZPX NCP GLS".split(),
+    *[
+        "AZP",
+        "SZP",
+        "TAN",
+        "STG",
+        "SIN",
+        "ARC",
+        "ZPN",
+        "ZEA",
+        "AIR",
+        "CYP",
+        "CEA",
+        "CAR",
+        "MER",
+        "SFL",
+        "PAR",
+        "MOL",
+        "AIT",
+        "COP",
+        "COE",
+        "COD",
+        "COO",
+        "BON",
+        "PCO",
+        "TSC",
+        "CSC",
+        "QSC",
+    ],
+    *["HPX", "XPH", "TPV", "TPD", "TPU", "TNX", "ZPX", "NCP", "GLS"],
 )
 _FRAMES = ("ICRS", "FK5", "FK4")  # that astropy makes of RADESYS
 _FLAT = 1e-6  # short over long axis of a pixel on the sky
-_SCALES = 1e-4, 2e4  # arcsec per pixel; interferometers have milliseconds of arc, all-sky cameras some degrees
+_SCALES = (
+    1e-4,
+    2e4,
+)  # arcsec per pixel; interferometers have milliseconds of arc, all-sky cameras some degrees
 _FAITHFUL = 0.05  # pixels; to the sky and back
 _FAULTS = (ValueError, KeyError, MemoryError, TypeError, ArithmeticError, NoConvergence)
 

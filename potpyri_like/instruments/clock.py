@@ -28,7 +28,16 @@ from potpyri_like.store.header import CardValue, RawHeader, comment_of
 if TYPE_CHECKING:
     from potpyri_like.instruments.base import Instrument
 
-__all__ = ["FAULTS", "Reading", "Stamp", "date_of", "read_stamp", "read_time", "time_of", "trouble_with_stamp"]
+__all__ = [
+    "FAULTS",
+    "Reading",
+    "Stamp",
+    "date_of",
+    "read_stamp",
+    "read_time",
+    "time_of",
+    "trouble_with_stamp",
+]
 
 _DATE_CARDS = ("DATE-OBS", "DATE-BEG", "DATE-AVG", "DATE-END")
 _TIME_CARDS = (
@@ -189,7 +198,9 @@ def trouble_with_stamp(says: CardValue) -> str:
         return "a number, and no date"
     if found := re.match(r"(\d{1,2})/(\d{1,2})/\d{4}", text):
         first, second = int(found[1]), int(found[2])
-        return "which number is the month cannot be told" if max(first, second) <= 12 else "there is no such day"
+        return (
+            "which number is the month cannot be told" if max(first, second) <= 12 else "there is no such day"
+        )
     found = _NUMBERS_OF.match(text)
     if not found:
         return "it cannot be read as a date"
@@ -607,9 +618,10 @@ def _why_no_time(
     with suppress(*FAULTS):
         read(watched, exposure)
     for card in (*_DATE_CARDS, *_TIME_CARDS, *sorted(watched.read)):
-        if card in watched.read and (card in _DATED_CARDS or repr(header[card]) in str(error)):
-            if why := trouble_with_stamp(header[card]):
-                return f"{card} = {header[card]!r}: {why}; FITS has dates as 2024-03-10T22:01:00"
+        is_meant = card in watched.read and (card in _DATED_CARDS or repr(header[card]) in str(error))
+        why = trouble_with_stamp(header[card]) if is_meant else ""
+        if why:
+            return f"{card} = {header[card]!r}: {why}; FITS has dates as 2024-03-10T22:01:00"
     return " ".join(str(error).split())[:_LONGEST_FAULT]
 
 

@@ -20,6 +20,7 @@ from potpyri_like.options import OptionField, OptionValue, public_name, value_ty
 from potpyri_like.plugins import Plugins
 from potpyri_like.products import explanation, timing_lines
 from potpyri_like.products.declaration import instrument_page
+from potpyri_like.products.explanation import times_template as template_of_times
 from potpyri_like.products.explanation import topics
 from potpyri_like.results import STATUS_WORDS, Timing
 from potpyri_like.run.batch import Entry, Outcome, nights_in, outcome_lines, run_batch
@@ -71,6 +72,7 @@ __all__ = [
     "nights_in",
     "outcome_lines",
     "public_name",
+    "times_template",
     "trial_lines",
     "update",
     "value_type",
@@ -381,6 +383,23 @@ def explain(
     if run_before.recipe or recipe:
         lines.append(recipe_word(run_before, recipe))
     return lines
+
+
+def times_template(night: AnyPath, *, out: AnyPath | None = None) -> list[str]:
+    """Return an empty times.csv for a night that was reduced, as lines of text.
+
+    Parameters
+    ----------
+    night, out : str or Path
+        As of `explain`.
+
+    Raises
+    ------
+    NightError
+        There was no run.
+    """
+    with run_record(*night_and_output(Path(night), _path(out))) as (run, _):
+        return template_of_times(run)
 
 
 # -- many nights ---------------------------------------------------------------------------------------------------

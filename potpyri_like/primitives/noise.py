@@ -10,6 +10,7 @@ import numpy as np
 from potpyri_like.errors import UsageError
 from potpyri_like.frame import Purpose, excluded
 from potpyri_like.lightcurves import (
+    TIME_SCALES,
     BandFit,
     TransitFit,
     beta_at,
@@ -20,7 +21,6 @@ from potpyri_like.lightcurves import (
     time_averaging,
     with_fitted_scatter,
 )
-from potpyri_like.options import Options
 from potpyri_like.photometry import (
     BUDGET_CLOSED,
     LightCurve,
@@ -43,7 +43,7 @@ from potpyri_like.primitives.fields import (
 from potpyri_like.primitives.points import SERIES_FRAMES, point_flags
 from potpyri_like.primitives.stage import SetStage, Tools, Work
 from potpyri_like.primitives.transit import usable_flux
-from potpyri_like.results import Grade, Problem, SetResult, StarTable
+from potpyri_like.results import Choice, Grade, Problem, SetResult, StarTable
 from potpyri_like.stages import Input
 
 __all__ = ["AverageOverTime", "ComputeNoiseBudget"]
@@ -76,10 +76,15 @@ class AverageOverTime(SetStage):
         if curve is None or len(curve.time) < SERIES_FRAMES:
             return work
         residuals = np.where(np.isfinite(usable_flux(curve)), curve.residuals, np.nan)
-        try:
-            residuals = np.where(_out_of_transit(curve, tools.options), residuals, np.nan)
-        except UsageError as error:
-            work = work.found(problems=[Problem(work.observed.name, "out of transit", str(error))])
+        if tools.options.out_of_transit is not None:
+            try:
+                chosen, why = _out_of_transit(curve, work.result[SERIES], tools.options.out_of_transit)
+            except UsageError as error:
+                work = work.found(problems=[Problem(work.observed.name, "out of transit", str(error))])
+            else:
+                told = f"{np.count_nonzero(chosen)} of {len(chosen)} points"
+                work = work.found(choices=[Choice("out of transit", told, why)])
+                residuals = np.where(chosen, residuals, np.nan)
         averaging = time_averaging(curve.time, residuals)
         noise = {
             **curve.noise,
@@ -90,19 +95,30 @@ class AverageOverTime(SetStage):
         return work.found(averaging=averaging, light_curve=replace(curve, noise=noise))
 
 
-def _out_of_transit(curve: LightCurve, options: Options) -> np.ndarray:
-    """The points in the intervals that the observer gave; all where none was given.
+def _out_of_transit(curve: LightCurve, series: Series, given: str) -> tuple[np.ndarray, str]:
+    """The points in the intervals that the observer gave, and how these were read.
 
     Raises
     ------
     UsageError
-        An interval holds no point.
+        An interval holds no point, or is of a scale in which the points have no times.
     """
-    if options.out_of_transit is None:
-        return np.ones(len(curve.time), bool)
-    pairs = [part.split(":") for part in options.out_of_transit.split(",")]
+    words = given.split(None, 1)
+    scale = TIME_SCALES.get(words[0].lower(), "")
+    told = words[1] if scale else given
+    pairs = [part.split(":") for part in told.split(",")]
     intervals = [(float(start), float(end)) for start, end in pairs]
-    return select(curve.time, intervals, path_name="out_of_transit")
+    times = {"bjd_tdb": series.bjd_tdb, "jd_utc": series.jd_utc}.get(scale, series.time)
+    if times is None:
+        raise UsageError(
+            "the intervals are in BJD_TDB, and the light curve has JD_UTC: the target has no coordinates;"
+            " give --radec 'RA DEC'"
+        )
+    by_frame = dict(zip(series.frames, times, strict=True))
+    mask = select([by_frame[frame] for frame in curve.frames], intervals, path_name="out of transit")
+    own = TIME_SCALES[series.time_name].upper()
+    read = f"{scale.upper()}, as they say" if scale else f"{own}, the scale of the light curve"
+    return mask, f"in the intervals that were given, read as {read}"
 
 
 def _duration(transit: TransitFit | None) -> float:

@@ -18,7 +18,15 @@ from potpyri_like.run.output import output_of
 from potpyri_like.run.recipe import options_type
 from potpyri_like.store import OWN_FOLDER, one_line
 
-__all__ = ["LastRun", "check_is_night", "last_run", "metric_word", "night_and_output", "recipe_word", "run_record"]
+__all__ = [
+    "LastRun",
+    "check_is_night",
+    "last_run",
+    "metric_word",
+    "night_and_output",
+    "recipe_word",
+    "run_record",
+]
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,9 @@ def draw_bands(figure: Figure, curves: Sequence[LightCurve]) -> None:
         return
     kept = [curve for curve in curves if curve.time_name == curves[0].time_name]
     left_out = "".join(
-        f"; {c.band} has times on another scale and is not shown" for c in curves if c.time_name != kept[0].time_name
+        f"; {c.band} has times on another scale and is not shown"
+        for c in curves
+        if c.time_name != kept[0].time_name
     )
     title(
         figure,
