@@ -252,7 +252,7 @@ class Verifier(Runner):
         rejected = self.rejected - wrong
         bare = self.computed - self.compared - wrong - rejected
         besides = [f"{len(rejected)} rejected again"] * bool(rejected)
-        besides += [f"{len(bare)} of which the run left nothing to compare with"] * bool(bare)
+        besides += [f"{len(bare)} without an earlier result to compare with"] * bool(bare)
         count = len((self.compared | wrong) - rejected)
         return Check("frames recomputed", count, tuple(sorted(wrong)), besides=tuple(besides))
 
