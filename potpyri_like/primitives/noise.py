@@ -108,17 +108,29 @@ def _out_of_transit(curve: LightCurve, series: Series, given: str) -> tuple[np.n
     told = words[1] if scale else given
     pairs = [part.split(":") for part in told.split(",")]
     intervals = [(float(start), float(end)) for start, end in pairs]
-    times = {"bjd_tdb": series.bjd_tdb, "jd_utc": series.jd_utc}.get(scale, series.time)
+    own = TIME_SCALES[curve.time_name]
+    times = curve.time if scale in ("", own) else _other_times(curve, series, scale)
+    mask = select(times, intervals, path_name="out of transit")
+    read = f"{scale.upper()}, as they say" if scale else f"{own.upper()}, the scale of the light curve"
+    return mask, f"in the intervals that were given, read as {read}"
+
+
+def _other_times(curve: LightCurve, series: Series, scale: str) -> np.ndarray:
+    """The times of a light curve's points in the scale that is not its own.
+
+    Raises
+    ------
+    UsageError
+        There are none: the target has no coordinates.
+    """
+    times = series.bjd_tdb if scale == "bjd_tdb" else series.jd_utc
     if times is None:
         raise UsageError(
             "the intervals are in BJD_TDB, and the light curve has JD_UTC: the target has no coordinates;"
             " give --radec 'RA DEC'"
         )
     by_frame = dict(zip(series.frames, times, strict=True))
-    mask = select([by_frame[frame] for frame in curve.frames], intervals, path_name="out of transit")
-    own = TIME_SCALES[series.time_name].upper()
-    read = f"{scale.upper()}, as they say" if scale else f"{own}, the scale of the light curve"
-    return mask, f"in the intervals that were given, read as {read}"
+    return np.array([by_frame[frame] for frame in curve.frames])
 
 
 def _duration(transit: TransitFit | None) -> float:
