@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from potpyri_like.errors import UsageError
-from potpyri_like.lightcurves import names_code, parse_intervals
+from potpyri_like.lightcurves import named_scale, names_code, parse_intervals
 from potpyri_like.recipe_file import names_file
 from potpyri_like.stages import Option
 from potpyri_like.store import one_line
@@ -182,11 +182,11 @@ class Options:
         give="TC,PERIOD or TC,PERIOD,T14 in days, as in 2459000.5,1.0914,0.125",
     )
     out_of_transit: str | None = _option(
-        "Time intervals in which the noise is measured. Default: those in NIGHT/times.csv, or else the whole light"
-        " curve.",
-        metavar="BJD:BJD,...",
-        form=rf"\s*{_NUMBER}\s*:\s*{_NUMBER}\s*(,\s*{_NUMBER}\s*:\s*{_NUMBER}\s*)*",
-        give="START:END,START:END in days",
+        "Time intervals in which the noise is measured, in days of the light curve's own scale, or of BJD_TDB or JD_UTC"
+        " if that is named before them. Default: those in NIGHT/times.csv, or else the whole light curve.",
+        metavar="[SCALE ]START:END,...",
+        form=rf"\s*((?i:BJD|BJD_TDB|JD|JD_UTC)\s+)?{_NUMBER}\s*:\s*{_NUMBER}\s*(,\s*{_NUMBER}\s*:\s*{_NUMBER}\s*)*",
+        give="START:END,START:END in days, with BJD_TDB or JD_UTC before them where they are of that scale",
     )
     filter_: str | None = _option(
         "3x3 filter mode, instead of the instrument's rule.",
@@ -457,4 +457,6 @@ def read_times(path: Path) -> str | None:
     except OSError as error:
         raise UsageError(f"{path}: it cannot be read ({error.strerror})") from error
     intervals = parse_intervals(text, path_name=str(path))
-    return ",".join(f"{start!r}:{end!r}" for start, end in intervals) or None
+    scale = named_scale(text, path_name=str(path)).upper()
+    told = ",".join(f"{start!r}:{end!r}" for start, end in intervals)
+    return f"{scale} {told}".strip() if told else None

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from fake_report import make_set
 
+from potpyri_like.errors import UsageError
 from potpyri_like.frame import FrameFlag, StarFlag
 from potpyri_like.instruments.opticam import Opticam
 from potpyri_like.lightcurves import Estimate, beta_at, flip_times
 from potpyri_like.lightcurves.transit import transit_depth, transit_light_curve
 from potpyri_like.options import Options
 from potpyri_like.photometry import LightCurve
-from potpyri_like.primitives.average_over_time import AverageOverTime
+from potpyri_like.primitives.average_over_time import AverageOverTime, _out_of_transit
 from potpyri_like.primitives.compute_noise_budget import ComputeNoiseBudget
 from potpyri_like.primitives.fit_transit import (
     FitTransit,
@@ -302,6 +303,29 @@ def test_only_the_observer_s_intervals_count():
     whole, part = (AverageOverTime()(work, Tools(out_of_transit=text)) for text in (None, chosen))
     assert part.result.light_curve.noise["residual_rms"] == pytest.approx(NOISE, rel=0.2)
     assert whole.result.light_curve.noise["residual_rms"] > 4 * NOISE
+
+
+@pytest.mark.parametrize("own", ["bjd_tdb", "jd_utc_mid"])
+def test_intervals_of_the_other_scale_are_compared_with_the_times_of_that_scale(own):
+    """Both times of a point differ by the light travel time: here ten points."""
+    time = np.arange(30.0)
+    series = SimpleNamespace(bjd_tdb=time, jd_utc=time - 10, frames=tuple(map(str, range(30))))
+    curve = SimpleNamespace(
+        time=time if own == "bjd_tdb" else time - 10, time_name=own, frames=series.frames[5:]
+    )
+    curve.time = curve.time[5:]
+    for words, first in (
+        ("BJD 20:22", 20),
+        ("JD_UTC 10:12", 20),
+        ("", 20 if own == "bjd_tdb" else 10),
+    ):
+        mask, why = _out_of_transit(curve, series, words or f"{first}:{first + 2}")
+        assert list(curve.time[mask]) == list(np.arange(20.0, 23) - 10 * (own != "bjd_tdb"))
+        assert ("scale of the light curve" in why) is not bool(words)
+    bare = SimpleNamespace(bjd_tdb=None, jd_utc=time, frames=series.frames)
+    if own != "bjd_tdb":
+        with pytest.raises(UsageError, match="in BJD_TDB, and the light curve has JD_UTC"):
+            _out_of_transit(curve, bare, "BJD_TDB 20:22")
 
 
 def test_intervals_that_hold_no_point_are_a_problem():

@@ -143,12 +143,25 @@ def test_a_distortion_is_no_small_matter():
         ({"RADESYS": "GAPPT"}, "celestial frame"),
         ({"CD1_1": None, "CD1_2": None, "CD2_1": None, "CD2_2": None}, "scale"),
         ({"A_ORDER": 2, "A_2_0": 1e-5}, "B_ORDER"),
+        ({"CD1_1": 1e-4, "CD1_2": 1e-4, "CD2_1": 1e-4, "CD2_2": 1e-4}, "CD1_1 = 0.0001, CD1_2"),
+        ({"CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": None}, "no CD2_2 card, which is 0"),
+        ({"CD1_1": "NaN"}, "CD1_1 = 'NaN' is not a number"),
+        ({"CRVAL1": "inf"}, "CRVAL1 = 'inf' is not a number"),
+        ({"LONPOLE": "nan"}, "LONPOLE = 'nan' is not a number"),
+        ({"CRVAL1": None}, "no CRVAL1 card"),
+        ({"CRPIX2": None}, "no CRPIX2 card"),
+        ({"CRVAL2": 95.0}, "CRVAL2 = 95.0 is no declination"),
+        ({"CTYPE1": "DEC--TAN", "CTYPE2": "DEC--TAN"}, "CTYPE1 = 'DEC--TAN', CTYPE2 = 'DEC--TAN'"),
+        ({"CTYPE2": "DEC--ZEA"}, "two different projections"),
+        ({"CD1_1": 10.0, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": 10.0}, "arcsec per pixel cannot be"),
+        ({"CD1_1": 1e-9, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": 1e-9}, "arcsec per pixel cannot be"),
     ],
 )
 def test_what_cannot_be_used_whole_is_not_used_and_says_why(cards, why):
     cards = {card: value for card, value in (TAN | cards).items() if value is not None}
     wcs, said = found(cards)
     assert wcs is None and why in said
+    assert "nan pixels" not in said and "\n" not in said
 
 
 @pytest.mark.parametrize(

@@ -327,6 +327,46 @@ class TestDoubts:
         info = described({"DATE-OBS": START.isot})
         assert off(info) < 1e-3 and not info.notes
 
+    @pytest.mark.parametrize(
+        ("says", "why"),
+        [
+            ("2024-03-10T24:01:00", "there is no hour 24"),
+            ("2024-13-10T22:01:00", "there is no month 13"),
+            ("2024-02-30T22:01:00", "there is no such day"),
+            ("2024-03-10T22:75:00", "there is no minute 75"),
+            ("0000-00-00T00:00:00", "there is no month 0"),
+            ("03/04/2024 22:01:00", "which number is the month cannot be told"),
+            ("yesterday", "it cannot be read as a date"),
+            (20240310.5, "a number, and no date"),
+        ],
+    )
+    def test_a_date_that_is_none_is_one_sentence_with_card_and_value(self, says, why):
+        with pytest.raises(HeaderError) as error:
+            described({"DATE-OBS": says})
+        assert f"no valid time in the header (DATE-OBS = {says!r}: {why}" in str(error.value)
+        assert len(str(error.value)) < 200 and "format" not in str(error.value)
+
+    def test_an_empty_card_is_called_empty_and_an_absent_one_absent(self):
+        for cards, words in (({"DATE-OBS": ""}, "(DATE-OBS is empty)"), ({}, "(no 'DATE-OBS' card)")):
+            with pytest.raises(HeaderError, match="no valid time") as error:
+                described(cards)
+            assert words in str(error.value)
+
+    @pytest.mark.parametrize(
+        ("says", "utc", "is_said"),
+        [
+            ("2024-03-10T22:01", "2024-03-10T22:01:00", False),
+            ("2024-03-10T22:01:60", "2024-03-10T22:02:00", False),
+            ("2024-03-10T24:00:00", "2024-03-11T00:00:00", True),
+            ("2024-03-10T22:01:00,5", "2024-03-10T22:01:00.5", True),
+            ("31/12/2023 22:01:00", "2023-12-31T22:01:00", True),
+        ],
+    )
+    def test_a_date_with_one_meaning_is_read(self, says, utc, is_said):
+        info = described({"DATE-OBS": says})
+        assert abs((info.mid_time - Time(utc, scale="utc") - info.exposure / 2).to_value(u.s)) < 1e-3
+        assert bool(info.notes) is is_said and not doubts(info)
+
     def test_a_frame_without_a_time_is_left_out_as_before(self):
         with pytest.raises(HeaderError, match="no valid time in the header"):
             described({"DATE-OBS": "yesterday"})

@@ -8,7 +8,9 @@ import pytest
 from fake_report import make_report
 from small_night import run, small_night
 
+from potpyri_like.lightcurves import named_scale, parse_intervals
 from potpyri_like.products import explanation
+from potpyri_like.products.explanation import times_template
 from potpyri_like.products.run_json import run_json
 from potpyri_like.results import Candidate, Choice
 
@@ -168,3 +170,25 @@ def test_without_a_run_there_is_nothing_to_explain(tmp_path):
         assert str(place) in done.err
         assert "Traceback" not in done.err
     assert list(tmp_path.iterdir()) == before
+
+
+def test_where_no_candidate_was_taken_none_is_counted_as_taken():
+    lost = [{"name": f"x{n}", "figures": "", "lost": "not justified"} for n in range(9)]
+    choice = {"what": "baseline", "chosen": "constant", "why": "by the BIC", "candidates": lost}
+    one = {"target": "a", "camera": "b", "band": "c", "choices": [choice]}
+    lines = explanation({"sets": [one]})
+    assert "    9 candidates, all rejected:" in lines and not any("out of" in line for line in lines)
+    choice["candidates"] = [*lost, {"name": "y", "figures": "", "lost": ""}]
+    assert "    chosen out of 10; 9 candidates rejected:" in explanation({"sets": [one]})
+
+
+def test_the_template_of_times_names_the_scale_and_the_transit():
+    fit = {"time": "bjd_tdb", "tc": {"value": 2460380.43}, "t14": {"value": 0.02}}
+    one = {"target": "a", "light_curve": {"time": "bjd_tdb"}, "transit": fit}
+    lines = times_template({"sets": [one, one]})
+    assert lines[0] == "# time: BJD_TDB" and lines[-1] == "init_time,final_time"
+    assert "# a: the fitted transit lasts from 2460380.42000 to 2460380.44000" in lines
+    text = "\n".join(lines)
+    assert named_scale(text, path_name="times.csv") == "bjd_tdb"
+    assert parse_intervals(text, path_name="times.csv") == []
+    assert times_template({"sets": [{**one, "light_curve": {"time": "jd_utc_mid"}}]})[0] == "# time: JD_UTC"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from potpyri_like.errors import UsageError
-from potpyri_like.lightcurves.intervals import parse_intervals, select
+from potpyri_like.lightcurves.intervals import named_scale, parse_intervals, select
 
 TIME = 2460729.87 + np.arange(200) / 1000  # to 2460730.069
 
@@ -78,3 +78,18 @@ def test_an_interval_without_a_point_is_told():
 def test_times_of_another_count_of_days_are_recognised(offset, advice):
     with pytest.raises(UsageError, match=f"another count of days: {advice}$"):
         select(TIME, [(2460729.9 + offset, 2460730.0 + offset)])
+
+
+@pytest.mark.parametrize(
+    ("first", "scale"),
+    [("# time: BJD_TDB", "bjd_tdb"), ("# Scale = jd", "jd_utc"), ("# timed by hand: JD", ""), ("", "")],
+)
+def test_a_comment_names_the_scale_of_the_times(first, scale):
+    text = f"{first}\ninit_time,final_time\n1,2\n"
+    assert named_scale(text, path_name="times.csv") == scale
+    assert parse_intervals(text, path_name="times.csv") == [(1.0, 2.0)]
+
+
+def test_a_scale_that_is_not_known_is_an_error():
+    with pytest.raises(UsageError, match=r"times.csv, line 1: MJD is no scale .* write BJD_TDB or JD_UTC"):
+        named_scale("# time: MJD\n", path_name="times.csv")

@@ -6,7 +6,7 @@ import pytest
 
 from potpyri_like.frame import FrameInfo, FrameKind
 from potpyri_like.night import band_slug
-from potpyri_like.night.names import set_folders
+from potpyri_like.night.names import bare_reason, set_folders
 from potpyri_like.primitives.master_maker import _master_name
 
 ALIKE = ["r", "r'", "R", "r.", "r*", ".r", "r..", "R'"]
@@ -73,3 +73,18 @@ def test_letters_of_another_case_are_told_in_words(folders_of):
 )
 def test_a_master_has_a_name_that_leads_nowhere(info_of, band, name):
     assert _master_name("flat", 0.0, info_of(band, FrameKind.FLAT)) == f"cals/{name}.fits"
+
+
+@pytest.mark.parametrize(
+    ("file", "reason", "bare"),
+    [
+        ("a/b.fits", "a/b.fits: truncated", "truncated"),
+        ("a/b.fits", "b.fits: truncated", "truncated"),
+        ("b.fits[3]", "b.fits: truncated", "truncated"),
+        ("b.fits", "bb.fits: truncated", "bb.fits: truncated"),
+        ("b.fits", "the same frame as b.fits: it", "the same frame as b.fits: it"),
+        ("b.fits", "", ""),
+    ],
+)
+def test_a_reason_beside_the_name_of_its_frame_does_not_repeat_it(file, reason, bare):
+    assert bare_reason(file, reason) == bare

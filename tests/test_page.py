@@ -607,3 +607,13 @@ def test_products_of_several_observations_are_linked_where_they_belong(report, i
 )
 def test_what_a_reason_is_about_is_parted_from_it_at_the_right_colon(line, subject):
     assert page_of_the_night._subject_and_reason(line) == (subject, line.removeprefix(f"{subject}: "))
+
+
+def test_a_long_table_is_cut_with_a_sentence_and_a_short_one_is_whole(report, images, monkeypatch):
+    whole = night_page(report, images)
+    assert "are shown; <a" not in whole
+    monkeypatch.setattr(page_of_the_night, "_MOST_ROWS", 2)
+    cut = night_page(report, images)
+    count = len(report.night.rows)
+    assert count > 2 and len(cut) < len(whole)
+    assert f'The first 2 of {count} are shown; <a href="night.ecsv">night.ecsv</a> has them all.' in cut

@@ -9,6 +9,7 @@ from small_night import run, small_night
 
 from potpyri_like.night import FrameRow
 from potpyri_like.products import closing_lines, night_page
+from potpyri_like.products.rows import grouped
 from potpyri_like.results import Grade, Problem
 from potpyri_like.run import output
 from potpyri_like.run.report import as_remarks, is_incidental, many_unusable
@@ -141,3 +142,14 @@ def test_the_statuses_are_in_the_help():
     for words in (("--help",), ("OPTICAM", "--help")):
         text = " ".join(run(*words).out.split())
         assert "4 a result is doubtful" in text
+
+
+def _alike(count, why="too few stars in {} frames", grade=Grade.MISSING):
+    return [Problem(f"WASP-{n}, C1 g", "target", why.format(n), grade) for n in range(count)]
+
+
+def test_many_problems_alike_share_a_line_that_counts_them_and_a_few_do_not():
+    assert len(grouped(_alike(3))) == 3
+    (line,) = grouped(_alike(90))
+    assert line == "too few stars in 0 frames (WASP-0, C1 g; WASP-1, C1 g; WASP-2, C1 g and 87 more)"
+    assert len(grouped([*_alike(90), *_alike(1, why="another thing")])) == 2

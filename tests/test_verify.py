@@ -157,7 +157,7 @@ def test_without_its_journal_a_run_is_still_proved(night):
     shutil.rmtree(night / "red/.journal")
     ran = run("verify", night)
     assert ran.status == 0, ran.out
-    assert "frames recomputed: 8, all unchanged" in ran.out
+    assert "frames recomputed: 0; 8 without an earlier result to compare with" in ran.out
 
 
 @pytest.mark.slow
@@ -226,6 +226,32 @@ def test_a_night_whose_raw_files_are_gone_is_exit_1_after_they_are_named(night):
     ran = run("verify", night)
     assert ran.status == 1 and "raw files: 12, 12 CHANGED" in ran.out
     assert ran.err.splitlines()[-1] == f"reduce: {night}: no .fit, .fits or .fts file in it or below"
+
+
+def test_the_output_folder_stands_for_its_night_and_one_elsewhere_asks_for_it(night, tmp_path):
+    by_night, by_red = run("verify", night), run("verify", night / "red")
+    assert by_red == by_night and by_red.status == 0
+    assert run("explain", night / "red").out == run("explain", night).out
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(night / "red", elsewhere)
+    assert run("explain", elsewhere).out == run("explain", night).out
+    ran = run("verify", elsewhere)
+    assert ran.status == 2 and f"reduce verify NIGHT --out {elsewhere}" in ran.err
+    assert "NIGHT --out" not in by_red.err
+
+
+def test_frames_are_counted_by_what_was_compared():
+    again = verify.Verifier(None, None, None, None, None)
+    again.computed |= {"a", "b", "c", "d"}
+    again.compared |= {"a", "b", "d"}
+    again.rejected |= {"d"}
+    check = again.frames_compared()
+    assert (check.count, check.wrong) == (2, ())
+    assert verify.check_lines(check) == [
+        "frames recomputed: 2, all unchanged; 1 rejected again; 1 without an earlier result to compare with"
+    ]
+    again.differing |= {"d"}
+    assert again.frames_compared().wrong == ("d",) and again.frames_compared().count == 3
 
 
 # -- a journal that lies -------------------------------------------------------------------------------------

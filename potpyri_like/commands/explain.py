@@ -32,11 +32,26 @@ __all__: list[str] = []
     metavar="FILE.py",
     help="The file with your own recipe that the run used, to check that it has not changed.",
 )
+@click.option(
+    "--times",
+    is_flag=True,
+    help="Print an empty times.csv for the night instead, with the scale of its times.",
+)
 def explain(
-    night: Path, what: str, everything: bool, out: Path | None, metric: str | None, recipe: str | None
+    night: Path,
+    what: str,
+    everything: bool,
+    out: Path | None,
+    metric: str | None,
+    recipe: str | None,
+    times: bool,
 ) -> None:
     """Explain why the last run of NIGHT chose its reference, masters, aperture, comparison stars and baseline.
 
+    NIGHT is the folder of the raw frames, or that of the products.
+
     WHAT is a part of the name of a target, a band, a camera or a choice: reduce explain NIGHT aperture.
     """
-    say(runs.explain(night, what, out=out, everything=everything, metric=metric, recipe=recipe))
+    if times:
+        return say(runs.times_template(night, out=out))
+    return say(runs.explain(night, what, out=out, everything=everything, metric=metric, recipe=recipe))

@@ -66,6 +66,8 @@ def inject(
 ) -> None:
     """Put known transits into the raw pixels of the frames of NIGHT, reduce them, and report what was recovered.
 
+    NIGHT is the folder of the raw frames, or its folder red.
+
     For each observation: by how much the depth is off, and the shallowest transit that is recovered at 5
     sigma. Nothing in NIGHT or its products is changed.
     """

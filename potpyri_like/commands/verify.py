@@ -48,7 +48,7 @@ def verify(
     verbose: bool,
     **given: OptionValue,
 ) -> None:
-    """Verify the last run of NIGHT.
+    """Verify the last run of NIGHT, the folder of the raw frames or its folder red.
 
     Every raw file and every product is compared with its SHA-256 in run.json; then a dozen frames of each
     observation, or all of them, are computed again, and the products from them, and compared bit by bit. Nothing is

@@ -6,6 +6,7 @@ import re
 import warnings
 from typing import TYPE_CHECKING, NamedTuple
 
+import astropy.units as u
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning, NoConvergence
@@ -37,6 +38,45 @@ _UNITS = {
     "radians": "rad",
     "radian": "rad",
 }
+_PAIRS = ({"RA", "DEC"}, *({f"{letter}LON", f"{letter}LAT"} for letter in "GEHS"))
+# FITS standard 4.0, table 13; and what SCAMP, IRAF and others write.
+_PROJECTIONS = (
+    *[
+        "AZP",
+        "SZP",
+        "TAN",
+        "STG",
+        "SIN",
+        "ARC",
+        "ZPN",
+        "ZEA",
+        "AIR",
+        "CYP",
+        "CEA",
+        "CAR",
+        "MER",
+        "SFL",
+        "PAR",
+        "MOL",
+        "AIT",
+        "COP",
+        "COE",
+        "COD",
+        "COO",
+        "BON",
+        "PCO",
+        "TSC",
+        "CSC",
+        "QSC",
+    ],
+    *["HPX", "XPH", "TPV", "TPD", "TPU", "TNX", "ZPX", "NCP", "GLS"],
+)
+_FRAMES = ("ICRS", "FK5", "FK4")  # that astropy makes of RADESYS
+_FLAT = 1e-6  # short over long axis of a pixel on the sky
+_SCALES = (
+    1e-4,
+    2e4,
+)  # arcsec per pixel; interferometers have milliseconds of arc, all-sky cameras some degrees
 _FAITHFUL = 0.05  # pixels; to the sky and back
 _FAULTS = (ValueError, KeyError, MemoryError, TypeError, ArithmeticError, NoConvergence)
 
@@ -63,7 +103,10 @@ def celestial_wcs(header: RawHeader, readout: Readout) -> Solution:
     if lacking := _lacking_cards(raw):
         return Solution(None, lacking)
     try:
-        return Solution(_tried(_placed(_clean_cards(raw), readout), readout.data.shape), "")
+        cards = _clean_cards(raw)
+        if impossible := _impossible_cards(cards):
+            return Solution(None, impossible)
+        return Solution(_tried(_placed(cards, readout), readout.data.shape), "")
     except _FAULTS as error:
         said = " ".join(str(error).split())
         return Solution(None, re.sub(r"ERROR \d+ in \w+\(\) at line \d+ of file \S+: ", "", said)[:200])
@@ -73,11 +116,71 @@ def _lacking_cards(raw: fits.Header) -> str:
     """What the coordinates lack that their cards promise; "" where they are whole."""
     if not any(_SCALE.match(card) for card in raw):
         return "no CD, PC or CDELT card gives a scale"
+    for card in ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2"):
+        if card not in raw:
+            return f"there is no {card} card"
     kind = str(raw["CTYPE1"]).strip().upper() if "CTYPE1" in raw else ""
     for suffix, card in (("-SIP", "A_ORDER"), ("-TNX", "WAT1_001"), ("-ZPX", "WAT1_001")):
         if kind.endswith(suffix) and card not in raw:
             return f"CTYPE1 = {kind!r} promises a distortion, and there is no {card} card"
     return ""
+
+
+def _impossible_cards(cards: fits.Header) -> str:
+    """Which of the cleaned cards cannot be, and why; "" where all of them can."""
+    kinds = {axis: str(cards.get(f"CTYPE{axis}", "")).strip().upper() for axis in (1, 2)}
+    told = ", ".join(f"CTYPE{axis} = {kind!r}" for axis, kind in kinds.items())
+    names = {kind.partition("-")[0] for kind in kinds.values()}
+    if not any(names == pair for pair in _PAIRS):
+        return f"{told} are not two celestial axes"
+    codes = {kind.partition("-")[2].strip("-") for kind in kinds.values()}
+    projections = {code.partition("-")[0] for code in codes}
+    if unknown := projections - set(_PROJECTIONS):
+        return f"{told}: {', '.join(sorted(unknown)) or 'nothing'} is no projection of the FITS standard"
+    if len(projections) > 1:
+        return f"{told} are two different projections"
+    for axis, kind in kinds.items():
+        unit = str(cards.get(f"CUNIT{axis}", "deg")).strip() or "deg"
+        if not _is_angle(unit):
+            return f"CUNIT{axis} = {unit!r} is no unit of an angle"
+        value = (cards[f"CRVAL{axis}"] * u.Unit(unit)).to_value(u.deg)
+        if kind.partition("-")[0].endswith(("DEC", "LAT")) and not abs(value) <= 90:
+            return f"CRVAL{axis} = {cards[f'CRVAL{axis}']!r} is no {'declination' if kind[0] == 'D' else 'latitude'}"
+    frame = str(cards.get("RADESYS", cards.get("RADECSYS", ""))).strip()
+    if "RA" in names and frame and frame not in _FRAMES:
+        return f"RADESYS = {frame!r} is no celestial frame that is known here ({', '.join(_FRAMES)})"
+    return _scale_trouble(cards)
+
+
+def _scale_trouble(cards: fits.Header) -> str:
+    """Why the matrix of the coordinates leads to no place on the sky; "" where it does."""
+    which = "CD" if any(card.startswith("CD") and card[2].isdigit() for card in cards) else "PC"
+    names = [f"{which}{i}_{j}" for i, j in ((1, 1), (1, 2), (2, 1), (2, 2))]
+    default = (0.0, 0.0, 0.0, 0.0) if which == "CD" else (1.0, 0.0, 0.0, 1.0)
+    matrix = np.array([cards.get(n, d) for n, d in zip(names, default, strict=True)], float).reshape(2, 2)
+    there = [n for n in names if n in cards]
+    if which == "PC":
+        steps = [float(cards.get(f"CDELT{axis}", 1.0)) for axis in (1, 2)]
+        there += [f"CDELT{axis}" for axis in (1, 2) if f"CDELT{axis}" in cards]
+        matrix = np.diag(steps) @ matrix
+    told = ", ".join(f"{name} = {cards[name]:g}" for name in there)
+    lacking = [n for n in names if n not in cards] if which == "CD" else []
+    told += f" (no {', '.join(lacking)} card, which is 0)" if lacking else ""
+    long, short = np.linalg.svd(matrix, compute_uv=False)
+    if not short > _FLAT * long:
+        return f"{told}: the matrix of the scale is singular"
+    unit = str(cards.get("CUNIT1", "deg")).strip() or "deg"
+    scale = (np.sqrt(long * short) * u.Unit(unit)).to_value(u.arcsec)
+    low, high = _SCALES
+    return "" if low < scale < high else f"{told}: {scale:.3g} arcsec per pixel cannot be"
+
+
+def _is_angle(unit: str) -> bool:
+    """Whether text is a unit of an angle."""
+    try:
+        return bool(u.Unit(unit).is_equivalent(u.deg))
+    except (ValueError, TypeError):
+        return False
 
 
 def _cards_of(header: RawHeader, hdu: int) -> fits.Header:
@@ -114,9 +217,12 @@ def _clean_cards(raw: fits.Header) -> fits.Header:
 def _number(card: str, value: object) -> float | int:
     """The value as a number, whole where it was."""
     try:
-        return value if isinstance(value, int) else float(str(value))
+        number = value if isinstance(value, int) else float(str(value))
     except ValueError as error:
         raise ValueError(f"{card} = {value!r} is not a number") from error
+    if not np.isfinite(number):
+        raise ValueError(f"{card} = {value!r} is not a number")
+    return number
 
 
 def _placed(cards: fits.Header, readout: Readout) -> WCS:
@@ -172,6 +278,9 @@ def _tried(wcs: WCS, shape: tuple[int, int]) -> WCS:
     wcs_to_celestial_frame(wcs)
     back = wcs.all_world2pix(wcs.all_pix2world(there, 0), 0)
     off = np.abs(back - there).max()
+    if not np.isfinite(off):
+        told = ", ".join(f"CRVAL{axis} = {value:g}" for axis, value in enumerate(wcs.wcs.crval, start=1))
+        raise ValueError(f"{told} and a projection {wcs.wcs.ctype[0]} give the image no place on the sky")
     if not off < _FAITHFUL:
         raise ValueError(f"a way to the sky and back ends {off:.2g} pixels off")
     return wcs

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from datetime import date
 from typing import TYPE_CHECKING
@@ -27,7 +28,16 @@ from potpyri_like.store.header import CardValue, RawHeader, comment_of
 if TYPE_CHECKING:
     from potpyri_like.instruments.base import Instrument
 
-__all__ = ["FAULTS", "Reading", "Stamp", "date_of", "read_stamp", "read_time", "time_of"]
+__all__ = [
+    "FAULTS",
+    "Reading",
+    "Stamp",
+    "date_of",
+    "read_stamp",
+    "read_time",
+    "time_of",
+    "trouble_with_stamp",
+]
 
 _DATE_CARDS = ("DATE-OBS", "DATE-BEG", "DATE-AVG", "DATE-END")
 _TIME_CARDS = (
@@ -42,6 +52,7 @@ _TIME_CARDS = (
     "UTC",
 )
 _DAY_CARDS = ("MJD-OBS", "MJD-BEG", "MJD-AVG", "MJD-END", "MJD", "JD", "JD-OBS", "JD-BEG", "JD_UTC", "JULIAN")
+_DATED_CARDS = (*_DATE_CARDS, *_TIME_CARDS)
 _ZONE_CARDS = ("TIMEZONE", "TZ", "ZONE", "UTCOFFST", "UTOFFSET", "TIMEOFFS")
 _UTC = ("UTC", "UT", "GMT", "Z", "ZULU", "NTP")
 _UNSAID = ("", "UNKNOWN", "N/A", "NONE", "UNDEFINED")
@@ -59,6 +70,8 @@ _IS_MIDDLE = re.compile(r"\bmid(dle|point)?\b|mid-?(exp|time|obs)", re.IGNORECAS
 _IS_START = re.compile(r"\b(start|begin|beginning|begins|open)\b", re.IGNORECASE)
 _IS_LOCAL = re.compile(r"\blocal\b", re.IGNORECASE)
 
+_LONGEST_FAULT = 200  # characters of what a library says
+_LONGEST_MINUTE = 61.0  # s; with a leap second
 _A_MOMENT = 0.005  # s; two readings of one card
 _DAY_CARD_ERROR = 60.0  # s; MJD-OBS is 2 s early at LCO, 29 s late at Gemini
 _READOUT = 30.0  # s; DATE-END may be that of the file
@@ -165,11 +178,43 @@ def _stamp(day: date | None, clock: list[str | None], *, plain: bool = True) -> 
         if not 1 <= hour <= 12:
             raise ValueError(f"{hour} {half}")
         hour = hour % 12 + 12 * half.lower().startswith("p")
-    if hour > 24 or int(minutes or 0) > 59:
-        raise ValueError(f"{hour}:{minutes}")
-    total = 3600 * hour + 60 * int(minutes or 0) + float((seconds or "0").replace(",", "."))
-    offset = _zone_of(zone)
-    return Stamp(number, total, offset, plain and not half and not zone)
+    minute, second = int(minutes or 0), float((seconds or "0").replace(",", "."))
+    rest = 60 * minute + second
+    if hour > 24 or (hour == 24 and rest) or minute > 59 or second >= _LONGEST_MINUTE:
+        raise ValueError(f"{hour}:{minutes}:{seconds}")
+    offset, as_fits = _zone_of(zone), hour < 24 and "," not in (seconds or "")
+    return Stamp(number, 3600 * hour + rest, offset, plain and as_fits and not half and not zone)
+
+
+_NUMBERS_OF = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})(?:[T\s]+(\d{1,2}):(\d{1,2})(?::(\d{1,2}))?)?")
+
+
+def trouble_with_stamp(says: CardValue) -> str:
+    """What makes a card no date and time, in words; "" where it is one."""
+    text = str(says).strip()
+    if read_stamp(says) is not None:
+        return ""
+    if not isinstance(says, str):
+        return "a number, and no date"
+    if found := re.match(r"(\d{1,2})/(\d{1,2})/\d{4}", text):
+        first, second = int(found[1]), int(found[2])
+        return (
+            "which number is the month cannot be told" if max(first, second) <= 12 else "there is no such day"
+        )
+    found = _NUMBERS_OF.match(text)
+    if not found:
+        return "it cannot be read as a date"
+    _, month, day, hour, minute, second = (int(part or 0) for part in found.groups())
+    for there_is, name, number in (
+        (1 <= month <= 12, "month", month),
+        (1 <= day <= 31, "day", day),
+        (hour < 24, "hour", hour),
+        (minute < 60, "minute", minute),
+        (second < _LONGEST_MINUTE, "second", second),
+    ):
+        if not there_is:
+            return f"there is no {name} {number}"
+    return "it cannot be read as a date" if found.end() < len(text) else "there is no such day"
 
 
 def _zone_of(text: str | None) -> float | None:
@@ -556,10 +601,28 @@ def time_of(
     except FAULTS as error:
         if kind is not FrameKind.SCIENCE:
             return None
-        missing = f"no {error} card" if isinstance(error, KeyError) else str(error)
+        missing = _why_no_time(read, header, duration, error)
         raise HeaderError(
             f"{header.path.name}: no valid time in the header ({missing}); the frame is rejected"
         ) from error
+
+
+def _why_no_time(
+    read: Callable[[RawHeader, u.Quantity], Time], header: RawHeader, exposure: u.Quantity, error: Exception
+) -> str:
+    """Which card gives no time, and why, in a few words."""
+    if isinstance(error, KeyError):
+        card = str(error.args[0]) if error.args else ""
+        return f"{card} is empty" if card and header.mentions(card) else f"no {error} card"
+    watched = _Watched(**{one.name: getattr(header, one.name) for one in fields(RawHeader)})
+    with suppress(*FAULTS):
+        read(watched, exposure)
+    for card in (*_DATE_CARDS, *_TIME_CARDS, *sorted(watched.read)):
+        is_meant = card in watched.read and (card in _DATED_CARDS or repr(header[card]) in str(error))
+        why = trouble_with_stamp(header[card]) if is_meant else ""
+        if why:
+            return f"{card} = {header[card]!r}: {why}; FITS has dates as 2024-03-10T22:01:00"
+    return " ".join(str(error).split())[:_LONGEST_FAULT]
 
 
 def date_of(instrument: Instrument, header: RawHeader) -> Time | None:

@@ -20,6 +20,7 @@ from potpyri_like.options import OptionField, OptionValue, public_name, value_ty
 from potpyri_like.plugins import Plugins
 from potpyri_like.products import explanation, timing_lines
 from potpyri_like.products.declaration import instrument_page
+from potpyri_like.products.explanation import times_template as template_of_times
 from potpyri_like.products.explanation import topics
 from potpyri_like.results import STATUS_WORDS, Timing
 from potpyri_like.run.batch import Entry, Outcome, nights_in, outcome_lines, run_batch
@@ -29,7 +30,14 @@ from potpyri_like.run.output import output_of
 from potpyri_like.run.pipeline import reduce_night
 from potpyri_like.run.progress import Progress, Silent
 from potpyri_like.run.recipe import installed, loaded, options_type
-from potpyri_like.run.record import last_run, metric_word, recipe_word, run_record
+from potpyri_like.run.record import (
+    check_is_night,
+    last_run,
+    metric_word,
+    night_and_output,
+    recipe_word,
+    run_record,
+)
 from potpyri_like.run.settings import gather_options, user_options
 from potpyri_like.run.verify import Check, check_lines, verify_night
 from potpyri_like.run.watch import watch_night
@@ -64,6 +72,7 @@ __all__ = [
     "nights_in",
     "outcome_lines",
     "public_name",
+    "times_template",
     "trial_lines",
     "update",
     "value_type",
@@ -267,6 +276,7 @@ def verify(
     Parameters
     ----------
     night, out : str or Path
+        A night, or its folder `red`; the output folder, where it is another.
     every : bool
         Compute everything again, not a sample.
     seed : int, optional
@@ -282,7 +292,8 @@ def verify(
     NightError
         There is no run to verify.
     """
-    folder, output = Path(night), _path(out)
+    folder, output = night_and_output(Path(night), _path(out))
+    check_is_night(folder, output, "verify")
     known = (registry or installed())[last_run(folder, out=output).instrument]
     own = user_options(options)
     yield from verify_night(known, folder, out=output, every=every, seed=seed, own=own, progress=progress)
@@ -318,7 +329,8 @@ def inject(
     NightError
         The night was not reduced, or has no light curve.
     """
-    folder, output = Path(night), _path(out)
+    folder, output = night_and_output(Path(night), _path(out))
+    check_is_night(folder, output, "inject")
     known = (registry or installed())[last_run(folder, out=output).instrument]
     own = user_options(options)
     yield from inject_transits(
@@ -340,6 +352,7 @@ def explain(
     Parameters
     ----------
     night, out : str or Path
+        A night, or the output folder of one; the output folder.
     what : str
         A part of the name of a target, band, camera or choice: "aperture"; "" for all.
     everything : bool
@@ -354,7 +367,7 @@ def explain(
     UsageError
         It made no such choice.
     """
-    folder, output = Path(night), _path(out)
+    folder, output = night_and_output(Path(night), _path(out))
     with run_record(folder, output) as (run, _):
         lines = explanation(run, what=what, everything=everything)
         known = topics(run)
@@ -370,6 +383,23 @@ def explain(
     if run_before.recipe or recipe:
         lines.append(recipe_word(run_before, recipe))
     return lines
+
+
+def times_template(night: AnyPath, *, out: AnyPath | None = None) -> list[str]:
+    """Return an empty times.csv for a night that was reduced, as lines of text.
+
+    Parameters
+    ----------
+    night, out : str or Path
+        As of `explain`.
+
+    Raises
+    ------
+    NightError
+        There was no run.
+    """
+    with run_record(*night_and_output(Path(night), _path(out))) as (run, _):
+        return template_of_times(run)
 
 
 # -- many nights ---------------------------------------------------------------------------------------------------

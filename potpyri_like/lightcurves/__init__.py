@@ -11,7 +11,7 @@ from potpyri_like.lightcurves.fluxes import (
     rms_flux,
     segment_duration,
 )
-from potpyri_like.lightcurves.intervals import parse_intervals, select
+from potpyri_like.lightcurves.intervals import TIME_SCALES, named_scale, parse_intervals, select
 from potpyri_like.lightcurves.lags import Lag, correlation, lag
 from potpyri_like.lightcurves.metrics import Metric, named_metric, names_code
 from potpyri_like.lightcurves.periods import (
@@ -34,6 +34,7 @@ from potpyri_like.lightcurves.transit_fit import BandFit, Estimate, TransitFit
 
 __all__ = [
     "CANDIDATES",
+    "TIME_SCALES",
     "BandCurve",
     "BandFit",
     "Estimate",
@@ -63,6 +64,7 @@ __all__ = [
     "levelled",
     "multiband_periodogram",
     "named_metric",
+    "named_scale",
     "names_code",
     "parse_intervals",
     "periodogram",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
@@ -12,9 +13,17 @@ from numpy.typing import ArrayLike
 
 from potpyri_like.errors import UsageError
 
-__all__ = ["parse_intervals", "select"]
+__all__ = ["TIME_SCALES", "named_scale", "parse_intervals", "select"]
 
 _COLUMNS = ("init_time", "final_time")
+TIME_SCALES = {
+    "bjd": "bjd_tdb",
+    "bjd_tdb": "bjd_tdb",
+    "jd": "jd_utc",
+    "jd_utc": "jd_utc",
+    "jd_utc_mid": "jd_utc",
+}
+_SCALE = re.compile(r"#\s*(?:time|times|scale)\s*[:=]\s*([^\s,;]+)", re.IGNORECASE)
 _OFFSETS = (2400000.0, 2400000.5, -2400000.0, -2400000.5)  # JD - 2400000 and MJD against JD, either way
 
 
@@ -40,6 +49,31 @@ def parse_intervals(text: str, *, path_name: str) -> list[tuple[float, float]]:
     columns = _columns(*rows[0], path_name)
     read = [(*_interval(row, columns, f"{path_name}, line {n}"), n) for n, row in rows[1:]]
     return _without_overlap(sorted(read), path_name)
+
+
+def named_scale(text: str, *, path_name: str) -> str:
+    """Return the scale of time that a comment of such a table names, as in "# time: BJD_TDB"; "" where none does.
+
+    Returns
+    -------
+    str
+        "bjd_tdb", "jd_utc" or "".
+
+    Raises
+    ------
+    UsageError
+        It is another one.
+    """
+    for number, line in enumerate(io.StringIO(text.lstrip("\ufeff")), start=1):
+        if found := _SCALE.match(line.strip()):
+            scale = TIME_SCALES.get(found[1].lower(), "")
+            if not scale:
+                raise UsageError(
+                    f"{path_name}, line {number}: {found[1]} is no scale of time that is known here;"
+                    " write BJD_TDB or JD_UTC"
+                )
+            return scale
+    return ""
 
 
 def select(

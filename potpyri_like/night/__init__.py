@@ -9,7 +9,7 @@ from potpyri_like.night.files import (
     is_ours,
     list_files,
 )
-from potpyri_like.night.names import band_slug, dated, slug, with_folder
+from potpyri_like.night.names import band_slug, bare_reason, dated, slug, with_folder
 from potpyri_like.night.night import FrameRow, Night, ObservationSet, rejected
 from potpyri_like.night.scanning import Memory, edits_by_file, rows_of, scan
 
@@ -22,6 +22,7 @@ __all__ = [
     "Night",
     "ObservationSet",
     "band_slug",
+    "bare_reason",
     "check_apart",
     "check_is_folder",
     "dated",

@@ -16,7 +16,7 @@ from potpyri_like.night.amplifiers import part_in_words
 from potpyri_like.night.files import NIGHT_TABLE, RUN_RECORD
 from potpyri_like.store import OWN_FOLDER
 
-__all__ = ["band_slug", "dated", "set_folders", "set_marks", "slug", "with_folder"]
+__all__ = ["band_slug", "bare_reason", "dated", "set_folders", "set_marks", "slug", "with_folder"]
 
 _OWN_NAMES = ("cals", "log", OWN_FOLDER, NIGHT_TABLE, RUN_RECORD, "report.html")
 _SIGNS = {
@@ -38,6 +38,22 @@ def with_folder(file: str, reason: str) -> str:
     for bare in (name, name.rpartition("[")[0]):
         if bare and reason.startswith(f"{bare}:"):
             return file + reason[len(bare) :]
+    return reason
+
+
+def bare_reason(file: str, reason: str) -> str:
+    """A reason without the name of its frame in front, as it stands beside that name in a table.
+
+    Parameters
+    ----------
+    file : str
+        The frame's path within the night, with the plane where there is one.
+    reason : str
+    """
+    name = PurePath(file).name
+    for whole in (file, name, file.rpartition("[")[0], name.rpartition("[")[0]):
+        if whole and reason.startswith(f"{whole}: "):
+            return reason[len(whole) + 2 :]
     return reason
 
 

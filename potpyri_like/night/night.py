@@ -24,7 +24,7 @@ from potpyri_like.night.fitting import (
     unfit_in_words,
 )
 from potpyri_like.night.incidental import last, with_asides
-from potpyri_like.night.names import dated, set_folders, set_marks, with_folder
+from potpyri_like.night.names import bare_reason, dated, set_folders, set_marks, with_folder
 from potpyri_like.night.pointings import with_fields
 from potpyri_like.night.spellings import other_spellings, with_one_spelling
 from potpyri_like.store import Unopened, one_line
@@ -284,7 +284,7 @@ class Night:
         for row in (*self.rows, *self.absent()):
             status, reason = after.get(row.file, (row.status, row.reason))
             values = _row_values(row.info) if row.info else _edited_values(self.edits.get(row.file, Edit()))
-            rows.append((row.file, *values, status, one_line(reason)))
+            rows.append((row.file, *values, status, one_line(bare_reason(row.file, reason))))
         table = Table(rows=rows, names=_COLUMNS + _MORE_COLUMNS, dtype=[str] * 6 + [float] + [str] * 7)
         table["exposure"].unit = u.s
         table.meta["instrument"] = self.instrument.name

@@ -9,6 +9,7 @@ import numpy as np
 
 from potpyri_like.errors import UsageError
 from potpyri_like.lightcurves import (
+    TIME_SCALES,
     BandFit,
     TransitFit,
     beta_at,
@@ -17,11 +18,7 @@ from potpyri_like.lightcurves import (
     select,
     time_averaging,
 )
-from potpyri_like.options import Options
-from potpyri_like.photometry import (
-    LightCurve,
-    rms,
-)
+from potpyri_like.photometry import LightCurve, Series, rms
 from potpyri_like.primitives.fields import (
     AVERAGING,
     LIGHT_CURVE,
@@ -31,7 +28,7 @@ from potpyri_like.primitives.fields import (
 from potpyri_like.primitives.fit_transit import usable_flux
 from potpyri_like.primitives.points import SERIES_FRAMES
 from potpyri_like.primitives.stage import SetStage, Tools, Work
-from potpyri_like.results import Problem, SetResult
+from potpyri_like.results import Choice, Problem, SetResult
 from potpyri_like.stages import Input
 
 __all__ = ["AverageOverTime"]
@@ -63,10 +60,15 @@ class AverageOverTime(SetStage):
         if curve is None or len(curve.time) < SERIES_FRAMES:
             return work
         residuals = np.where(np.isfinite(usable_flux(curve)), curve.residuals, np.nan)
-        try:
-            residuals = np.where(_out_of_transit(curve, tools.options), residuals, np.nan)
-        except UsageError as error:
-            work = work.found(problems=[Problem(work.observed.name, "out of transit", str(error))])
+        if tools.options.out_of_transit is not None:
+            try:
+                chosen, why = _out_of_transit(curve, work.result[SERIES], tools.options.out_of_transit)
+            except UsageError as error:
+                work = work.found(problems=[Problem(work.observed.name, "out of transit", str(error))])
+            else:
+                told = f"{np.count_nonzero(chosen)} of {len(chosen)} points"
+                work = work.found(choices=[Choice("out of transit", told, why)])
+                residuals = np.where(chosen, residuals, np.nan)
         averaging = time_averaging(curve.time, residuals)
         noise = {
             **curve.noise,
@@ -77,19 +79,42 @@ class AverageOverTime(SetStage):
         return work.found(averaging=averaging, light_curve=replace(curve, noise=noise))
 
 
-def _out_of_transit(curve: LightCurve, options: Options) -> np.ndarray:
-    """The points in the intervals that the observer gave; all where none was given.
+def _out_of_transit(curve: LightCurve, series: Series, given: str) -> tuple[np.ndarray, str]:
+    """The points in the intervals that the observer gave, and how these were read.
 
     Raises
     ------
     UsageError
-        An interval holds no point.
+        An interval holds no point, or is of a scale in which the points have no times.
     """
-    if options.out_of_transit is None:
-        return np.ones(len(curve.time), bool)
-    pairs = [part.split(":") for part in options.out_of_transit.split(",")]
+    words = given.split(None, 1)
+    scale = TIME_SCALES.get(words[0].lower(), "")
+    told = words[1] if scale else given
+    pairs = [part.split(":") for part in told.split(",")]
     intervals = [(float(start), float(end)) for start, end in pairs]
-    return select(curve.time, intervals, path_name="out_of_transit")
+    own = TIME_SCALES[curve.time_name]
+    times = curve.time if scale in ("", own) else _other_times(curve, series, scale)
+    mask = select(times, intervals, path_name="out of transit")
+    read = f"{scale.upper()}, as they say" if scale else f"{own.upper()}, the scale of the light curve"
+    return mask, f"in the intervals that were given, read as {read}"
+
+
+def _other_times(curve: LightCurve, series: Series, scale: str) -> np.ndarray:
+    """The times of a light curve's points in the scale that is not its own.
+
+    Raises
+    ------
+    UsageError
+        There are none: the target has no coordinates.
+    """
+    times = series.bjd_tdb if scale == "bjd_tdb" else series.jd_utc
+    if times is None:
+        raise UsageError(
+            "the intervals are in BJD_TDB, and the light curve has JD_UTC: the target has no coordinates;"
+            " give --radec 'RA DEC'"
+        )
+    by_frame = dict(zip(series.frames, times, strict=True))
+    return np.array([by_frame[frame] for frame in curve.frames])
 
 
 def _duration(transit: TransitFit | None) -> float:

@@ -242,8 +242,13 @@ def _star_candidates(table: StarTable) -> tuple[Candidate, ...]:
     return tuple(
         Candidate(
             f"star {star}",
-            f"weight {table.weight[star]:.3f}, rms {1e3 * table.rms[star]:.2f} ppt",
+            f"weight {table.weight[star]:.3f}, rms {_ppt(table.rms[star])}",
             table.why[star],
         )
         for star in order
     )
+
+
+def _ppt(rms: float) -> str:
+    """The rms of a star in words; one that was not judged has none."""
+    return f"{1e3 * rms:.2f} ppt" if np.isfinite(rms) else "unknown"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from potpyri_like.errors import RegistrationError, UsageError
+from potpyri_like.errors import RegistrationError
 from potpyri_like.frame import FrameInfo
 from potpyri_like.instruments.colours import pixel_of_file
 from potpyri_like.night import ObservationSet
@@ -295,7 +295,7 @@ def _target_frame(observed: ObservationSet, name: str | None) -> FrameInfo:
     for info in observed.frames:
         if name in (info.label, info.path.name, str(info.path)):
             return info
-    raise UsageError(f"--target-frame {name}: no science frame of {observed.name} has that name")
+    raise RegistrationError(f"--target-frame {name} is none of the frames of {observed.name}")
 
 
 def _is_same(one: Work, other: Work) -> bool:

@@ -52,5 +52,6 @@ def _pixel_of(wcs: WCS, coordinates: SkyCoord) -> tuple[tuple[float, float] | No
     except (NoConvergence, ValueError) as error:
         return None, f"its WCS cannot be inverted ({str(error).partition(chr(10))[0]})"
     if not np.isfinite([x, y]).all():
-        return None, "the WCS puts the coordinates on the opposite side of the sky"
+        centre = ", ".join(f"CRVAL{axis} = {value:g}" for axis, value in enumerate(wcs.wcs.crval, start=1))
+        return None, f"by {centre} the coordinates are on the opposite side of the sky"
     return (float(x), float(y)), ""

@@ -211,7 +211,10 @@ def _naming_lines(report: RunReport) -> list[str]:
         why = next((c.why for c in result.choices if c.what == "target" and c.chosen == "not named"), "")
         if why:
             lines.append(f"{_shortened(result.observed.target)}: {why}")
-    return list(dict.fromkeys(lines))
+    lines = list(dict.fromkeys(lines))
+    more = len(lines) - NAMED
+    rest = [f"and so for {plural(more, 'other target')} (see the page)"] if more > 0 else []
+    return [*lines[:NAMED], *rest]
 
 
 def leads_the_fit(result: SetResult) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from potpyri_like.lightcurves import TIME_SCALES
 from potpyri_like.products.words import plural
 
-__all__ = ["explanation", "topics"]
+__all__ = ["explanation", "times_template", "topics"]
 
 _SHOWN = 12  # rejected candidates of each choice
 
@@ -60,10 +61,37 @@ def _choice_lines(choice: Mapping[str, Any], everything: bool) -> Iterator[str]:
     lost = [c for c in candidates if c["lost"]]
     shown = lost if everything else lost[:_SHOWN]
     if lost:
-        yield f"    chosen from {len(candidates)}; {plural(len(lost), 'candidate')} rejected:"
+        taken = len(candidates) - len(lost)  # of a baseline none: a constant is no candidate
+        some = f"chosen from {len(candidates)}; {plural(len(lost), 'candidate')} rejected:"
+        yield f"    {some if taken else plural(len(lost), 'candidate') + ', all rejected:'}"
     wide = max((len(c["name"]) for c in shown), default=0)
     wider = max((len(c["figures"]) for c in shown), default=0)
     for c in shown:
         yield f"      {c['name']:<{wide}}  {c['figures']:<{wider}}  {c['lost']}".rstrip()
     if len(shown) < len(lost):
         yield f"      ... and {len(lost) - len(shown)} more (--all)"
+
+
+def times_template(run: Mapping[str, Any]) -> list[str]:
+    """An empty times.csv for a night, as lines: the scale of its light curves, and what is known of the transit.
+
+    Parameters
+    ----------
+    run : mapping
+        The contents of run.json.
+    """
+    sets = [result for result in run.get("sets", ()) if result.get("light_curve")]
+    names = [result["light_curve"]["time"] for result in sets]
+    scale = TIME_SCALES.get(names[0], "bjd_tdb") if names else "bjd_tdb"
+    lines = [
+        f"# time: {scale.upper()}",
+        "# intervals out of transit, in days, one in each line: 2460380.4012,2460380.4187",
+    ]
+    for result in sets:
+        fit = result.get("transit")
+        if fit and TIME_SCALES.get(fit["time"] or "") == scale:
+            tc, half = fit["tc"]["value"], fit["t14"]["value"] / 2
+            lines.append(
+                f"# {result['target']}: the fitted transit lasts from {tc - half:.5f} to {tc + half:.5f}"
+            )
+    return [*dict.fromkeys(lines), "init_time,final_time"]

@@ -36,6 +36,7 @@ __all__ = [
 
 NAMED = 3  # of what is counted in one line
 _REJECTED = "rejected"
+_NUMBER = re.compile(r"(?<!\d-)(?<!\d)\d+(\.\d+)?(e[+-]?\d+)?(?!-?\d)")  # but no date
 FRAME = "frame"  # the stage of a problem with a raw frame that no stage told of
 
 
@@ -188,22 +189,25 @@ def graded(problems: Sequence[Problem]) -> Iterator[tuple[Grade, str]]:
 
 
 def grouped(problems: Iterable[Problem]) -> list[str]:
-    """A line for each problem; remarks of one kind share a line, which counts them."""
+    """A line for each problem; remarks of one kind share a line, which counts them, and so do many problems alike."""
     kinds: dict[str, list[Problem]] = defaultdict(list)
     for problem in problems:
         kinds[_kind_of(problem)].append(problem)
     lines = []
     for alike in kinds.values():
-        lines += [_counted(alike)] if len(alike) > 1 else [with_subject(p.what, p.why) for p in alike]
+        together = alike[0].grade is Grade.REMARK or len(alike) > NAMED
+        told = [alike] if together else [[problem] for problem in alike]
+        lines += [
+            _counted(some) if len(some) > 1 else with_subject(some[0].what, some[0].why) for some in told
+        ]
     return lines
 
 
 def _kind_of(problem: Problem) -> str:
-    """What remarks share that one line counts: the reason without the names and numbers that differ."""
-    if problem.grade is not Grade.REMARK:
-        return f"{problem.stage}|{problem.what}|{problem.why}"
-    alike = re.sub(r"(?<!\d-)(?<!\d)\d+(\.\d+)?(?!-?\d)", "#", _bare_reason(problem))  # dates stay
-    return f"{_is_of_frame(problem)}|{alike}"
+    """What problems share that one line counts: the reason without the names and numbers that differ."""
+    alike = _NUMBER.sub("#", _bare_reason(problem))
+    stage = "" if problem.grade is Grade.REMARK else problem.stage
+    return f"{_is_of_frame(problem)}|{stage}|{alike}"
 
 
 def _is_of_frame(problem: Problem) -> bool:

@@ -13,7 +13,7 @@ from potpyri_like.primitives.borrowed_masters import judged
 from potpyri_like.products import aligned
 from potpyri_like.results import Grade
 from potpyri_like.run.output import output_of
-from potpyri_like.run.record import last_run, run_record
+from potpyri_like.run.record import last_run, night_and_output, run_record
 from potpyri_like.store.library import (
     LARGEST_MASTER,
     LibraryEntry,
@@ -51,6 +51,7 @@ def add_night(night: Path, *, out: Path | None = None) -> list[Added]:
     Parameters
     ----------
     night : Path
+        Or its output folder.
     out : Path, optional
         Where its products are, if not in NIGHT/red.
 
@@ -65,6 +66,7 @@ def add_night(night: Path, *, out: Path | None = None) -> list[Added]:
     ProductError
         The library cannot be written.
     """
+    night, out = night_and_output(night, out)
     output = output_of(night, out)
     digests = last_run(night, out=out).products
     with run_record(night, out) as (run, _):

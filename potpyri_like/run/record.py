@@ -11,14 +11,22 @@ from typing import Any
 
 from potpyri_like.errors import NightError, UsageError
 from potpyri_like.lightcurves import named_metric
-from potpyri_like.night import RUN_RECORD, check_is_folder
+from potpyri_like.night import RUN_RECORD, check_is_folder, is_ours
 from potpyri_like.options import Options, without_authority
 from potpyri_like.recipe_file import CodeFile, names_file
 from potpyri_like.run.output import output_of
 from potpyri_like.run.recipe import options_type
-from potpyri_like.store import one_line
+from potpyri_like.store import OWN_FOLDER, one_line
 
-__all__ = ["LastRun", "last_run", "metric_word", "recipe_word", "run_record"]
+__all__ = [
+    "LastRun",
+    "check_is_night",
+    "last_run",
+    "metric_word",
+    "night_and_output",
+    "recipe_word",
+    "run_record",
+]
 
 
 @dataclass(frozen=True)
@@ -111,6 +119,41 @@ def recipe_word(run: LastRun, again: str | None) -> str:
     if run.recipe_is_other(again):
         return f"{again} differs from the recipe of that run, {run.recipe}: it has another SHA-256"
     return f"{again} is the recipe of that run: it has the same SHA-256"
+
+
+def night_and_output(folder: Path, out: Path | None) -> tuple[Path, Path | None]:
+    """The night and the output folder that are meant where either may be named.
+
+    Which night a folder elsewhere belongs to is not asked of its run.json, which may be a stranger's: it stands for
+    itself.
+
+    Parameters
+    ----------
+    folder : Path
+        A night, or the folder of its products.
+    out : Path or None
+        The output folder, where it was named beside the night.
+
+    Returns
+    -------
+    (Path, Path or None)
+        The night, and its output folder; None: `red` in it.
+    """
+    if out is not None or not is_ours(folder):
+        return folder, out
+    whole = folder if folder.name not in ("", "..") else folder.resolve()
+    if whole.name == OWN_FOLDER and not whole.is_symlink():
+        return whole.parent, None
+    return folder, folder
+
+
+def check_is_night(folder: Path, out: Path | None, verb: str) -> None:
+    """Raise a UsageError where raw frames are wanted, and an output folder elsewhere was named without its night."""
+    if out is not None and out == folder:
+        raise UsageError(
+            f"{folder}: that is an output folder, and its raw frames lie elsewhere; name both: reduce {verb}"
+            f" NIGHT --out {folder}"
+        )
 
 
 def last_run(folder: Path, *, out: Path | None = None) -> LastRun:

@@ -41,12 +41,13 @@ _COPY = "verify_"  # begins the name of the folder in which all is made again
 
 @dataclass(frozen=True)
 class Check:
-    """One check: what was verified, how many, and those that differ; or only a remark."""
+    """One check: what was verified, how many, those that differ, and what was not compared; or only a remark."""
 
     what: str
     count: int = 0
     wrong: tuple[str, ...] = ()
     is_word: bool = False
+    besides: tuple[str, ...] = ()
 
 
 def verify_night(
@@ -115,11 +116,10 @@ def verify_night(
             workers(run.options.jobs, run.options.scheduler, most=worth(night))
         )
         made = _made_again(night, run, again)
-        lost = {frame for frame, _ in again.expected}
-        yield Check("frames recomputed", len(again.computed | lost), tuple(sorted({*again.differing, *lost})))
+        yield again.frames_compared()
         wanted = {name: digest for name, digest in run.products.items() if name != RUN_RECORD}
         wrong = [name for name in sorted({*made, *wanted}) if made.get(name) != wanted.get(name)]
-        yield Check("products recreated", len(made), tuple(wrong))
+        yield Check("products recreated", len({*made, *wanted}), tuple(wrong))
 
 
 def _verifier(
@@ -184,8 +184,10 @@ class Verifier(Runner):
         Where the products to verify are.
     every : bool
     random : Random
-    computed : set of str
-        Frames that were computed again.
+    computed, compared : set of str
+        Frames that were computed again; those of them of which the run had left what they are compared with.
+    rejected : set of str
+        Frames that could not be used, again.
     differing : set of str
         Those whose outcome is not the same to the bit.
     expected : dict of (str, str) to bytes
@@ -198,6 +200,8 @@ class Verifier(Runner):
     every: bool = False
     random: random.Random = field(default_factory=random.Random)
     computed: set[str] = field(default_factory=set)
+    compared: set[str] = field(default_factory=set)
+    rejected: set[str] = field(default_factory=set)
     differing: set[str] = field(default_factory=set)
     expected: dict[tuple[str, str], bytes] = field(default_factory=dict)
     products: Collection[str] = ()
@@ -226,6 +230,7 @@ class Verifier(Runner):
             not job.kept and (outcome.info.label, job.key) in self.images
         ):  # what is compared is the saved image
             self.computed.add(outcome.info.label)
+            self.compared.add(outcome.info.label)
             self.differing |= {outcome.info.label} if outcome.reason else set()
         return again
 
@@ -234,9 +239,22 @@ class Verifier(Runner):
         self.computed.add(frame)
         expected = self.expected.pop((frame, job.key), None)
         outcome = replace(outcome, **joined(part_of(outcome, step) for step in job.kept_of(outcome.stage)))
-        if expected is not None and _content_of(outcome) != expected:
-            self.differing.add(frame)
+        self.rejected |= {frame} if outcome.rejected else set()
+        if expected is not None:
+            self.compared.add(frame)
+            self.differing |= {frame} if _content_of(outcome) != expected else set()
         return outcome
+
+    def frames_compared(self) -> Check:
+        """The frames that were computed again and compared; one that was rejected, in both runs, is no result."""
+        lost = {frame for frame, _ in self.expected}
+        wrong = {*self.differing, *lost}
+        rejected = self.rejected - wrong
+        bare = self.computed - self.compared - wrong - rejected
+        besides = [f"{len(rejected)} rejected again"] * bool(rejected)
+        besides += [f"{len(bare)} without an earlier result to compare with"] * bool(bare)
+        count = len((self.compared | wrong) - rejected)
+        return Check("frames recomputed", count, tuple(sorted(wrong)), besides=tuple(besides))
 
     def recall(self, product: str, key: Callable[[], str]) -> Kept:
         return None if self.every else self.copied(product, super().recall(product, key))
@@ -304,7 +322,7 @@ def check_lines(check: Check) -> list[str]:
     """One check in words."""
     if check.is_word:
         return [check.what]
-    head = f"{check.what}: {check.count}"
+    head, besides = f"{check.what}: {check.count}", "".join(f"; {words}" for words in check.besides)
     if not check.wrong:
-        return [f"{head}, all unchanged"]
-    return [f"{head}, {len(check.wrong)} CHANGED", *(f"  {name}" for name in check.wrong)]
+        return [f"{head}, all unchanged{besides}" if check.count else f"{head}{besides}"]
+    return [f"{head}, {len(check.wrong)} CHANGED{besides}", *(f"  {name}" for name in check.wrong)]

@@ -12,7 +12,7 @@ import astropy.units as u
 from jinja2 import Environment, StrictUndefined
 
 from potpyri_like.identity import versions
-from potpyri_like.night import FrameRow
+from potpyri_like.night import FrameRow, bare_reason
 from potpyri_like.options import ENGINE, told_value
 from potpyri_like.products.page.images import image, master_image
 from potpyri_like.products.page.links import Link, address, below, target_folder
@@ -25,6 +25,7 @@ __all__ = ["night_page"]
 
 _TEMPLATE = "page.html.j2"
 _MOST_OPEN_ROWS = 20
+_MOST_ROWS = 2000  # of a table: a browser draws them at once, and the page stays below a megabyte
 _VERDICTS = {
     0: ("good", "The night was reduced; nothing is missing."),
     1: ("bad", "Nothing could be reduced."),
@@ -83,14 +84,16 @@ def _page_view(report: RunReport, images: Mapping[str, bytes]) -> dict[str, obje
         "tally": _tally(report),
         "targets": [target_view(report, results, images) for results in _by_target(report).values()],
         "masters": _master_views(report, images),
-        "remarked": [_row_view(row) for row in remarked],
+        "remarked": [_row_view(row) for row in remarked[:_MOST_ROWS]],
+        "remarked_count": len(remarked),
         "remarks_open": len(remarked) <= _MOST_OPEN_ROWS,
         "options": [
             (name, str(told_value(name, value)), origin)
             for name, (value, origin) in sorted(report.options.items())
             if name not in ENGINE
         ],
-        "frames": [_row_view(row) for row in final_rows(report)],
+        "frames": [_row_view(row) for row in final_rows(report)[:_MOST_ROWS]],
+        "frames_count": len(report.night.rows),
         "links": [
             Link(path, address(path))
             for path in report.of_several
@@ -171,5 +174,5 @@ def _row_view(row: FrameRow) -> dict[str, str]:
     exposure = "" if info is None else short(float(info.exposure.to_value(u.s)))
     empty = {"kind": "", "camera": "", "band": ""}
     target = "" if info is None else info.target
-    words = {"file": row.file, "status": row.status, "reason": row.reason}
+    words = {"file": row.file, "status": row.status, "reason": bare_reason(row.file, row.reason)}
     return {**empty, **known, **words, "target": target, "time": time, "exposure": exposure}
