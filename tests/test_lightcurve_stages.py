@@ -10,7 +10,14 @@ from fake_report import make_set
 from potpyri_like.frame import FrameFlag, StarFlag
 from potpyri_like.photometry import choose_aperture
 from potpyri_like.primitives.compare_stars import aperture_choice, without_drifting
-from potpyri_like.primitives.points import for_choices, with_clouds, with_flags, without_mistaken
+from potpyri_like.primitives.points import (
+    for_choices,
+    with_clouds,
+    with_disagreement,
+    with_flags,
+    with_odd_light,
+    without_mistaken,
+)
 from potpyri_like.primitives.star_table import star_table
 
 BAD = 20
@@ -325,3 +332,41 @@ def test_seeing_that_jumps_from_frame_to_frame_is_no_focus(measured):
     series, _ = measured
     fwhm = 6 * np.random.default_rng(2).lognormal(0, 0.18, 40)
     assert not np.any(with_flags(replace(series, fwhm=fwhm), [False] * 40).flags & FrameFlag.POOR_SEEING)
+
+
+def test_exposures_of_different_length_are_no_cloud_and_a_cloud_in_a_long_one_is(measured):
+    (series, _), target = measured, 2
+    exposure = np.where(np.arange(len(series.frames)) % 3 == 0, 20.0, 60.0)
+    times = (exposure / 60)[:, None, None]
+    mixed = replace(
+        series, exposure=exposure, flux=series.flux * times, flux_err=series.flux_err * np.sqrt(times)
+    )
+    plain = with_clouds(series, target).flags
+    np.testing.assert_array_equal(with_clouds(mixed, target).flags, plain)
+    cloudy = mixed.flux.copy()
+    cloudy[10] *= 0.4  # with as much light as the short ones have
+    flags = with_clouds(replace(mixed, flux=cloudy), target).flags
+    assert np.flatnonzero(flags != plain).tolist() == [10] and flags[10] & FrameFlag.CLOUD
+
+
+def test_a_frame_whose_comparison_stars_disagree_is_flagged_and_its_errors_hold_it(measured):
+    (series, _), target = measured, 2
+    flux = series.flux.copy()
+    others = [star for star in range(flux.shape[1]) if star != target][:15]
+    flux[7, others[: len(others) // 2]] *= 0.9
+    found = with_disagreement(replace(series, flux=flux), target)
+    assert np.flatnonzero(found.flags & FrameFlag.DISAGREE).tolist() == [7]
+    assert "comparison stars disagree" in found.reasons[7]
+    assert np.nanmin(found.flux_err[7] / np.abs(flux[7])) > 0.04
+    np.testing.assert_array_equal(found.flux_err[6], series.flux_err[6])
+    assert with_disagreement(series, target) is series
+
+
+def test_a_star_that_is_struck_again_and_again_lies_on_a_bad_pixel(measured):
+    series, _ = measured
+    flags = series.star_flags.copy()
+    flags[:, 2] |= int(StarFlag.COSMIC_RAY)
+    flags[5, 3] |= int(StarFlag.COSMIC_RAY)
+    found = with_odd_light(replace(series, star_flags=flags)).star_flags
+    assert not (found[:, 2] & StarFlag.COSMIC_RAY).any() and (found[:, 2] & StarFlag.BAD_PIXEL).all()
+    assert np.argwhere(found & StarFlag.COSMIC_RAY).tolist() == [[5, 3]]

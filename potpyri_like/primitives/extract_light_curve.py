@@ -18,6 +18,9 @@ from potpyri_like.stages import Input
 __all__ = ["ExtractLightCurve"]
 
 
+_FEWEST = 3  # points that have a scatter
+
+
 @dataclass(frozen=True)
 class ExtractLightCurve(SetStage):
     """The light curve of the target, 1 out of transit."""
@@ -65,7 +68,7 @@ def _no_curve(star: int | None, table: StarTable | None, why: str) -> str:
 def _no_figures(work: Work, curve: LightCurve) -> Problem:
     """What is said of a light curve too few of whose points were measured, or too few of them without a flag."""
     measured = int(np.isfinite(curve.flux).sum())
-    if measured < 2:
+    if measured < _FEWEST:
         why = f"star {curve.star} was measured in too few frames"
         few = curve.time.size < SERIES_FRAMES  # as a test or a misspelt name has
         return Problem(work.observed.name, "light curve", why, Grade.REMARK if few else Grade.MISSING)
@@ -83,6 +86,8 @@ def _light_curve(work: Work, series: Series, table: StarTable, star: int) -> Lig
     level = baseline(flux if out.all() else np.where(out, np.nan, flux), series.time)
     flux, error = flux / level, error / level
     clear = np.where(out, np.nan, flux)
+    if np.isfinite(clear).sum() < _FEWEST:
+        clear = np.full(len(flux), np.nan)  # two points have no scatter to speak of
     used = np.flatnonzero(table.weight)
     aperture = work.result.aperture
     return LightCurve(
