@@ -107,6 +107,7 @@ class FrameFlag(IntFlag):
     POOR_SEEING = 16  # FWHM far above that of the night
     TRAILED = 32  # the stars are far longer than those of the night
     DISAGREE = 64  # no common factor describes what happened to the comparison stars
+    CUT = 128  # the observer's own condition holds (--reject)
 
 
 class StarFlag(IntFlag):
@@ -145,6 +146,7 @@ EXCLUDED_FROM: Mapping[int, Purpose] = MappingProxyType(
         int(FrameFlag.POOR_SEEING): _EVERYTHING,
         int(FrameFlag.TRAILED): _EVERYTHING,
         int(FrameFlag.DISAGREE): _EVERYTHING,
+        int(FrameFlag.CUT): _EVERYTHING,
         int(StarFlag.SATURATED) << STAR_FLAG_SHIFT: _EVERYTHING,
         int(StarFlag.COSMIC_RAY) << STAR_FLAG_SHIFT: _EVERYTHING,
         int(StarFlag.FILLED) << STAR_FLAG_SHIFT: _EVERYTHING,

@@ -140,6 +140,10 @@ class Options:
         form=_STARS,
         give="star numbers, as in 3,5,8 or C1:3,5,8",
     )
+    reject: str | None = _option(
+        "Exclude the points for which a condition on the columns of lightcurve.ecsv holds: 'sky > 300 or fwhm > 6'.",
+        metavar="CONDITION",
+    )
     aperture: float | None = _option(
         "Aperture radius in FWHM, instead of the radius with the least noise.", metavar="FWHM"
     )

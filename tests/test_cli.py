@@ -285,6 +285,7 @@ def test_every_option_of_the_command_line_reaches_the_pipeline(here, asked):
         "masters": "cals",
         "pedestal": "auto",
         "no_flat": True,
+        "reject": "fwhm > 6",
         "no_dark": True,
         "jobs": 2,
         "scheduler": "tcp://10.0.0.1:8786",

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from fake_report import make_set
 
+from potpyri_like.errors import UsageError
 from potpyri_like.frame import FrameFlag, StarFlag
 from potpyri_like.photometry import choose_aperture
 from potpyri_like.primitives.compare_stars import aperture_choice, without_drifting
 from potpyri_like.primitives.points import (
     for_choices,
     with_clouds,
+    with_cuts,
     with_disagreement,
     with_flags,
     with_odd_light,
@@ -370,3 +372,14 @@ def test_a_star_that_is_struck_again_and_again_lies_on_a_bad_pixel(measured):
     found = with_odd_light(replace(series, star_flags=flags)).star_flags
     assert not (found[:, 2] & StarFlag.COSMIC_RAY).any() and (found[:, 2] & StarFlag.BAD_PIXEL).all()
     assert np.argwhere(found & StarFlag.COSMIC_RAY).tolist() == [[5, 3]]
+
+
+def test_the_observers_condition_flags_the_frames_for_which_it_holds(measured):
+    series, _ = measured
+    limit = float(np.nanquantile(series.fwhm, 0.9))
+    found = with_cuts(series, 2, f"fwhm > {limit}")
+    cut = series.fwhm > limit
+    assert cut.any() and ((found.flags & FrameFlag.CUT) > 0).tolist() == cut.tolist()
+    assert all("--reject fwhm >" in found.reasons[i] for i in np.flatnonzero(cut))
+    with pytest.raises(UsageError, match="--reject 'seeing > 3': there is no column seeing"):
+        with_cuts(series, None, "seeing > 3")

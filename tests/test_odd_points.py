@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from potpyri_like.errors import UsageError
 from potpyri_like.frame import MaskBit, StarFlag
-from potpyri_like.photometry import disagreement, measure_stars, odd_light, plateau
+from potpyri_like.photometry import disagreement, measure_stars, odd_light, plateau, points_where
 from potpyri_like.photometry.psf import Profile
 
 FWHM, SKY, N_FRAMES = 4.5, 60.0, 16
@@ -166,3 +167,42 @@ def test_the_brightest_star_of_a_steady_night_is_not_cut_off(rng, spread):
 def test_few_stars_or_points_tell_of_no_level(rng):
     assert plateau(*peaks(rng, seeing=np.full(3, 4.0), full=115000.0)) == np.inf
     assert plateau(*peaks(rng, seeing=np.full(20, 4.0), full=90000.0, n_stars=3)) == np.inf
+
+
+COLUMNS = {"sky": np.array([100.0, 200, 300, np.nan]), "fwhm": np.array([3.0, 7, 3, 7])}
+
+
+@pytest.mark.parametrize(
+    ("condition", "wanted"),
+    [
+        ("sky > 150", [False, True, True, False]),
+        ("sky>150 and fwhm<6", [False, False, True, False]),
+        ("sky > 250 or fwhm > 6", [False, True, True, True]),
+        ("not (fwhm > 6)", [True, False, True, False]),
+        ("100 <= sky < 250", [True, True, False, False]),
+        ("fwhm == 3 and sky != 300", [True, False, False, False]),
+        ("-sky < -250", [False, False, True, False]),
+        ("1 > 2", [False] * 4),
+    ],
+)
+def test_a_condition_holds_where_it_says(condition, wanted):
+    assert points_where(condition, COLUMNS).tolist() == wanted
+
+
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        ("skye > 3", "no column skye; there are fwhm, sky"),
+        ("sky >", "not understood"),
+        ("sky", "no comparison"),
+        ("sky + 1 > 3", "neither a column nor a number"),
+        ("__import__('os').system('true') > 0", "neither a column nor a number"),
+        ("sky in (1, 2)", "neither a column nor a number"),
+        ("sky > 'a'", "neither a column nor a number"),
+        ("(" * 500 + "sky > 1" + ")" * 500, "not understood|longer"),
+        ("sky > " + "1" * 2000, "longer than 1000"),
+    ],
+)
+def test_anything_else_is_no_condition_and_runs_nothing(condition, said):
+    with pytest.raises(UsageError, match=said):
+        points_where(condition, COLUMNS)

@@ -6,6 +6,7 @@ from potpyri_like.photometry.bins import Bins, bin_series
 from potpyri_like.photometry.budget import BUDGET_CLOSED, NoiseBudget, close_budget, noise_terms, photons_seen
 from potpyri_like.photometry.centroids import CENTROIDS, refine_positions
 from potpyri_like.photometry.choice import ApertureChoice, airmass_drift, choose_aperture, rank_variables
+from potpyri_like.photometry.cuts import points_where
 from potpyri_like.photometry.detect import Stars, detect_stars, frame_fwhm
 from potpyri_like.photometry.ensemble import (
     Ensemble,
@@ -113,6 +114,7 @@ __all__ = [
     "photons_seen",
     "plateau",
     "point_to_point",
+    "points_where",
     "profile_at",
     "rank_variables",
     "refine_positions",

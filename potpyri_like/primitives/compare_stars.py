@@ -28,6 +28,7 @@ from potpyri_like.primitives.points import (
     for_choices,
     unfit,
     with_clouds,
+    with_cuts,
     with_disagreement,
     with_odd_light,
     with_plateau,
@@ -73,6 +74,8 @@ class CompareStars(SetStage):
 
     def __call__(self, work: Work, tools: Tools) -> Work:
         series, full = with_plateau(work.result[SERIES])  # flags first: what is bad chooses nothing
+        if tools.options.reject is not None:
+            series = with_cuts(series, work.target_star, tools.options.reject)
         series = with_odd_light(series)
         series = with_clouds(series, work.target_star)
         series = with_disagreement(series, work.target_star)

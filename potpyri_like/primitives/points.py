@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from potpyri_like.errors import UsageError
 from potpyri_like.frame import STAR_FLAG_SHIFT, FrameFlag, Purpose, StarFlag, excluded
 from potpyri_like.photometry import (
     Series,
@@ -16,6 +17,7 @@ from potpyri_like.photometry import (
     nan_median,
     odd_light,
     plateau,
+    points_where,
     robust_rms,
     running_median,
 )
@@ -29,6 +31,7 @@ __all__ = [
     "point_flags",
     "unfit",
     "with_clouds",
+    "with_cuts",
     "with_disagreement",
     "with_flags",
     "with_odd_light",
@@ -164,6 +167,46 @@ def with_clouds(series: Series, target: int | None) -> Series:
             for why, part in zip(series.reasons, lost, strict=True)
         ),
     )
+
+
+def with_cuts(series: Series, star: int | None, condition: str) -> Series:
+    """The series with the frames flagged for which the observer's condition holds.
+
+    Parameters
+    ----------
+    series : Series
+    star : int or None
+        Whose position, sky and peak count; without one those of the brightest.
+    condition : str
+        See `points_where`.
+
+    Raises
+    ------
+    UsageError
+        It is not understood.
+    """
+    which = 0 if star is None else star
+    columns = {
+        **series.columns(which),
+        "jd_utc_mid": series.jd_utc,
+        series.time_name: series.time,
+        "exposure": series.exposure,
+        "ellipticity": series.ellipticity,
+        "rotation": series.rotation,
+        "matched": series.matched,
+        "peak": series.peak[:, which],
+        "dx": series.shift[:, 0],
+        "dy": series.shift[:, 1],
+    }
+    try:
+        cut = points_where(condition, columns)
+    except UsageError as error:
+        raise UsageError(f"--reject {condition!r}: {error}") from error
+    reasons = tuple(
+        "; ".join(filter(None, (why, f"--reject {condition}" if out else "")))
+        for why, out in zip(series.reasons, cut, strict=True)
+    )
+    return replace(series, flags=series.flags | np.where(cut, int(FrameFlag.CUT), 0), reasons=reasons)
 
 
 def with_odd_light(series: Series) -> Series:

@@ -38,6 +38,7 @@ _FRAME_WORDS = {
     FrameFlag.POOR_SEEING: "poor seeing",
     FrameFlag.TRAILED: "stars trailed",
     FrameFlag.DISAGREE: "comparison stars disagree",
+    FrameFlag.CUT: "rejected by the observer's condition",
 }
 _STAR_WORDS = {
     StarFlag.SATURATED: "saturated pixel in the aperture",
@@ -62,6 +63,7 @@ FLAG_NAMES = {  # short, for counts of frames
     int(FrameFlag.POOR_SEEING): "poor seeing",
     int(FrameFlag.TRAILED): "stars trailed",
     int(FrameFlag.DISAGREE): "comparison stars disagree",
+    int(FrameFlag.CUT): "rejected by --reject",
 }
 TIME_MEANINGS = {
     "bjd_tdb": "BJD_TDB of mid-exposure: barycentric Julian date, light travel time to the target included",
