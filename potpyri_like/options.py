@@ -147,6 +147,12 @@ class Options:
     aperture: float | None = _option(
         "Aperture radius in FWHM, instead of the radius with the least noise.", metavar="FWHM"
     )
+    annulus: str | None = _option(
+        "Inner and outer radius of the sky annulus in FWHM, instead of 4,6.",
+        metavar="IN,OUT",
+        form=r"\s*(\d+\.?\d*|\.\d+)\s*,\s*(\d+\.?\d*|\.\d+)\s*",
+        give="two radii in FWHM, as in 4,6",
+    )
     photometer: str = _option(
         "Photometry method: aperture, optimal (profile-weighted), psf (profile fitting, for blends), shape (the star's"
         " contour, enlarged), mask (circles of whole sub-pixels), or one of a plugin.",

@@ -284,6 +284,7 @@ def test_every_option_of_the_command_line_reaches_the_pipeline(here, asked):
         "animation": "no",
         "masters": "cals",
         "pedestal": "auto",
+        "annulus": "3,5",
         "no_flat": True,
         "reject": "fwhm > 6",
         "no_dark": True,

@@ -20,7 +20,7 @@ from potpyri_like.photometry.photometers import BUILT_IN
 from potpyri_like.primitives import Measure, imaging, timeseries
 from potpyri_like.primitives.fields import MEASUREMENT
 from potpyri_like.primitives.gather_series import GatherSeries
-from potpyri_like.primitives.measure import radii_of, sizes_of
+from potpyri_like.primitives.measure import annulus_of, radii_of, sizes_of
 from potpyri_like.primitives.stage import Setup
 from potpyri_like.registration import Registration
 from potpyri_like.results import Reference
@@ -223,3 +223,15 @@ def test_another_photometer_measures_all_frames_again(tmp_path):
     assert options["photometer"]["value"] == "optimal" and options["centroid"]["value"] == "frozen"
     wrong = run("OPTICAM", tmp_path / "night", "--photometer", "optimel")
     assert wrong.status == 2 and "did you mean optimal" in wrong.err
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"), [("3,5", (18.0, 30.0)), ((4.0, 6.0), (24.0, 36.0)), ("1, 1.2", (6.0, 14.0))]
+)
+def test_the_annulus_is_that_which_was_asked_for_and_wide_enough(given, wanted):
+    assert annulus_of(Measure(annulus=given), SimpleNamespace(fwhm=6.0)) == pytest.approx(wanted)
+
+
+def test_an_annulus_inside_out_is_a_wrong_command():
+    with pytest.raises(UsageError, match="inner radius"):
+        annulus_of(Measure(annulus="6,4"), SimpleNamespace(fwhm=6.0))

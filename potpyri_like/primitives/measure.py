@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from potpyri_like.encoding import fingerprint
+from potpyri_like.errors import UsageError
 from potpyri_like.frame import Frame
 from potpyri_like.hookspecs import hookimpl
 from potpyri_like.photometry import (
@@ -63,8 +64,8 @@ class Measure(FrameStage):
         One of `CENTROIDS`.
     radii : str
         "fixed": in pixels, for the set; "fwhm": they and the sky's annulus follow the FWHM of each frame.
-    annulus : (float, float)
-        Of the sky, in FWHM.
+    annulus : (float, float) or str
+        Of the sky, in FWHM; "4,6" as an observer writes it.
     recentre : float
         How far a star may be from where the transform puts it, in FWHM.
     sampling : float
@@ -83,12 +84,12 @@ class Measure(FrameStage):
     )
     version = 2
     gives = (MEASUREMENT,)
-    takes = ("photometer", "centroid", "radii")
+    takes = ("photometer", "centroid", "radii", "annulus")
     computes = ("astropy", "numpy", "photutils", "scipy", "sep")
     photometer: Photometer = field(default_factory=Aperture)
     centroid: str = "windowed"
     radii: str = "fixed"
-    annulus: tuple[float, float] = (4.0, 6.0)
+    annulus: tuple[float, float] | str = (4.0, 6.0)
     recentre: float = 0.5
     sampling: float = 5.0
     sky_sampling: float = 2.5
@@ -148,5 +149,15 @@ def radii_of(stage: Measure, reference: Reference) -> np.ndarray:
 
 
 def annulus_of(stage: Measure, reference: Reference) -> tuple[float, float]:
-    """Inner and outer radius of the sky in pixels; wide enough for its level to be well known."""
-    return sky_annulus(*stage.annulus, fwhm=reference.fwhm)
+    """Inner and outer radius of the sky in pixels; wide enough for its level to be well known.
+
+    Raises
+    ------
+    UsageError
+        The inner one is not the smaller.
+    """
+    given = stage.annulus.split(",") if isinstance(stage.annulus, str) else stage.annulus
+    inner, outer = map(float, given)
+    if not 0 < inner < outer:
+        raise UsageError(f"--annulus {inner:g},{outer:g}: the inner radius has to be the smaller one")
+    return sky_annulus(inner, outer, fwhm=reference.fwhm)
