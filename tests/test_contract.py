@@ -321,7 +321,7 @@ def test_a_binning_that_is_none_names_its_cards():
 def test_calibrations_that_no_frame_can_be_name_their_remedy(kinds, words):
     instrument = type("Lacking", (Least,), {"kinds": kinds})
     result = check_instrument(instrument)[-1]
-    assert (result.name, result.passed) == ("a synthetic night is reduced to its truth", False)
+    assert (result.name, result.passed) == ("a synthetic night is reduced to its true values", False)
     assert f"declare calibration = {words}, or their kinds" in result.message
 
 
@@ -331,7 +331,7 @@ def test_a_level_that_nothing_tells_names_the_pedestal():
         calibration = Calibration(bias=False, dark=False, flat=False)
 
     message = check_instrument(Level)[-1].message
-    assert "are not light" in message
+    assert "are a pedestal, not light" in message
     assert "declare the level, as in Camera(pedestal=1000 * u.adu" in message
     assert "Calibration(bias=True)" in message
 

@@ -179,7 +179,7 @@ def test_where_no_candidate_was_taken_none_is_counted_as_taken():
     lines = explanation({"sets": [one]})
     assert "    9 candidates, all rejected:" in lines and not any("out of" in line for line in lines)
     choice["candidates"] = [*lost, {"name": "y", "figures": "", "lost": ""}]
-    assert "    chosen out of 10; 9 candidates rejected:" in explanation({"sets": [one]})
+    assert "    chosen from 10; 9 candidates rejected:" in explanation({"sets": [one]})
 
 
 def test_the_template_of_times_names_the_scale_and_the_transit():
