@@ -104,7 +104,7 @@ def test_colours_that_only_their_times_tell_are_rejected_as_well(tmp_path):
     cubes(tmp_path / "a")
     rejected = scan(tmp_path / "a", plain_with(colour="reject")()).rejected
     assert len(rejected) == 18
-    assert rejected[0].reason.startswith("light_0.fits[0]: a colour of one exposure")
+    assert rejected[0].reason.startswith("light_0.fits[0]: one colour plane of a single exposure")
     cubes(tmp_path / "b", step=180.0)
     assert not scan(tmp_path / "b", plain_with(colour="reject")()).rejected
 

@@ -755,7 +755,7 @@ def test_one_flipped_bit_shows_in_the_datasum(tmp_path, at):
     content = bytearray(path.read_bytes())
     content[2880 + at] ^= 0x10
     path.write_bytes(content)
-    with pytest.raises(PixelError, match=r"a\.fits: the pixels of HDU 0 do not add up to DATASUM = \d+"):
+    with pytest.raises(PixelError, match=r"a\.fits: the pixels of HDU 0 do not match DATASUM = \d+"):
         pixels(path)
 
 
