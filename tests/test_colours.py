@@ -94,7 +94,7 @@ def test_colours_may_be_rejected_or_be_times_as_the_camera_declares(tmp_path):
     cubes(tmp_path, COLORTYP="RGB")
     rejected = scan(tmp_path, plain_with(colour="reject")()).rejected
     assert len(rejected) == 18
-    words = "light_0.fits[0]: its planes are red, green and blue of one exposure (COLORTYP = RGB)"
+    words = "light_0.fits[0]: its planes are red, green and blue of a single exposure (COLORTYP = RGB)"
     assert rejected[0].reason.startswith(words)
     infos = scan(tmp_path, plain_with(colour="times")()).frames
     assert len(infos) == 18 and not any(info.colour for info in infos)
