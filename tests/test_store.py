@@ -347,7 +347,9 @@ def test_a_truncated_file_is_rejected_by_name(raw, suffix, part):
 def test_a_file_that_lacks_its_last_pixel_is_truncated(raw, picture, missing):
     whole = BLOCK + picture.nbytes
     raw.write_bytes(raw.read_bytes()[: whole - missing])
-    with pytest.raises(PixelError, match=rf"raw\.fits: truncated: {whole - missing} bytes, whereas .* {whole};"):
+    with pytest.raises(
+        PixelError, match=rf"raw\.fits: truncated: {whole - missing} bytes, whereas .* {whole};"
+    ):
         read_header(raw)
 
 
