@@ -222,8 +222,8 @@ class Options:
         form=r"[A-Za-z][\w-]*(\s*,\s*[A-Za-z][\w-]*)*",
     )
     save: str | None = _option(
-        "Also write images. frames: each calibrated frame, to TARGET/BAND/frames; the next run continues from them."
-        " --until Calibrate implies it.",
+        "Also write images. WHAT is frames: every calibrated frame, written to TARGET/BAND/frames; the next run"
+        " continues from them. --until Calibrate implies it.",
         metavar="WHAT,...",
         form=r"[a-z]\w*(\s*,\s*[a-z]\w*)*",
         give="what to save, as in frames",
@@ -244,8 +244,9 @@ class Options:
         own=_of_the_user,
     )
     pedestal: str | None = _option(
-        "The pedestal, if there is no bias, overscan or declared value. By default it is estimated from the scatter of"
-        " the sky and subtracted from the science frames; auto: from the flats, too; none: it is not subtracted.",
+        "What to do about the pedestal if there is no bias, overscan or declared value. Default: estimate it from the"
+        " scatter of the sky and subtract it from the science frames; auto: subtract it from the flats as well; none:"
+        " do not subtract it.",
         choices=("auto", "none"),
     )
     no_flat: bool = _option("Do not divide by a flat.", False)

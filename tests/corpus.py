@@ -184,7 +184,7 @@ def broken_headers() -> list[Case]:
     unreadable = r"not a readable FITS file|corrupt|cannot be|is invalid"
     cannot = unreadable
     no_image = "no image in it|not a readable FITS file"
-    large = "too large|truncated"
+    large = "too large|can hold|truncated"
     return [
         bad(
             "no_end.fits", lambda s: s.raw.replace(b"END".ljust(CARD), b" " * CARD), unreadable + "|truncated"
@@ -310,8 +310,8 @@ def misfits() -> list[Case]:
         return s.showing(s.image[:, :128])
 
     return [
-        bad("smaller.fits", smaller, "128 x 160 pixels, where "),
-        bad("transposed.fits", lambda s: s.showing(s.image[:150].T), "150 x 160 pixels, where "),
+        bad("smaller.fits", smaller, "128 x 160 pixels, whereas "),
+        bad("transposed.fits", lambda s: s.showing(s.image[:150].T), "150 x 160 pixels, whereas "),
         bad(
             "no_camera.fits",
             lambda s: s.saying(SERIALN="VSC-99999", FILTER="H-alpha"),
@@ -380,7 +380,9 @@ def packed() -> list[Case]:
             broken + "|corrupt",
         ),
         bad(
-            "huge.fits.fz", lambda s: tiled_with(s, "ZNAXIS1", "ZNAXIS1 =           2000000000"), "too large"
+            "huge.fits.fz",
+            lambda s: tiled_with(s, "ZNAXIS1", "ZNAXIS1 =           2000000000"),
+            "can hold|too large",
         ),
         bad(
             "heap.fits.fz",

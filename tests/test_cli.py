@@ -182,8 +182,8 @@ def test_a_night_that_is_not_there_or_empty_is_exit_1_with_one_sentence_and_no_f
     (here / "file.fits").write_bytes(b"")
     for name, told in {
         "gone": "reduce: gone: there is no such folder",
-        "empty": "reduce: empty: no .fit, .fits or .fts file in it or below",
-        "file.fits": "reduce: file.fits: it is a file, where a folder is expected",
+        "empty": "reduce: empty: no .fit, .fits or .fts file in it or its subfolders",
+        "file.fits": "reduce: file.fits: it is a file, whereas a folder is expected",
     }.items():
         ran = run("OPTICAM", name, *out)
         assert ran.status == 1 and one_sentence(ran) == told

@@ -335,7 +335,7 @@ class TestDoubts:
             ("2024-02-30T22:01:00", "there is no such day"),
             ("2024-03-10T22:75:00", "there is no minute 75"),
             ("0000-00-00T00:00:00", "there is no month 0"),
-            ("03/04/2024 22:01:00", "which number is the month cannot be told"),
+            ("03/04/2024 22:01:00", "it is unclear which number is the month"),
             ("yesterday", "it cannot be read as a date"),
             (20240310.5, "a number, and no date"),
         ],

@@ -94,7 +94,7 @@ def test_colours_may_be_rejected_or_be_times_as_the_camera_declares(tmp_path):
     cubes(tmp_path, COLORTYP="RGB")
     rejected = scan(tmp_path, plain_with(colour="reject")()).rejected
     assert len(rejected) == 18
-    words = "light_0.fits[0]: its planes are red, green and blue of one exposure (COLORTYP = RGB)"
+    words = "light_0.fits[0]: its planes are red, green and blue of a single exposure (COLORTYP = RGB)"
     assert rejected[0].reason.startswith(words)
     infos = scan(tmp_path, plain_with(colour="times")()).frames
     assert len(infos) == 18 and not any(info.colour for info in infos)
@@ -104,7 +104,7 @@ def test_colours_that_only_their_times_tell_are_rejected_as_well(tmp_path):
     cubes(tmp_path / "a")
     rejected = scan(tmp_path / "a", plain_with(colour="reject")()).rejected
     assert len(rejected) == 18
-    assert rejected[0].reason.startswith("light_0.fits[0]: a colour of one exposure")
+    assert rejected[0].reason.startswith("light_0.fits[0]: one colour plane of a single exposure")
     cubes(tmp_path / "b", step=180.0)
     assert not scan(tmp_path / "b", plain_with(colour="reject")()).rejected
 

@@ -253,7 +253,7 @@ def test_focus_and_test_frames_need_no_rule_and_masters_do():
     info = described({"IMAGETYP": "Focus"}, Toy)
     assert (info.kind, info.decided_by) == (
         OTHER,
-        "a frame for the telescope's setting, not for science: IMAGETYP is 'focus'",
+        "a frame for setting up the telescope, not for science: IMAGETYP is 'focus'",
     )
     with pytest.raises(
         HeaderError, match="with kinds=COMMON_KINDS in the declaration of TOY it is to be excluded"

@@ -61,7 +61,7 @@ def test_one_cube_of_another_size_does_not_outvote_the_files_of_a_night(tmp_path
     cube(tmp_path / "cube.fits", 40)
     scanned = scan(tmp_path, Plain())
     assert len(scanned.frames) == 8 and len(scanned.rejected) == 40
-    assert "96 x 96 pixels, where 8 others" in scanned.rejected[0].reason
+    assert "96 x 96 pixels, whereas 8 others" in scanned.rejected[0].reason
 
 
 def test_one_frame_of_another_size_does_not_outvote_a_cube(tmp_path):

@@ -124,7 +124,7 @@ def test_a_folder_of_products_is_made_in_the_place_of_a_link_with_one_sentence(r
 
 def test_a_plain_file_in_the_place_of_a_folder_stays_and_is_named(red):
     (red / "WASP-0").write_text("notes")
-    with pytest.raises(ProductError, match="WASP-0 is a file, where a folder is expected"):
+    with pytest.raises(ProductError, match="WASP-0 is a file, whereas a folder is expected"):
         Output(red).write_text("WASP-0/a.txt", "new")
     assert (red / "WASP-0").read_text() == "notes"
 

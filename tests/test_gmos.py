@@ -520,7 +520,11 @@ class TestKind:
             ({}, "science", "OBSTYPE is 'object'"),
             ({"OBSCLASS": "partnerCal", "OBJECT": "PG1323-086"}, "science", ""),
             ({"OBSCLASS": "dayCal", "OBJECT": "Twilight"}, "flat", "OBJECT matches"),
-            ({"OBSCLASS": "dayCal", "OBJECT": "GCALflat"}, "other", "a calibration of the daytime"),
+            (
+                {"OBSCLASS": "dayCal", "OBJECT": "GCALflat"},
+                "other",
+                "a daytime calibration, not an image of the sky",
+            ),
             ({"OBSCLASS": "dayCal", "OBSTYPE": "FLAT", "OBJECT": "GCALflat"}, "flat", ""),
             ({"OBSCLASS": "dayCal", "OBSTYPE": "BIAS"}, "bias", ""),
             ({"OBSCLASS": "progCal"}, "science", ""),
@@ -650,7 +654,7 @@ class TestNodAndShuffle:
         assert info.mid_time.isot == "2020-02-17T00:07:15.000"
         (note,) = info.notes
         assert note == (
-            "time: UTSTART = '23:50:00.0' and UTEND = '00:24:30.0' are 2070.0 s apart, of an exposure of 1800.0 s (the"
+            "time: UTSTART = '23:50:00.0' and UTEND = '00:24:30.0' are 2070.0 s apart, for an exposure of 1800.0 s (the"
             " shutter was closed in between, as in nod and shuffle); the middle between them is taken"
         )
         shuffled = described(primary(**self.CARDS, NODPIX=42))
@@ -705,7 +709,7 @@ class TestMissing:
         assert not described(header).notes
         lost = RawHeader(header.path, header.hdus[:-1], header.inside)
         assert described(lost).notes == (
-            "file: 5 images, where NCCDS, NAMPS and DETNROI announce 6: amplifiers are missing in it",
+            "file: 5 images, whereas NCCDS, NAMPS and DETNROI announce 6: amplifiers are missing in it",
         )
 
     def test_a_section_that_leaves_its_image_is_rejected(self):

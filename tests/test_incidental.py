@@ -207,7 +207,7 @@ def test_focus_frames_cost_no_status_and_no_line_of_their_own(monkeypatch):
     assert not [line for line in lines if "no dark frames" in line]
     assert lines[0].startswith("WASP-0 ")
     assert (
-        "1 other target with few frames, or of focus and test frames: focus (30 frames) (see the page)"
+        "1 other target with few frames, or with only focus and test frames: focus (30 frames) (see the page)"
         in lines
     )
 

@@ -116,16 +116,16 @@ def test_a_night_without_its_own_takes_the_librarys_and_keeps_its_copy(reduced_n
     listed = run("library", "list", "opticam")
     assert "2025-02-19" in listed.out and "electrons/s" in listed.out
     done = run("OPTICAM", bare_night, "--fit", "none", "--jobs", 1)
-    assert "from the library, is used" in done.out and "not flat-fielded" not in done.out
+    assert "in the library is used instead" in done.out and "not flat-fielded" not in done.out
     made = masters_of(bare_night)
-    assert made["flat"]["rung"] == "of 2025-02-19, 2 days before"
+    assert made["flat"]["rung"] == "of 2025-02-19 (2 days before)"
     copy = bare_night / "red" / made["flat"]["product"]
     own = reduced_night / "red" / masters_of(reduced_night)["flat"]["product"]
     np.testing.assert_array_equal(fits.getdata(copy), fits.getdata(own))
     before = copy.read_bytes()
     shutil.rmtree(shelves)  # as on another computer
     again = run("OPTICAM", bare_night, "--fit", "none", "--jobs", 1, "--stars", 20)
-    assert "from the library, is used" in again.out
+    assert "in the library is used instead" in again.out
     assert copy.read_bytes() == before
     anew = run("OPTICAM", bare_night, "--fit", "none", "--jobs", 1, "--redo")
     assert "not flat-fielded" in anew.out and "library" not in anew.out
@@ -141,7 +141,7 @@ def test_masters_of_a_folder_come_first_and_only_the_user_names_it(
     assert "masters = " in rejected.err and "a night may not set" in rejected.err
     assert "not flat-fielded" in rejected.out
     done = run("OPTICAM", bare_night, "--fit", "none", "--jobs", 1, "--masters", folder)
-    assert "from the cals, is used" in done.out and "not flat-fielded" not in done.out
+    assert "in the cals is used instead" in done.out and "not flat-fielded" not in done.out
     for more in ((), ("--all",)):
         assert run("verify", bare_night, *more).status == 0
     assert run("OPTICAM", bare_night, "--masters", tmp_path / "none").status == 1

@@ -283,7 +283,7 @@ def test_one_bad_frame_of_few_is_rejected_by_name_and_the_others_serve(clean_nig
     [
         (lambda counts, level, noise: level + noise, "the cap on"),
         (lambda counts, level, noise: np.ones_like(counts), "calibrated already"),
-        (lambda counts, level, noise: level + 0.04 * (counts - level), "where flats of"),
+        (lambda counts, level, noise: level + 0.04 * (counts - level), "whereas flats of"),
     ],
     ids=["the cap on", "normalised", "faint"],
 )
@@ -462,7 +462,7 @@ def test_a_read_noise_declared_three_times_too_small_shows_in_the_biases(night, 
             path, lambda counts: counts + rng.normal(0, 13, counts.shape)
         )  # 17 electron, with 6 of its own 18
     (doubt,) = doubts_of(reduced(night)[0])
-    assert "scatter by 18 electrons, where a read noise of 6 electrons is declared" in doubt
+    assert "scatter by 18 electrons, whereas a read noise of 6 electrons is declared" in doubt
 
 
 @pytest.mark.slow

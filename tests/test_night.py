@@ -158,7 +158,8 @@ def test_products_are_not_reduced_as_a_night(tmp_path):
     (tmp_path / "night.ecsv").write_text("")
     (tmp_path / "run.json").write_text("{}")
     with pytest.raises(
-        NightError, match="products of an earlier run lie there; give the folder of the raw frames"
+        NightError,
+        match="that folder contains the products of an earlier run; give the folder of the raw frames",
     ):
         scan(tmp_path, TOY)
 
@@ -190,7 +191,7 @@ def test_a_night_of_links_alone_is_told_to_be_one(tmp_path):
     write(tmp_path / "elsewhere/a.fits")
     (tmp_path / "night").mkdir()
     (tmp_path / "night/a.fits").symlink_to(tmp_path / "elsewhere/a.fits")
-    with pytest.raises(NightError, match="1 links that leave it are passed over"):
+    with pytest.raises(NightError, match="1 links that point outside it are ignored"):
         scan(tmp_path / "night", TOY)
 
 
@@ -241,11 +242,11 @@ def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path, monkeypatch):
 
 
 def test_a_folder_without_frames_is_one_sentence(tmp_path):
-    with pytest.raises(NightError, match=r"^\S+: no \.fit, \.fits or \.fts file in it or below$"):
+    with pytest.raises(NightError, match=r"^\S+: no \.fit, \.fits or \.fts file in it or its subfolders$"):
         scan(tmp_path, TOY)
     with pytest.raises(NightError, match=r"^\S+gone: there is no such folder$"):
         scan(tmp_path / "gone", TOY)
-    with pytest.raises(NightError, match=r"^\S+a\.fits: it is a file, where a folder is expected$"):
+    with pytest.raises(NightError, match=r"^\S+a\.fits: it is a file, whereas a folder is expected$"):
         scan(write(tmp_path / "a.fits"), TOY)
 
 
@@ -327,7 +328,7 @@ def test_a_frame_of_another_shape_is_rejected_with_both_shapes(tmp_path):
     night = scan(tmp_path, TOY)
     (row,) = night.rejected
     assert row.reason == (
-        "d.fits: 10 x 6 pixels, where 3 others of WASP-0 in R have 8 x 6; the frame is rejected"
+        "d.fits: 10 x 6 pixels, whereas 3 others of WASP-0 in R have 8 x 6; the frame is rejected"
     )
     assert len(night.sets()) == 1 and len(night.sets()[0].frames) == 3
 
@@ -548,7 +549,7 @@ def test_the_statuses_of_a_run_do_not_bind_the_next(tmp_path, first):
 def test_a_table_of_another_instrument_is_not_obeyed(tmp_path, first, caplog):
     first.meta["instrument"] = "OPTICAM"
     night = scan(tmp_path / "night", TOY, edited=edited(first, "b.fits", status="leave out"))
-    assert len(night.frames) == 4 and "night.ecsv is of a run with OPTICAM" in caplog.text
+    assert len(night.frames) == 4 and "night.ecsv comes from a run with OPTICAM" in caplog.text
 
 
 def test_a_row_of_a_file_that_is_gone_is_told_and_a_new_file_is_used(tmp_path, first, caplog):

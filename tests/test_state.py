@@ -80,7 +80,7 @@ def test_darks_of_another_temperature_are_not_mixed_and_that_is_said(tmp_path):
     )
     (observed,) = night.sets()
     assert [info.label for info in observed.darks] == ["dark1.fits", "dark3.fits"]
-    assert observed.unfit == {"dark": "of +5 degrees Celsius, the science frames of -10"}
+    assert observed.unfit == {"dark": "at +5 degrees Celsius, the science frames at -10"}
     assert "degrees Celsius" in by_file(night)["dark2.fits"].reason
     assert not by_file(night)["dark1.fits"].reason
 
@@ -103,8 +103,8 @@ def test_calibrations_of_another_gain_or_offset_are_not_mixed(tmp_path):
     (observed,) = night.sets()
     assert [len(some) for some in (observed.biases, observed.darks, observed.flats)] == [1, 0, 1]
     assert observed.unfit == {
-        "bias": "of gain 200, the science frames of gain 100",
-        "dark": "of offset 50, the science frames of offset 30",
+        "bias": "with gain 200, the science frames with gain 100",
+        "dark": "with offset 50, the science frames with offset 30",
     }
     assert "gain and offset" in by_file(night)["bias2.fits"].reason
 

@@ -58,7 +58,7 @@ def both(tmp_path_factory):
 def test_each_of_two_nights_is_reduced_as_if_it_were_alone(both, tmp_path):
     folder, report = both
     assert report.exit_status == 0
-    assert "there is none of the night" not in lines(report, folder)
+    assert "none was taken on the night" not in lines(report, folder)
     for number, evening in enumerate(NIGHTS, 1):
         alone = tmp_path / f"n{number}"
         shutil.copytree(folder / f"n{number}", alone)
@@ -131,9 +131,10 @@ def test_a_night_without_flats_takes_the_nearest_and_says_how_far_it_is(tmp_path
     report = reduce_night(Small(), tmp_path, options=OPTIONS)
     told = lines(report, tmp_path)
     assert (
-        "flat: there is none of the night of 2024-03-10; that of 2024-03-08, 2 days before, is used" in told
+        "flat: none was taken on the night of 2024-03-10; the one from 2024-03-08 (2 days before) is used instead"
+        in told
     )
-    assert told.count("there is none of the night") == 1
+    assert told.count("none was taken on the night") == 1
     flats = [result.masters.flat.product for result in report.sets]
     assert [name[:8] for name in flats] == ["20240308", "20240308", "20240315"]
     assert report.exit_status == 0
@@ -150,8 +151,14 @@ def test_each_borrowed_master_is_named_with_its_own_days(tmp_path):
             n=6,
         )
     said = lines(reduce_night(Small(), tmp_path, options=OPTIONS), tmp_path)
-    assert "there is none of the night of 2024-03-08; that of 2024-03-10, 2 days after, is used" in said
-    assert "there is none of the night of 2024-03-15; that of 2024-03-10, 5 days before, is used" in said
+    assert (
+        "none was taken on the night of 2024-03-08; the one from 2024-03-10 (2 days after) is used instead"
+        in said
+    )
+    assert (
+        "none was taken on the night of 2024-03-15; the one from 2024-03-10 (5 days before) is used instead"
+        in said
+    )
 
 
 @pytest.mark.slow
@@ -160,7 +167,7 @@ def test_one_night_with_flats_of_another_date_keeps_plain_folders_and_names_the_
     calibrations(tmp_path, "2024-03-11T18:30", kinds=("flat",))
     calibrations(tmp_path / "old", "2024-02-10T18:30", kinds=("flat",))
     report = reduce_night(Small(), tmp_path, options=OPTIONS)
-    assert "that of 2024-03-11, 1 day after, is used" in lines(report, tmp_path)
+    assert "the one from 2024-03-11 (1 day after) is used instead" in lines(report, tmp_path)
     assert [result.observed.folder for result in report.sets] == ["WASP-0/r"]
     flat = report.sets[0].masters.flat
     assert (flat.product, len(flat.inputs)) == ("cals/master_flat_main_r_1x1.fits", 3)
@@ -170,7 +177,7 @@ def test_one_night_with_flats_of_another_date_keeps_plain_folders_and_names_the_
 def test_flats_of_the_morning_after_are_those_of_the_night(tmp_path):
     night(tmp_path, "2024-03-10", kinds=("bias",), n=6)
     calibrations(tmp_path, "2024-03-11T06:30", kinds=("flat",))
-    assert "there is none of the night" not in lines(
+    assert "none was taken on the night" not in lines(
         reduce_night(Small(), tmp_path, options=OPTIONS), tmp_path
     )
 
@@ -184,7 +191,7 @@ def test_flats_that_are_all_rejected_make_room_for_those_of_the_nearest_night(tm
     night(tmp_path / "n2", "2024-03-11", n=6)
     report = reduce_night(Small(), tmp_path, options=OPTIONS)
     assert report.sets[0].masters.flat.product.startswith("20240311/")
-    assert "that of 2024-03-11, 1 day after, is used" in lines(report, tmp_path)
+    assert "the one from 2024-03-11 (1 day after) is used instead" in lines(report, tmp_path)
 
 
 @pytest.mark.slow

@@ -225,7 +225,7 @@ def test_a_night_whose_raw_files_are_gone_is_exit_1_after_they_are_named(night):
         path.unlink()
     ran = run("verify", night)
     assert ran.status == 1 and "raw files: 12, 12 CHANGED" in ran.out
-    assert ran.err.splitlines()[-1] == f"reduce: {night}: no .fit, .fits or .fts file in it or below"
+    assert ran.err.splitlines()[-1] == f"reduce: {night}: no .fit, .fits or .fts file in it or its subfolders"
 
 
 def test_the_output_folder_stands_for_its_night_and_one_elsewhere_asks_for_it(night, tmp_path):
@@ -340,7 +340,7 @@ def test_a_night_without_a_run_is_exit_1_and_says_what_to_do(tmp_path):
     )
     for folder, told in {
         "gone": "there is no such folder",
-        "file": "it is a file, where a folder is expected",
+        "file": "it is a file, whereas a folder is expected",
     }.items():
         (tmp_path / "file").write_text("")
         ran = run("verify", tmp_path / folder)

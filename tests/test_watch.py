@@ -300,7 +300,7 @@ def test_what_is_no_night_is_one_sentence_and_leaves_nothing(tmp_path, products)
     (tmp_path / "file").write_text("")
     for folder, told in {
         tmp_path / "gone": "there is no such folder",
-        tmp_path / "file": "it is a file, where a folder is expected",
+        tmp_path / "file": "it is a file, whereas a folder is expected",
         products: "contains products of an earlier run; give the folder of the raw frames",
     }.items():
         ran = run("watch", "OPTICAM", folder, "--idle", 1)

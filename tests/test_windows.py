@@ -97,7 +97,9 @@ def test_a_window_without_a_place_is_said_once_and_one_with_a_place_is_not(tmp_p
         assert len(scanned.without_place) == 4 * number
         said = [problem for problem in _problems(scanned) if "window" in problem.why]
         assert len(said) == number
-        assert all(problem.why.startswith("4 calibration frames: ") for problem in said)
+        assert all(
+            problem.why.startswith("4 calibration frames: each fits no science frame: ") for problem in said
+        )
 
 
 def _problems(scanned):

@@ -36,7 +36,7 @@ _WORST_FIRST = (NOTHING_REDUCED, WRONG_COMMAND, SOMETHING_MISSING, DOUBTFUL)
 )
 @click.argument("nights", nargs=-1, required=True, metavar="NIGHT...")
 @click.option(
-    "--instrument", metavar="NAME", help="The instrument of all nights for which no list names one."
+    "--instrument", metavar="NAME", help="The instrument for every night whose list does not name one."
 )
 @click.option("--out", type=PATH, metavar="DIR", help="Write to DIR/NAME-OF-NIGHT instead of NIGHT/red.")
 @click.pass_context
@@ -50,8 +50,8 @@ def batch(
     """Reduce many nights, and end with a table of the results.
 
     NIGHT is a folder, or a file that names nights, one per line: NIGHT or INSTRUMENT NIGHT. The instrument
-    is the one named, else that of an earlier run, else the one that understands the headers. Each night's
-    own reduce.toml applies to it. The exit status is that of the worst night: 1 before 2, 3 and 4.
+    is the one named, otherwise that of an earlier run, otherwise the one whose declaration fits the headers.
+    Each night's own reduce.toml applies to it. The exit status is that of the worst night: 1 before 2, 3 and 4.
     """
     registry, (flags, options) = registry_of(ctx), split_flags(given)
     entries = [replace(e, instrument=e.instrument or instrument or "") for e in runs.nights_in(nights)]

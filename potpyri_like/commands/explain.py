@@ -35,7 +35,7 @@ __all__: list[str] = []
 @click.option(
     "--times",
     is_flag=True,
-    help="Print an empty times.csv for the night instead, with the scale of its times.",
+    help="Instead, print an empty times.csv for the night, headed with its time scale.",
 )
 def explain(
     night: Path,
@@ -50,7 +50,7 @@ def explain(
 
     NIGHT is the folder of the raw frames, or that of the products.
 
-    WHAT is a part of the name of a target, a band, a camera or a choice: reduce explain NIGHT aperture.
+    WHAT is part of the name of a target, a band, a camera or a choice: reduce explain NIGHT aperture.
     """
     if times:
         return say(runs.times_template(night, out=out))

@@ -30,7 +30,7 @@ def library() -> None:
 @click.argument("night", type=PATH)
 @click.option("--out", type=PATH, metavar="DIR", help="Where the products are, if not in NIGHT/red.")
 def add(night: Path, out: Path | None) -> None:
-    """Add the masters of NIGHT, which was reduced before; the folder of its products will do."""
+    """Add the masters of NIGHT, which must already have been reduced; you may give its product folder instead."""
     found = add_to_library(night, out=out)
     say_and_exit(added_lines(found), ALL_IS_WELL if all(one.entry for one in found) else SOMETHING_MISSING)
 

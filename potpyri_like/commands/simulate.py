@@ -37,7 +37,7 @@ def _plan_option(name: str, help_: str, **more: Any) -> Any:
 @_plan_option(
     "hours", "Duration, from the first frame to the last.", type=Finite(0, min_open=True), metavar="H"
 )
-@click.option("--bands", metavar="B,B,...", help="Bands to simulate, of those that the cameras have.")
+@click.option("--bands", metavar="B,B,...", help="Bands to simulate, from those the cameras have.")
 @_plan_option("depth", "Transit depth; 0.01 is 1 %.", type=Finite(0, 1), metavar="D")
 @_plan_option("stars", "Faint stars in the field.", type=click.IntRange(0), metavar="N")
 @_plan_option("drift", "Drift of the field during the night.", type=Finite(0), metavar="PIXELS")
@@ -48,7 +48,7 @@ def _plan_option(name: str, help_: str, **more: Any) -> Any:
     multiple=True,
     type=click.Choice(["truncated", "zeros", "no exposure", "shape"]),
     metavar="WHAT",
-    help="Add a frame that cannot be used: truncated, zeros, 'no exposure' or shape (repeat for more).",
+    help="Add an unusable frame; WHAT is truncated, zeros, 'no exposure' or shape (wrong shape). May be repeated.",
 )
 @click.pass_context
 def simulate(

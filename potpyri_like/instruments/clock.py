@@ -199,7 +199,7 @@ def trouble_with_stamp(says: CardValue) -> str:
     if found := re.match(r"(\d{1,2})/(\d{1,2})/\d{4}", text):
         first, second = int(found[1]), int(found[2])
         return (
-            "which number is the month cannot be told" if max(first, second) <= 12 else "there is no such day"
+            "it is unclear which number is the month" if max(first, second) <= 12 else "there is no such day"
         )
     found = _NUMBERS_OF.match(text)
     if not found:
@@ -621,7 +621,7 @@ def _why_no_time(
         is_meant = card in watched.read and (card in _DATED_CARDS or repr(header[card]) in str(error))
         why = trouble_with_stamp(header[card]) if is_meant else ""
         if why:
-            return f"{card} = {header[card]!r}: {why}; FITS has dates as 2024-03-10T22:01:00"
+            return f"{card} = {header[card]!r}: {why}; FITS dates are written as 2024-03-10T22:01:00"
     return " ".join(str(error).split())[:_LONGEST_FAULT]
 
 

@@ -50,8 +50,8 @@ COUNTS = ("STACKCNT", "NCOMBINE", "SNAPSHOT")
 COMBINED = "several exposures, combined by another program"
 _MASTER = "a master frame, combined by another program"
 _PRODUCT = "a product of another program"
-_ASIDE = "a frame for the telescope's setting, not for science"
-_NOT_IMAGING = "a spectrum, or a lamp's light for one"
+_ASIDE = "a frame for setting up the telescope, not for science"
+_NOT_IMAGING = "a spectrum, or a lamp exposure for one"
 _NEEDLESS = "not needed here"
 _COLOUR = "a colour image"
 

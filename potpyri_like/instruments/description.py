@@ -120,8 +120,8 @@ def _frames_in(
     because = colour_card(header) if which.colour != "times" else ""
     if because and which.colour == "reject":
         raise HeaderError(
-            f"{header.path.name}: its planes are red, green and blue of one exposure ({because}), which camera"
-            f" {which.name} declares to be rejected"
+            f"{header.path.name}: its planes are red, green and blue of a single exposure ({because}); the declaration"
+            f" of camera {which.name} says to reject such frames"
         )
     if because:
         time = None if reading is None else reading.time

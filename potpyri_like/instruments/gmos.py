@@ -147,7 +147,7 @@ class Gmos(Instrument):
         Rule(_OTHER, ~_NO_MASK, why="taken through a mask or the IFU"),
         Rule(_FLAT, Is("OBSTYPE", "OBJECT") & Matches("OBJECT", "^(twilight|sky ?flat)")),
         Rule(_OTHER, Is("OBSCLASS", "acq", "acqCal"), why="an acquisition"),
-        Rule(_OTHER, Is("OBSCLASS", "dayCal"), why="a calibration of the daytime, not the sky"),
+        Rule(_OTHER, Is("OBSCLASS", "dayCal"), why="a daytime calibration, not an image of the sky"),
         Rule(_OTHER, Has("GCALLAMP") & ~Is("GCALLAMP", "off", "none"), why="the light of a calibration lamp"),
         Rule(_OTHER, Is("SHUTTER", "CLOSED"), why="the shutter was closed"),
         Rule(_SCIENCE, Is("OBSTYPE", "OBJECT") & Is("GRATING", "MIRROR")),
@@ -245,7 +245,7 @@ def _doubts(header: RawHeader) -> Iterator[str]:
         )
         yield (
             f"time: UTSTART = {header['UTSTART']!r} and UTEND = {header['UTEND']!r} are {longer.value:.1f} s apart,"
-            f" of an exposure of {seconds:.1f} s ({why}); the middle between them is taken"
+            f" for an exposure of {seconds:.1f} s ({why}); the middle between them is taken"
         )
 
 
@@ -254,7 +254,7 @@ def _missing_amplifiers(header: RawHeader) -> Iterator[str]:
     numbers = [positive(header.get(card)) for card in ("NCCDS", "NAMPS", "DETNROI")]
     if None not in numbers[:2] and (wanted := int(np.prod([n or 1 for n in numbers]))) > len(header.images):
         yield (
-            f"{ON_SCREEN}{len(header.images)} images, where NCCDS, NAMPS and DETNROI announce {wanted}:"
+            f"{ON_SCREEN}{len(header.images)} images, whereas NCCDS, NAMPS and DETNROI announce {wanted}:"
             f" {SOME_MISSING}"
         )
 

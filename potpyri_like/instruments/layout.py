@@ -139,7 +139,7 @@ def with_image(header: RawHeader, camera: Camera) -> RawHeader:
             return replace(header, chosen=hdu)
     found = ", ".join(map(header.image_in_words, header.images)) or "none"
     raise HeaderError(
-        f"{header.path.name}: no image in HDU {camera.image}, where camera {camera.name!r} has its own;"
+        f"{header.path.name}: no image in HDU {camera.image}, whereas camera {camera.name!r} has its own;"
         f" images in the file: {found}; the frame is rejected"
     )
 

@@ -19,7 +19,7 @@ __all__ = ["with_colours"]
 
 _COARSE = 1.0  # s; as some clocks are: by less than that nothing overlaps
 _MOSTLY = 0.5  # of the files, where single ones may follow after a pause
-_BECAUSE = "three of them would outlast the start of the next file"
+_BECAUSE = "three of them would have run past the start of the next file"
 
 
 def with_colours(infos: Sequence[FrameInfo], in_time: Collection[str] = ()) -> list[FrameInfo]:

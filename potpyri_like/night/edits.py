@@ -202,7 +202,7 @@ def read_edits(table: Table | None, instrument: str) -> dict[str, Edit]:
         raise NightError("night.ecsv: no column 'file' in it; repair it, or delete it to start again")
     other = str(table.meta.get("instrument", instrument) or instrument)
     if other.upper() != instrument.upper():
-        log.warning("night.ecsv is of a run with %s: what it says is not used", other)
+        log.warning("night.ecsv comes from a run with %s: its contents are ignored", other)
         return {}
     columns = [item.name for item in fields(Edit) if item.name in table.colnames]
     return {_text(row["file"]): Edit(**{name: _text(row[name]) for name in columns}) for row in table}

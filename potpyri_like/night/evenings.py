@@ -90,7 +90,7 @@ def night_in_words(other: str, night: str) -> str:
     if not other or not night:
         return other or "an unknown date"
     days = days_between(night, other)
-    return f"{other}, {abs(days)} day{'s' * (abs(days) != 1)} {'after' if days > 0 else 'before'}"
+    return f"{other} ({abs(days)} day{'s' * (abs(days) != 1)} {'after' if days > 0 else 'before'})"
 
 
 def _nights_by_time(days: np.ndarray, science: Sequence[int]) -> dict[int, str]:

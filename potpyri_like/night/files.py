@@ -60,7 +60,7 @@ def check_apart(root: Path, output: Path) -> None:
 def check_is_folder(root: Path) -> None:
     """Raise a NightError where there is no folder of that name."""
     if not root.is_dir():
-        what = "it is a file, where a folder is expected" if root.exists() else "there is no such folder"
+        what = "it is a file, whereas a folder is expected" if root.exists() else "there is no such folder"
         raise NightError(f"{root}: {what}")
 
 
@@ -74,15 +74,19 @@ def list_files(root: Path, skip: Path | None) -> Listing:
     """
     check_is_folder(root)
     if is_ours(root):
-        raise NightError(f"{root}: products of an earlier run lie there; give the folder of the raw frames")
+        raise NightError(
+            f"{root}: that folder contains the products of an earlier run; give the folder of the raw frames"
+        )
     listing = _raw_names(root, skip)
     if listing.strangers:
-        log.warning("%s: %d links that leave the night are passed over", root, listing.strangers)
+        log.warning("%s: %d links that point outside the night are ignored", root, listing.strangers)
     if not listing.files:
         closed = "".join(f"; {one_line(str(error))}" for error in listing.closed[:3])
-        links = f"; {listing.strangers} links that leave it are passed over" if listing.strangers else ""
+        links = f"; {listing.strangers} links that point outside it are ignored" if listing.strangers else ""
         others = "".join(f"; {each}" for each in listing.unopened)
-        raise NightError(f"{root}: no .fit, .fits or .fts file in it or below{links}{closed}{others}")
+        raise NightError(
+            f"{root}: no .fit, .fits or .fts file in it or its subfolders{links}{closed}{others}"
+        )
     return listing
 
 

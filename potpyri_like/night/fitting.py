@@ -41,13 +41,13 @@ def unfit_in_words(kind: FrameKind, others: Sequence[FrameInfo], science: Sequen
     for name, value in (("gain", "gain_setting"), ("offset", "offset")):
         wanted = getattr(first, value)
         if found := sorted({getattr(f, value) for f in others} - {wanted, ""} if wanted else ()):
-            told.append(f"of {name} {_listed(found)}, the science frames of {name} {wanted}")
+            told.append(f"with {name} {_listed(found)}, the science frames with {name} {wanted}")
     warm = temperature_of(science)
     if kind is FrameKind.DARK and warm is not None:
         known = sorted({round(f.temperature) for f in others if f.temperature is not None})
         if known and not told:
             told.append(
-                f"of {_listed([f'{t:+d}' for t in known])} degrees Celsius, the science frames of {warm:+.0f}"
+                f"at {_listed([f'{t:+d}' for t in known])} degrees Celsius, the science frames at {warm:+.0f}"
             )
     return "; ".join(told)
 

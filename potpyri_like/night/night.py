@@ -45,12 +45,12 @@ __all__ = [
 COPY = "the same exposure as"
 NO_PLACE = "no card gives the position of that window on the detector"
 _CALIBRATIONS = (FrameKind.BIAS, FrameKind.DARK, FrameKind.FLAT)
-_ABSENT = "the file is not there now; what you wrote about it applies when it is back"
+_ABSENT = "the file is missing at present; your edits to it will apply once it is back"
 _COLUMNS = ("file", "kind", "camera", "band", "target", "binning", "exposure", "mid_time", "clock", "night")
 _MORE_COLUMNS = ("decided_by", "notes", "status", "reason")
 _HOW_TO_EDIT = (
     "kind, camera, band and target may be changed, and status set to 'leave out' (or back to 'use');"
-    " the next run obeys. mid_time is UTC."
+    " the next run applies the changes. mid_time is UTC."
 )
 
 

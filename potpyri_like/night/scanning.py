@@ -46,17 +46,18 @@ from potpyri_like.store.header import RawHeader
 __all__ = ["Memory", "edits_by_file", "rows_of", "scan"]
 
 _NO_NIGHT = (
-    "its night is not known: its clock was not set, and frames of several nights lie beside it;"
+    "its night cannot be determined: the clock was not set, and the folder holds frames of several nights;"
     " the frame is rejected (put the frames of each night into a folder of their own)"
 )
 _FEW_ALTERED, _ALTERED_PART = 2, 0.05  # files; of a night's files
 _ALTERED = (
-    "its header does not add up to its CHECKSUM: it was changed after that was written; the frame is rejected"
+    "its header does not match its CHECKSUM: the header was changed after the checksum was written; the frame is"
+    " rejected"
     " (if the change was meant, set its status to 'use' in night.ecsv)"
 )
 _COLOURS = (
-    "a colour of one exposure, as three planes in time would outlast the start of the next file; its camera declares"
-    " such frames to be rejected"
+    "one colour plane of a single exposure (three consecutive exposures would have run past the start of the next"
+    " file); its camera's declaration says to reject such frames"
 )
 _BY_HAND = "excluded by hand in night.ecsv"
 _NOT_NEEDED = "neither science nor calibration"
@@ -412,7 +413,7 @@ def _with_usual_shape(
     if info.shape == usual:
         return row
     reason = (
-        f"{info.label}: {info.shape[1]} x {info.shape[0]} pixels, where {count} others of"
+        f"{info.label}: {info.shape[1]} x {info.shape[0]} pixels, whereas {count} others of"
         f" {info.target or 'its observation'} in {info.band or info.camera} have {usual[1]} x {usual[0]};"
         " the frame is rejected"
     )
@@ -455,7 +456,7 @@ def _with_remark(row: FrameRow, science: Sequence[FrameInfo], tolerance: float) 
         return replace(row, reason=f"fits no science frame: none of {info.camera} has its gain and offset")
     if not any(fits_temperature(info, light.temperature, tolerance) for light in served):
         return replace(
-            row, reason=f"fits no science frame: none is of {info.temperature:+.0f} degrees Celsius"
+            row, reason=f"fits no science frame: none was taken at {info.temperature:+.0f} degrees Celsius"
         )
     return row
 

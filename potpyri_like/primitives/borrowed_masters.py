@@ -241,7 +241,10 @@ class Borrower:
         master, words = self.aged(master, entry, night)
         jump = self.shelf.jumped_around(entry, night)
         if jump:
-            words += f"; but it had changed permanently by {jump}, and whether before or after this night is not known"
+            words += (
+                f"; but masters of this kind changed permanently by {jump}, and it is not known whether that was before"
+                " or after this night"
+            )
         grade = Grade.DOUBTFUL if jump else Grade.REMARK
         problems.append(Problem(master.words, "masters", words, grade))
         return master, problems
@@ -269,7 +272,7 @@ class Borrower:
         days = _age(entry, night)
         more = drift_variance(seen, days) if entry.night and night else None
         when = night_in_words(entry.night, night)
-        head = f"the night has none that serves; that of {when}, from the {self.shelf.name}, is used"
+        head = f"this night has none that can be used; the one from {when} in the {self.shelf.name} is used instead"
         rung = f"of {when}" if master.rung == "exact" else f"{master.rung}, of {when}"
         if more is None:
             return replace(

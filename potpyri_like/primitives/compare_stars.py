@@ -45,8 +45,8 @@ _DRIFTING, _DRIFT = 6.0, 0.002  # standard deviations; relative, over the night'
 
 
 _PLATEAU = (
-    "pixels end at about {:.0f} electrons above the sky, below the declared saturation: from there on they count as"
-    " saturated; correct the instrument's saturation"
+    "no pixel rises more than about {:.0f} electrons above the sky, which is below the declared saturation: pixels at"
+    " that level count as saturated; correct the instrument's saturation"
 )
 
 

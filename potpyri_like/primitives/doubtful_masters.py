@@ -69,7 +69,7 @@ def _of_bias(masters: Masters, lights: Sequence[_Light]) -> list[tuple[str, str]
         return []
     why = (
         f"its level, {bias:.0f} electrons, is {-left:.0f} electrons above that of the science frames, whose sky and"
-        " errors come out too small; it is of another setting of the camera: set the status of the bias frames to"
+        " errors come out too small; it was taken with a different camera setting: set the status of the bias frames to"
         " 'leave out' in night.ecsv, or add those that belong to the night"
     )
     return [("master bias", why)]
@@ -87,8 +87,8 @@ def _of_darks(masters: Masters, lights: Sequence[_Light]) -> list[tuple[str, str
         if left < -_BELOW * float(np.median([light.sigma for light in own])):
             why = (
                 f"it is {-left:.0f} electrons brighter than the science frames of {exposure:g} s that it is subtracted"
-                " from; it is of another temperature or setting, or light fell on it: set the status of its frames to"
-                " 'leave out' in night.ecsv, or add those that belong to the night"
+                " from; it was taken at a different temperature or setting, or light reached the detector: set the"
+                " status of its frames to 'leave out' in night.ecsv, or add those that belong to the night"
             )
             found.append((f"master dark of {dark.exposure:g} s", why))
     return found

@@ -295,7 +295,7 @@ def _target_frame(observed: ObservationSet, name: str | None) -> FrameInfo:
     for info in observed.frames:
         if name in (info.label, info.path.name, str(info.path)):
             return info
-    raise RegistrationError(f"--target-frame {name} is none of the frames of {observed.name}")
+    raise RegistrationError(f"--target-frame {name} is not one of the frames of {observed.name}")
 
 
 def _is_same(one: Work, other: Work) -> bool:

@@ -209,7 +209,7 @@ def _borrowed(nights: Mapping[str, Masters], observed: ObservationSet) -> list[P
             if others and night:
                 what = f"{observed.name}: {master.words}"
                 words = " and ".join(night_in_words(other, night) for other in sorted(others))
-                why = f"there is none of the night of {night}; that of {words}, is used"
+                why = f"none was taken on the night of {night}; the one from {words} is used instead"
                 found.append(Problem(what, "night", why, Grade.REMARK))
     return found
 
@@ -225,7 +225,7 @@ def _missing_masters(observed: ObservationSet, wanted: _Wanted, masters: Masters
         if not got and frames:
             why[kind] = f"none of the {len(frames)} {kind} frames is usable: {_WITHOUT[kind]}"
         elif not got and kind in observed.unfit:
-            why[kind] = f"the only {kind} frames are {observed.unfit[kind]}: {_WITHOUT[kind]}"
+            why[kind] = f"the only {kind} frames were taken {observed.unfit[kind]}: {_WITHOUT[kind]}"
         elif not got:
             why[kind] = f"no matching {kind} frames: {_WITHOUT[kind]}"
     if observed.darks and (without := _exposures_without(observed, masters)):
@@ -238,7 +238,12 @@ def _missing_masters(observed: ObservationSet, wanted: _Wanted, masters: Masters
         if normal[kind] or kind in observed.unfit
     ]
     return found + [
-        Problem(f"{observed.name}: {kind}", "masters", f"frames {words}: these are not used", Grade.REMARK)
+        Problem(
+            f"{observed.name}: {kind}",
+            "masters",
+            f"some frames were taken {words}: they are not used",
+            Grade.REMARK,
+        )
         for kind, words in observed.unfit.items()
         if kind not in why and kind != "flat"
     ]

@@ -93,8 +93,8 @@ class Maker:
                 usual.append(self.usual_overscans(frames))
             if usual[0] is not None and _overscans_in(levels) != usual[0]:
                 raise FrameError(
-                    f"{info.label}: it has no overscan where the other bias frames have one, or the other way round;"
-                    " it is rejected"
+                    f"{info.label}: it has no overscan although the other bias frames have one, or vice versa; it is"
+                    " rejected"
                 )
             return _Prepared(frame.pixels, 0.0, covariance=frame.covariance, levels=levels)
 
@@ -458,7 +458,7 @@ def _noise_in_words(biases: Sequence[Sample]) -> str:
         return ""
     declared = float(np.sqrt(np.median([sample.variance for sample in biases])))
     return (
-        f"the pixels of {len(biases)} bias frames scatter by {ratio * declared:.2g} electrons, where a read noise of"
+        f"the pixels of {len(biases)} bias frames scatter by {ratio * declared:.2g} electrons, whereas a read noise of"
         f" {declared:.2g} electrons is declared: errors of faint stars are too small; correct the read noise or the"
         " gain in the instrument's declaration"
     )

@@ -77,7 +77,7 @@ def judge(
     if kind == "flat":
         for index, middle in faint_frames(levels).items():
             found.rejected[index] = (
-                f"a flat of {levels[index]:.0f} electrons, where flats of {middle:.0f} electrons are available"
+                f"a flat of {levels[index]:.0f} electrons, whereas flats of {middle:.0f} electrons are available"
             )
     if kind == "dark" and has_bias:
         _reject_without_bias(samples, levels, found)
@@ -176,8 +176,8 @@ def _best_first(
             best = largest[order[0]]
             low, high = (_amount("flat", left[i]) for i in order[:2])
             return [best, *(group for group in groups if group is not best)], (
-                f"; the first were combined, since they leave the sky of the science frames even to {low}, the others"
-                f" to {high}"
+                f"; the first group was combined, because it leaves the sky of the science frames even to within {low},"
+                f" the others to within {high}"
             )
     if len(largest[0]) == 1:
         return [], ""
@@ -185,7 +185,7 @@ def _best_first(
     return [
         best,
         *(group for group in groups if group is not best),
-    ], "; the first were combined, as the brighter ones"
+    ], "; the first group was combined, being the brighter one"
 
 
 def _divided_in_words(groups: Sequence[Sequence[int]], seen: Illumination, names: Sequence[str]) -> str:

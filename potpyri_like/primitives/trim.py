@@ -155,8 +155,8 @@ def _base_of(
         card = camera_named(setup.instrument, info.camera).overscan_section
         what = f"no {' or '.join(card.cards)}" if isinstance(card, Keyword) else "no overscan"
         raise PixelError(
-            f"{info.label}: {what} in HDU {readout.hdu}, where its other amplifiers have one, and no bias frames tell"
-            " the level there; the frame is rejected (add bias frames)"
+            f"{info.label}: {what} in HDU {readout.hdu}, whereas its other amplifiers have one, and there are no bias"
+            " frames to give the level there; the frame is rejected (add bias frames)"
         )
     return pedestal[0], 0.0
 

@@ -76,8 +76,8 @@ def pedestal_in_words(name: str, found: Pedestal, *, in_flat: bool) -> Problem:
     """
     flats = "" if in_flat else "; --pedestal auto subtracts it from the flats, too"
     why = (
-        f"{found.level:.0f} ± {found.error:.0f} electrons of the frames' level are a pedestal, not light (the sky"
-        f" scatters like only {found.sky:.0f} electrons); they are subtracted, and errors and weights allow for"
-        f" it{flats}. Take bias frames, or declare the camera's pedestal"
+        f"{found.level:.0f} ± {found.error:.0f} electrons of the frames' level are a pedestal, not light (the scatter"
+        f" of the sky corresponds to only {found.sky:.0f} electrons); they are subtracted, and errors and weights"
+        f" allow for it{flats}. Take bias frames, or declare the camera's pedestal"
     )
     return Problem(f"{name}: pedestal", "masters", why, Grade.REMARK)

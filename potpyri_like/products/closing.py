@@ -114,7 +114,7 @@ def _few_line(sets: Iterable[SetResult], main: Sequence[SetResult]) -> list[str]
     why = (
         "with few frames"
         if 2 * max(frames.values()) <= most
-        else "with few frames, or of focus and test frames"
+        else "with few frames, or with only focus and test frames"
     )
     return [f"{plural(len(frames), 'other target')} {why}: {', '.join(told)} (see the page)"]
 
@@ -213,7 +213,7 @@ def _naming_lines(report: RunReport) -> list[str]:
             lines.append(f"{_shortened(result.observed.target)}: {why}")
     lines = list(dict.fromkeys(lines))
     more = len(lines) - NAMED
-    rest = [f"and so for {plural(more, 'other target')} (see the page)"] if more > 0 else []
+    rest = [f"and likewise for {plural(more, 'other target')} (see the page)"] if more > 0 else []
     return [*lines[:NAMED], *rest]
 
 

@@ -96,13 +96,15 @@ def _without_place(night: Night) -> Iterator[Problem]:
     if night.without_place:
         what = plural(len(night.without_place), "calibration frame")
         reason = night.without_place[0].reason
-        yield Problem(what, "night", f"{what}: {reason}", Grade.REMARK)
+        yield Problem(
+            what, "night", f"{what}: {'each ' * (len(night.without_place) > 1)}{reason}", Grade.REMARK
+        )
 
 
 def _spellings_found(night: Night) -> Iterator[Problem]:
     """A remark for each target whose name is spelt in several ways."""
     for other, usual in night.spellings.items():
-        why = f"the names {other!r} and {usual!r} are taken as those of one target"
+        why = f"the names {other!r} and {usual!r} are treated as the same target"
         yield Problem(usual, "night", why, Grade.REMARK)
 
 

@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 _CLOSED = os.O_CLOEXEC | os.O_NOFOLLOW
 _AS_FOLDER = os.O_RDONLY | os.O_DIRECTORY | _CLOSED
 _AS_FILE = _CLOSED | os.O_NONBLOCK | os.O_NOCTTY  # a pipe without a writer keeps nobody waiting
-_NO_FOLDER = (errno.ELOOP, errno.ENOTDIR)  # what systems say of a link where a folder is expected
+_NO_FOLDER = (errno.ELOOP, errno.ENOTDIR)  # what systems say of a link whereas a folder is expected
 _TRIES = 3  # of making what somebody else replaces at the same time
 MOST_TEXT = 2**24  # bytes of a file of options or times
 _ON_SCREEN = {"on_screen": True}  # a warning that is shown, whether the log is or not
@@ -153,7 +153,7 @@ class Folder:
                     raise
                 what = _oddity_at(handle, part)
                 if not what or not make:
-                    raise Odd(part, f"{part} is {what or 'a file'}, where a folder is expected") from error
+                    raise Odd(part, f"{part} is {what or 'a file'}, whereas a folder is expected") from error
                 os.unlink(part, dir_fd=handle)
                 say_on_screen(
                     "%s/%s was %s, which is not followed; a folder was made in its place", self, part, what

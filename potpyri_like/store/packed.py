@@ -90,7 +90,7 @@ def _out_of_zip(path: Path, file: IO[bytes], most: int) -> IO[bytes]:
             names = _frames(archive)
             if len(names) != 1:
                 raise HeaderError(
-                    f"{path.name}: a zip archive of {len(names)} FITS files, where one is expected; unpack it"
+                    f"{path.name}: a zip archive of {len(names)} FITS files, whereas one is expected; unpack it"
                 )
             with archive.open(names[0]) as member:
                 return _copied(path, member, most)

@@ -234,7 +234,7 @@ def _check_available(path: Path, error: BaseException) -> None:
             else "it cannot be read now"
         )
         raise UnavailableError(
-            f"{path.name}: {may} ({why}); the frame is rejected until it can be"
+            f"{path.name}: {may} ({why}); the frame is rejected until it can be read"
         ) from error
 
 
@@ -331,7 +331,7 @@ def _check_hdu(path: Path, number: int, hdu: fits.ImageHDU, length: int) -> None
         raise HeaderError(f"{path.name}: the header of HDU {number} is corrupt; the frame is rejected")
     if isinstance(hdu, fits.CompImageHDU) and math.prod(axes) * abs(bitpix) // 8 > most_in(length):
         raise PixelError(
-            f"{path.name}: HDU {number} declares more than {length} bytes can hold: too large; the frame is rejected"
+            f"{path.name}: HDU {number} declares more data than its {length} bytes can hold; the frame is rejected"
         )
     if isinstance(hdu, _IMAGES) and (
         math.prod(axes[:2]) > _MOST_PIXELS or math.prod(axes[2:]) > _MOST_PLANES
@@ -357,7 +357,7 @@ def _check_length(path: Path, hdus: fits.HDUList, source: IO[bytes], found: int)
     wanted = last["datLoc"] + min(last["datSpan"], hdus[-1].size)
     if found < wanted:
         raise PixelError(
-            f"{path.name}: truncated: {found} bytes where its header declares {wanted}; the frame is rejected"
+            f"{path.name}: truncated: {found} bytes, whereas its header declares {wanted}; the frame is rejected"
         )
     source.seek(last["datLoc"] + last["datSpan"])
     announced = hdus[0].header.get("NEXTEND", 0)
@@ -406,7 +406,7 @@ def _decoded(hdu: fits.ImageHDU, plane: int | None) -> np.ndarray:
     """One image as astropy reads it."""
     image = hdu.data if plane is None else hdu.section[np.unravel_index(plane, hdu.shape[:-2])]
     if image is None or image.ndim != 2:
-        raise ValueError(f"its shape is {hdu.shape}, where one image is expected")
+        raise ValueError(f"its shape is {hdu.shape}, whereas one image is expected")
     return np.ascontiguousarray(image, dtype=image.dtype.newbyteorder("="))
 
 
@@ -464,7 +464,7 @@ def _check_sums(path: Path, number: int, hdu: fits.ImageHDU, source: IO[bytes], 
         right, card = agrees_with_checksum([datasum(header), found]), "its CHECKSUM"
     if not right:
         raise PixelError(
-            f"{path.name}: the pixels of HDU {number} do not add up to {card}: bytes were changed after it"
+            f"{path.name}: the pixels of HDU {number} do not match {card}: bytes were changed after it"
             " was written; the frame is rejected"
         )
 
