@@ -541,12 +541,13 @@ def test_a_bad_frame_shifts_the_good_ones_less_than_their_errors(tiny, tmp_path,
 def check_alike(one, two):
     """Two light curves of the frames of the second: the same times, and fluxes that differ about as little as errors.
 
-    Aperture and comparison stars may be others: bad frames have a say in their choice.
+    Aperture and comparison stars may be others: bad frames have a say in their choice. The noise of two apertures differs
+    by less than both together, and twelve points tell it to a fifth.
     """
     same = np.isin(one["frame"], two["frame"])
     assert same.sum() == len(two)
     np.testing.assert_array_equal(one["bjd_tdb"][same], two["bjd_tdb"])
-    assert np.std(one["flux"][same] - two["flux"]) < 1.2 * np.median(two["flux_err"])
+    assert np.std(one["flux"][same] - two["flux"]) < 1.6 * np.median(two["flux_err"])
 
 
 def measured(out):

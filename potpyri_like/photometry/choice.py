@@ -15,6 +15,7 @@ from potpyri_like.photometry.noise import expected, nan_median, point_to_point, 
 
 __all__ = ["ApertureChoice", "airmass_drift", "choose_aperture", "rank_variables", "total_rms"]
 
+_MANY_POINTS = 50  # of a light curve, that tell its noise without its errors
 _MOST_ALIKE = 8  # comparison stars that help a target choose its aperture
 _FEWEST_IN_LINE = 8  # points
 _COVERED = 0.97  # of the measurements of the best covered aperture
@@ -119,7 +120,7 @@ def choose_aperture(
         raise ReductionError(
             f"no aperture gives a light curve of the {whose} ({note}); choose other stars or other apertures"
         )
-    index, best, at_edge = _middle_of_the_best(figure, tolerance)
+    index, best, at_edge = _middle_of_the_best(_with_expectation(figure, flux, error, judges[0]), tolerance)
     names = [f"aperture {a}" for a in apertures] if labels is None else list(labels)
     reason = _reason(
         figure, names, index, best, f"of the {whose}", _name_of(constant_metric if target is None else metric)
@@ -257,6 +258,20 @@ def _noise(
     total = good.sum(axis=1)
     mean = np.where(good, relative, 0).sum(axis=1) / np.maximum(total, 1)
     return np.where(total > 0, mean * scale[np.isfinite(scale)][0], np.nan)
+
+
+def _with_expectation(figure: np.ndarray, flux: np.ndarray, error: np.ndarray, star: int) -> np.ndarray:
+    """The noise in each aperture, where points are few together with what the star's errors lead one to expect.
+
+    Twelve points tell a scatter to a fifth, which is more than apertures differ by.
+    """
+    points = int(np.isfinite(flux[:, star]).any(axis=1).sum())
+    share = max(0, _MANY_POINTS - points) / _MANY_POINTS
+    formal = nan_median(error[:, star] / np.abs(np.where(flux[:, star] != 0, flux[:, star], np.nan)))
+    if not share or not np.isfinite(formal).any():
+        return figure
+    expected_noise = formal / nan_median(formal) * nan_median(figure)
+    return np.sqrt((1 - share) * figure**2 + share * expected_noise**2)
 
 
 def _middle_of_the_best(figure: np.ndarray, tolerance: float) -> tuple[int, int, bool]:
