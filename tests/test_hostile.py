@@ -541,8 +541,8 @@ def test_a_bad_frame_shifts_the_good_ones_less_than_their_errors(tiny, tmp_path,
 def check_alike(one, two):
     """Two light curves of the frames of the second: the same times, and fluxes that differ about as little as errors.
 
-    Aperture and comparison stars may be others: bad frames have a say in their choice. The noise of two apertures differs
-    by less than both together, and twelve points tell it to a fifth.
+    Aperture and comparison stars may be others: bad frames have a say in their choice. The difference of two apertures
+    has less noise than both together, and twelve points tell it to a fifth.
     """
     same = np.isin(one["frame"], two["frame"])
     assert same.sum() == len(two)
