@@ -170,7 +170,7 @@ def test_an_amplifier_without_overscan_has_the_level_of_the_bias_frames(tmp_path
     )
     assert not whole.notes
     with pytest.raises(
-        PixelError, match=r"light_0.fits: no BIASSEC in HDU 2, .* no bias frames tell the level there"
+        PixelError, match=r"light_0.fits: no BIASSEC in HDU 2, .* there are no bias frames to give the level there"
     ):
         Trim()(without, Setup(Sinistro()))
     result = pl.reduce(tmp_path, Sinistro, **OPTIONS, until="masters").report.sets[0]
@@ -225,7 +225,7 @@ def test_a_bias_frame_whose_overscan_is_missing_is_rejected_by_name(tmp_path):
     run = pl.reduce(tmp_path, Sinistro, **OPTIONS, until="masters")
     assert run.report.sets[0].masters.bias.inputs == tuple(f"bias_{i}.fits" for i in range(4))
     (why,) = [problem.why for problem in run.report.all_problems if problem.what == "bias_9.fits"]
-    assert why.startswith("bias_9.fits: it has no overscan where the other bias frames have one")
+    assert why.startswith("bias_9.fits: it has no overscan although the other bias frames have one")
 
 
 # -- where amplifiers lie ------------------------------------------------------------------------------------
