@@ -170,7 +170,8 @@ def test_an_amplifier_without_overscan_has_the_level_of_the_bias_frames(tmp_path
     )
     assert not whole.notes
     with pytest.raises(
-        PixelError, match=r"light_0.fits: no BIASSEC in HDU 2, .* there are no bias frames to give the level there"
+        PixelError,
+        match=r"light_0.fits: no BIASSEC in HDU 2, .* there are no bias frames to give the level there",
     ):
         Trim()(without, Setup(Sinistro()))
     result = pl.reduce(tmp_path, Sinistro, **OPTIONS, until="masters").report.sets[0]

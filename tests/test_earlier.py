@@ -199,7 +199,9 @@ def test_edits_of_files_that_are_not_there_hold_when_they_are_back(night, tmp_pa
     night.run(aperture=2.5)
     row = row_of(night.red, name)
     assert row["status"] == "leave out" and "missing at present" in row["reason"]
-    absent = [row["file"] for row in read_edited(night.red / "night.ecsv") if "not there" in row["reason"]]
+    absent = [
+        row["file"] for row in read_edited(night.red / "night.ecsv") if "missing at present" in row["reason"]
+    ]
     assert absent == [name]  # rows without edits are not kept
     for path in sorted(tmp_path.glob("*.fits")):
         path.rename(night.folder / path.name)

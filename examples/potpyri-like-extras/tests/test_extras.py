@@ -53,8 +53,9 @@ def test_the_cameras_of_an_exposure_are_compared():
 
 
 def test_a_square_holds_the_light_of_a_star():
-    image = np.full((64, 64), 50.0, np.float32)
-    image[30:33, 28:31] += 1000
+    y, x = np.mgrid[:64, :64]
+    star = np.exp(-4 * np.log(2) * ((x - 29) ** 2 + (y - 31) ** 2) / 3.0**2)
+    image = (50 + 9000 * star / star.sum()).astype(np.float32)
     measured = measure_stars(
         *(image, np.ones_like(image), np.zeros(image.shape, np.uint16), np.array([[29.0, 31.0]])),
         fwhm=3.0,
