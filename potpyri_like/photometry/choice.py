@@ -64,9 +64,8 @@ def choose_aperture(
     labels: Sequence[str] | None = None,
     metric: _Metric = point_to_point,
     constant_metric: _Metric = total_rms,
-    tolerance: float = 0.02,
 ) -> ApertureChoice:
-    """The middle one of the apertures whose light curves are within 2 % of the least noisy.
+    """The aperture whose light curve is the least noisy.
 
     In every aperture the comparison stars are reweighted and the light curves divided. The noise is that
     of the target and of the comparison stars within a factor of two of its flux or, without a target, that of
@@ -90,7 +89,6 @@ def choose_aperture(
     metric : callable(flux, time) -> float
         A relative number; less is better, NaN is none. The default, point-to-point scatter, does not see the
         depth of a transit.
-    tolerance : float
 
     Raises
     ------
@@ -120,10 +118,10 @@ def choose_aperture(
         raise ReductionError(
             f"no aperture gives a light curve of the {whose} ({note}); choose other stars or other apertures"
         )
-    index, best, at_edge = _middle_of_the_best(_with_expectation(figure, flux, error, judges[0]), tolerance)
+    index, at_edge = _quietest(_with_expectation(figure, flux, error, judges[0]))
     names = [f"aperture {a}" for a in apertures] if labels is None else list(labels)
     reason = _reason(
-        figure, names, index, best, f"of the {whose}", _name_of(constant_metric if target is None else metric)
+        figure, names, index, f"of the {whose}", _name_of(constant_metric if target is None else metric)
     )
     reason += "; best at the edge of the grid" if at_edge else ""
     return ApertureChoice(index, figure, ensembles[index], at_edge, reason)
@@ -274,28 +272,16 @@ def _with_expectation(figure: np.ndarray, flux: np.ndarray, error: np.ndarray, s
     return np.sqrt((1 - share) * figure**2 + share * expected_noise**2)
 
 
-def _middle_of_the_best(figure: np.ndarray, tolerance: float) -> tuple[int, int, bool]:
-    """Indices of the choice and of the least noise, and whether the grid may have been too short.
-
-    The figures of neighbouring apertures differ by less than their own errors. The smallest of them lets in the slow
-    noise of changing seeing, the largest that of the sky: the middle is furthest from both.
-    """
+def _quietest(figure: np.ndarray) -> tuple[int, bool]:
+    """The aperture of least noise, and whether the grid may have been too short."""
     measured = np.flatnonzero(np.isfinite(figure))
     # The larger of both: neither a lucky figure among poor ones wins, nor a poor one among good ones.
     sure = np.maximum(figure[measured], running_median(figure[measured], 3))
-    best = first = last = int(np.argmin(sure))
-    good = sure <= sure[best] * (1 + tolerance)
-    while first > 0 and good[first - 1]:
-        first -= 1
-    while last < measured.size - 1 and good[last + 1]:
-        last += 1
-    middle = ((first + last + 1) // 2, (first + last) // 2)
-    choice = min(middle, key=lambda i: figure[measured[i]])
-    at_edge = measured.size > 1 and (best in (0, measured.size - 1) or choice == 0)
-    return int(measured[choice]), int(measured[best]), bool(at_edge)
+    best = min(range(measured.size), key=lambda i: (sure[i], figure[measured[i]]))
+    return int(measured[best]), measured.size > 1 and best in (0, measured.size - 1)
 
 
-def _reason(figure: np.ndarray, names: Sequence[str], index: int, best: int, whose: str, metric: str) -> str:
+def _reason(figure: np.ndarray, names: Sequence[str], index: int, whose: str, metric: str) -> str:
     """As in: 2.1 FWHM: point to point 1.90 mmag of the target; 1.7 FWHM 2.03, 2.5 FWHM 1.97."""
     mmag = figure * 2500 / np.log(10)
     text = f"{names[index]}: {metric} {mmag[index]:.2f} mmag {whose}"
@@ -303,8 +289,7 @@ def _reason(figure: np.ndarray, names: Sequence[str], index: int, best: int, who
     others = [
         f"{names[i]} {mmag[i]:.2f}" if np.isfinite(mmag[i]) else f"{names[i]} not measured" for i in beside
     ]
-    text += "; " + ", ".join(others) if others else "; the only one"
-    return text if best == index else f"{text}; minimum at {names[best]}, within tolerance"
+    return text + ("; " + ", ".join(others) if others else "; the only one")
 
 
 def _name_of(metric: _Metric) -> str:
