@@ -405,7 +405,9 @@ def reduce_tiny(night, out, target, *words):
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(output, "draw", lambda pictures, runner: {})
-            return reduce(night, "--target-xy", "{:.2f},{:.2f}".format(*target), "--out", out, *words)
+            place = "{:.2f},{:.2f}".format(*target)
+            # The field is so small that wider annuli leave few stars that are far enough from its edge.
+            return reduce(night, "--target-xy", place, "--annulus", "3,5", "--out", out, *words)
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
@@ -541,13 +543,12 @@ def test_a_bad_frame_shifts_the_good_ones_less_than_their_errors(tiny, tmp_path,
 def check_alike(one, two):
     """Two light curves of the frames of the second: the same times, and fluxes that differ about as little as errors.
 
-    Aperture and comparison stars may be others: bad frames have a say in their choice. The difference of two apertures
-    has less noise than both together, and twelve points tell it to a fifth.
+    Aperture and comparison stars may be others: bad frames have a say in their choice.
     """
     same = np.isin(one["frame"], two["frame"])
     assert same.sum() == len(two)
     np.testing.assert_array_equal(one["bjd_tdb"][same], two["bjd_tdb"])
-    assert np.std(one["flux"][same] - two["flux"]) < 1.6 * np.median(two["flux_err"])
+    assert np.std(one["flux"][same] - two["flux"]) < 1.2 * np.median(two["flux_err"])
 
 
 def measured(out):

@@ -1,6 +1,7 @@
 """Other light in an aperture, against skies in which it is known."""
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from potpyri_like.frame import StarFlag
 from potpyri_like.photometry import light_of_others, sky_error
 from potpyri_like.photometry.psf import Profile
-from potpyri_like.primitives.surroundings import Surroundings
+from potpyri_like.primitives.surroundings import Surroundings, surroundings_of
 from potpyri_like.results import Grade
 
 FWHM, SKY, SIZE = 4.5, 60.0, 160
@@ -115,3 +116,16 @@ def test_points_are_flagged_at_the_aperture_that_was_chosen_and_the_targets_alon
     assert around.flagged(series, 1, 0) is series
     assert around.flagged(series, 1, 1).star_flags.tolist() == [[0, int(StarFlag.NEIGHBOUR), 0]] * 4
     assert around.flagged(series, 1, 2).star_flags.tolist() == [[0, int(StarFlag.SLOPE), 0]] * 4
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_what_parts_blends_holds_no_light_of_others(rng, together):
+    other = TARGET + np.array([9.0, 0.0])
+    xy = np.array([TARGET, other])
+    image = rng.poisson(SKY + star(TARGET, 2e5) + star(other, 2e5)).astype(np.float32)
+    reference = SimpleNamespace(image=image, xy=xy, fwhm=FWHM)
+    series = SimpleNamespace(
+        radii=RADII, reference_xy=xy, annulus=ANNULUS, flux=np.full((3, 2, 4), 2e5), parts_blends=together
+    )
+    work = SimpleNamespace(setup=SimpleNamespace(reference=reference), target_star=0)
+    assert bool(surroundings_of(work, series).others[-1] > 0.1) is not together

@@ -254,6 +254,29 @@ def test_frames_are_counted_by_what_was_compared():
     assert again.frames_compared().wrong == ("d",) and again.frames_compared().count == 3
 
 
+def test_a_stack_that_was_made_before_a_second_field_was_found_is_proved(tmp_path):
+    plan = {**TINY, "seed": 2, "frames": 16, "binning": (2, 2), "size": (256, 256), "stars": 25, "flip": None}
+    truth = small_night(tmp_path / "night", **plan)
+    small_night(tmp_path / "other", **{**plan, "seed": 77})
+    for name in sorted(truth.frames["file"])[9:]:
+        (truth.folder / name).write_bytes((tmp_path / "other" / name).read_bytes())
+    x, y = truth.target_xy["C1"]
+    run(
+        "OPTICAM",
+        truth.folder,
+        "--target-xy",
+        f"{x:.1f},{y:.1f}",
+        "--jobs",
+        1,
+        "--fit",
+        "none",
+        "--animation",
+        "no",
+    )
+    assert [path.name for path in (truth.folder / "red").glob("WASP-0*")].count("WASP-0_p2") == 1
+    assert wrong(truth.folder) == {}
+
+
 # -- a journal that lies -------------------------------------------------------------------------------------
 
 

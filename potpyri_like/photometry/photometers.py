@@ -155,9 +155,12 @@ class Photometer(ABC):
     ----------
     name : str
         What the option `photometer` calls it; small letters.
+    parts_blends : bool
+        Stars whose light overlaps are measured together: the flux of one holds none of another's.
     """
 
     name: ClassVar[str]
+    parts_blends: ClassVar[bool] = False
 
     @abstractmethod
     def sizes(self, template: Template) -> np.ndarray:
@@ -361,6 +364,7 @@ class Psf(Photometer):
     """
 
     name: ClassVar[str] = "psf"
+    parts_blends: ClassVar[bool] = True
     together: float = 4.0
     reach: float = 1.75
 

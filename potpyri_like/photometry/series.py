@@ -59,6 +59,8 @@ class Series:
     radii_fwhm : ndarray, shape (n_apertures,)
         The same in units of the reference's FWHM.
     annulus : (float, float), pixel
+    parts_blends : bool
+        Stars whose light overlaps were measured together: the flux of one holds none of another's.
     """
 
     frames: tuple[str, ...]
@@ -86,6 +88,7 @@ class Series:
     radii: np.ndarray
     radii_fwhm: np.ndarray
     annulus: tuple[float, float]
+    parts_blends: bool = False
 
     @property
     def time(self) -> np.ndarray:

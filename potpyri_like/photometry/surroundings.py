@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from potpyri_like.photometry.apertures import aperture_sums
 from potpyri_like.photometry.cutouts import Ring, native_float32
 from potpyri_like.photometry.measure import annulus_sky, disks
 from potpyri_like.photometry.psf import Profile
@@ -50,7 +51,7 @@ def light_of_others(
     xy, here = xy[near], int(np.count_nonzero(near[:star]))
     core = max(_CORE * profile.fwhm, 1.0)
     sky = annulus_sky(image, xy, inner=annulus[0], outer=annulus[1]).level
-    sums = np.array([_sum_at(image, place, core, level) for place, level in zip(xy, sky, strict=True)])
+    sums = aperture_sums(image, np.zeros_like(image), xy, np.array([core]))[0][:, 0] - np.pi * core**2 * sky
     away = xy[:, None] - xy
     shared = np.array([[_light_within(profile, there, core) for there in row] for row in away])
     known = np.isfinite(sums)
@@ -60,13 +61,6 @@ def light_of_others(
     inside = np.array([[_light_within(profile, there, r) for there in away[here]] for r in radii]) * total
     with np.errstate(invalid="ignore", divide="ignore"):
         return 1 - inside[:, here] / np.where(inside[:, here] > 0, inside.sum(axis=1), np.nan)
-
-
-def _sum_at(image: np.ndarray, place: np.ndarray, radius: float, level: float) -> float:
-    """The light above the sky in a small aperture, pixels at its rim in part."""
-    disk, off = Ring.between(0, radius + 1.0), place - np.rint(place)
-    part = np.clip(radius + 0.5 - np.hypot(disk.dx - off[0], disk.dy - off[1]), 0, 1)
-    return float(((disk.pixels(image, place)[0] - level) * part).sum())
 
 
 def _light_within(profile: Profile, away: np.ndarray, radius: float) -> float:

@@ -233,10 +233,7 @@ def _aperture_lost(noise: np.ndarray, index: int, chosen: int) -> str:
         return "crosses the image edge in some frames, or gives no light curve"
     if more > 0.0005:
         return f"noisier by {100 * more:.1f} %"
-    quieter = f"quieter by {100 * -more:.1f} %"
-    return (
-        f"only {quieter}, within the tolerance" if more > -0.025 else f"{quieter}: isolated minimum, ignored"
-    )
+    return f"quieter by {100 * -more:.1f} %, by chance: its neighbours, or the errors, say otherwise"
 
 
 def _star_candidates(table: StarTable) -> tuple[Candidate, ...]:

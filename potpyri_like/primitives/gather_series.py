@@ -112,6 +112,7 @@ def series_of(outcomes: Sequence[FrameOutcome], setup: Setup, reference: Referen
         radii=radii_of(stage, reference),
         radii_fwhm=radii_fwhm,
         annulus=annulus_of(stage, reference),
+        parts_blends=stage.photometer.parts_blends,
     )
     series = _with_scintillation(without_mistaken(series, reference), setup)
     return with_flags(series, [_time_doubts(o.info.notes) for o in outcomes])

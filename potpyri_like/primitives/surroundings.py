@@ -80,7 +80,9 @@ def surroundings_of(work: Work, series: Series) -> Surroundings | None:
     image, fwhm, xy = reference.image, reference.fwhm, series.reference_xy
     fitted = profile_at(image, np.zeros(image.shape, np.uint16), reference.xy, fwhm)
     profile = (fitted if fitted.is_known else Profile(fwhm)).through_pixels(1)
-    others = light_of_others(image, xy, star, series.radii, profile=profile, annulus=series.annulus)
+    others = np.zeros(len(series.radii))
+    if not series.parts_blends:
+        others = light_of_others(image, xy, star, series.radii, profile=profile, annulus=series.annulus)
     if not np.isfinite(others).any():
         return None
     level = float(annulus_sky(image, xy[[star]], inner=series.annulus[0], outer=series.annulus[1]).level[0])

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -194,6 +194,8 @@ class Verifier(Runner):
         Outcomes that are still to be compared, by frame and job.
     products : collection of str
         Names of those that the run left.
+    standing : dict of str to str
+        The key under which each product was made or copied last.
     """
 
     real: Output = field(default_factory=lambda: Output(Path()))
@@ -205,6 +207,7 @@ class Verifier(Runner):
     differing: set[str] = field(default_factory=set)
     expected: dict[tuple[str, str], bytes] = field(default_factory=dict)
     products: Collection[str] = ()
+    standing: dict[str, str] = field(default_factory=dict)
 
     def is_to_be_saved(self, kind: str, name: str) -> bool:
         return name in self.products
@@ -257,15 +260,21 @@ class Verifier(Runner):
         return Check("frames recomputed", count, tuple(sorted(wrong)), besides=tuple(besides))
 
     def recall(self, product: str, key: Callable[[], str]) -> Kept:
-        return None if self.every else self.copied(product, super().recall(product, key))
+        once = cache(key)
+        return None if self.every else self.copied(product, super().recall(product, once), once)
 
     def recall_copy(self, product: str, key: str) -> Kept:
-        return self.copied(product, super().recall(product, lambda: key))
+        return self.copied(product, super().recall(product, lambda: key), lambda: key)
 
-    def copied(self, product: str, memo: Kept) -> Kept:
-        """What is remembered with a product, which stands in the copy, too, from then on."""
-        if memo is not None and not self.output.has(product):  # once, or what was made again would be lost
+    def copied(self, product: str, memo: Kept, key: Callable[[], str]) -> Kept:
+        """What is remembered with a product, which stands in the copy, too, from then on.
+
+        What was made again under that key stays; what was made on the way to it, for frames that turned out to show two
+        fields, gives way.
+        """
+        if memo is not None and self.standing.get(product) != key():
             self.output.write(product, partial(self.copy, product))
+            self.standing[product] = key()
         return memo
 
     def copy(self, product: str, file: BinaryIO) -> None:
@@ -274,7 +283,8 @@ class Verifier(Runner):
             shutil.copyfileobj(source, file)
 
     def keep(self, product: str, key: str, memo: object) -> None:
-        """Nothing is kept."""
+        """Nothing is kept but the key under which the product stands in the copy."""
+        self.standing[product] = key
 
     def read(self, info: FrameInfo, reading: Reading) -> None:
         self.timing.read(reading.size, reading.seconds)
